@@ -1,0 +1,49 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/judging.smk"
+include: "rules/inference.smk"
+include: "rules/report.smk"
+
+
+onstart:
+    check_before_start()
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{run}/report/report.html", run=RUNS),
+        f"{ADAPTER_EXPORT}/adapter_model.safetensors",
+        f"{REPORT_EXPORT}/report.json",
+
+
+rule train:
+    input:
+        expand("results/{run}/adapter/adapter_model.safetensors", run=RUNS),
+        expand("results/{run}/merged/merge_report.json", run=RUNS),
+        f"{ADAPTER_EXPORT}/adapter_model.safetensors",
+
+
+rule evaluate:
+    input:
+        [path for run in RUNS for path in scores(run)],
+
+
+rule perf:
+    input:
+        [path for run in RUNS for path in measurements(run)],
+
+
+rule report:
+    input:
+        expand("results/{run}/report/report.html", run=RUNS),

@@ -1,0 +1,268 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(str(workflow.current_basedir)).resolve().parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from lorabench.configuration import resolve, source, source_label
+from lorabench.errors import LorabenchError
+from lorabench.judging.availability import judge_available
+from lorabench.preflight import check
+from lorabench.source_hash import code_hash
+
+# Read by Python, cuBLAS and tokenizers at their own start, so that the same work gives the same bits.
+os.environ.update(
+    PYTHONHASHSEED="0",
+    CUBLAS_WORKSPACE_CONFIG=":4096:8",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_DISABLE_TELEMETRY="1",
+)
+
+BENCHMARKS = ("gsm8k", "mmlu", "mt_bench", "alpaca_eval")
+JUDGED = {"mt_bench": "judge_mt_bench", "alpaca_eval": "judge_alpaca_eval"}
+ADAPTER_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "run_config.json",
+    "train_metrics.json",
+    "README.md",
+)
+
+
+def stop(error):
+    """End Snakemake with the message alone: no traceback, exit code 2 (wrong usage or configuration)."""
+    print(f"lorabench: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def read_runs():
+    """Return run name -> config for the run and its sweep."""
+    files = [Path(os.path.relpath(file)) for file in workflow.configfiles]
+    try:
+        return resolve(config, ROOT / "config" / "schema.yaml", files, os.environ)
+    except LorabenchError as error:
+        stop(error)
+
+
+RUNS = read_runs()
+MAIN_RUN = config["run"]
+
+
+def check_before_start():
+    """Stop before the first job where something that the scheduled jobs need is missing; all faults at once."""
+    jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
+    rules = {job.rule.name for job in jobs}
+    try:
+        check(RUNS, rules, local=workflow.local_exec, environment=os.environ)
+    except LorabenchError as error:
+        stop(error)
+
+
+def ordered(value):
+    """Return the value with mappings sorted by key: Snakemake compares parameters by their text."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return value
+
+
+def section(rule, *keys):
+    """Return a params function: the run's section of that rule, or the named keys of it, as one sorted dict."""
+
+    def settings(wildcards):
+        values = RUNS[wildcards.run][rule]
+        return ordered({key: values[key] for key in keys or values})
+
+    return settings
+
+
+def benchmark_section(rule):
+    """Return a params function: the section without other benchmarks' keys; the own ones under `benchmark`."""
+
+    def settings(wildcards):
+        values = RUNS[wildcards.run][rule]
+        common = {key: value for key, value in values.items() if key not in (*BENCHMARKS, "shards")}
+        return ordered(common | {"benchmark": values[wildcards.benchmark]})
+
+    return settings
+
+
+def code(rule, environment):
+    """Return the hash of the code behind a rule; see docs/reruns.md."""
+    return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")
+
+
+def shipped(name):
+    """Return the path of a file in workflow/resources, relative to the working folder."""
+    return os.path.relpath(ROOT / "workflow" / "resources" / name)
+
+
+def benchmark_samples(benchmark):
+    """Return the project's own items of a benchmark."""
+    names = {
+        "gsm8k": ("gsm8k_train.jsonl", "gsm8k_test.jsonl"),
+        "mmlu": tuple(f"mmlu/{file.name}" for file in sorted((ROOT / "workflow/resources/samples/mmlu").glob("*.csv"))),
+        "mt_bench": ("mt_bench_question.jsonl", "mt_bench_reference.jsonl", "mt_bench_judge_prompts.jsonl"),
+        "alpaca_eval": ("alpaca_eval_instructions.json", "alpaca_eval_judge_prompt.txt"),
+    }
+    return [shipped(f"samples/{name}") for name in names[benchmark]]
+
+
+def task_files():
+    """Return the lm-evaluation-harness task files."""
+    folder = ROOT / "workflow" / "resources" / "tasks"
+    return [shipped(f"tasks/{file.name}") for file in sorted(folder.iterdir())]
+
+
+def local_files(entry):
+    """Return the files of a `path` source, so that an edit of them reruns the fetch."""
+    if entry["kind"] != "path":
+        return []
+    path = Path(entry["path"])
+    if path.is_dir():
+        return sorted(str(file) for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return [str(path)]
+
+
+def models():
+    """Return model name -> source over all runs."""
+    entries = [model for run in RUNS.values() for model in run["fetch_model"].values() if model]
+    return {model["name"]: ordered(source(model)) for model in entries}
+
+
+def labelled(kind):
+    """Return label -> source over all runs, for `fetch_conversations` or one benchmark of `fetch_benchmark`."""
+    entries = [
+        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind]
+        for run in RUNS.values()
+    ]
+    return {source_label(entry): ordered(source(entry)) for entry in entries}
+
+
+def base_model(wildcards):
+    """Return the source.json of the run's base model."""
+    return f"resources/models/{RUNS[wildcards.run]['fetch_model']['base']['name']}/source.json"
+
+
+def judge_model(wildcards):
+    """Return the source.json of a local judge's model, nothing for other judges."""
+    run = RUNS[wildcards.run]
+    if run[JUDGED[wildcards.benchmark]]["judge"]["kind"] != "local":
+        return []
+    return f"resources/models/{(run['fetch_model']['judge'] or run['fetch_model']['base'])['name']}/source.json"
+
+
+def conversations(wildcards, name):
+    """Return a file of the run's conversation source."""
+    return f"resources/conversations/{source_label(RUNS[wildcards.run]['fetch_conversations'])}/{name}"
+
+
+def benchmark_source(run, benchmark):
+    """Return the source.json of one benchmark of a run."""
+    return f"resources/benchmarks/{benchmark}/{source_label(RUNS[run]['fetch_benchmark'][benchmark])}/source.json"
+
+
+def benchmark_sources(run):
+    """Return the source.json files of all benchmarks that a run scores."""
+    return [benchmark_source(run, benchmark) for benchmark in RUNS[run]["score_benchmark"]["benchmarks"]]
+
+
+def adapter_of(wildcards):
+    """Return the adapter's fingerprint for the variant that loads the adapter."""
+    return f"results/{wildcards.run}/adapter/fingerprint.json" if wildcards.variant == "lora" else []
+
+
+def merged_of(wildcards):
+    """Return the merge report for the variant that loads the merged checkpoint."""
+    return f"results/{wildcards.run}/merged/merge_report.json" if wildcards.variant == "merged" else []
+
+
+def shards(wildcards, suffix):
+    """Return the shard files of a task."""
+    count = RUNS[wildcards.run]["evaluate_task"]["shards"]
+    stem = f"results/{wildcards.run}/work/eval/{wildcards.variant}/{wildcards.benchmark}"
+    return [f"{stem}.{shard}-of-{count}.{suffix}" for shard in range(count)]
+
+
+def why_not_judged(run, benchmark):
+    """Return why the judge of a benchmark cannot be asked now, or None."""
+    return judge_available(RUNS[run][JUDGED[benchmark]]["judge"], os.environ)
+
+
+def judgeable_runs(benchmark):
+    """Return a wildcard pattern of the runs whose judge can be asked; for the others a judgment is whatever lies there."""
+    return "|".join(run for run in RUNS if why_not_judged(run, benchmark) is None) or "(?!)"
+
+
+def results_of(wildcards, suffix):
+    """Return the per-item results that a score is made of; nothing where a judge cannot be asked and never was."""
+    if wildcards.benchmark not in JUDGED:
+        return shards(wildcards, suffix)
+    path = f"results/{wildcards.run}/judgments/{wildcards.variant}/{wildcards.benchmark}.{suffix}"
+    return [path] if why_not_judged(wildcards.run, wildcards.benchmark) is None or os.path.exists(path) else []
+
+
+def answers_of(wildcards):
+    """Return the answers that a judged score speaks of."""
+    if wildcards.benchmark not in JUDGED:
+        return []
+    return f"results/{wildcards.run}/answers/{wildcards.variant}/{wildcards.benchmark}.jsonl"
+
+
+def not_run_reason(wildcards):
+    """Return why a judged score stays without judgments, or None."""
+    if results_of(wildcards, "jsonl"):
+        return None
+    return why_not_judged(wildcards.run, wildcards.benchmark)
+
+
+def scores(run, suffix="json"):
+    """Return the score files (or row files) of a run."""
+    settings = RUNS[run]["score_benchmark"]
+    return [
+        f"results/{run}/eval/{variant}/{benchmark}.{suffix}"
+        for variant in settings["variants"]
+        for benchmark in settings["benchmarks"]
+    ]
+
+
+def measurements(run, suffix="json"):
+    """Return the inference measurements (or raw token times) of a run."""
+    return [f"results/{run}/perf/{variant}.{suffix}" for variant in RUNS[run]["measure_inference"]["variants"]]
+
+
+def gpus():
+    """Return the GPUs that a job with the model asks for."""
+    return int(any(run["require_gpu"] for run in RUNS.values()))
+
+
+def half_the_cores():
+    """Return threads for jobs of which two run side by side on one machine."""
+    return max(1, (workflow.cores or 16) // 2)
+
+
+def all_cores():
+    """Return threads for a job that has the machine to itself."""
+    return min(workflow.cores or 8, 16)
+
+
+def commit():
+    """Return the short hash of the checked-out commit, "uncommitted" outside a repository."""
+    answer = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "uncommitted"
+
+
+ADAPTER_EXPORT = RUNS[MAIN_RUN]["export_adapter"]["folder"] or f"artifacts/lora-{MAIN_RUN}"
+REPORT_EXPORT = f"reports/bench/{commit()}"
+
+
+wildcard_constraints:
+    run="|".join(RUNS),
+    variant="base|lora|merged",
+    benchmark="|".join(BENCHMARKS),
+    shard=r"\d+",
+    shards=r"\d+",

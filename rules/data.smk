@@ -1,0 +1,121 @@
+rule fetch_model:
+    input:
+        samples=shipped("samples/oasst_trees.jsonl"),
+        local=lambda wildcards: local_files(models()[wildcards.model]),
+    output:
+        source="resources/models/{model}/source.json",
+    log:
+        "logs/fetch_model/{model}.log",
+    benchmark:
+        "logs/benchmarks/fetch_model/{model}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+    params:
+        settings=lambda wildcards: models()[wildcards.model],
+        code=code("fetch_model", "data"),
+    message:
+        "fetch model {wildcards.model}"
+    script:
+        "../workflow/scripts/fetch_model.py"
+
+
+rule fetch_conversations:
+    input:
+        samples=shipped("samples/oasst_trees.jsonl"),
+        local=lambda wildcards: local_files(labelled("conversations")[wildcards.source]),
+    output:
+        source="resources/conversations/{source}/source.json",
+        messages="resources/conversations/{source}/messages.jsonl",
+    log:
+        "logs/fetch_conversations/{source}.log",
+    benchmark:
+        "logs/benchmarks/fetch_conversations/{source}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=lambda wildcards: labelled("conversations")[wildcards.source],
+        code=code("fetch_conversations", "data"),
+    message:
+        "fetch conversations {wildcards.source}"
+    script:
+        "../workflow/scripts/fetch_conversations.py"
+
+
+rule fetch_benchmark:
+    input:
+        samples=lambda wildcards: benchmark_samples(wildcards.benchmark),
+        local=lambda wildcards: local_files(labelled(wildcards.benchmark)[wildcards.source]),
+    output:
+        source="resources/benchmarks/{benchmark}/{source}/source.json",
+    log:
+        "logs/fetch_benchmark/{benchmark}.{source}.log",
+    benchmark:
+        "logs/benchmarks/fetch_benchmark/{benchmark}.{source}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=lambda wildcards: labelled(wildcards.benchmark)[wildcards.source],
+        code=code("fetch_benchmark", "data"),
+    message:
+        "fetch benchmark {wildcards.benchmark} {wildcards.source}"
+    script:
+        "../workflow/scripts/fetch_benchmark.py"
+
+
+rule prepare_conversations:
+    input:
+        messages=lambda wildcards: conversations(wildcards, "messages.jsonl"),
+    output:
+        train="results/{run}/data/train.jsonl",
+        validation="results/{run}/data/validation.jsonl",
+        audit="results/{run}/data/audit.jsonl",
+        summary="results/{run}/data/summary.json",
+    log:
+        "logs/{run}/prepare_conversations.log",
+    benchmark:
+        "results/{run}/benchmarks/prepare_conversations.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=section("prepare_conversations"),
+        code=code("prepare_conversations", "data"),
+    message:
+        "prepare conversations of {wildcards.run}"
+    script:
+        "../workflow/scripts/prepare_conversations.py"
+
+
+rule check_contamination:
+    input:
+        train="results/{run}/data/train.jsonl",
+        benchmarks=lambda wildcards: benchmark_sources(wildcards.run),
+    output:
+        contamination="results/{run}/data/contamination.json",
+    log:
+        "logs/{run}/check_contamination.log",
+    benchmark:
+        "results/{run}/benchmarks/check_contamination.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=section("check_contamination"),
+        code=code("check_contamination", "data"),
+    message:
+        "compare training data of {wildcards.run} with benchmark items"
+    script:
+        "../workflow/scripts/check_contamination.py"

@@ -1,0 +1,61 @@
+rule evaluate_task:
+    input:
+        model=base_model,
+        adapter=adapter_of,
+        merged=merged_of,
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        tasks=task_files(),
+    output:
+        rows="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
+        protocol="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.json",
+    log:
+        "logs/{run}/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.log",
+    benchmark:
+        "results/{run}/benchmarks/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+        gpu=gpus(),
+    params:
+        settings=benchmark_section("evaluate_task"),
+        code=code("evaluate_task", "evaluation"),
+        store="results/{run}/work/items",
+    message:
+        "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
+    wildcard_constraints:
+        benchmark="gsm8k|mmlu",
+    script:
+        "../workflow/scripts/evaluate_task.py"
+
+
+rule generate_answers:
+    input:
+        model=base_model,
+        adapter=adapter_of,
+        merged=merged_of,
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+    output:
+        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
+        protocol="results/{run}/answers/{variant}/{benchmark}.json",
+    log:
+        "logs/{run}/generate_answers/{variant}.{benchmark}.log",
+    benchmark:
+        "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+        gpu=gpus(),
+    params:
+        settings=benchmark_section("generate_answers"),
+        code=code("generate_answers", "evaluation"),
+        store="results/{run}/work/items",
+    message:
+        "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
+    wildcard_constraints:
+        benchmark="mt_bench|alpaca_eval",
+    script:
+        "../workflow/scripts/generate_answers.py"

@@ -1,0 +1,65 @@
+rule judge_mt_bench:
+    input:
+        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        model=judge_model,
+    output:
+        rows="results/{run}/judgments/{variant}/{benchmark}.jsonl",
+        protocol="results/{run}/judgments/{variant}/{benchmark}.json",
+    log:
+        "logs/{run}/judge/{variant}.{benchmark}.log",
+    benchmark:
+        "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+    conda:
+        "../envs/judging.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+        gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
+    params:
+        settings=section("judge_mt_bench"),
+        code=code("judge_mt_bench", "judging"),
+        store="results/{run}/work/judge",
+    message:
+        "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
+    wildcard_constraints:
+        run=judgeable_runs("mt_bench"),
+        benchmark="mt_bench",
+    script:
+        "../workflow/scripts/judge_mt_bench.py"
+
+
+rule judge_alpaca_eval:
+    input:
+        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
+        reference_answers=lambda wildcards: (
+            f"results/{wildcards.run}/answers/base/{wildcards.benchmark}.jsonl"
+            if RUNS[wildcards.run]["judge_alpaca_eval"]["reference"] == "base"
+            else []
+        ),
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        model=judge_model,
+    output:
+        rows="results/{run}/judgments/{variant}/{benchmark}.jsonl",
+        protocol="results/{run}/judgments/{variant}/{benchmark}.json",
+    log:
+        "logs/{run}/judge/{variant}.{benchmark}.log",
+    benchmark:
+        "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+    conda:
+        "../envs/judging.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+        gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
+    params:
+        settings=section("judge_alpaca_eval"),
+        code=code("judge_alpaca_eval", "judging"),
+        store="results/{run}/work/judge",
+    message:
+        "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
+    wildcard_constraints:
+        run=judgeable_runs("alpaca_eval"),
+        benchmark="alpaca_eval",
+    script:
+        "../workflow/scripts/judge_alpaca_eval.py"

@@ -1,0 +1,92 @@
+if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
+
+    rule train_adapter:
+        input:
+            model=base_model,
+            train="results/{run}/data/train.jsonl",
+            validation="results/{run}/data/validation.jsonl",
+            summary="results/{run}/data/summary.json",
+        output:
+            config="results/{run}/adapter/adapter_config.json",
+            weights="results/{run}/adapter/adapter_model.safetensors",
+            run_config="results/{run}/adapter/run_config.json",
+            metrics="results/{run}/adapter/train_metrics.json",
+            card="results/{run}/adapter/README.md",
+            fingerprint="results/{run}/adapter/fingerprint.json",
+        log:
+            "logs/{run}/train_adapter.log",
+        benchmark:
+            "results/{run}/benchmarks/train_adapter.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: all_cores()
+        resources:
+            machine_share=100,
+            gpu=gpus(),
+            attempt=lambda wildcards, attempt: attempt,
+        params:
+            settings=section("train_adapter"),
+            code=code("train_adapter", "training"),
+            work="results/{run}/work/train_adapter",
+        message:
+            "train the adapter of {wildcards.run}"
+        script:
+            "../workflow/scripts/train_adapter.py"
+
+else:
+
+    rule import_adapter:
+        input:
+            model=base_model,
+            adapter=lambda wildcards: local_files(
+                {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
+            ),
+        output:
+            config="results/{run}/adapter/adapter_config.json",
+            weights="results/{run}/adapter/adapter_model.safetensors",
+            run_config="results/{run}/adapter/run_config.json",
+            metrics="results/{run}/adapter/train_metrics.json",
+            card="results/{run}/adapter/README.md",
+            fingerprint="results/{run}/adapter/fingerprint.json",
+        log:
+            "logs/{run}/import_adapter.log",
+        benchmark:
+            "results/{run}/benchmarks/import_adapter.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: 1
+        resources:
+            machine_share=10,
+        params:
+            settings=section("import_adapter"),
+            code=code("import_adapter", "training"),
+        message:
+            "import the adapter of {wildcards.run}"
+        script:
+            "../workflow/scripts/import_adapter.py"
+
+
+rule merge_adapter:
+    input:
+        model=base_model,
+        adapter="results/{run}/adapter/fingerprint.json",
+        conversations="results/{run}/data/validation.jsonl",
+    output:
+        report="results/{run}/merged/merge_report.json",
+    log:
+        "logs/{run}/merge_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/merge_adapter.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: half_the_cores()
+    resources:
+        machine_share=50,
+        gpu=gpus(),
+    params:
+        settings=section("merge_adapter"),
+        code=code("merge_adapter", "training"),
+    message:
+        "merge the adapter of {wildcards.run} into its base"
+    script:
+        "../workflow/scripts/merge_adapter.py"

@@ -1,0 +1,108 @@
+"""The architecture holds: who may import whom, where names may appear, and how large files get."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "workflow" / "scripts"
+PACKAGE = SCRIPTS / "lorabench"
+STAGES = {"data", "training", "evaluation", "judging", "inference", "report"}
+CONTROL = {"configuration", "preflight", "source_hash"}  # the head process's modules: rules import them, jobs do not
+BOTTOM = {"errors", "files", "rows"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+RULES = {path.stem: path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the lorabench modules that a file imports, as dotted names below the package."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lorabench":
+            names.add(node.module.removeprefix("lorabench").lstrip("."))
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.removeprefix("lorabench.") for alias in node.names if alias.name.startswith("lorabench."))
+    return names - {""}
+
+
+def layer(module: str) -> str:
+    """Return the first part of a dotted module name."""
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_import_downwards_only(path: Path) -> None:
+    """Stages never import each other, shared modules never import stages, rows and files import nothing above them."""
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    above = {layer(name) for name in imported(path)}
+    if own in STAGES:
+        assert not above & ((STAGES - {own}) | CONTROL | {"job"})
+    elif own in BOTTOM:
+        assert above <= BOTTOM
+    elif own not in CONTROL:
+        assert not above & (STAGES | CONTROL)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_package_files_hold_a_docstring_only(path: Path) -> None:
+    """Whatever stands in `__init__.py` would make every stage stale."""
+    assert len(ast.parse(path.read_text()).body) == 1
+
+
+def test_only_scripts_know_snakemake() -> None:
+    """The package never reads the `snakemake` object of a job."""
+    users = {str(path.relative_to(PACKAGE)) for path in MODULES if re.search(r"\bsnakemake\.(input|output|params|config)", path.read_text())}
+    assert users == set()
+
+
+def test_scripts_never_read_the_whole_config() -> None:
+    """Config reaches scripts through `params` alone, or its changes would go unnoticed."""
+    assert [path.name for path in SCRIPTS.glob("*.py") if ".config[" in path.read_text()] == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *sorted(SCRIPTS.glob("*.py"))], ids=lambda path: str(path.relative_to(SCRIPTS)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    """At most 300 lines a file and 60 lines a function."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+def rule_blocks() -> dict[str, str]:
+    """Return rule name -> text of its block."""
+    blocks: dict[str, str] = {}
+    for text in RULES.values():
+        for match in re.finditer(r"^( *)rule (\w+):\n((?:\1 +.*\n|\n)+)", text, re.MULTILINE):
+            blocks[match[2]] = match[3]
+    return blocks
+
+
+@pytest.mark.parametrize("name", sorted(rule_blocks()))
+def test_every_rule_declares_what_it_needs(name: str) -> None:
+    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; its script has the rule's name."""
+    block = rule_blocks()[name]
+    for word in ("log:", "benchmark:", "conda:", "threads:", "resources:", "settings=", f'code=code("{name}"', f"scripts/{name}.py"):
+        assert word in block, word
+
+
+def test_rules_have_scripts_and_sections() -> None:
+    """Every script that is a rule's has a rule; every rule that reads config has a section of its name."""
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())["properties"]
+    for name, block in rule_blocks().items():
+        assert (SCRIPTS / f"{name}.py").is_file()
+        if f'section("{name}"' in block:
+            assert name in schema
+
+
+def test_documentation_made_from_code_is_in_step(root: Path) -> None:
+    """The config page, the rerun table and the rule graph are what `make fix` would write."""
+    import subprocess
+    import sys
+
+    answer = subprocess.run([sys.executable, "tools/generate_docs.py", "--check"], cwd=root, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr

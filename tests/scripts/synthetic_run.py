@@ -1,0 +1,189 @@
+"""Make the stage outputs of a run by code: item rows, protocols, token times, train metrics, merge report, sources."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from score_benchmark import score_benchmark
+
+from lorabench.files import write_json, write_jsonl
+from lorabench.rows.item_result import ItemResult
+from lorabench.rows.token_times import TokenTimes
+
+VARIANTS = ("base", "lora", "merged")
+SUBJECTS = ("anatomy", "global_facts", "formal_logic", "sociology")
+CATEGORIES = ("writing", "math")
+SKILL = {"base": 0.4, "lora": 0.6, "merged": 0.6}
+
+
+def gsm8k_rows(variant: str, n: int = 60) -> list[ItemResult]:
+    """Return word problems that a variant solves with its skill; lora and merged answer alike."""
+    rows = []
+    for index in range(n):
+        right = random.Random(f"gsm8k-{index}").random() < SKILL[variant]
+        detail = {"strict_match": right, "flexible_extract": right, "truncated": False, "response": f"It is {right}."}
+        rows.append(_row(index, f"gsm8k-test-{index}", f"gsm8k-test-{index}", float(right), detail))
+    return rows
+
+
+def mmlu_rows(variant: str, n: int = 80) -> list[ItemResult]:
+    """Return four-choice questions of four subjects in turn."""
+    rows = []
+    for index in range(n):
+        subject = SUBJECTS[index % 4]
+        right = random.Random(f"mmlu-{index}").random() < SKILL[variant] - 0.05
+        noise = 1e-5 if variant == "merged" else 0.0
+        detail = {"subject": subject, "log_probabilities": [-1.0 + noise, -2.0, -2.5, -3.0], "truncated": False}
+        rows.append(_row(index, f"{subject}-test-{index}", subject, float(right), detail))
+    return rows
+
+
+def mt_bench_rows(variant: str, questions: int = 8) -> list[ItemResult]:
+    """Return two rated turns a question; one rating of the base could not be read."""
+    rows = []
+    for index in range(2 * questions):
+        question, turn = str(81 + index // 2), index % 2 + 1
+        score = 4.0 + random.Random(f"{variant[0]}-{index}").random()
+        detail = {"category": CATEGORIES[index // 2 % 2], "turn": turn, "judgment": "[[5]]"}
+        row = _row(index, f"{question}-{turn}", question, score, detail)
+        if variant == "base" and index == 3:
+            row = ItemResult(**{**asdict(row), "score": None, "outcome": "judge_unparsed"})
+        rows.append(row)
+    return rows
+
+
+def alpaca_eval_rows(variant: str, n: int = 24) -> list[ItemResult]:
+    """Return preferences against the base's own answers, 0.5 for the base itself."""
+    rows = []
+    for index in range(n):
+        score = 0.5 if variant == "base" else 0.3 + 0.5 * random.Random(f"alpaca-{index}").random()
+        dataset = "oasst" if index % 3 == 0 else "koala"
+        detail = {"category": dataset, "output_characters": 100 + index, "reference_characters": 110}
+        rows.append(_row(index, f"alpaca-{index}", f"alpaca-{index}", score, detail))
+    return rows
+
+
+ROWS = {"gsm8k": gsm8k_rows, "mmlu": mmlu_rows, "mt_bench": mt_bench_rows, "alpaca_eval": alpaca_eval_rows}
+
+
+def _row(index: int, name: str, cluster: str, score: float, detail: dict[str, Any]) -> ItemResult:
+    outcome = ("correct" if score else "incorrect") if score in (0, 1) else "judged"
+    return ItemResult(index=index, id=name, cluster=cluster, score=score, outcome=outcome, detail=detail)
+
+
+def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
+    """Write item rows as JSON Lines and return the path."""
+    write_jsonl(path, map(asdict, rows))
+    return path
+
+
+def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
+    """Return the protocol document of a benchmark."""
+    judged = benchmark in ("mt_bench", "alpaca_eval")
+    document = {"schema_version": 1, "benchmark": benchmark, "protocol": f"{benchmark} as in its paper, greedy"}
+    return {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}} if judged else document
+
+
+def write_scores(folder: Path, not_run: Sequence[str] = (), signal: bool = True) -> tuple[list[Path], list[Path]]:
+    """Write eval/{variant}/{benchmark}.json and .jsonl of all variants; return score files and row files."""
+    scores, rows = [], []
+    for variant in VARIANTS:
+        for benchmark in ROWS:
+            score, joined = (folder / "eval" / variant / f"{benchmark}.{suffix}" for suffix in ("json", "jsonl"))
+            skip = benchmark in not_run
+            work = folder / "work" / variant
+            protocol = work / f"{benchmark}.json"
+            write_json(protocol, protocol_of(benchmark, signal))
+            score_benchmark(
+                rows=[] if skip else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))],
+                protocols=[] if skip else [protocol],
+                not_run_reason="no judge is configured" if skip else None,
+                benchmark=benchmark,
+                variant=variant,
+                settings={"confidence": 0.95},
+                rows_output=joined,
+                score_output=score,
+            )
+            scores.append(score)
+            rows.append(joined)
+    return scores, rows
+
+
+def token_times(variant: str, slowdown: float, repeats: int = 3, prompts: int = 5) -> list[TokenTimes]:
+    """Return times of a variant that is `slowdown` times slower than 20 ms a token, with 2 % noise."""
+    rows = []
+    for repeat in range(repeats):
+        for prompt in range(prompts):
+            noise = random.Random(f"{variant}-{repeat}-{prompt}")
+            gaps = [20 * slowdown * (1 + 0.02 * noise.gauss(0, 1)) for _ in range(15)]
+            first = 100 * slowdown * (1 + 0.02 * noise.gauss(0, 1))
+            rows.append(
+                TokenTimes(
+                    variant=variant,
+                    repeat=repeat,
+                    order=0,
+                    prompt_id=f"prompt-{prompt}",
+                    category="summarisation",
+                    prompt_tokens=64,
+                    prompt_sha256=f"{prompt:064x}",
+                    new_tokens=16,
+                    time_to_first_token_ms=first,
+                    inter_token_latencies_ms=gaps,
+                    end_to_end_ms=first + sum(gaps),
+                )
+            )
+    return rows
+
+
+def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write perf/{variant}.json and .jsonl; the base's file holds the A/A control as well."""
+    perf, times = [], []
+    for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
+        rows = token_times(variant, slowdown) + (token_times("base_again", 1.0) if variant == "base" else [])
+        memory = {"steady_peak_gpu_allocated_mib": None, "steady_peak_resident_mib": 700.0 + 40 * slowdown}
+        document = {"schema_version": 1, "variant": variant, "status": "ok", "memory": memory}
+        write_json(folder / "perf" / f"{variant}.json", document)
+        write_jsonl(folder / "perf" / f"{variant}.jsonl", map(asdict, rows))
+        perf.append(folder / "perf" / f"{variant}.json")
+        times.append(folder / "perf" / f"{variant}.jsonl")
+    return perf, times
+
+
+def write_training(folder: Path) -> dict[str, Path]:
+    """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their paths by name."""
+    likelihood = {
+        key: {"nll_per_token": nll, "perplexity": 2.718**nll, "nll_sum": nll * 700, "label_tokens": 700}
+        for key, nll in (("base", 1.769), ("adapter", 1.676))
+    }
+    steps = [{"step": step, "loss": 2.0 - 0.02 * step, "learning_rate": 2e-4, "seconds": 1.0} for step in range(1, 21)]
+    totals = {"steps": 20, "epochs": 3, "tokens": 9000, "label_tokens": 7000, "tokens_per_second": 300.0}
+    metrics = {
+        "schema_version": 1,
+        "status": "ok",
+        "likelihood": {"validation": likelihood, "train": likelihood},
+        "totals": {**totals, "trainable_parameters": 4884480},
+        "steps": steps,
+    }
+    documents = {
+        "train_metrics": metrics,
+        "run_config": {"schema_version": 1, "run": "demo", "model": {"name": "SmolLM2-135M-Instruct"}, "settings": {}},
+        "merge_report": {
+            "schema_version": 1,
+            "largest_logit_difference": 1.3e-4,
+            "mean_logit_difference": 2e-6,
+            "greedy_agreement": 1.0,
+        },
+        "data_summary": {"schema_version": 1, "train": 40, "validation": 10},
+    }
+    for name, document in documents.items():
+        write_json(folder / f"{name}.json", document)
+    return {name: folder / f"{name}.json" for name in documents}
+
+
+def write_source(path: Path, kind: str = "hub", licence: str | None = "apache-2.0") -> Path:
+    """Write a source.json and return its path."""
+    record = {"schema_version": 1, "kind": kind, "origin": "someone/something@0123", "revision": "0123"}
+    write_json(path, {**record, "sha256": {"data.jsonl": "0" * 64}, "rows": {"data.jsonl": 10}, "licence": licence})
+    return path

@@ -1,0 +1,121 @@
+"""Scoring a benchmark from its shards."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from score_benchmark import score_benchmark
+from synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
+
+from lorabench.errors import DataError
+from lorabench.files import read_jsonl, write_json
+from lorabench.rows.item_result import ItemResult
+
+
+def run(folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: str | None = None) -> dict[str, Any]:
+    """Score shards and return the score file."""
+    rows = [write_rows(folder / f"{number}.jsonl", shard) for number, shard in enumerate(shards)]
+    protocols = [folder / f"{number}.json" for number in range(len(shards))]
+    for path in protocols:
+        write_json(path, protocol_of(benchmark))
+    score_benchmark(
+        rows=rows,
+        protocols=protocols,
+        not_run_reason=reason,
+        benchmark=benchmark,
+        variant="base",
+        settings={"confidence": 0.95},
+        rows_output=folder / "eval.jsonl",
+        score_output=folder / "eval.json",
+    )
+    return dict(json.loads((folder / "eval.json").read_text(encoding="utf-8")))
+
+
+def test_shards_in_any_order_give_the_unsharded_files(tmp_path: Path) -> None:
+    """Two interleaved shards make the same rows and score as one."""
+    rows = gsm8k_rows("base")
+    whole = run(tmp_path / "whole", "gsm8k", [rows])
+    halves = run(tmp_path / "halves", "gsm8k", [rows[1::2], rows[::2]])
+    assert halves == whole
+    assert (tmp_path / "whole/eval.jsonl").read_bytes() == (tmp_path / "halves/eval.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("benchmark", ROWS)
+def test_every_score_has_n_error_interval_and_protocol(tmp_path: Path, benchmark: str) -> None:
+    """What a reader needs to judge a number stands beside it."""
+    score = run(tmp_path, benchmark, [ROWS[benchmark]("lora")])
+    assert score["status"] == "ok" and score["protocol"] and score["n"] > 0
+    assert score["interval"][0] < score["score"] < score["interval"][1]
+    assert score["standard_error"] > 0
+
+
+def test_failed_judgments_are_counted_and_not_averaged(tmp_path: Path) -> None:
+    """The mean is over the ratings that were read."""
+    rows = mt_bench_rows("base")
+    score = run(tmp_path, "mt_bench", [rows])
+    read = [row.score for row in rows if row.score is not None]
+    assert score["failures"] == {"judge_unparsed": 1}
+    assert score["n"] == 15
+    assert score["score"] == pytest.approx(sum(read) / 15)
+
+
+def test_mmlu_has_subjects_groups_and_both_averages(tmp_path: Path) -> None:
+    """The micro average weighs questions, the macro average subjects."""
+    rows = [row for row in ROWS["mmlu"]("base") if row.cluster != "anatomy" or row.index < 8]
+    rows = [replace(row, index=index) for index, row in enumerate(rows)]
+    score = run(tmp_path, "mmlu", [rows])
+    subjects = score["breakdown"]
+    micro = sum(part["score"] * part["n"] for part in subjects.values()) / len(rows)
+    assert set(score["secondary"]["groups"]) == {"stem", "humanities", "social_sciences", "other"}
+    assert score["score"] == score["secondary"]["micro_average"]["score"] == pytest.approx(micro)
+    macro = sum(part["score"] for part in subjects.values()) / 4
+    assert score["secondary"]["macro_average"]["score"] == pytest.approx(macro)
+
+
+def test_oasst_instructions_are_set_apart(tmp_path: Path) -> None:
+    """AlpacaEval's instructions from the training data's source have a win rate without them."""
+    score = run(tmp_path, "alpaca_eval", [ROWS["alpaca_eval"]("lora")])
+    assert score["secondary"]["without_oasst_instructions"]["n"] == 16
+
+
+def test_without_rows_the_score_says_why(tmp_path: Path) -> None:
+    """A benchmark that did not run has no number, not a zero."""
+    score = run(tmp_path, "mt_bench", [], reason="OPENAI_API_KEY is not set")
+    assert (score["status"], score["reason"]) == ("not_run", "OPENAI_API_KEY is not set")
+    assert "score" not in score
+    assert list(read_jsonl(tmp_path / "eval.jsonl")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda rows: rows[:3] + rows[4:], "but not index 3"),
+        (lambda rows: [*rows, rows[0]], "index 0 twice"),
+        (lambda rows: [*rows, replace(rows[0], index=len(rows))], "unique ids"),
+        (lambda rows: [], "no rows"),
+    ],
+)
+def test_incomplete_shards_are_refused(tmp_path: Path, change: Any, fault: str) -> None:
+    """Missing, doubled and renamed items stop the rule with a line that names them."""
+    with pytest.raises(DataError, match=fault):
+        run(tmp_path, "gsm8k", [change(gsm8k_rows("base"))])
+
+
+def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
+    """Rows made in two ways have no common score."""
+    rows = gsm8k_rows("base")
+    write_json(tmp_path / "0.json", {"protocol": "5 shots"})
+    write_json(tmp_path / "1.json", {"protocol": "8 shots"})
+    with pytest.raises(DataError, match="one sentence"):
+        score_benchmark(
+            rows=[write_rows(tmp_path / "rows.jsonl", rows)],
+            protocols=[tmp_path / "0.json", tmp_path / "1.json"],
+            not_run_reason=None,
+            benchmark="gsm8k",
+            variant="base",
+            settings={"confidence": 0.95},
+            rows_output=tmp_path / "eval.jsonl",
+            score_output=tmp_path / "eval.json",
+        )

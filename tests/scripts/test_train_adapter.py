@@ -1,0 +1,198 @@
+"""train_adapter end to end on the tiny model: files, repeatability, resume after a kill, equal recipes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lorabench.errors import ConfigurationError, DataError
+from lorabench.files import read_json, sha256_file, write_jsonl
+from train_adapter import train_adapter
+
+pytest_plugins = ["training_fixtures"]
+
+# Trains as told, and kills itself without warning at the given step: inside it, or while its checkpoint is written.
+VICTIM = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from lorabench.training.trainer import AdapterTrainer
+from train_adapter import train_adapter
+
+arguments = json.loads(sys.argv[1])
+method, step = arguments.pop("method"), arguments.pop("step")
+original = getattr(AdapterTrainer, method)
+
+def until(self, *args, **kwargs):
+    if self.state.global_step == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, *args, **kwargs)
+
+setattr(AdapterTrainer, method, until)
+paths = {name: Path(arguments[name]) for name in ("model", "train", "validation", "adapter", "work")}
+train_adapter(**paths, run="test", settings=arguments["settings"])
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Compute on one thread: the model is too small for more, and sums do not depend on the machine's cores."""
+    torch.set_num_threads(1)
+
+
+def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
+    """Train into `folder` and return the adapter's folder."""
+    train_adapter(
+        model=source,
+        train=prepared / "train.jsonl",
+        validation=prepared / "validation.jsonl",
+        adapter=folder / "adapter",
+        work=folder / "work",
+        run="test",
+        settings=settings,
+    )
+    return folder / "adapter"
+
+
+def kill_while_training(
+    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], method: str, step: int, root: Path
+) -> None:
+    """Train in another process that dies in `method` when `step` steps are done."""
+    arguments = {
+        "model": str(source),
+        "train": str(prepared / "train.jsonl"),
+        "validation": str(prepared / "validation.jsonl"),
+        "adapter": str(folder / "adapter"),
+        "work": str(folder / "work"),
+        "settings": settings,
+        "method": method,
+        "step": step,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", VICTIM, json.dumps(arguments)],
+        env={"PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_every_output_is_written_and_says_what_happened(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """The six files are there, the counts agree with the data, and the work folder is gone."""
+    adapter = train(tiny_source, prepared, tmp_path, settings)
+    names = {path.name for path in adapter.iterdir()}
+    assert names == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "fingerprint.json",
+        "run_config.json",
+        "train_metrics.json",
+    }
+    metrics, config = read_json(adapter / "train_metrics.json"), read_json(adapter / "run_config.json")
+    assert metrics["totals"]["steps"] == len(metrics["steps"]) == 2 * 3  # 10 conversations, 4 a step
+    assert metrics["totals"]["tokens"] == 2 * metrics["data"]["train_tokens"]
+    assert all(step["padding_fraction"] == 0 for step in metrics["steps"])
+    likelihood = metrics["likelihood"]
+    for split in ("train", "validation"):
+        assert likelihood[split]["adapter"]["nll_per_token"] < likelihood[split]["base"]["nll_per_token"]
+    assert config["settings"] == settings
+    assert config["data_sha256"]["train.jsonl"] == sha256_file(prepared / "train.jsonl")
+    weights = sha256_file(adapter / "adapter_model.safetensors")
+    assert read_json(adapter / "fingerprint.json")["sha256"]["adapter_model.safetensors"] == weights
+    saved = read_json(adapter / "adapter_config.json")
+    assert saved["base_model_name_or_path"] == "tiny-random-llama"
+    assert saved["target_modules"] == sorted(settings["target_modules"])
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "step", "changes"),
+    [
+        ("training_step", 4, {"packing": True}),
+        ("training_step", 1, {"packing": False}),
+        ("_save_rng_state", 3, {"packing": True}),
+        ("_loss", 2, {"packing": True, "dtype": "bfloat16"}),
+        ("training_step", 3, {"packing": True, "use_4bit": True}),
+        ("training_step", 0, {"packing": True}),
+        ("_finalize_training", 6, {"packing": True}),
+    ],
+)
+def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
+    tiny_source: Path,
+    prepared: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    root: Path,
+    method: str,
+    step: int,
+    changes: dict[str, Any],
+) -> None:
+    """Killed inside a step, while saving or at the end, then run again: the same adapter and the same loss curve."""
+    settings |= changes
+    whole = train(tiny_source, prepared, tmp_path / "whole", settings)
+    kill_while_training(tiny_source, prepared, tmp_path / "killed", settings, method, step, root)
+    resumed = train(tiny_source, prepared, tmp_path / "killed", settings)
+    assert (resumed / "fingerprint.json").read_bytes() == (whole / "fingerprint.json").read_bytes()
+    losses = [
+        [row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]] for folder in (whole, resumed)
+    ]
+    assert losses[0] == losses[1]
+    events = [event["event"] for event in read_json(resumed / "run_config.json")["history"]]
+    assert events == ["started", "resumed" if step else "started"]
+
+
+@pytest.mark.slow
+def test_packing_and_batch_split_do_not_change_the_recipe(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Packed, padded and one at a time learn the same adapter up to rounding, in the same number of steps."""
+    settings |= {"lora_dropout": 0.0, "max_seq_length": 4096}
+    variants = {
+        "packed": {"packing": True},
+        "padded": {"packing": False},
+        "single": {"packing": False, "batch_size": 1, "gradient_accumulation": 4},
+    }
+    adapters = {
+        name: load_file(train(tiny_source, prepared, tmp_path / name, settings | changes) / "adapter_model.safetensors")
+        for name, changes in variants.items()
+    }
+    for name in ("padded", "single"):
+        for key, expected in adapters["packed"].items():
+            torch.testing.assert_close(adapters[name][key], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_changed_recipe_does_not_resume_old_checkpoints(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
+) -> None:
+    """Checkpoints of another learning rate are discarded, so that the result is that of the new settings."""
+    kill_while_training(tiny_source, prepared, tmp_path / "old", settings, "training_step", 2, root)
+    changed = settings | {"learning_rate": 5e-3}
+    fresh = train(tiny_source, prepared, tmp_path / "fresh", changed)
+    after = train(tiny_source, prepared, tmp_path / "old", changed)
+    assert (after / "fingerprint.json").read_bytes() == (fresh / "fingerprint.json").read_bytes()
+
+
+def test_wrong_input_is_one_clear_line(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Unknown keys, foreign target modules and files without conversations are named."""
+    with pytest.raises(ConfigurationError, match=r"train_adapter\.lora_rank: unknown key"):
+        train(tiny_source, prepared, tmp_path, settings | {"lora_rank": 4})
+    with pytest.raises(ConfigurationError, match="no linear layer 'c_attn'"):
+        train(tiny_source, prepared, tmp_path, settings | {"target_modules": ["c_attn"]})
+    write_jsonl(tmp_path / "train.jsonl", [])
+    write_jsonl(tmp_path / "validation.jsonl", [])
+    with pytest.raises(DataError, match="nothing to learn"):
+        train(tiny_source, tmp_path, tmp_path, settings)

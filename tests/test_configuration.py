@@ -1,0 +1,93 @@
+"""The config: faults are all named with their place, overrides and sweeps give the runs that users expect."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lorabench.configuration import merge, resolve, source, source_label
+from lorabench.errors import ConfigurationError
+
+
+@pytest.fixture
+def config(root: Path) -> dict[str, Any]:
+    """Return the default config."""
+    return yaml.safe_load((root / "config" / "config.yaml").read_text())
+
+
+def faults(root: Path, config: dict[str, Any], environment: dict[str, str] | None = None) -> list[str]:
+    """Return the lines of the error that `config` raises."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(config, root / "config" / "schema.yaml", [root / "config" / "config.yaml"], environment or {})
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("overlay", [None, "demo", "smoke"])
+def test_shipped_configs_are_valid(root: Path, config: dict[str, Any], overlay: str | None) -> None:
+    """The default and both overlays pass the schema."""
+    if overlay:
+        config = merge(config, yaml.safe_load((root / "config" / f"{overlay}.yaml").read_text()))
+    assert list(resolve(config, root / "config" / "schema.yaml", [], {})) == [overlay or "llama3"]
+
+
+def test_every_fault_is_named_with_its_nearest_key(root: Path, config: dict[str, Any]) -> None:
+    """A misspelt section, a misspelt key and a wrong type are all in one error."""
+    config["train_adaptor"] = {}
+    config["train_adapter"]["lora_rank_"] = 8
+    config["train_adapter"]["lora_r"] = "64"
+    text = faults(root, config)
+    assert "train_adaptor: unknown key; did you mean 'train_adapter'?" in text
+    assert "train_adapter.lora_rank_: unknown key; did you mean 'lora_r'?" in text
+    assert any(line.endswith("train_adapter.lora_r: expected integer, found '64'") for line in text)
+    assert any("config.yaml:" in line for line in text)
+
+
+def test_a_branch_is_no_revision(root: Path, config: dict[str, Any]) -> None:
+    """Hub sources need a full commit."""
+    config["fetch_model"]["base"]["revision"] = "main"
+    assert any("fetch_model.base.revision" in line for line in faults(root, config))
+
+
+def test_a_wrong_environment_value_names_its_variable(root: Path, config: dict[str, Any]) -> None:
+    """BATCH_SIZE=many is reported as BATCH_SIZE's fault, not the config file's."""
+    assert faults(root, config, {"BATCH_SIZE": "many"}) == [
+        "BATCH_SIZE: train_adapter.batch_size: expected integer, found 'many'"
+    ]
+
+
+def test_environment_overrides_the_files(root: Path, config: dict[str, Any]) -> None:
+    """The documented variables reach their keys, paths with spaces and quotes included."""
+    environment = {"BATCH_SIZE": "2", "ADAPTER_PATH": "/tmp/it's a \"path\"", "MT_BENCH_JUDGE_MODEL": "some-model"}
+    run = resolve(config, root / "config" / "schema.yaml", [], environment)["llama3"]
+    assert run["train_adapter"]["batch_size"] == 2
+    assert run["import_adapter"]["path"] == environment["ADAPTER_PATH"]
+    assert run["judge_mt_bench"]["judge"]["model"] == "some-model"
+
+
+def test_a_sweep_adds_runs_that_differ_in_their_overrides(root: Path, config: dict[str, Any]) -> None:
+    """Each entry of `sweep` is a whole run; the main run stays as it is."""
+    config["sweep"] = {"r16": {"train_adapter": {"lora_r": 16}}}
+    runs = resolve(config, root / "config" / "schema.yaml", [], {})
+    assert list(runs) == ["llama3", "llama3-r16"]
+    assert runs["llama3"]["train_adapter"]["lora_r"] == 64
+    assert runs["llama3-r16"]["train_adapter"]["lora_r"] == 16
+    assert runs["llama3-r16"]["run"] == "llama3-r16"
+
+
+def test_a_fault_in_a_sweep_names_the_entry(root: Path, config: dict[str, Any]) -> None:
+    """A misspelt key inside an override is found before anything runs."""
+    config["sweep"] = {"r16": {"train_adapter": {"lora_rr": 16}}}
+    assert faults(root, config) == ["sweep.r16: train_adapter.lora_rr: unknown key; did you mean 'lora_r'?"]
+
+
+def test_one_model_name_cannot_mean_two_sources(root: Path, config: dict[str, Any]) -> None:
+    """Two runs would overwrite each other's checkpoint."""
+    config["sweep"] = {"other": {"fetch_model": {"base": {"revision": "0" * 40}}}}
+    assert "already names another source" in faults(root, config)[0]
+
+
+def test_a_source_drops_keys_of_other_kinds() -> None:
+    """An overlay that changes the kind leaves the old kind's keys behind; they must not count."""
+    entry = {"kind": "built-in", "repo": "a/b", "revision": "0" * 40, "seed": None}
+    assert source(entry) == {"kind": "built-in"}
+    assert source_label(entry) == "built-in"

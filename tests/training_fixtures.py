@@ -1,0 +1,71 @@
+"""Fixtures of the training stage: a small recipe, prepared conversations, and the tiny model with its source.json."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.files import write_json, write_jsonl
+
+TOPICS = ["tides", "bread", "glaciers", "bicycles", "violins", "honey", "maps", "yeast", "lenses", "ferries"]
+
+
+def conversations(count: int) -> list[dict[str, Any]]:
+    """Return made-up conversations of one to three turns and different lengths."""
+    rows = []
+    for number in range(count):
+        topic = TOPICS[number % len(TOPICS)]
+        messages = []
+        for turn in range(1 + number % 3):
+            messages.append({"role": "user", "content": f"Question {turn} of {number}: what about {topic}?"})
+            answer = f"Here is what I know about {topic}. " * (1 + (number * 7 + turn) % 5)
+            messages.append({"role": "assistant", "content": answer.strip()})
+        rows.append({"id": f"tree-{number}", "language": "en", "messages": messages})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with train.jsonl (10 conversations) and validation.jsonl (4)."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = conversations(14)
+    write_jsonl(folder / "train.jsonl", rows[:10])
+    write_jsonl(folder / "validation.jsonl", rows[10:])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tiny_model: Path) -> Path:
+    """Return source.json beside the tiny model's checkpoint."""
+    from lorabench.files import sha256_file
+
+    path = tiny_model / "source.json"
+    hashes = {"model.safetensors": sha256_file(tiny_model / "model.safetensors")}
+    source = {"schema_version": 1, "kind": "built-in", "origin": "built-in", "revision": None, "sha256": hashes}
+    write_json(path, source | {"rows": {}, "licence": None})
+    return path
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Return a complete `train_adapter` section for a run of a few seconds."""
+    return {
+        "lora_r": 4,
+        "lora_alpha": 8,
+        "lora_dropout": 0.05,
+        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        "use_4bit": False,
+        "dtype": "float32",
+        "batch_size": 2,
+        "gradient_accumulation": 2,
+        "packing": True,
+        "learning_rate": 1.0e-2,
+        "lr_scheduler": "cosine",
+        "warmup_share": 0.1,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "num_epochs": 2,
+        "max_seq_length": 128,
+        "save_minutes": 0,
+        "seed": 42,
+    }

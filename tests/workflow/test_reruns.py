@@ -1,0 +1,156 @@
+"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that should be stale."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import Checkout
+
+pytestmark = pytest.mark.slow
+
+# Jobs of the smoke run that follow a change, by what is stale: 3 variants, 2 tasks, 2 judged benchmarks.
+REPORT = Counter(compare_variants=1, write_report=1, export_report=1)
+PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
+MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
+ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
+MERGE = (
+    Counter(merge_adapter=1, evaluate_task=2, generate_answers=2, judge_mt_bench=1, judge_alpaca_eval=1, score_benchmark=4)
+    + Counter(measure_inference=1)
+    + REPORT
+)
+TRAINING = (
+    Counter(train_adapter=1, merge_adapter=1, evaluate_task=4, generate_answers=4, judge_mt_bench=2, judge_alpaca_eval=2)
+    + Counter(score_benchmark=8, measure_inference=1, export_adapter=1)
+    + REPORT
+)
+PREPARATION = Counter(prepare_conversations=1, check_contamination=1) + TRAINING
+CONTAMINATION = Counter(check_contamination=1) + REPORT
+ALL_JUDGING = MT_BENCH_JUDGE + ALPACA_JUDGE - REPORT
+GENERATION = Counter(generate_answers=6) + ALL_JUDGING
+MODEL = (
+    Counter(fetch_model=1, train_adapter=1, merge_adapter=1, evaluate_task=6, generate_answers=6, judge_mt_bench=3)
+    + Counter(judge_alpaca_eval=3, score_benchmark=12, measure_inference=1, export_adapter=1)
+    + REPORT
+)
+EVERYTHING = MODEL + Counter(fetch_conversations=1, fetch_benchmark=4, prepare_conversations=1, check_contamination=1)
+
+SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
+    ({"train_adapter": {"lora_r": 8, "lora_alpha": 4}}, TRAINING),  # a swap of two values
+    ({"train_adapter": {"learning_rate": 1.0e-4}}, TRAINING),
+    ({"prepare_conversations": {"max_conversations": 7}}, PREPARATION),
+    ({"merge_adapter": {"max_logit_difference": 0.4}}, MERGE),
+    ({"evaluate_task": {"gsm8k": {"limit": 3}}}, PER_TASK),
+    ({"evaluate_task": {"mmlu": {"few_shot": 3}}}, PER_TASK),
+    ({"evaluate_task": {"dtype": "float32"}}, PER_TASK + PER_TASK - REPORT),
+    ({"generate_answers": {"mt_bench": {"limit": 3}}}, Counter(generate_answers=3) + MT_BENCH_JUDGE),
+    ({"generate_answers": {"alpaca_eval": {"limit": 3}}}, Counter(generate_answers=3) + ALPACA_JUDGE),
+    ({"judge_mt_bench": {"max_tokens": 100}}, MT_BENCH_JUDGE),
+    ({"judge_alpaca_eval": {"both_orders": False}}, ALPACA_JUDGE),
+    ({"score_benchmark": {"confidence": 0.9}}, Counter(score_benchmark=12) + REPORT),
+    ({"measure_inference": {"new_tokens": 9}}, Counter(measure_inference=1) + REPORT),
+    ({"compare_variants": {"seed": 1}}, REPORT),
+    ({"fetch_model": {"base": {"seed": 1}}}, MODEL),
+]
+CODE: list[tuple[str, Counter[str]]] = [
+    ("workflow/scripts/train_adapter.py", TRAINING),
+    ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
+    ("workflow/scripts/lorabench/training/encode.py", TRAINING),
+    ("workflow/scripts/lorabench/rows/token_times.py", Counter(measure_inference=1) + REPORT),
+    ("workflow/scripts/lorabench/files.py", EVERYTHING),
+    ("workflow/scripts/lorabench/preflight.py", Counter()),
+    ("envs/inference.yaml", Counter(measure_inference=1) + REPORT),
+]
+DATA: list[tuple[str, Counter[str]]] = [
+    ("workflow/resources/samples/gsm8k_test.jsonl", Counter(fetch_benchmark=1, check_contamination=1) + PER_TASK),
+    ("workflow/resources/samples/performance_prompts.jsonl", Counter(measure_inference=1) + REPORT),
+]
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    """Replace a file's text for the time of a block."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def test_a_second_run_does_nothing_within_five_seconds(finished: Checkout) -> None:
+    """Everything is up to date after a run; two cores need under 5 s, ten are allowed for a machine busy with other tests."""
+    begin = time.monotonic()
+    answer = finished.snakemake()
+    assert "Nothing to be done" in answer.stderr
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize("change, expected", SETTINGS, ids=lambda value: str(value)[:60])
+def test_a_setting_reruns_its_rule_and_what_follows(finished: Checkout, change: dict[str, Any], expected: Counter[str]) -> None:
+    """One changed value schedules exactly the jobs that depend on it."""
+    overlay = finished.folder / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump(change))
+    assert finished.scheduled("--configfile", "config/smoke.yaml", "overlay.yaml", configfile=None) == dict(expected)
+
+
+@pytest.mark.parametrize("name, expected", CODE, ids=lambda value: str(value)[-40:])
+def test_code_reruns_the_rules_that_reach_it(finished: Checkout, name: str, expected: Counter[str]) -> None:
+    """A change of a script, a module or an environment schedules exactly the rules that use it and what follows."""
+    path = finished.folder / name
+    addition = "\nADDED = 1\n" if name.endswith(".py") else "\nadded: 1\n"
+    with changed(path, path.read_text() + addition):
+        assert finished.scheduled() == dict(expected)
+
+
+@pytest.mark.parametrize("name, expected", DATA, ids=lambda value: str(value)[-40:])
+def test_a_sample_file_reruns_its_readers(finished: Checkout, name: str, expected: Counter[str]) -> None:
+    """A changed data file schedules its fetch and what follows."""
+    path = finished.folder / name
+    with changed(path, path.read_text().replace("e", "E", 1)):
+        assert finished.scheduled() == dict(expected)
+
+
+def test_documentation_reruns_nothing(finished: Checkout) -> None:
+    """Comments, docstrings and blank lines in every module at once leave everything up to date."""
+    files = sorted((finished.folder / "workflow" / "scripts").rglob("*.py"))
+    before = {path: path.read_text() for path in files}
+    for path, text in before.items():
+        path.write_text(text.replace('"""', '"""Also: ', 1) + "\n\n# A comment.\n")
+    try:
+        assert finished.scheduled() == {}
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+
+
+def test_touching_every_tracked_file_reruns_nothing(finished: Checkout) -> None:
+    """File times do not count, as after a fresh checkout of the same commit."""
+    for name in finished.git("ls-files").splitlines():
+        os.utime(finished.folder / name, follow_symlinks=False)
+    assert finished.scheduled() == {}
+
+
+def test_a_branch_and_back_reruns_nothing(finished: Checkout) -> None:
+    """A branch that changed code, left again, leaves everything up to date."""
+    script = finished.folder / "workflow" / "scripts" / "train_adapter.py"
+    finished.git("checkout", "-q", "-b", "other")
+    script.write_text(script.read_text() + "\nADDED = 1\n")
+    finished.git("commit", "-q", "-am", "change")
+    finished.git("checkout", "-q", "main")
+    assert finished.scheduled() == {}
+    finished.git("branch", "-D", "other")
+
+
+def test_a_new_commit_reruns_the_export_alone(finished: Checkout) -> None:
+    """A commit that changes no code asks for its own export folder and nothing else."""
+    finished.git("commit", "-q", "--allow-empty", "-m", "empty")
+    assert finished.scheduled() == {"export_report": 1}
+    finished.git("reset", "-q", "--soft", "HEAD~1")
+    assert finished.scheduled() == {}

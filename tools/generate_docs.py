@@ -1,0 +1,159 @@
+"""Write the parts of the documentation that follow from the code; `--check` only compares and names what is out of date.
+
+config/README.md    every config key: from config/schema.yaml and the three config files
+docs/reruns.md      which module makes which rules stale: from the imports
+README.md           the rule graph between its two markers: from Snakemake
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from lorabench.configuration import load  # noqa: E402
+from lorabench.source_hash import closure  # noqa: E402
+
+GRAPH = re.compile(r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)", re.DOTALL)
+
+
+def config_readme() -> str:
+    """Return the page on every config key."""
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
+    configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
+    lines = [
+        "# Configuration",
+        "",
+        "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three config files; run `make fix` after a change.",
+        "",
+        "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are overlays: give one, or your own file, with",
+        "`--configfile`, and it replaces the keys that it names. Unknown keys are errors. A section belongs to the rule of its name,",
+        "and a change in it reruns that rule and what depends on it ([docs/reruns.md](../docs/reruns.md)).",
+        "",
+        "Variables that override a key for one call: `ADAPTER_PATH` (`import_adapter.path`), `BATCH_SIZE` (`train_adapter.batch_size`),",
+        "`LORA_OUTPUT_DIR` (`export_adapter.folder`), `MT_BENCH_JUDGE_MODEL` (`judge_mt_bench.judge.model`). Secrets are read from the",
+        "environment alone: `HF_TOKEN`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`.",
+        "",
+    ]
+    for name, section in schema["properties"].items():
+        lines += [f"## {name}", "", section.get("description", ""), ""]
+        rows = _rows(section, schema, (name,), configs)
+        lines += ["| key | llama3 | demo | smoke | meaning |", "| --- | --- | --- | --- | --- |", *rows, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _overlays() -> list[list[Path]]:
+    return [[], [ROOT / "config" / "demo.yaml"], [ROOT / "config" / "smoke.yaml"]]
+
+
+def _rows(
+    node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...], configs: list[dict[str, Any]]
+) -> list[str]:
+    """Return table rows for a key, or for the keys below it."""
+    node = _resolve(node, schema)
+    if "properties" in node:
+        return [row for key, child in node["properties"].items() for row in _rows(child, schema, (*path, key), configs)]
+    values = [_value(config, path) for config in configs]
+    shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
+    name = ".".join(path[1:]) or path[0]
+    meaning = f"{node.get('description', '')}{_limits(node)}".replace("|", "\\|")
+    return [f"| `{name}` | {' | '.join(shown)} | {meaning} |"] if any(values) else []
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    for option in node.get("oneOf", []):
+        if "$ref" in option:
+            node = {**node, **option}
+    if "$ref" in node:
+        target = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def _value(config: Any, path: tuple[str, ...]) -> str:
+    for key in path:
+        if not isinstance(config, dict) or key not in config:
+            return ""
+        config = config[key]
+    text = "null" if config is None else str(config).lower() if isinstance(config, bool) else str(config)
+    return f"`{text}`"
+
+
+def _limits(node: dict[str, Any]) -> str:
+    if "enum" in node:
+        return f" One of {', '.join(f'`{value}`' for value in node['enum'])}."
+    if isinstance(node.get("items"), dict) and "enum" in node["items"]:
+        return f" Of {', '.join(f'`{value}`' for value in node['items']['enum'])}."
+    words = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {node[word]}" for word, sign in words.items() if word in node]
+    return f" ({', '.join(bounds)})" if bounds else ""
+
+
+def reruns_page() -> str:
+    """Return the page that says which rules a change of a module reruns."""
+    rules = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem in _rule_names())
+    users: dict[str, list[str]] = defaultdict(list)
+    for rule in rules:
+        for path in closure(SCRIPTS / f"{rule}.py"):
+            users[str(path.relative_to(SCRIPTS))].append(rule)
+    lines = [(ROOT / "docs" / "reruns.head.md").read_text().rstrip(), "", "| module | reruns |", "| --- | --- |"]
+    for module, names in sorted(users.items(), key=lambda item: (item[0].count("/"), item[0])):
+        shown = f"all {len(rules)} rules" if len(names) == len(rules) else ", ".join(f"`{name}`" for name in names)
+        lines.append(f"| `{module}` | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rule_names() -> set[str]:
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    return set(re.findall(r"^\s*rule (\w+):", text, re.MULTILINE))
+
+
+def readme() -> str:
+    """Return README.md with the current rule graph in its place."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--rulegraph",
+        "mermaid-js",
+        "--configfile",
+        "config/demo.yaml",
+        "--cores",
+        "1",
+        "--forceall",
+    ]
+    graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    graph = re.sub(r"^---\ntitle: .*?\n---\n", "", graph)
+    return GRAPH.sub(lambda match: f"{match[1]}```mermaid\n{graph}\n```\n{match[2]}", (ROOT / "README.md").read_text())
+
+
+PAGES = {"config/README.md": config_readme, "docs/reruns.md": reruns_page, "README.md": readme}
+
+
+def main() -> None:
+    """Write or compare the pages; exit code 1 where one is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="compare only")
+    check = parser.parse_args().check
+    stale = []
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text)
+    if check and stale:
+        sys.exit(f"out of date: {', '.join(stale)}; run `make fix`")
+    print(f"{'in step' if not stale else 'written'}: {', '.join(stale or PAGES)}")
+
+
+if __name__ == "__main__":
+    main()

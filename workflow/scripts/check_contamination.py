@@ -1,0 +1,55 @@
+"""Check contamination: training conversations and benchmark items -> results/{run}/data/contamination.json.
+
+For each benchmark and each n: how many of its scored items share a run of n words with a training conversation, and which.
+An overlap does not prove that the model learned the item; it marks items whose score needs a second look.
+"""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lorabench.data.contamination import benchmark_items, overlap
+from lorabench.files import read_jsonl, write_json
+from lorabench.job import job
+
+logger = logging.getLogger(__name__)
+SCORED_ROWS = {
+    "gsm8k": "test.jsonl",
+    "mmlu": "test.jsonl",
+    "mt_bench": "question.jsonl",
+    "alpaca_eval": "instructions.jsonl",
+}
+
+
+def check_contamination(*, train: Path, benchmarks: list[Path], contamination: Path, settings: dict[str, Any]) -> None:
+    """Write the overlap of each benchmark with the training conversations.
+
+    Args:
+        train: prepared training conversations.
+        benchmarks: source.json of each benchmark, in resources/benchmarks/{benchmark}/{source}/.
+        contamination: the file to write.
+        settings: `ngrams`, the lengths to compare, in words.
+    """
+    conversations = [(row["id"], [message["content"] for message in row["messages"]]) for _, row in read_jsonl(train)]
+    results = {}
+    for source in tqdm(benchmarks, desc="contamination", mininterval=1):
+        benchmark = source.parent.parent.name
+        rows = [row for _, row in read_jsonl(source.parent / SCORED_ROWS[benchmark])]
+        items = benchmark_items(benchmark, rows)
+        overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
+        results[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
+        logger.info("%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()})
+    write_json(contamination, {"schema_version": 1, "conversations": len(conversations), "benchmarks": results})
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        check_contamination(
+            train=Path(snakemake.input.train),  # noqa: F821
+            benchmarks=[Path(source) for source in snakemake.input.benchmarks],  # noqa: F821
+            contamination=Path(snakemake.output.contamination),  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+        )

@@ -1,0 +1,140 @@
+"""Run GSM8K or MMLU on a variant: checkpoint + questions -> results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
+
+Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours and encodes the
+few-shot examples that questions share once. A shard holds the items with index % shards == shard, and a question's
+prompt does not depend on it. Answers go to a store as they come, so that a killed job repeats none.
+
+GSM8K: exact match of the final number (https://arxiv.org/abs/2110.14168). MMLU: share of questions whose right choice
+has the highest log-likelihood (https://arxiv.org/abs/2009.03300).
+"""
+
+import logging
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.evaluator import evaluate
+
+from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks, protocol_sentence
+from lorabench.evaluation.identity import answer_identity, model_fingerprint
+from lorabench.evaluation.item_results import gsm8k_rows, mmlu_rows, shard_items
+from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
+from lorabench.evaluation.response_store import ResponseStore
+from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
+from lorabench.files import write_json, write_jsonl
+from lorabench.job import job
+from lorabench.llama import load_tokenizer, load_variant, resolve_dtype
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_task(
+    *,
+    variant: str,
+    benchmark: str,
+    source: Path,
+    adapter: Path | None,
+    merged: Path | None,
+    data: Path,
+    tasks: Path,
+    rows: Path,
+    protocol: Path,
+    store: Path,
+    shard: int,
+    shards: int,
+    settings: dict[str, Any],
+) -> None:
+    """Answer one shard of a benchmark.
+
+    Args:
+        variant: base, lora or merged.
+        benchmark: gsm8k or mmlu.
+        source, adapter, merged: the small files that describe the weights beside them (see `model_fingerprint`).
+        data: folder with the benchmark's rows.
+        tasks: folder with the project's task files.
+        rows, protocol: outputs.
+        store: folder of the answers given so far.
+        shard, shards: which part of the items, from 0.
+        settings: section `evaluate_task` with this benchmark's keys under `benchmark`.
+    """
+    started = time.perf_counter()
+    chosen = EvaluateTaskSettings.parse(benchmark, settings)
+    own = chosen.benchmark
+    all_tasks = gsm8k_tasks(tasks, data, own) if isinstance(own, Gsm8kSettings) else mmlu_tasks(tasks, data, own)
+    items = shard_items(all_tasks, shard, shards)
+    dtype = str(resolve_dtype(chosen.dtype)).removeprefix("torch.")
+    fingerprint = model_fingerprint(source, adapter, merged)
+    name = f"{variant}.{benchmark}.{shard}-of-{shards}.jsonl"
+    with ResponseStore(store / name, answer_identity(fingerprint, dtype, {})) as answers:
+        model = load_variant(
+            variant,
+            base=source.parent,
+            adapter=adapter.parent if adapter else None,
+            merged=merged.parent if merged else None,
+            dtype=chosen.dtype,
+        )
+        lm = PrefixCacheLM(model, load_tokenizer(source.parent), tokens_per_batch=chosen.tokens_per_batch, store=answers)
+        samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
+    if isinstance(own, Gsm8kSettings):
+        results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)
+    else:
+        results = mmlu_rows(all_tasks, samples)
+    count = write_jsonl(rows, map(asdict, results))
+    logger.info("%s on %s: %d items, %d requests found in the store", benchmark, variant, count, answers.hits)
+    write_json(
+        protocol,
+        {
+            "schema_version": 1,
+            "protocol": protocol_sentence(all_tasks, chosen, dtype),
+            "harness": f"lm_eval {version('lm_eval')}",
+            "settings": settings,
+            "dtype": dtype,
+            "device": str(lm.device),
+            "model": fingerprint,
+            "items": count,
+            "requests_from_store": answers.hits,
+            "tokens_computed": lm.shared.tokens_computed,
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+    )
+
+
+def run_harness(
+    lm: PrefixCacheLM, tasks: dict[str, Any], items: dict[str, list[int]], apply_chat_template: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the harness' samples of the chosen documents of each task."""
+    if not items:
+        return {}
+    result = evaluate(
+        lm,
+        {"tasks": tasks, "groups": {}, "group_map": {}},
+        samples=items,
+        bootstrap_iters=0,
+        apply_chat_template=apply_chat_template,
+        fewshot_as_multiturn=apply_chat_template,
+    )
+    return result["samples"]
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        given = snakemake  # noqa: F821
+        torch.set_num_threads(given.threads)
+        evaluate_task(
+            variant=given.wildcards.variant,
+            benchmark=given.wildcards.benchmark,
+            source=Path(given.input.model),
+            adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
+            merged=Path(given.input.merged) if given.input.get("merged") else None,
+            data=Path(given.input.benchmark).parent,
+            tasks=Path(given.input.tasks[0]).parent,
+            rows=Path(given.output.rows),
+            protocol=Path(given.output.protocol),
+            store=Path(given.params.store),
+            shard=int(given.wildcards.shard),
+            shards=int(given.wildcards.shards),
+            settings=given.params.settings,
+        )

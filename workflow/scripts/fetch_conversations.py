@@ -1,0 +1,40 @@
+"""Fetch the conversations: a source of the config -> resources/conversations/{source}/messages.jsonl and source.json.
+
+Whatever the schema of the source (trees, flat messages, plain conversations), the result is flat messages in source
+order, one a line, without user ids. Which of them become training text is decided later, by prepare_conversations.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lorabench.data.conversation_source import HUB_FILES, read_messages
+from lorabench.data.locate import locate
+from lorabench.data.source import parse_source, staging_folder, write_record
+from lorabench.files import write_jsonl
+from lorabench.job import job
+
+
+def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
+    """Publish messages.jsonl beside `source` (source.json).
+
+    Args:
+        samples: the project's own conversation trees, the built-in source.
+        source: source.json to write.
+        settings: the source of the config, see `lorabench.data.source`.
+    """
+    origin = parse_source(settings)
+    with staging_folder(source) as staging:
+        with TemporaryDirectory(dir=staging) as scratch:
+            path, licence = locate(origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch))
+            rows = write_jsonl(staging / "messages.jsonl", read_messages(path))
+        write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        fetch_conversations(
+            samples=Path(snakemake.input.samples),  # noqa: F821
+            source=Path(snakemake.output.source),  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+        )

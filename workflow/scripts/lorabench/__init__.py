@@ -1,0 +1,1 @@
+"""lorabench: fine-tune, evaluate, measure and report a LoRA adapter; the package behind the Snakemake rules."""

@@ -1,0 +1,1 @@
+"""Data stage: models, benchmarks and conversations from hub, path, wheel or built-in sources."""

@@ -1,0 +1,15 @@
+"""Make text safe to tokenise: no part of it may be read as a control token of a chat format."""
+
+import re
+import unicodedata
+
+# <|eot_id|>, <|im_start|>, <|end_of_text|>, … : the control tokens of Llama 3, ChatML and most other formats.
+CONTROL_PATTERN = re.compile(r"<\|([^<>|\n]{1,64})\|>")
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """Return the text in Unicode's composed form (NFC) without control tokens, and how many were neutralised.
+
+    A control token stays readable but is written apart ("< |eot_id| >"), so that no tokenizer takes it for the real one.
+    """
+    return CONTROL_PATTERN.subn(r"< |\1| >", unicodedata.normalize("NFC", text))

@@ -1,0 +1,154 @@
+"""Read conversations of every accepted schema as flat messages, the one form that preparation reads.
+
+Accepted, by the keys of a row: conversation trees with nested replies (`prompt`), flat messages of trees (`message_id`;
+both are OpenAssistant's, arXiv 2304.07327), and plain conversations (`messages`: list of role and content).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lorabench.data.tables import Row, field, read_rows
+from lorabench.errors import DataError
+
+HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
+PATTERNS = ("data/*.parquet", "*.parquet", "*.jsonl", "*.jsonl.gz")
+SPLITS = ("train", "validation")
+ROLES = {"user": "prompter", "prompter": "prompter", "assistant": "assistant", "system": "system"}
+
+
+def source_files(path: Path) -> list[Path]:
+    """Return the data files that `path` is or holds, train before validation.
+
+    Raises:
+        DataError: none there.
+    """
+    if not path.is_dir():
+        return [path]
+    for pattern in PATTERNS:
+        found = [file for file in path.glob(pattern) if file.is_file()]
+        if found:
+            return sorted(found, key=lambda file: (_split_of(file) == "validation", file.name))
+    raise DataError(f"{path}: no conversations; expected one of {', '.join(PATTERNS)}")
+
+
+def read_messages(path: Path) -> Iterator[Row]:
+    """Yield the flat messages of a file or folder in source order; parents come before their replies.
+
+    Each has message_id, parent_id, message_tree_id, tree_state, text, role, lang, review_result, deleted, rank,
+    synthetic, created_date, labels (name -> value) and split (null where the source is not divided). User ids are dropped.
+
+    Raises:
+        DataError: a file is missing, a row fits none of the schemas (file, line, field), or an id occurs twice.
+    """
+    seen: set[str] = set()
+    for file in source_files(path):
+        split = _split_of(file)
+        for place, row in read_rows(file):
+            for message in messages_of_row(row, split, place):
+                if message["message_id"] in seen:
+                    raise DataError(f"{place}: message_id {message['message_id']!r} is already taken by an earlier row")
+                seen.add(message["message_id"])
+                yield message
+
+
+def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:
+    """Yield the flat messages of one row of any schema.
+
+    Raises:
+        DataError: the row fits none of them.
+    """
+    if "prompt" in row and "message_tree_id" in row:
+        yield from _tree_messages(row, split, place)
+    elif "messages" in row:
+        yield from _plain_messages(row, split, place)
+    elif "message_id" in row:
+        yield _message(row, row, split, place)
+    else:
+        raise DataError(
+            f"{place}: expected a conversation tree (message_tree_id, prompt), a flat message (message_id, parent_id, …) "
+            f"or a conversation (messages); found {', '.join(map(str, row))}"
+        )
+
+
+def _split_of(file: Path) -> str | None:
+    """Return the split that a file's name begins with, e.g. train-00000-of-00001.parquet."""
+    return next((split for split in SPLITS if file.name.startswith(split)), None)
+
+
+def _tree_messages(tree: Row, split: str | None, place: str) -> Iterator[Row]:
+    """Yield the messages of a tree with nested replies."""
+    shared = {"message_tree_id": field(tree, "message_tree_id", str, place), "tree_state": tree.get("tree_state")}
+    waiting: list[tuple[Row, str | None]] = [(field(tree, "prompt", dict, place), None)]
+    while waiting:
+        node, parent = waiting.pop(0)
+        if not isinstance(node, dict):
+            raise DataError(f"{place}: field 'replies': expected a list of messages, found {node!r:.60}")
+        message = _message(node | {"parent_id": parent}, shared, split, place)
+        yield message
+        waiting += [(reply, message["message_id"]) for reply in node.get("replies") or []]
+
+
+def _plain_messages(row: Row, split: str | None, place: str) -> Iterator[Row]:
+    """Yield the messages of a plain conversation as a tree with one path, named by its place in the file."""
+    tree = str(row.get("id") or f"row-{place.rsplit(':', 1)[-1].removeprefix(' row ')}")
+    language = row.get("language") or row.get("lang") or "und"
+    turns = field(row, "messages", list, place)
+    for number, turn in enumerate(turns):
+        here = f"{place}: messages[{number}]"
+        if not isinstance(turn, dict):
+            raise DataError(f"{here}: expected an object with role and content, found {turn!r:.60}")
+        node = {
+            "message_id": f"{tree}/{number}",
+            "parent_id": f"{tree}/{number - 1}" if number else None,
+            "text": field(turn, "content", str, here),
+            "role": field(turn, "role", str, here),
+            "lang": language,
+        }
+        yield _message(node, {"message_tree_id": tree}, split or row.get("split"), here)
+
+
+def _message(node: Row, shared: Row, split: str | None, place: str) -> Row:
+    """Return one canonical message; `shared` holds what belongs to its tree."""
+    identity = field(node, "message_id", str, place)
+    here = f"{place}: message {identity}"
+    role = field(node, "role", str, here)
+    if role not in ROLES:
+        raise DataError(f"{here}: field 'role': expected one of {', '.join(ROLES)}, found {role!r}")
+    split = split or node.get("split")
+    if split not in (None, *SPLITS):
+        raise DataError(f"{here}: field 'split': expected train, validation or null, found {split!r}")
+    return {
+        "message_id": identity,
+        "parent_id": _optional(node, "parent_id", str, here),
+        "message_tree_id": field(shared, "message_tree_id", str, here),
+        "tree_state": _optional(shared, "tree_state", str, here),
+        "text": field(node, "text", str, here),
+        "role": ROLES[role],
+        "lang": field(node, "lang", str, here),
+        "review_result": _optional(node, "review_result", bool, here),
+        "deleted": bool(_optional(node, "deleted", bool, here)),
+        "rank": _optional(node, "rank", int, here),
+        "synthetic": bool(_optional(node, "synthetic", bool, here)),
+        "created_date": _optional(node, "created_date", str, here),
+        "labels": _labels(node.get("labels"), here),
+        "split": split,
+    }
+
+
+def _optional(row: Row, name: str, kind: type, place: str) -> Any:
+    return None if row.get(name) is None else field(row, name, kind, place)
+
+
+def _labels(labels: Any, place: str) -> dict[str, float]:
+    """Return label name -> mean value, from the parquet form (parallel lists) or the tree form (name -> value, count)."""
+    if not labels:
+        return {}
+    try:
+        if "name" in labels:
+            values = dict(zip(labels["name"], labels["value"], strict=True))
+        else:
+            values = {name: entry["value"] for name, entry in labels.items()}
+        return {name: float(values[name]) for name in sorted(values)}
+    except (TypeError, KeyError, ValueError):
+        raise DataError(f"{place}: field 'labels': expected names with values, found {labels!r:.60}") from None

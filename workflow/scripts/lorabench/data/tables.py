@@ -1,0 +1,136 @@
+"""Read rows of data files in public formats, each with the place that an error message names."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lorabench.errors import DataError
+
+Row = dict[str, Any]
+TYPE_NAMES = {str: "text", int: "an integer", list: "a list", dict: "an object", bool: "true or false"}
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Yield (place, row) of a .jsonl, .jsonl.gz, .json (a list), .csv (with a header) or .parquet file.
+
+    A place is "file:line", or "file: row n" (from 1) where a format has no lines.
+
+    Raises:
+        DataError: no such file, unknown format, not UTF-8, not JSON, or a row is no object.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    name = path.name.removesuffix(".gz")
+    try:
+        if name.endswith(".jsonl"):
+            yield from _json_lines(path)
+        elif name.endswith(".json"):
+            yield from _json_list(path)
+        elif name.endswith(".csv"):
+            yield from _csv_rows(path)
+        elif name.endswith(".parquet"):
+            yield from _parquet_rows(path)
+        else:
+            raise DataError(f"{path}: expected a .jsonl, .jsonl.gz, .json, .csv or .parquet file")
+    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
+    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
+    with opened as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{path}:{number}", _as_row(_parse(line, f"{path}:{number}"), f"{path}:{number}")
+
+
+def _json_list(path: Path) -> Iterator[tuple[str, Row]]:
+    values = _parse(path.read_text(encoding="utf-8-sig"), str(path))
+    if not isinstance(values, list):
+        raise DataError(f"{path}: expected a JSON list of objects, found {type(values).__name__}")
+    for number, value in enumerate(values, start=1):
+        yield f"{path}: row {number}", _as_row(value, f"{path}: row {number}")
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            if None in row:
+                raise DataError(f"{path}:{reader.line_num}: more columns than the header names")
+            yield f"{path}:{reader.line_num}", row
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    from pyarrow import ArrowException, parquet  # here, because the check before a run reads no parquet as a rule
+
+    try:
+        file = parquet.ParquetFile(path)
+        number = 0
+        for batch in file.iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}: row {number}", row
+    except ArrowException as error:
+        raise DataError(f"{path}: not a readable parquet file ({error})") from None
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if error.lineno > 1 else ""
+        raise DataError(f"{place}: not JSON ({error.msg}{line})") from None
+
+
+def _as_row(value: Any, place: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def field(row: Row, name: str, kind: type, place: str) -> Any:
+    """Return `row[name]`, which must be of type `kind`; text must be storable as UTF-8.
+
+    Raises:
+        DataError: the field is missing or of another type.
+    """
+    if name not in row:
+        raise DataError(f"{place}: field {name!r} is missing; found {', '.join(map(str, row)) or 'nothing'}")
+    value = row[name]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise DataError(f"{place}: field {name!r}: expected {TYPE_NAMES[kind]}, found {value!r:.60}")
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(f"{place}: field {name!r}: half of a surrogate pair is not text") from None
+    return value
+
+
+def texts(row: Row, name: str, place: str) -> list[str]:
+    """Return `row[name]`, which must be a non-empty list of texts.
+
+    Raises:
+        DataError: it is not.
+    """
+    values = field(row, name, list, place)
+    if not values or not all(isinstance(value, str) for value in values):
+        raise DataError(f"{place}: field {name!r}: expected a list of texts, found {values!r:.60}")
+    return values
+
+
+def find_files(folder: Path, patterns: tuple[str, ...], what: str) -> list[Path]:
+    """Return the files of `folder` that match the first pattern with any match, sorted by name.
+
+    Raises:
+        DataError: nothing matches; the message says that `what` was looked for.
+    """
+    for pattern in patterns:
+        found = sorted(file for file in folder.glob(pattern) if file.is_file())
+        if found:
+            return found
+    raise DataError(f"{folder}: no {what}; expected one of {', '.join(patterns)}")

@@ -1,0 +1,1 @@
+"""Evaluation stage: run benchmark tasks and generate answers."""

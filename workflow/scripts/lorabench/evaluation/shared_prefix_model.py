@@ -1,0 +1,210 @@
+"""Score and generate token rows that share prefixes, with any decoder of the transformers library that is built like Llama."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lorabench.evaluation.prefix_attention import (
+    Decoding,
+    Memory,
+    Prefix,
+    PrefixEncoding,
+    SuffixScoring,
+    shared_prefix_attention,
+)
+
+POSITIONS_PER_PROJECTION = 128  # scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
+
+
+@dataclass(kw_only=True)
+class ScoredRow:
+    """A row of tokens whose last positions predict the tokens of one or more continuations."""
+
+    tokens: list[int]  # context and all but the last token of a continuation
+    continuations: list[list[int]] = field(default_factory=list)
+
+    @property
+    def scored(self) -> int:
+        """Number of trailing positions that are scored."""
+        return max(len(continuation) for continuation in self.continuations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One generated row."""
+
+    tokens: list[int]  # new tokens, the one that ended the row included
+    truncated: bool  # True where the token limit ended the row
+
+
+@dataclass(kw_only=True)
+class GenerationRequest:
+    """A prompt and what ends its continuation."""
+
+    tokens: list[int]
+    max_new_tokens: int
+    is_complete: Callable[[list[int]], bool]  # of the new tokens so far; called after each
+    choose: Callable[[Tensor], int] | None = None  # next token from logits (vocabulary,) in float32; None = the likeliest
+
+
+@dataclass(kw_only=True)
+class _Row:
+    index: int
+    request: GenerationRequest
+    tokens: list[int] = field(default_factory=list)
+
+
+class SharedPrefixModel:
+    """A causal language model that computes what several rows share once.
+
+    Args:
+        model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention interface.
+    """
+
+    def __init__(self, model: PreTrainedModel | PeftModel) -> None:
+        self.model: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
+        self.body = self.model.get_decoder()
+        self.head = self.model.get_output_embeddings()
+        self.device = self.model.device
+        self._head_weight: Tensor | None = None
+        self.tokens_computed = 0  # padding included
+
+    def encode_prefix(self, tokens: Sequence[int]) -> Prefix:
+        """Return the keys and values of a prefix; an empty one costs nothing."""
+        if not tokens:
+            return Prefix()
+        encoding = PrefixEncoding(len(tokens))
+        self._hidden(self._pad([tokens]), torch.arange(len(tokens), device=self.device)[None], encoding)
+        return encoding.prefix
+
+    def score(self, prefix: Prefix, rows: Sequence[ScoredRow]) -> list[list[tuple[float, bool]]]:
+        """Return (log-likelihood, is the greedy choice) of each continuation of each row.
+
+        The rows' tokens begin after the prefix. The final projection and the log-softmax are float32 whatever the model's
+        dtype: the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
+        """
+        inputs = self._pad([row.tokens for row in rows])
+        positions = prefix.length + torch.arange(inputs.shape[1], device=self.device)[None]
+        hidden = self._hidden(inputs, positions, SuffixScoring(prefix))
+        wanted = [
+            hidden[i, len(row.tokens) - row.scored : len(row.tokens)] for i, row in enumerate(rows)
+        ]  # each (scored, hidden size)
+        scores: list[list[tuple[float, bool]]] = []
+        start = 0
+        while start < len(rows):
+            stop = start + 1
+            while stop < len(rows) and sum(row.scored for row in rows[start : stop + 1]) <= POSITIONS_PER_PROJECTION:
+                stop += 1
+            logits = self._project_float32(torch.cat(wanted[start:stop]))
+            pieces = logits.split([row.scored for row in rows[start:stop]])
+            scores += [_score_row(row, piece) for row, piece in zip(rows[start:stop], pieces, strict=True)]
+            start = stop
+        return scores
+
+    def generate(
+        self, prefix: Prefix, requests: Sequence[GenerationRequest], slots: int
+    ) -> Iterator[tuple[int, Generation]]:
+        """Yield (position in `requests`, result) as rows are finished; the next in line takes a finished row's place.
+
+        Args:
+            prefix: what all prompts share; the requests' tokens begin after it.
+            requests: prompts of at least one token each.
+            slots: rows that are generated together at most.
+        """
+        queue = deque(_Row(index=index, request=request) for index, request in enumerate(requests))
+        capacity = max(len(request.tokens) + request.max_new_tokens for request in requests)
+        slots = min(slots, len(requests))
+        memory = Decoding(prefix, slots, capacity)
+        active: list[_Row] = []
+        while queue or active:
+            free = slots - len(active)
+            if queue and free >= min(len(queue), max(1, slots // 4)):  # fewer, larger reading passes
+                new = [queue.popleft() for _ in range(min(free, len(queue)))]
+                logits = self._read_prompts(memory, len(active), new)
+                active += new
+            else:
+                new = active
+                logits = self._step(memory, active)
+            _choose(new, logits)
+            yield from _retire(memory, active)
+
+    def _read_prompts(self, memory: Decoding, first_slot: int, rows: list[_Row]) -> Tensor:
+        memory.read(first_slot)
+        inputs = self._pad([row.request.tokens for row in rows])
+        positions = memory.prefix.length + torch.arange(inputs.shape[1], device=self.device)[None]
+        hidden = self._hidden(inputs, positions, memory)
+        last = torch.tensor([len(row.request.tokens) - 1 for row in rows], device=self.device)
+        return self._project(hidden[torch.arange(len(rows), device=self.device), last])
+
+    def _step(self, memory: Decoding, rows: list[_Row]) -> Tensor:
+        own = torch.tensor([len(row.request.tokens) + len(row.tokens) - 1 for row in rows], device=self.device)
+        memory.step(own, self.model.dtype)
+        inputs = torch.tensor([[row.tokens[-1]] for row in rows], device=self.device)
+        return self._project(self._hidden(inputs, memory.prefix.length + own[:, None], memory)[:, 0])
+
+    def _hidden(self, inputs: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+        """Return the last hidden states (batch, length, hidden size) of token ids (batch, length)."""
+        self.tokens_computed += inputs.numel()
+        with torch.inference_mode(), shared_prefix_attention(self.model):
+            output = self.body(input_ids=inputs, position_ids=positions, use_cache=False, memory=memory)
+        return output.last_hidden_state
+
+    def _project(self, hidden: Tensor) -> Tensor:
+        """Return logits (n, vocabulary) as the model itself computes them, converted to float32."""
+        with torch.inference_mode():
+            return self.head(hidden).float()
+
+    def _project_float32(self, hidden: Tensor) -> Tensor:
+        """Return logits (n, vocabulary) computed in float32."""
+        if type(self.head) is not nn.Linear:  # an adapted or quantised head has a forward pass of its own
+            return self._project(hidden)
+        with torch.inference_mode():
+            if self._head_weight is None:
+                self._head_weight = self.head.weight.float()
+            return nn.functional.linear(hidden.float(), self._head_weight)
+
+    def _pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Return token ids (rows, longest), padded on the right with zeros, which nothing attends to."""
+        width = max(len(row) for row in rows)
+        return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
+
+
+def _score_row(row: ScoredRow, logits: Tensor) -> list[tuple[float, bool]]:
+    """Score a row's continuations with its logits (scored, vocabulary)."""
+    logprobs = torch.log_softmax(logits, dim=-1)
+    greedy = logits.argmax(dim=-1).tolist()
+    results = []
+    for continuation in row.continuations:
+        first = row.scored - len(continuation)
+        target = torch.tensor(continuation, device=logits.device)
+        total = logprobs[torch.arange(first, row.scored, device=logits.device), target].sum()
+        results.append((float(total), greedy[first:] == continuation))
+    return results
+
+
+def _choose(rows: list[_Row], logits: Tensor) -> None:
+    """Append the next token to each row, given logits (rows, vocabulary)."""
+    likeliest = logits.argmax(dim=-1).tolist()
+    for row, token, scores in zip(rows, likeliest, logits, strict=True):
+        row.tokens.append(token if row.request.choose is None else row.request.choose(scores))
+
+
+def _retire(memory: Decoding, active: list[_Row]) -> list[tuple[int, Generation]]:
+    """Take the finished rows out of `active`, keeping the slots of the others without gaps."""
+    done = []
+    for slot in reversed(range(len(active))):
+        row = active[slot]
+        complete = row.request.is_complete(row.tokens)
+        if not complete and len(row.tokens) < row.request.max_new_tokens:
+            continue
+        done.append((row.index, Generation(tokens=row.tokens, truncated=not complete)))
+        last = len(active) - 1
+        if slot != last:
+            memory.move(last, slot)
+            active[slot] = active[last]
+        active.pop()
+    return done

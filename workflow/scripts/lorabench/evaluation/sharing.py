@@ -1,0 +1,93 @@
+"""Which rows of tokens share a prefix worth encoding once, and which rows go through the model together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+PASS_COST = 64  # tokens; what one more forward pass costs beside its tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows that are computed on one shared prefix."""
+
+    prefix_length: int  # tokens; 0 = nothing is shared
+    members: list[int]  # indices of rows
+
+
+def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Group]:
+    """Group rows by common prefixes so that few tokens are computed; nothing is known of tasks.
+
+    The rows are sorted, which puts shared prefixes next to each other, and a range of rows is cut at its shortest common
+    prefixes wherever the parts together cost less than the whole.
+
+    Args:
+        rows: token ids.
+        limits: for each row the most tokens that a prefix may take (what is scored must stay outside).
+
+    Returns:
+        Groups in which every row is exactly once; rows that share nothing form one group with an empty prefix.
+    """
+    order = sorted(range(len(rows)), key=lambda index: tuple(rows[index]))
+    common = [0] + [common_length(rows[a], rows[b]) for a, b in zip(order, order[1:], strict=False)]
+    shared: list[Group] = []
+    alone: list[int] = []
+    for start, stop in _split(order, common, rows, limits, 0, len(order))[1]:
+        length = _prefix_length(order, common, limits, start, stop)
+        if length == 0:
+            alone.extend(order[start:stop])
+        else:
+            shared.append(Group(prefix_length=length, members=order[start:stop]))
+    return shared + ([Group(prefix_length=0, members=alone)] if alone else [])
+
+
+def _split(
+    order: list[int], common: list[int], rows: Sequence[Sequence[int]], limits: Sequence[int], start: int, stop: int
+) -> tuple[int, list[tuple[int, int]]]:
+    """Return the least cost in tokens of the sorted rows from `start` to `stop`, and the ranges that reach it."""
+    if start == stop:
+        return 0, []
+    length = _prefix_length(order, common, limits, start, stop)
+    tokens = sum(len(rows[order[i]]) for i in range(start, stop))
+    whole = tokens - (stop - start - 1) * length + (PASS_COST if length else 0)
+    if stop - start == 1:
+        return whole, [(start, stop)]
+    shortest = min(common[start + 1 : stop])
+    cuts = [start, *(i for i in range(start + 1, stop) if common[i] == shortest), stop]
+    parts = [_split(order, common, rows, limits, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    apart = sum(cost for cost, _ in parts)
+    if apart < whole:
+        return apart, [piece for _, pieces in parts for piece in pieces]
+    return whole, [(start, stop)]
+
+
+def _prefix_length(order: list[int], common: list[int], limits: Sequence[int], start: int, stop: int) -> int:
+    if stop - start == 1:
+        return 0
+    return min(min(common[start + 1 : stop]), min(limits[order[i]] for i in range(start, stop)))
+
+
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the number of leading tokens that two rows have in common."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:  # halving compares slices at the speed of C
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def plan_batches(lengths: Sequence[int], members: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield batches of `members`, longest first, whose padded size (rows x longest) stays within `tokens_per_batch`.
+
+    A row longer than the budget is a batch of its own.
+    """
+    batch: list[int] = []
+    for index in sorted(members, key=lambda member: -lengths[member]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,43 @@
+"""When a generation is complete: an end token, or a stop string in the text."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LOOKBACK = 2  # tokens more than a stop string has, because generated text may be tokenised differently
+
+
+def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that end a text: those of the checkpoint's generation config and the tokenizer's own.
+
+    Llama 3 Instruct needs both <|end_of_text|> and <|eot_id|>; its tokenizer knows one of them.
+    """
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
+
+
+class StopAt:
+    """Tells whether new tokens end with an end token or contain a stop string near their end.
+
+    Args:
+        tokenizer: decodes the tokens; special tokens stay visible, since a stop string may be one.
+        end_ids: token ids that end a text.
+        strings: stop strings.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_ids: frozenset[int], strings: Sequence[str] = ()) -> None:
+        self.tokenizer = tokenizer
+        self.end_ids = end_ids
+        self.strings = [string for string in strings if string]
+        lengths = [len(tokenizer.encode(string, add_special_tokens=False)) for string in self.strings]
+        self.window = max(lengths, default=0) + LOOKBACK
+
+    def __call__(self, tokens: list[int]) -> bool:
+        """Return True where the generation is complete; `tokens` are the new ones, at least one."""
+        if tokens[-1] in self.end_ids:
+            return True
+        if not self.strings:
+            return False
+        tail = self.tokenizer.decode(tokens[-self.window :], skip_special_tokens=False)
+        return any(string in tail for string in self.strings)

@@ -1,0 +1,1 @@
+"""Inference stage: measure latency, throughput and memory."""

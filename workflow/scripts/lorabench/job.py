@@ -1,0 +1,58 @@
+"""The frame of every rule's script: log file, working-tree check, and errors shown as one line."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lorabench
+from lorabench.errors import LorabenchError, PrerequisiteError
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Run the body of a Snakemake `script:` job: messages go to the rule's log, warnings also to stderr.
+
+    A `LorabenchError` ends the job with exit code 1 and one line; its traceback, and that of any other error, is in the log.
+    """
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(log, mode="w", encoding="utf-8")
+    file.setLevel(logging.INFO)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        check_package(Path(snakemake.scriptdir))
+        yield
+    except LorabenchError as error:
+        file.stream.write(traceback.format_exc())
+        print(f"lorabench: {snakemake.rule}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception:
+        file.stream.write(traceback.format_exc())
+        raise
+    finally:
+        file.flush()
+
+
+def check_package(scripts: Path) -> None:
+    """Refuse an installed copy of the package that shadows the one beside the scripts, which the rules hash.
+
+    Raises:
+        PrerequisiteError: `lorabench` was imported from elsewhere.
+    """
+    folder = Path(lorabench.__file__).resolve().parent
+    expected = scripts.resolve() / "lorabench"
+    if folder != expected:
+        raise PrerequisiteError(
+            f"the package lorabench was imported from {folder}, expected {expected}: "
+            "uninstall that copy (pip uninstall lorabench) or install it editable (pip install -e .)"
+        )

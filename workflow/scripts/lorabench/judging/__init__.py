@@ -1,0 +1,1 @@
+"""Judging stage: have a judge rate answers and compare them in pairs."""

@@ -1,0 +1,106 @@
+"""What judging will cost before it starts, and a limit that is not exceeded while it runs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lorabench.errors import JudgeError
+from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.settings import JudgeSettings
+
+BYTES_PER_TOKEN = 4  # of English text, for the estimate
+FEWEST_BYTES_PER_TOKEN = 2  # for the limit: text seldom has more tokens than that
+USUAL_JUDGMENT_TOKENS = 400  # a rating with its explanation
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The expected size of a list of calls."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+
+class Budget:
+    """The spending limit over all jobs that share a store.
+
+    Before each call its worst case is reserved: what was spent, what is in flight and the new call together stay within
+    the limit. A job does not see what another has in flight, so two jobs at once may exceed it by those few calls.
+    """
+
+    def __init__(self, settings: JudgeSettings, spent_usd: Callable[[], float]) -> None:
+        """Watch `spent_usd`, the cost of all answers in the store."""
+        self._input_price = settings.usd_per_million_input_tokens / 1e6
+        self._output_price = settings.usd_per_million_output_tokens / 1e6
+        self._limit = settings.max_judge_usd
+        self._spent_usd = spent_usd
+        self._reserved = 0.0
+        self._in_flight = 0
+
+    def estimate(self, requests: list[JudgeRequest]) -> Estimate:
+        """Return the expected calls, tokens and cost."""
+        tokens_in = sum(_bytes(request) // BYTES_PER_TOKEN for request in requests)
+        tokens_out = sum(min(_limit(request), USUAL_JUDGMENT_TOKENS) for request in requests)
+        return Estimate(len(requests), tokens_in, tokens_out, self._usd(tokens_in, tokens_out))
+
+    def check(self, estimate: Estimate) -> None:
+        """Refuse to start what cannot be finished.
+
+        Raises:
+            JudgeError: the expected cost exceeds what is left.
+        """
+        spent = self._spent_usd()
+        if spent + estimate.usd > self._limit:
+            raise JudgeError(
+                f"{estimate.calls} calls are estimated at {estimate.usd:.2f} USD on top of {spent:.2f} USD spent, "
+                f"more than judge.max_judge_usd = {self._limit:.2f}: raise it, or judge fewer items"
+            )
+
+    async def reserve(self, request: JudgeRequest) -> float:
+        """Set aside the worst case of one call and return it; wait while calls in flight may turn out cheaper.
+
+        Raises:
+            JudgeError: the limit might be exceeded.
+        """
+        worst = self.worst_case(request)
+        while (spent := self._spent_usd()) + self._reserved + worst > self._limit:
+            if not self._in_flight:
+                raise JudgeError(
+                    f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f} ({spent:.2f} USD spent): the "
+                    "answers so far are kept; raise it and run the same command again to ask only the missing ones"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+        self._reserved += worst
+        self._in_flight += 1
+        return worst
+
+    def release(self, worst: float) -> None:
+        """Give a reservation back, when the answer is in the store or the call has failed."""
+        self._reserved -= worst
+        self._in_flight -= 1
+
+    def worst_case(self, request: JudgeRequest) -> float:
+        """Return the highest cost of one call."""
+        return self._usd(_bytes(request) // FEWEST_BYTES_PER_TOKEN, _limit(request))
+
+    def cost(self, request: JudgeRequest, reply: Reply) -> float:
+        """Return the cost of an answer by its reported tokens, the worst case where none are reported."""
+        if reply.sent is None:  # the server turned the request away
+            return 0.0
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return self.worst_case(request)
+        return self._usd(reply.input_tokens, reply.output_tokens)
+
+    def _usd(self, tokens_in: int, tokens_out: int) -> float:
+        return tokens_in * self._input_price + tokens_out * self._output_price
+
+
+def _bytes(request: JudgeRequest) -> int:
+    return sum(len(message["content"].encode("utf-8")) for message in request.messages)
+
+
+def _limit(request: JudgeRequest) -> int:
+    return int(request.parameters["max_tokens"])

@@ -1,0 +1,198 @@
+"""MT-Bench single-answer grading as FastChat's llm_judge does it (Zheng et al. 2023, arXiv 2306.05685; fschat 0.2.36).
+
+Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math, reasoning and coding
+are graded against reference answers. For turn 1 the instruction stands in the user's text; for turn 2 it is the system
+prompt and the user's text is the whole dialogue, with the model's own first answer.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lorabench.errors import DataError
+from lorabench.files import read_jsonl
+from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.rows.answer import Answer
+from lorabench.rows.item_result import ItemResult
+
+REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
+PROMPTS = {  # (needs a reference, turn) -> name in judge_prompts.jsonl
+    (False, 1): "single-v1",
+    (True, 1): "single-math-v1",
+    (False, 2): "single-v1-multi-turn",
+    (True, 2): "single-math-v1-multi-turn",
+}
+RATINGS = [str(rating) for rating in range(1, 11)]
+RATING_START = "Rating: [["  # where the local judge's answer begins
+NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
+PATTERNS = (  # in order of trust; the last match of the first pattern that matches counts
+    re.compile(rf"\[\[\s*{NUMBER}\s*\]\]"),
+    re.compile(rf"(?i)\brating\W{{0,6}}{NUMBER}"),
+    re.compile(rf"\[\s*{NUMBER}\s*\]\W*\Z"),
+)
+REASK = 'Give your rating now, strictly in this format and nothing else: "[[rating]]", for example: "Rating: [[5]]".'
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of one question, to be rated."""
+
+    answer: Answer
+    number: int  # 1 or 2
+    prompt_name: str
+    request: JudgeRequest
+
+    @property
+    def id(self) -> str:
+        """Return the item's id, e.g. "81-1"."""
+        return f"{self.answer.id}-{self.number}"
+
+
+def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
+    """Return FastChat's judge prompts by name.
+
+    Raises:
+        DataError: one of the four single-answer prompts or one of its fields is missing.
+    """
+    prompts = {str(row.get("name")): row for _, row in read_jsonl(path)}
+    for name in PROMPTS.values():
+        for field in ("system_prompt", "prompt_template"):
+            if not isinstance(prompts.get(name, {}).get(field), str):
+                raise DataError(
+                    f"{path}: judge prompt {name!r} has no text {field!r}; expected FastChat's judge_prompts.jsonl"
+                )
+    return prompts
+
+
+def read_references(path: Path) -> dict[str, list[str]]:
+    """Return question id -> reference answers, one a turn."""
+    return {str(row["question_id"]): row["turns"] for _, row in read_jsonl(path)}
+
+
+def turns_to_rate(
+    answers: list[Answer],
+    prompts: Mapping[str, Mapping[str, Any]],
+    references: Mapping[str, list[str]],
+    parameters: dict[str, Any],
+) -> Iterator[Turn]:
+    """Yield each turn with its request, in question order.
+
+    Raises:
+        DataError: a question that is graded against a reference has none.
+    """
+    for answer in answers:
+        guided = answer.category in REFERENCE_CATEGORIES
+        if guided and len(references.get(answer.id, [])) < len(answer.outputs):
+            raise DataError(f"MT-Bench question {answer.id} ({answer.category}) needs a reference answer for each turn")
+        for number in range(1, len(answer.outputs) + 1):
+            name = PROMPTS[guided, number]
+            messages = judge_messages(prompts[name], answer, number, references[answer.id] if guided else [])
+            item = f"{answer.id}-{number}"
+            yield Turn(answer, number, name, JudgeRequest(item=item, messages=messages, parameters=parameters))
+
+
+def judge_messages(
+    prompt: Mapping[str, Any], answer: Answer, number: int, references: list[str]
+) -> list[dict[str, str]]:
+    """Return the system and user message of one rating, filled in as FastChat does."""
+    fields = {f"ref_answer_{turn}": text for turn, text in enumerate(references[:number], start=1)}
+    if number == 1:
+        fields |= {"question": answer.prompts[0], "answer": answer.outputs[0]}
+    else:
+        for turn in (1, 2):
+            fields |= {f"question_{turn}": answer.prompts[turn - 1], f"answer_{turn}": answer.outputs[turn - 1]}
+    try:
+        text = prompt["prompt_template"].format(**fields)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DataError(
+            f"judge prompt {prompt['name']!r}: cannot be filled in for question {answer.id} ({error})"
+        ) from None
+    return [{"role": "system", "content": prompt["system_prompt"]}, {"role": "user", "content": text}]
+
+
+def parse_rating(text: str) -> float | None:
+    """Return the rating in a judgment, None where there is none from 1 to 10.
+
+    FastChat takes the first [[n]]; a judgment about code may quote one, so the last counts here. Its fallback, the
+    first [n] anywhere, reads "array [1] ... Rating: 6" as 1; here a bracket counts only at the very end.
+    """
+    for pattern in PATTERNS:
+        if found := pattern.findall(text):
+            rating = float(found[-1])
+            return rating if 1 <= rating <= 10 else None
+    return None
+
+
+def rate_turns(judge: Judge, turns: list[Turn], reasks: int) -> tuple[list[ItemResult], list[Reply]]:
+    """Return one row a turn and all answers of the judge.
+
+    A judgment without a readable rating is asked for again up to `reasks` times, with what the judge wrote and a
+    request for the bare rating; then the row is a failure `judge_unparsed`.
+    """
+    replies = judge.ask([turn.request for turn in turns])
+    everything = list(replies)
+    tries = [1] * len(turns)
+    requests = [turn.request for turn in turns]
+    for _ in range(reasks if judge.kind != "local" else 0):
+        open_ones = [
+            n for n, reply in enumerate(replies) if reply.outcome == "answered" and parse_rating(reply.text) is None
+        ]
+        if not open_ones:
+            break
+        for n in open_ones:
+            requests[n] = ask_again(requests[n], replies[n])
+            tries[n] += 1
+        answers = judge.ask([requests[n] for n in open_ones])
+        everything += answers
+        for n, reply in zip(open_ones, answers, strict=True):
+            replies[n] = reply
+    rows = [_row(index, turn, replies[index], tries[index], judge.kind) for index, turn in enumerate(turns)]
+    return rows, everything
+
+
+def ask_again(request: JudgeRequest, reply: Reply) -> JudgeRequest:
+    """Return the follow-up to a judgment without a rating; an empty judgment is simply asked for once more."""
+    more = []
+    if reply.text.strip():
+        more = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REASK}]
+    return replace(request, messages=[*request.messages, *more], attempt=request.attempt + 1)
+
+
+def expected_rating(log_probabilities: Mapping[str, float]) -> tuple[float, float]:
+    """Return (expected rating, probability that the judge's next words are a rating at all)."""
+    weights = {rating: math.exp(log_probabilities[rating]) for rating in RATINGS}
+    mass = sum(weights.values())
+    return sum(int(rating) * weight for rating, weight in weights.items()) / mass, mass
+
+
+def _row(index: int, turn: Turn, reply: Reply, tries: int, kind: str) -> ItemResult:
+    detail: dict[str, Any] = {
+        "category": turn.answer.category,
+        "turn": turn.number,
+        "judge_prompt": turn.prompt_name,
+        "judge_model": reply.model,
+        "judgment": reply.text,
+        "expected_score": kind == "local",
+        "tries": tries,
+    }
+    score, outcome = None, {"refused": "judge_refused", "failed": "judge_failed"}.get(reply.outcome, "judge_unparsed")
+    if reply.outcome == "answered" and kind == "local" and reply.log_probabilities:
+        score, detail["rating_mass"] = expected_rating(reply.log_probabilities)
+        detail["rating_probabilities"] = {
+            k: math.exp(v) / detail["rating_mass"] for k, v in reply.log_probabilities.items()
+        }
+    elif reply.outcome == "answered":
+        score = parse_rating(reply.text)
+    else:
+        detail["reason"] = reply.reason
+    return ItemResult(
+        index=index,
+        id=turn.id,
+        cluster=turn.answer.id,
+        score=score,
+        outcome=outcome if score is None else "judged",
+        detail=detail,
+    )

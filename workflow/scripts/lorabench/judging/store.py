@@ -1,0 +1,109 @@
+"""Keep every judge answer the moment it arrives, under the hash of judge, parameters and prompt.
+
+A folder of JSON Lines files, one for each job that writes, so that no two processes append to one file. Each answer is
+one line, written by one call and synced to disk before the next is taken. A killed run leaves at most a torn last line,
+which readers skip; whatever was answered is never asked again, by any job that uses the folder.
+"""
+
+import json
+import logging
+import os
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lorabench.judging.exchange import JudgeRequest, Reply
+
+logger = logging.getLogger(__name__)
+
+
+class AnswerStore:
+    """The answers in `folder`; new ones are appended to `{writer}.jsonl`. Use as a context manager."""
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        """Open the store and read what is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.path = folder / f"{writer}.jsonl"
+        self._answers: dict[str, Reply] = {}
+        self._read: dict[Path, int] = {}  # bytes taken from each file
+        self._usd = 0.0
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._end_torn_line()
+        self.refresh()
+
+    def __enter__(self) -> "AnswerStore":
+        """Return the open store."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file that this job writes."""
+        os.close(self._file)
+
+    def _end_torn_line(self) -> None:
+        """Put the first new answer on a line of its own after a line that a killed writer left incomplete."""
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")
+
+    def refresh(self) -> None:
+        """Take in the answers that were written since the last look, by this job or by others."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            start = self._read.get(path, 0)
+            if path.stat().st_size <= start:
+                continue
+            with path.open("rb") as file:
+                file.seek(start)
+                text = file.read()
+            whole = text.rfind(b"\n") + 1  # a line without an end is being written, or was torn
+            self._read[path] = start + whole
+            for line in text[:whole].splitlines():
+                self._take(path, line)
+
+    def _take(self, path: Path, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            record = json.loads(line)
+            reply = Reply(**record["reply"] | {"dropped": tuple(record["reply"]["dropped"])})
+        except (ValueError, KeyError, TypeError):
+            logger.warning("%s: skipped one damaged line (a run was killed while writing it)", path)
+            return
+        self._usd += reply.usd
+        self._answers.setdefault(record["key"], reply)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether there is an answer."""
+        return key in self._answers
+
+    def answer(self, key: str) -> Reply:
+        """Return the stored answer, marked as cached; KeyError where there is none."""
+        return replace(self._answers[key], cached=True)
+
+    def put(self, key: str, identity: dict[str, Any], request: JudgeRequest, reply: Reply) -> None:
+        """Write one answer and wait until it is on the disk."""
+        record = {
+            "schema_version": 1,
+            "key": key,
+            "judge": identity,
+            "item": request.item,
+            "parameters": request.parameters,
+            "attempt": request.attempt,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "reply": asdict(reply),
+        }
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+        written = os.write(self._file, line)
+        while written < len(line):
+            written += os.write(self._file, line[written:])
+        os.fsync(self._file)
+        self.refresh()
+
+    def spent_usd(self) -> float:
+        """Return the cost of all answers in the folder, those of other jobs and earlier runs included."""
+        self.refresh()
+        return self._usd

@@ -1,0 +1,100 @@
+"""Load a variant of the model: the base, the base with the unmerged adapter, or the merged checkpoint."""
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from lorabench.errors import ConfigurationError, DataError
+
+
+def device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """Turn the config's `dtype` into a torch dtype.
+
+    "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU with AVX512-BF16 or AMX),
+    else float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
+    """
+    if name == "auto":
+        return torch.bfloat16 if _fast_bfloat16() else torch.float32
+    if name in ("bfloat16", "float32"):
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    raise ConfigurationError(f"dtype {name!r} is not one of auto, bfloat16, float32")
+
+
+def _fast_bfloat16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn wherever the vocabulary has one."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        spare = "<|end_of_text|>"  # Llama 3 ends turns with <|eot_id|>, so this one is free
+        tokenizer.pad_token = spare if spare in tokenizer.get_vocab() else tokenizer.eos_token
+    return tokenizer
+
+
+def four_bit() -> BitsAndBytesConfig:
+    """Return QLoRA's quantisation: NF4, double quantised, bfloat16 arithmetic (arXiv 2305.14314, section 3)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def load_base(folder: Path, dtype: torch.dtype, use_4bit: bool = False) -> PreTrainedModel:
+    """Load a checkpoint folder on `device()` with sdpa attention; safetensors only."""
+    return AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map={"": device()},
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+        quantization_config=four_bit() if use_4bit else None,
+    )
+
+
+def load_variant(
+    variant: str, *, base: Path, adapter: Path | None, merged: Path | None, dtype: str, use_4bit: bool = False
+) -> PreTrainedModel | PeftModel:
+    """Load one variant for inference.
+
+    Args:
+        variant: "base", "lora" (the adapter stays unmerged) or "merged".
+        base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant only.
+        dtype: the config's word, see `resolve_dtype`.
+        use_4bit: load the base weights in NF4.
+
+    Returns:
+        The model in eval mode on `device()`. All floating parameters have requires_grad alike, because a CPU's
+        bfloat16 prefill is a third slower with frozen weights and variants would otherwise differ in speed.
+    """
+    folder = merged if variant == "merged" else base
+    if folder is None or (variant == "lora" and adapter is None):
+        raise DataError(f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder")
+    model = load_base(folder, resolve_dtype(dtype), use_4bit)
+    if variant == "lora":
+        model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False, local_files_only=True)
+        if not use_4bit:
+            model.to(resolve_dtype(dtype))
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    return model.eval()

@@ -1,0 +1,208 @@
+"""The three questions of a report: did the adapter help, what does it cost to serve, may it ship.
+
+Every answer is {"answer": a word or two, "headline": one sentence, "reasons": [{"status", "text"}]}, where status is
+"good", "bad", "neutral" or "unknown". Scores of a judge that carries no signal decide nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorabench.report.licences import find_licence
+from lorabench.report.wording import (
+    BENCHMARK_TITLES,
+    bytes_text,
+    contrast_text,
+    difference_text,
+    interval_text,
+    ratio_text,
+)
+
+Reason = dict[str, str]
+STATUS_OF_WORD = {"better": "good", "worse": "bad"}
+
+
+def reason(status: str, text: str) -> Reason:
+    """Return one reason of an answer."""
+    return {"status": status, "text": text}
+
+
+def adapter_helps(benchmarks: Mapping[str, Mapping[str, Any]], validation: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Answer from the lora-base contrasts and the exact validation loss of base and adapter.
+
+    Args:
+        benchmarks: per benchmark `unit` and `pairs`, as in compare.json.
+        validation: base_nll, adapter_nll (nats a token) and tokens, None where they were not measured.
+    """
+    reasons, words = [], []
+    learnt = None
+    if validation is not None:
+        learnt = validation["adapter_nll"] < validation["base_nll"]
+        reasons.append(reason("good" if learnt else "bad", _validation_text(validation)))
+    for name, benchmark in benchmarks.items():
+        contrast = benchmark["pairs"].get("lora_vs_base")
+        if contrast is None or contrast["status"] != "ok":
+            reasons.append(reason("unknown", f"{BENCHMARK_TITLES[name]}: not run, {_why(benchmark, contrast)}"))
+            continue
+        if contrast["carries_signal"]:
+            words.append(contrast["verdict_word"])
+        text = (
+            f"{BENCHMARK_TITLES[name]}: {difference_text(contrast['difference'], benchmark['unit'])} "
+            f"{interval_text(contrast['interval'], benchmark['unit'])}, {contrast_text(contrast, benchmark['unit'])}"
+        )
+        reasons.append(reason(STATUS_OF_WORD.get(contrast["verdict_word"], "neutral"), text))
+    answer, headline = _help_headline(learnt, words)
+    return {"answer": answer, "headline": headline, "reasons": reasons}
+
+
+def _why(benchmark: Mapping[str, Any], contrast: Mapping[str, Any] | None) -> str:
+    return str((contrast or benchmark).get("reason") or "base or lora was not evaluated")
+
+
+def _validation_text(validation: Mapping[str, Any]) -> str:
+    base, adapter = validation["base_nll"], validation["adapter_nll"]
+    change = f"{adapter - base:+.3f}".replace("-", "−")  # noqa: RUF001
+    over = f" over {validation['tokens']:,} answer tokens" if validation.get("tokens") else ""
+    return f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after ({change} nat a token{over})"
+
+
+def _help_headline(learnt: bool | None, words: Sequence[str]) -> tuple[str, str]:
+    """Return the answer and its sentence from what was learnt and the verdicts that carry a signal."""
+    better, worse = words.count("better"), words.count("worse")
+    loss = {True: "It fits held-out conversations better", False: "It fits held-out conversations no better"}
+    start = loss[learnt] if learnt is not None else "The loss on held-out conversations was not measured"
+    if better and worse:
+        return "mixed", f"{start}; of the benchmarks, {better} improved and {worse} got worse."
+    if better:
+        return "yes", f"{start}; {better} of {len(words)} benchmarks improved and none got worse."
+    if worse:
+        return "no", f"{start}, and {worse} of {len(words)} benchmarks got worse."
+    if not words:
+        end = "no benchmark result can be interpreted here"
+    else:
+        end = f"on {len(words)} benchmark{'s' if len(words) > 1 else ''} no difference is detectable at this size"
+    if learnt:
+        return "on its own data", f"{start}; {end}."
+    return "not shown", f"{start}; {end}."
+
+
+def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float | None]) -> dict[str, Any]:
+    """Answer from the speed ratios (see `serving`) and each variant's peak memory in bytes."""
+    if serving is None:
+        return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
+    reasons, words = [], {}
+    for variant, title in (("lora", "base + adapter"), ("merged", "merged")):
+        for metric, label in (
+            ("decode_tokens_per_second", "decode speed"),
+            ("time_to_first_token_ms", "time to first token"),
+        ):
+            ratio = serving[metric]["ratio_to_base"].get(variant)
+            if ratio is not None:
+                words[variant, metric] = ratio
+                status = {"slower": "bad", "faster": "good"}.get(ratio["verdict"], "neutral")
+                text = f"{title}, {label}: {ratio_text(ratio)} times the base's, {ratio['verdict']}"
+                reasons.append(reason(status, text))
+    band = serving["decode_tokens_per_second"]["a_a_band"]
+    if band is not None:
+        noise = f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f} in decode speed"
+        reasons.append(reason("neutral", noise))
+    for variant in ("lora", "merged"):
+        if memory.get(variant) and memory.get("base"):
+            extra = memory[variant] - memory["base"]  # type: ignore[operator]
+            text = f"peak memory, {variant}: {bytes_text(memory[variant])}, base {bytes_text(memory['base'])}"
+            reasons.append(reason("bad" if extra > 0.02 * memory["base"] else "neutral", text))  # type: ignore[operator]
+    answer, headline = _cost_headline(words)
+    return {"answer": answer, "headline": headline, "reasons": reasons}
+
+
+def _cost_headline(ratios: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, str]:
+    lora = ratios.get(("lora", "decode_tokens_per_second"))
+    merged = ratios.get(("merged", "decode_tokens_per_second"))
+    if lora is None and merged is None:
+        return "not measured", "Neither the adapter nor the merged model was measured."
+    parts = []
+    for title, ratio in (("Unmerged, the adapter", lora), ("Merged, it", merged)):
+        if ratio is None:
+            continue
+        if ratio["verdict"] == "no difference detectable":
+            parts.append(f"{title} costs no decode speed that could be detected")
+        else:
+            change = f"{abs(1 - ratio['ratio']):.0%}"
+            parts.append(f"{title} {'costs' if ratio['verdict'] == 'slower' else 'gains'} {change} of decode speed")
+    slower = lora is not None and lora["verdict"] == "slower"
+    free = merged is not None and merged["verdict"] != "slower"
+    answer = "nothing, if merged" if slower and free else "nothing" if not slower else f"{abs(1 - lora['ratio']):.0%}"  # type: ignore[index]
+    return answer, ". ".join(parts) + "."
+
+
+def may_ship(
+    *,
+    benchmarks: Mapping[str, Mapping[str, Any]],
+    model_licence: str | None,
+    data_licence: str | None,
+    merge: Mapping[str, Any] | None,
+    contamination: Mapping[str, Any] | None,
+    base_is_random: bool,
+) -> dict[str, Any]:
+    """Answer from licences, the merge check, contamination, losses on benchmarks and what was not run."""
+    reasons = [licence_reason("base model", model_licence), licence_reason("training data", data_licence)]
+    if merge is None:
+        reasons.append(reason("unknown", "merged weights: not checked"))
+    else:
+        reasons.append(reason("good", merge_text(merge)))
+    reasons += [_quality_reason(name, benchmark) for name, benchmark in benchmarks.items()]
+    reasons.append(contamination_reason(contamination))
+    if base_is_random:
+        reasons.append(reason("bad", "the base model has random weights: it exercises the pipeline, nothing else"))
+    statuses = [item["status"] for item in reasons]
+    if "bad" in statuses:
+        return _shipping("no", "Something speaks against it: see the marked points.", reasons)
+    if "unknown" in statuses:
+        open_points = statuses.count("unknown")
+        noun = "point is" if open_points == 1 else "points are"
+        return _shipping("not yet", f"Nothing speaks against it, but {open_points} {noun} still open.", reasons)
+    duties = any(item["text"].endswith(")") and "licence" in item["text"] for item in reasons)
+    return _shipping("yes", "Nothing found speaks against it" + ("; mind the licences." if duties else "."), reasons)
+
+
+def _shipping(answer: str, headline: str, reasons: list[Reason]) -> dict[str, Any]:
+    return {"answer": answer, "headline": headline, "reasons": reasons}
+
+
+def licence_reason(subject: str, text: str | None) -> Reason:
+    """Return what the licence of the base model or data means; an unnamed or unknown one is an open point."""
+    licence = find_licence(text)
+    if licence is None:
+        found = f"{text!r} is not one whose terms are known here" if text else "none is recorded with it"
+        return reason("unknown", f"licence of the {subject}: {found}; read its terms")
+    status = "good" if licence.permissive else "neutral"
+    duties = f" ({'; '.join(licence.duties)})" if licence.duties else ""
+    return reason(status, f"licence of the {subject}: {licence.name}{duties}")
+
+
+def merge_text(merge: Mapping[str, Any]) -> str:
+    """Return the merge check in words; a merge beyond its threshold fails its rule and makes no report."""
+    return f"merged weights equal base + adapter: largest logit difference {merge['largest_logit_difference']:.2g}"
+
+
+def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
+    title, contrast = BENCHMARK_TITLES[name], benchmark["pairs"].get("lora_vs_base")
+    if contrast is None or contrast["status"] != "ok":
+        return reason("unknown", f"{title}: not run, {_why(benchmark, contrast)}")
+    if not contrast["carries_signal"]:
+        return reason("unknown", f"{title}: the judge carries no signal, so quality is not known")
+    if contrast["verdict_word"] == "worse":
+        return reason("bad", f"{title}: worse than the base")
+    if contrast["verdict_word"] == "better":
+        return reason("good", f"{title}: better than the base")
+    return reason("neutral", f"{title}: no loss against the base seen ({contrast_text(contrast, benchmark['unit'])})")
+
+
+def contamination_reason(contamination: Mapping[str, Any] | None) -> Reason:
+    """Return whether benchmark items were found in the training data."""
+    if contamination is None:
+        return reason("unknown", "overlap of training data and benchmark items: not checked")
+    found = {BENCHMARK_TITLES.get(name, name): count for name, count in contamination.items() if count}
+    if not found:
+        return reason("good", "no benchmark item overlaps the training data")
+    listed = ", ".join(f"{count} of {name}" for name, count in found.items())
+    return reason("bad", f"benchmark items that overlap the training data: {listed}")

@@ -1,0 +1,184 @@
+"""Assemble report.json: everything that the report says, as numbers and sentences; the templates only lay it out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lorabench.report.parts import part_tables
+from lorabench.report.published import references_for
+from lorabench.report.records import validation_losses
+from lorabench.report.wording import BENCHMARK_TITLES, contrast_text
+
+QUESTIONS = {
+    "adapter_helps": "Did the adapter help?",
+    "cost_to_serve": "What does it cost to serve?",
+    "may_ship": "May I ship it?",
+}
+FULL_SIZES = {"gsm8k": 1319, "mmlu": 14042, "mt_bench": 160, "alpaca_eval": 805}  # items that published scores stand on
+NO_SIGNAL_NOTE = (
+    "The answers were judged by a small local model. Such a judge carries no signal, it only exercises the path: "
+    "its numbers say nothing about quality and decide nothing in this report."
+)
+SCORE_KEYS = (
+    "score",
+    "standard_error",
+    "interval",
+    "n",
+    "failures",
+    "above_chance",
+    "breakdown",
+    "secondary",
+    "reason",
+)
+
+
+def assemble_report(
+    *,
+    run: str,
+    scores: Sequence[Mapping[str, Any]],
+    compare: Mapping[str, Any],
+    train_metrics: Mapping[str, Any] | None,
+    run_config: Mapping[str, Any] | None,
+    merge_report: Mapping[str, Any] | None,
+    data_summary: Mapping[str, Any] | None,
+    perf: Sequence[Mapping[str, Any]],
+    sources: Mapping[str, Mapping[str, Any]],
+    contamination: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the content of report.json.
+
+    Args:
+        scores: score files of all variants and benchmarks.
+        sources: "model", "conversations" and benchmark names -> source.json.
+    """
+    model = model_name(run_config, sources["model"])
+    benchmarks = [
+        _benchmark(name, [score for score in scores if score["benchmark"] == name], compare, model)
+        for name in BENCHMARK_TITLES
+        if any(score["benchmark"] == name for score in scores)
+    ]
+    no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
+    answers = [{"question": question, "key": key, **compare["answers"][key]} for key, question in QUESTIONS.items()]
+    return {
+        "schema_version": 1,
+        "run": run,
+        "model": model,
+        "confidence": compare["confidence"],
+        "answers": answers,
+        "notices": [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else [],
+        "benchmarks": benchmarks,
+        "family_of_tests": compare["holm"],
+        "merged_equals_lora": compare["merged_equals_lora"],
+        "training": _training(train_metrics, run_config),
+        "merge": merge_report,
+        "inference": {
+            "serving": compare["serving"],
+            "peak_memory_bytes": compare["peak_memory_bytes"],
+            "conditions": {document["variant"]: document for document in perf},
+        },
+        "data": data_summary,
+        "contamination": contamination,
+        "limits": _limits(benchmarks, compare, sources["model"]),
+        "provenance": {"sources": dict(sources), "run_config": run_config},
+    }
+
+
+def model_name(run_config: Mapping[str, Any] | None, source: Mapping[str, Any]) -> str:
+    """Return the base model's name: the one that training recorded, else its origin."""
+    recorded = (run_config or {}).get("model", {})
+    return str(recorded.get("name") or source["origin"])
+
+
+def _benchmark(
+    name: str, scores: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model: str
+) -> dict[str, Any]:
+    done = [score for score in scores if score["status"] == "ok"]
+    first = (done or scores)[0]
+    pairs = compare["benchmarks"].get(name, {}).get("pairs", {})
+    variants = {
+        score["variant"]: {"status": score["status"], **{key: score.get(key) for key in SCORE_KEYS}} for score in scores
+    }
+    return {
+        "benchmark": name,
+        "title": BENCHMARK_TITLES[name],
+        "status": "ok" if done else "not_run",
+        "reason": first["reason"],
+        "metric": first["metric"],
+        "unit": first["unit"],
+        "chance": first.get("chance"),
+        "carries_signal": all(score.get("carries_signal", True) for score in scores),
+        "protocol": first.get("protocol"),
+        "protocol_detail": first.get("protocol_detail"),
+        "variants": variants,
+        "tables": part_tables(name, {score["variant"]: score for score in done}),
+        "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
+        "published": [_reference(name, reference, done) for reference in _published(name, model)],
+    }
+
+
+def _contrast(key: str, contrast: Mapping[str, Any], unit: str) -> dict[str, Any]:
+    variant, _, reference = key.partition("_vs_")
+    text = contrast_text(dict(contrast), unit) if contrast["status"] == "ok" else contrast["reason"]
+    return {"variant": variant, "reference": reference, **contrast, "text": text}
+
+
+def _published(name: str, model: str) -> list[dict[str, Any]]:
+    return [asdict(reference) for reference in references_for(model) if reference.benchmark == name]
+
+
+def _reference(name: str, reference: dict[str, Any], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a published value; a run on a part of the benchmark compares with none."""
+    items = max((score["n"] for score in done), default=0)
+    if reference["comparable"] and items < FULL_SIZES[name]:
+        why = f"this run scored {items:,} of the benchmark's {FULL_SIZES[name]:,} items"
+        return {**reference, "comparable": False, "why": why}
+    return reference
+
+
+def _training(train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the report says of the training, without the single steps."""
+    if train_metrics is None or train_metrics.get("status") != "ok":
+        reason = (train_metrics or {}).get("reason", "there is no record of a training")
+        return {"status": "not_run", "reason": reason, "likelihood": None, "totals": None, "settings": None}
+    config = run_config or {}
+    return {
+        "status": "ok",
+        "reason": None,
+        "likelihood": train_metrics["likelihood"],
+        "validation": validation_losses(train_metrics),
+        "totals": train_metrics["totals"],
+        "phase_seconds": train_metrics.get("phase_seconds"),
+        "peak_memory": train_metrics.get("peak_memory"),
+        "data": train_metrics.get("data"),
+        "settings": config.get("settings"),
+        "resolved": config.get("resolved"),
+    }
+
+
+def _limits(
+    benchmarks: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model_source: Mapping[str, Any]
+) -> list[str]:
+    """Return the sentences that keep a reader from reading too much into the numbers."""
+    limits = []
+    if model_source["kind"] == "built-in":
+        limits.append("The base model has random weights: every score is chance and no comparison means anything.")
+    for part in benchmarks:
+        items = max((score["n"] or 0 for score in part["variants"].values()), default=0)
+        full = FULL_SIZES[part["benchmark"]]
+        if part["status"] == "ok" and items < full:
+            limits.append(f"{part['title']}: {items:,} items were scored, where published scores stand on {full:,}.")
+        at_chance = [name for name, score in part["variants"].items() if score["above_chance"] is False]
+        if at_chance:
+            limits.append(
+                f"{part['title']}: the interval of {', '.join(at_chance)} includes guessing ({part['chance']:.0%}); "
+                "the format may be beyond a model of this size."
+            )
+        if part["status"] == "ok" and all(score["score"] == 0 for score in part["variants"].values() if score["n"]):
+            limits.append(f"{part['title']}: no variant scored anything; a scale that reads zero shows no difference.")
+    limits.append("One training run with one seed: how much the adapter varies from seed to seed was not measured.")
+    limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
+    if compare["serving"] is not None:
+        limits.append(
+            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not a server's."
+        )
+    return limits

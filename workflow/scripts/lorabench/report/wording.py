@@ -1,0 +1,86 @@
+"""Numbers in words: how the report writes shares, ratings, ratios, times, sizes and intervals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+BENCHMARK_TITLES = {"gsm8k": "GSM8K", "mmlu": "MMLU", "mt_bench": "MT-Bench", "alpaca_eval": "AlpacaEval"}
+METRIC_TITLES = {
+    "exact_match": "exact match",
+    "accuracy": "accuracy",
+    "mean_judge_rating": "mean rating, 1 to 10",
+    "win_rate": "win rate",
+}
+VARIANT_TITLES = {"base": "base", "lora": "base + adapter", "merged": "merged"}
+MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
+
+
+def score_text(value: float | None, unit: str) -> str:
+    """Return a score: shares as percent with one decimal, ratings with two."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return f"{100 * value:.1f} %" if unit == "share" else f"{value:.2f}"
+
+
+def interval_text(interval: Sequence[float] | None, unit: str) -> str:
+    """Return an interval as "[27.1, 38.9]" in the unit of `score_text`."""
+    if interval is None:
+        return "no interval"
+    if unit == "share":
+        return f"[{signed_zero(100 * interval[0], 1)}, {signed_zero(100 * interval[1], 1)}]"
+    return f"[{signed_zero(interval[0], 2)}, {signed_zero(interval[1], 2)}]"
+
+
+def difference_text(value: float, unit: str) -> str:
+    """Return a signed difference: shares in percentage points, ratings in points."""
+    number = f"{100 * value:+.1f}" if unit == "share" else f"{value:+.2f}"
+    return f"{number.replace('-', MINUS)} {points(unit)}"
+
+
+def points(unit: str) -> str:
+    """Return the word for a difference's unit."""
+    return "pp" if unit == "share" else "points"
+
+
+def size_text(value: float, unit: str) -> str:
+    """Return the size of a difference without a sign, as "4.1 pp"."""
+    return f"{100 * value:.1f} pp" if unit == "share" else f"{value:.2f} points"
+
+
+def signed_zero(value: float, digits: int) -> str:
+    """Return a rounded number with a typographic minus, never "-0.0"."""
+    text = f"{value:.{digits}f}"
+    return (text[1:] if float(text) == 0 and text.startswith("-") else text).replace("-", MINUS)
+
+
+def ratio_text(ratio: dict[str, Any]) -> str:
+    """Return a ratio with its interval, as "0.60 [0.58, 0.61]"."""
+    if ratio["interval"] is None:
+        return f"{ratio['ratio']:.2f}"
+    return f"{ratio['ratio']:.2f} [{ratio['interval'][0]:.2f}, {ratio['interval'][1]:.2f}]"
+
+
+def bytes_text(value: float | None) -> str:
+    """Return a number of bytes in GB or MB (powers of ten)."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value with two significant digits, "< 0.001" below that."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
+
+
+def contrast_text(contrast: dict[str, Any], unit: str) -> str:
+    """Return what a paired difference shows, in words and with the smallest difference that this n could have found."""
+    word = contrast["verdict_word"]
+    if word == "no verdict":
+        return "no verdict: the judge carries no signal"
+    if word in ("better", "worse"):
+        return word
+    smallest = contrast["smallest_detectable"]
+    if smallest is None:
+        return contrast["verdict"]
+    return f"{word}: only {size_text(smallest, unit)} or more would show"

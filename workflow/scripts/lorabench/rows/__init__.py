@@ -1,0 +1,1 @@
+"""Row types of the files in which stages meet, one module a kind."""

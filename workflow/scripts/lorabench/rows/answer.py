@@ -1,0 +1,17 @@
+"""Generated answers to one question: one line of results/{run}/answers/{variant}/{benchmark}.jsonl."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A variant's answers to the one turn (AlpacaEval) or two turns (MT-Bench) of a question; lists run over turns."""
+
+    index: int  # position in the benchmark after `limit`, from 0
+    id: str  # MT-Bench question_id, AlpacaEval instruction id
+    category: str  # MT-Bench category, AlpacaEval `dataset`
+    prompts: list[str]  # the user's turns
+    outputs: list[str]  # the variant's turns, special tokens removed
+    output_tokens: list[int]  # generated tokens, the end-of-turn token not counted
+    truncated: list[bool]  # True where generation stopped at the token limit
+    temperature: float  # 0 = greedy

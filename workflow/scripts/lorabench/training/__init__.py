@@ -1,0 +1,1 @@
+"""Training stage: encode conversations, train the adapter, merge it."""

@@ -1,0 +1,70 @@
+"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the same recipe only."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from lorabench.files import read_json, sha256_json, write_json
+
+logger = logging.getLogger(__name__)
+
+MARKER = "complete"  # written last: a checkpoint without it was cut off while it was written
+RECIPE = "recipe.json"
+HISTORY = "history.json"
+
+
+class SaveByTheMinute(TrainerCallback):
+    """Ask for a checkpoint once `minutes` have passed since the last, and mark it when it is whole."""
+
+    def __init__(self, minutes: float) -> None:
+        """Start the clock; 0 minutes means after every step."""
+        self.seconds = minutes * 60
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for a checkpoint when it is time and after the last step, so that what follows can be killed too."""
+        if time.monotonic() - self.last >= self.seconds or state.global_step >= state.max_steps:
+            control.should_save = True
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Mark the checkpoint that was just written."""
+        if state.is_world_process_zero:
+            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARKER).touch()
+        self.last = time.monotonic()
+
+
+def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
+    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if there is one.
+
+    Checkpoints of another recipe (settings, data, base model) and those cut off while being written are deleted.
+    """
+    identity = sha256_json(recipe)
+    if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
+        logger.warning("%s holds checkpoints of another recipe (settings, data or base model changed): starting anew", work)
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(work / RECIPE, {"schema_version": 1, "sha256": identity, "recipe": recipe})
+    whole = []
+    for folder in work.glob("checkpoint-*"):
+        if (folder / MARKER).is_file():
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def read_history(work: Path) -> list[dict[str, Any]]:
+    """Return what happened to this training run so far: starts, resumes and memory shortages."""
+    return read_json(work / HISTORY) if (work / HISTORY).is_file() else []
+
+
+def add_to_history(work: Path, event: dict[str, Any]) -> None:
+    """Append an event, so that it outlives a killed process."""
+    write_json(work / HISTORY, [*read_history(work), event])

@@ -1,0 +1,124 @@
+"""Turn conversations into token ids and labels, with loss on what the assistant says and on its end of turn only.
+
+The tokenizer's own chat template is rendered up to each assistant turn and after it; the text between the two renderings
+is the assistant's. So every template whose rendering grows by appending works, with or without generation markers, and
+the pieces are tokenised at the same boundary as at inference, where the model continues a rendered prompt.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from lorabench.errors import DataError
+from lorabench.rows.conversation import Message
+
+IGNORED = -100  # label of tokens without loss, as in torch.nn.functional.cross_entropy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One conversation as tokens. `labels` is `input_ids` where the loss counts, else IGNORED; the first is IGNORED."""
+
+    id: str
+    input_ids: list[int]
+    labels: list[int]
+    cut_tokens: int  # tokens beyond the length limit, which were dropped
+
+    @property
+    def label_count(self) -> int:
+        """Tokens that the loss counts."""
+        return sum(label != IGNORED for label in self.labels)
+
+
+def special_token_pattern(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """Return a pattern that finds any of the tokenizer's control tokens in text."""
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
+
+
+def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], prompt: bool) -> str:
+    """Render messages as text; `prompt` asks for the opening of an assistant turn at the end."""
+    conversation: Any = messages
+    text = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=prompt)
+    return str(text)
+
+
+def split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[Message], where: str) -> list[tuple[str, bool]]:
+    """Split the rendered conversation into pieces of text, each with whether the assistant wrote it.
+
+    Raises:
+        DataError: an earlier rendering is not the beginning of a later one, so the turns cannot be told apart.
+    """
+    pieces, done = [], ""
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before, after = render(tokenizer, messages[:index], True), render(tokenizer, messages[: index + 1], False)
+        if not before.startswith(done) or not after.startswith(before):
+            raise DataError(
+                f"{where}: message {index}: the tokenizer's chat template rewrites earlier turns, so the assistant's "
+                "text cannot be found in it; expected a template that only appends (Llama 3, ChatML)"
+            )
+        pieces += [(before[len(done) :], False), (after[len(before) :], True)]
+        done = after
+    return pieces
+
+
+def encode_conversation(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int, control: re.Pattern[str], where: str
+) -> tuple[list[int], list[int], int]:
+    """Return (input_ids, labels, tokens cut) of one conversation, its beginning kept up to `max_length` tokens.
+
+    What follows the last labelled token is left out: nothing could be learned from it.
+
+    Raises:
+        DataError: a message holds a control token as text, the template cannot be split, a turn has no end token, or the
+            tokens do not decode to the rendered text.
+    """
+    for index, message in enumerate(messages):
+        if found := control.search(message["content"]):
+            raise DataError(
+                f"{where}: message {index} holds the control token {found.group()!r} as text; expected plain text; "
+                "prepare_conversations neutralises such text"
+            )
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    pieces = split_turns(tokenizer, messages, where)
+    input_ids: list[int] = []
+    labels: list[int] = []
+    for text, assistant in pieces:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        end = next((position for position, token in enumerate(ids) if token in special), None) if assistant else -1
+        if end is None:
+            raise DataError(f"{where}: the chat template closes an assistant turn without an end-of-turn token")
+        input_ids += ids
+        labels += ids[: end + 1] + [IGNORED] * (len(ids) - end - 1)
+    rendered = "".join(text for text, _ in pieces)
+    if tokenizer.decode(input_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) != rendered:
+        raise DataError(f"{where}: the tokens do not decode to the rendered conversation; the tokenizer loses text")
+    end = max((position + 1 for position, label in enumerate(labels) if label != IGNORED), default=0)
+    kept = min(end, max_length)
+    labels[:1] = [IGNORED] * min(1, len(labels))  # nothing precedes the first token, so nothing predicts it
+    return input_ids[:kept], labels[:kept], end - kept
+
+
+def encode_conversations(
+    tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, dict[str, Any]]], max_length: int
+) -> tuple[list[Encoded], int]:
+    """Encode (where, conversation) pairs; return those with something to learn and the number dropped without labels.
+
+    Raises:
+        DataError: see `encode_conversation`.
+    """
+    control = special_token_pattern(tokenizer)
+    kept, dropped = [], 0
+    for where, row in rows:
+        input_ids, labels, cut = encode_conversation(tokenizer, row["messages"], max_length, control, where)
+        encoded = Encoded(id=row["id"], input_ids=input_ids, labels=labels, cut_tokens=cut)
+        if encoded.label_count:
+            kept.append(encoded)
+        else:
+            dropped += 1
+    return kept, dropped

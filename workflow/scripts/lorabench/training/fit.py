@@ -1,0 +1,99 @@
+"""Run or resume the training of an adapter on a loaded base model."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+
+from lorabench.provenance import now
+from lorabench.training.attention import choose_attention, use_attention
+from lorabench.training.checkpoints import SaveByTheMinute, add_to_history, open_work_folder, read_history
+from lorabench.training.encode import Encoded
+from lorabench.training.label_loss import install_label_loss
+from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
+from lorabench.training.settings import TrainingSettings
+from lorabench.training.trainer import AdapterTrainer, StepPlan, trainer_arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained model and how it came about."""
+
+    model: PeftModel
+    attention: str
+    device: torch.device
+    trainable: int  # parameters
+    log_history: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    halvings: int  # of the micro-batch, for lack of memory
+    seconds: float  # wall time of this process's part
+
+
+def fit(
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[Encoded],
+    settings: TrainingSettings,
+    *,
+    dtype: torch.dtype,
+    checkpointing: bool,
+    revision: str | None,
+    recipe: dict[str, Any],
+    work: Path,
+    attempt: int = 1,
+) -> Fitted:
+    """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where there is one.
+
+    Args:
+        base: frozen, on its device.
+        tokenizer: for the padding token.
+        train: the training set.
+        dtype: in which the layers multiply.
+        checkpointing: recompute activations in the backward pass.
+        revision: the base model's commit, written into the adapter.
+        recipe: what identifies the run; checkpoints of another recipe are discarded.
+        work: folder of the checkpoints.
+        attempt: how often this job has been tried; each further try starts with half the micro-batch.
+    """
+    checkpoint = open_work_folder(work, recipe)
+    halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
+    plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
+    attention = choose_attention(base.device)
+    use_attention(base, attention)
+    trainer = AdapterTrainer(
+        model=base,
+        args=trainer_arguments(settings, work, checkpointing, cpu=base.device.type == "cpu"),
+        processing_class=tokenizer,
+        peft_config=lora_config(settings, revision),
+        callbacks=[SaveByTheMinute(settings.save_minutes)],
+        conversations=train,
+        plan=plan,
+        attention=attention,
+        per_step=settings.conversations_per_step,
+        on_halved=lambda event: add_to_history(work, event | {"time": now()}),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainable = make_adapters_float32(trainer.model)
+    keep_input_dtype(trainer.model)
+    install_label_loss(trainer.model.get_base_model(), dtype)
+    add_to_history(work, {"event": "resumed" if checkpoint else "started", "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    started = time.monotonic()
+    total = settings.num_epochs * sum(len(item.input_ids) for item in train)
+    with tqdm(total=total, desc="train", unit="tok", mininterval=1) as trainer.progress:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return Fitted(
+        model=trainer.model,
+        attention=attention,
+        device=base.device,
+        trainable=trainable,
+        log_history=trainer.state.log_history,
+        history=read_history(work),
+        halvings=plan.halvings,
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,78 @@
+"""Negative log-likelihood of the labelled tokens, without the logits of all positions ever existing at once.
+
+The output layer is frozen, so its only gradient is the one towards the hidden states. It is computed during the forward
+pass, a chunk of positions at a time, and the chunk's logits are dropped at once: memory is chunk x vocabulary, and nothing
+is computed twice.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from lorabench.errors import ConfigurationError
+
+CHUNK = 256  # positions; x 128,256 vocabulary entries x 4 bytes = 131 MB of float32 logits
+
+
+class LabelLoss(torch.autograd.Function):
+    """Sum of -log p(target) over positions; differentiable with respect to the hidden states only."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return a float32 scalar from hidden (labels, size), weight (vocabulary, size) and targets (labels,)."""
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, len(hidden), CHUNK):
+                part = slice(start, start + CHUNK)
+                logits = (hidden[part].to(weight.dtype) @ weight.T).float()  # (chunk, vocabulary)
+                normaliser = logits.logsumexp(1, keepdim=True)
+                chosen = targets[part].unsqueeze(1)
+                total += (normaliser - logits.gather(1, chosen)).sum()
+                if gradient is not None:
+                    probabilities = logits.sub_(normaliser).exp_()
+                    probabilities.scatter_add_(1, chosen, torch.full_like(normaliser, -1.0))
+                    gradient[part] = (probabilities.to(weight.dtype) @ weight).to(hidden.dtype)
+        ctx.gradient = gradient
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, output_gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        """Scale the gradient that the forward pass left."""
+        return ctx.gradient * output_gradient.to(ctx.gradient.dtype), None, None
+
+
+def install_label_loss(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
+
+    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the attention's boundaries,
+    and returns a dict with `loss`, the float32 sum over labels. In evaluation mode the logits are computed in float32.
+    With `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in bfloat16.
+
+    Raises:
+        ConfigurationError: the model's output layer is not a plain linear map, so the loss would be wrong.
+    """
+    head = model.get_output_embeddings()
+    scaled = [key for key in ("final_logit_softcapping", "logit_scale", "logits_scaling") if hasattr(model.config, key)]
+    if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
+        raise ConfigurationError(
+            f"{type(model).__name__}: training expects an output layer that is linear without bias or scaling, "
+            "as in the Llama architecture; choose such a base model"
+        )
+    model.forward = _loss_forward(model, head, dtype)
+
+
+def _loss_forward(model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype) -> Callable[..., dict[str, torch.Tensor]]:
+    decoder = model.get_decoder()
+
+    def forward(
+        input_ids: torch.Tensor, predictors: torch.Tensor, targets: torch.Tensor, **kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            hidden = decoder(input_ids=input_ids, use_cache=False, **kwargs).last_hidden_state
+        weight = head.weight if model.training else head.weight.float()
+        return {"loss": LabelLoss.apply(hidden.flatten(0, 1)[predictors], weight, targets)}
+
+    return forward

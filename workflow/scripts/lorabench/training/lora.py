@@ -1,0 +1,80 @@
+"""Build the trainable model: a frozen base in bfloat16, float32 or NF4, with float32 LoRA adapters."""
+
+import logging
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import PreTrainedModel
+
+from lorabench.errors import ConfigurationError
+from lorabench.llama import load_base
+from lorabench.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+
+def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
+    """Return the adapter's configuration; `revision` is the base model's commit where it came from the hub."""
+    return LoraConfig(
+        r=settings.lora_r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=sorted(settings.target_modules),
+        task_type="CAUSAL_LM",
+        revision=revision,
+    )
+
+
+def load_frozen_base(folder: Path, dtype: torch.dtype, use_4bit: bool, targets: list[str]) -> PreTrainedModel:
+    """Load the base for training.
+
+    Raises:
+        ConfigurationError: the model has no layer of the name of a target module.
+    """
+    model = load_base(folder, dtype, use_4bit)
+    if use_4bit:
+        keep_training_layout(model)
+    present = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    if missing := sorted(set(targets) - present):
+        raise ConfigurationError(
+            f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r}; "
+            f"it has {', '.join(sorted(present - {'lm_head'}))}"
+        )
+    model.config.use_cache = False
+    return model.requires_grad_(False)
+
+
+def keep_training_layout(model: PreTrainedModel) -> None:
+    """Keep 4-bit weights in the layout that has gradients.
+
+    On a CPU with AVX512-BF16, bitsandbytes (0.50) repacks the weights at the first forward pass in evaluation mode into a
+    layout whose kernel has no gradient, and never back: later training steps would lose most of their gradient silently.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def make_adapters_float32(model: PeftModel) -> int:
+    """Hold adapters, and with them the optimiser's state, in float32; return the number of trainable parameters.
+
+    In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5 vanish.
+    Under autocast the layers' inputs need no cast to float32 first, so that copy is switched off.
+    """
+    count = 0
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+            count += parameter.numel()
+    return count
+
+
+def keep_input_dtype(model: PeftModel) -> None:
+    """Stop adapters from copying each input to float32 before autocast turns it into bfloat16 again."""
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False

@@ -1,0 +1,136 @@
+"""Assemble train_metrics.json and run_config.json."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lorabench.provenance import git_state, hardware, software
+from lorabench.training.encode import Encoded
+from lorabench.training.flops import shapes_of, training_flops
+from lorabench.training.memory_use import peak_memory
+
+STEP_KEYS = (
+    "epoch",
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "tokens",
+    "label_tokens",
+    "conversations",
+    "micro_batches",
+    "padding_fraction",
+    "seconds",
+    "tokens_per_second",
+)
+
+
+def step_rows(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
+    return [{"step": row["step"], **{key: row[key] for key in STEP_KEYS}} for row in log_history if "loss" in row]
+
+
+def data_summary(train: Sequence[Encoded], validation: Sequence[Encoded], dropped: dict[str, int]) -> dict[str, Any]:
+    """Count what training saw. `dropped`: conversations without anything to learn, by split."""
+    summary: dict[str, Any] = {}
+    for split, items in (("train", train), ("validation", validation)):
+        summary |= {
+            f"{split}_conversations": len(items),
+            f"{split}_tokens": sum(len(item.input_ids) for item in items),
+            f"{split}_label_tokens": sum(item.label_count for item in items),
+            f"{split}_truncated_conversations": sum(item.cut_tokens > 0 for item in items),
+            f"{split}_cut_tokens": sum(item.cut_tokens for item in items),
+            f"{split}_dropped_without_labels": dropped[split],
+        }
+    return summary
+
+
+def train_metrics(
+    *,
+    log_history: list[dict[str, Any]],
+    data: dict[str, Any],
+    squared_tokens: int,
+    model_config: dict[str, Any],
+    trainable: int,
+    epochs: int,
+    checkpointing: bool,
+    likelihood: dict[str, Any],
+    phase_seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Return the content of train_metrics.json.
+
+    Args:
+        log_history: the trainer's log, of all processes that took part when the run was resumed.
+        data: from `data_summary`.
+        squared_tokens: the sum of squared lengths over the training conversations of one epoch.
+        model_config: the base model's config.json.
+        trainable: trained parameters.
+        epochs: passes over the data.
+        checkpointing: whether activations were recomputed.
+        likelihood: split -> {"base": …, "adapter": …}.
+        phase_seconds: wall time of this process by phase.
+    """
+    steps = step_rows(log_history)
+    flops = training_flops(
+        shapes_of(model_config),
+        trainable,
+        epochs * data["train_tokens"],
+        epochs * data["train_label_tokens"],
+        epochs * squared_tokens,
+        checkpointing,
+    )
+    seconds = sum(row["seconds"] for row in steps)
+    return {
+        "schema_version": 1,
+        "status": "ok",
+        "likelihood": likelihood,
+        "data": data,
+        "totals": {
+            "steps": len(steps),
+            "epochs": epochs,
+            "tokens": sum(row["tokens"] for row in steps),
+            "label_tokens": sum(row["label_tokens"] for row in steps),
+            "step_seconds": seconds,
+            "tokens_per_second": sum(row["tokens"] for row in steps) / seconds,
+            "median_step_tokens_per_second": statistics.median(row["tokens_per_second"] for row in steps),
+            "trainable_parameters": trainable,
+            "floating_point_operations": flops,
+            "flops_per_second": flops / seconds,
+        },
+        "phase_seconds": phase_seconds,
+        "peak_memory": peak_memory(),
+        "steps": steps,
+    }
+
+
+def run_config(
+    *,
+    run: str,
+    settings: dict[str, Any],
+    resolved: dict[str, Any],
+    model: dict[str, Any],
+    data: dict[str, Any],
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the content of run_config.json: everything that repeating the run takes.
+
+    Args:
+        run: the run's name.
+        settings: the config section as given.
+        resolved: what "auto" and the machine made of it (dtype, attention, checkpointing, micro-batch).
+        model: name and source.json of the base model, and the hash of its chat template.
+        data: file -> SHA-256.
+        history: starts, resumes and memory shortages of the run.
+    """
+    return {
+        "schema_version": 1,
+        "run": run,
+        "settings": settings,
+        "resolved": resolved,
+        "model": model,
+        "data_sha256": data,
+        "history": history,
+        "hardware": hardware(),
+        "software": software(),
+        "git": git_state(Path(__file__).parent),
+    }

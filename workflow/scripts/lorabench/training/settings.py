@@ -1,0 +1,49 @@
+"""The settings of adapter training: the config section `train_adapter` as a frozen dataclass."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lorabench.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Every key of the section; meanings and units stand in config/config.yaml, which alone holds the defaults."""
+
+    lora_r: int
+    lora_alpha: int
+    lora_dropout: float
+    target_modules: list[str]
+    use_4bit: bool
+    dtype: str
+    batch_size: int
+    gradient_accumulation: int
+    packing: bool
+    learning_rate: float
+    lr_scheduler: str
+    warmup_share: float
+    weight_decay: float
+    max_grad_norm: float
+    num_epochs: int
+    max_seq_length: int
+    save_minutes: float
+    seed: int
+
+    @property
+    def conversations_per_step(self) -> int:
+        """Conversations that one optimiser step learns from, over all processes."""
+        return self.batch_size * self.gradient_accumulation
+
+
+def parse_settings(section: dict[str, Any]) -> TrainingSettings:
+    """Turn the config section into settings.
+
+    Raises:
+        ConfigurationError: a key is unknown or missing.
+    """
+    known = {field.name for field in fields(TrainingSettings)}
+    if unknown := sorted(set(section) - known):
+        raise ConfigurationError(f"train_adapter.{unknown[0]}: unknown key; valid keys: {', '.join(sorted(known))}")
+    if missing := sorted(known - set(section)):
+        raise ConfigurationError(f"train_adapter.{missing[0]}: key missing")
+    return TrainingSettings(**section)

@@ -1,0 +1,245 @@
+"""The training loop: trl's SFTTrainer, with each optimiser step divided into forward passes that waste nothing."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader, Sampler
+from tqdm import tqdm
+from trl import SFTConfig, SFTTrainer
+
+from lorabench.errors import PrerequisiteError
+from lorabench.training.attention import boundaries
+from lorabench.training.encode import Encoded
+from lorabench.training.micro_batches import MicroBatch, pack, pad
+from lorabench.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+
+class StepSampler(Sampler[list[int]]):
+    """The conversations of each optimiser step: a fresh seeded permutation every epoch, cut into steps."""
+
+    def __init__(self, conversations: int, per_step: int, seed: int) -> None:
+        """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the epoch alone."""
+        self.conversations, self.per_step, self.seed, self.epoch = conversations, per_step, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of an epoch, counted from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the optimiser steps in an epoch; the last may be smaller than the others."""
+        return -(-self.conversations // self.per_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the indices of each step."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.conversations, generator=generator).tolist()
+        for start in range(0, self.conversations, self.per_step):
+            yield order[start : start + self.per_step]
+
+
+class StepLoader(DataLoader[list[Encoded]]):
+    """A data loader that passes the epoch on to its sampler."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of an epoch."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+class StepPlan:
+    """How a step is divided, and how to divide it more finely when memory runs out."""
+
+    def __init__(self, settings: TrainingSettings, pad_token: int, halvings: int = 0) -> None:
+        """Start with the settings' size, halved `halvings` times."""
+        self.packing, self.pad_token, self.halvings = settings.packing, pad_token, halvings
+        self.size = settings.max_seq_length if settings.packing else settings.batch_size
+
+    def divide(self, conversations: Sequence[Encoded]) -> list[MicroBatch]:
+        """Return the step's micro-batches, those with most tokens first so that a lack of memory shows early."""
+        size = max(1, self.size >> self.halvings)
+        batches = pack(conversations, size) if self.packing else pad(conversations, size, self.pad_token)
+        return sorted(batches, key=lambda batch: -batch.input_ids.numel())
+
+    def halve(self, conversations: Sequence[Encoded]) -> bool:
+        """Halve the micro-batch; return False when these conversations cannot be divided more finely."""
+        passes = len(self.divide(conversations))
+        while self.size >> self.halvings > 1:
+            self.halvings += 1
+            if len(self.divide(conversations)) > passes:
+                return True
+        return False
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell a lack of memory, on a GPU or in the CPU's allocator, from other errors."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+class AdapterTrainer(SFTTrainer):
+    """SFTTrainer whose batch is a whole optimiser step.
+
+    What differs from trl: the step's conversations are divided by `StepPlan`; the loss is the sum over labelled tokens
+    divided by the step's labelled tokens (of all processes); a lack of memory halves the micro-batch and repeats the step.
+    """
+
+    def __init__(
+        self, *, conversations: Sequence[Encoded], plan: StepPlan, attention: str, per_step: int, on_halved: Any, **kwargs: Any
+    ) -> None:
+        """Take what `SFTTrainer` takes, with encoded conversations in place of a data set.
+
+        Args:
+            conversations: the training set.
+            plan: how steps are divided.
+            attention: see `lorabench.training.attention`.
+            per_step: conversations an optimiser step, over all processes.
+            on_halved: called with a dict describing the event when memory ran out and the micro-batch was halved.
+            kwargs: as for `SFTTrainer`.
+        """
+        self.conversations, self.plan, self.attention, self.per_step = conversations, plan, attention, per_step
+        self.on_halved = on_halved
+        self.step_record: dict[str, float] = {}
+        self.step_started = 0.0
+        self.progress: tqdm[Any] | None = None
+        placeholder = Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]})  # batches come from get_train_dataloader
+        super().__init__(train_dataset=placeholder, data_collator=lambda rows: rows, **kwargs)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return whole steps; every process sees all of them and takes its share in `training_step`."""
+        sampler = StepSampler(len(self.conversations), self.per_step, self.args.data_seed)
+        return StepLoader(self.conversations, batch_sampler=sampler, collate_fn=list)  # type: ignore[arg-type]
+
+    def training_step(self, model: torch.nn.Module, inputs: list[Encoded], num_items_in_batch: Any = None) -> torch.Tensor:  # type: ignore[override]
+        """Accumulate the gradient of one optimiser step and return its loss, the mean over labelled tokens."""
+        model.train()
+        started = time.monotonic()
+        state = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        while True:
+            batches = self.plan.divide(inputs)
+            try:
+                loss = self._accumulate(model, batches)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(inputs, error)
+            model.zero_grad()
+            torch.set_rng_state(state[0])
+            if state[1]:
+                torch.cuda.set_rng_state_all(state[1])
+                torch.cuda.empty_cache()
+        tokens, padding = sum(batch.tokens for batch in batches), sum(batch.padding for batch in batches)
+        self.step_started = started
+        self.step_record = {
+            "tokens": tokens,
+            "label_tokens": sum(len(batch.targets) for batch in batches),
+            "conversations": len(inputs),
+            "micro_batches": len(batches),
+            "padding_fraction": padding / (tokens + padding),
+        }
+        return loss
+
+    def _accumulate(self, model: torch.nn.Module, batches: list[MicroBatch]) -> torch.Tensor:
+        labels = sum(len(batch.targets) for batch in batches)
+        world, rank, device = self.args.world_size, self.args.process_index, self.args.device
+        rounds = -(-len(batches) // world)
+        total = torch.zeros((), device=device)
+        for turn in range(rounds):
+            index = turn * world + rank
+            batch, weight = (batches[index], world / labels) if index < len(batches) else (batches[-1], 0.0)
+            last = turn == rounds - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                loss = self._loss(model, batch, device) * weight
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _loss(self, model: torch.nn.Module, batch: MicroBatch, device: torch.device) -> torch.Tensor:
+        output = model(**model_inputs(batch, self.attention, device))
+        loss: torch.Tensor = output["loss"]
+        return loss
+
+    def _halve(self, inputs: list[Encoded], error: RuntimeError) -> None:
+        """Divide steps more finely from here on.
+
+        Raises:
+            PrerequisiteError: the micro-batch is a single conversation already, or other processes wait for this one.
+        """
+        if self.args.world_size > 1 or not self.plan.halve(inputs):
+            longest = max(len(item.input_ids) for item in inputs)
+            raise PrerequisiteError(
+                f"out of memory with a micro-batch that cannot be halved further (longest conversation {longest} tokens): "
+                "lower train_adapter.max_seq_length or lora_r, or set use_4bit: true"
+            ) from error
+        logger.warning("out of memory: micro-batch halved, accumulation doubled, same effective batch")
+        self.on_halved({"event": "out_of_memory", "step": self.state.global_step, "halvings": self.plan.halvings})
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the step's counts, and its time with the optimiser's update, to what is logged after each step."""
+        if "loss" in logs:
+            seconds = time.monotonic() - self.step_started
+            tokens = self.step_record["tokens"]
+            logs |= self.step_record | {"seconds": seconds, "tokens_per_second": tokens / seconds}
+            if self.progress is not None:
+                self.progress.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+                self.progress.update(tokens)
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 0: the FLOPs of LoRA training are counted by `lorabench.training.flops`."""
+        return 0
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write no card into checkpoints; the finished adapter gets its own."""
+
+
+def model_inputs(batch: MicroBatch, attention: str, device: torch.device) -> dict[str, Any]:
+    """Return the arguments of the loss forward (`install_label_loss`) for a micro-batch, on `device`."""
+    return {
+        "input_ids": batch.input_ids.to(device, non_blocking=True),
+        "position_ids": batch.position_ids.to(device, non_blocking=True),
+        "predictors": batch.predictors.to(device, non_blocking=True),
+        "targets": batch.targets.to(device, non_blocking=True),
+        **boundaries(attention, batch, device),
+    }
+
+
+def trainer_arguments(settings: TrainingSettings, work: Path, checkpointing: bool, cpu: bool) -> SFTConfig:
+    """Translate the settings into trl's configuration.
+
+    Precision is handled by the loss forward's autocast, batches by `StepPlan`; so trl sees batch 1 and no bf16 flag.
+    """
+    return SFTConfig(
+        output_dir=str(work),
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler,
+        warmup_steps=settings.warmup_share,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        num_train_epochs=settings.num_epochs,
+        optim="adamw_torch_fused",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        bf16=False,
+        fp16=False,
+        use_cpu=cpu,
+        gradient_checkpointing=checkpointing,
+        save_strategy="no",
+        save_total_limit=2,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        dataloader_num_workers=0,
+        logging_nan_inf_filter=False,
+    )

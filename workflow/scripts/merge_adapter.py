@@ -1,0 +1,94 @@
+"""Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no adapter library.
+
+Base and adapter are added in float32 and cast once. merge_report.json says how far the merged model's logits are from
+those of base + adapter, on prompts of the validation set: in float32, where only rounding may differ, and again as the
+checkpoint was saved. The rule fails when the float32 difference is above `max_logit_difference`.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorabench.errors import ConfigurationError, MeasurementError
+from lorabench.files import read_json, read_jsonl, sha256_file, write_json
+from lorabench.job import job
+from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.training.adapter_check import base_shapes
+from lorabench.training.merge import attach, compare_logits, load, logits, merge, merge_device, publish, save_merged
+
+CHECK_PROMPTS = 8  # conversations
+CHECK_TOKENS = 128  # of each conversation's beginning
+
+
+def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Path, settings: dict[str, Any]) -> None:
+    """Merge, check and write the checkpoint.
+
+    Args:
+        model: source.json beside the base model's checkpoint.
+        adapter: the adapter's fingerprint.json, in its folder.
+        conversations: check prompts, JSON Lines of conversations.
+        report: merge_report.json; the checkpoint is written beside it.
+        settings: the config section.
+
+    Raises:
+        MeasurementError: the merged model differs from base + adapter by more than `max_logit_difference`.
+    """
+    if unknown := sorted(set(settings) - {"dtype", "max_logit_difference", "max_shard_size"}):
+        raise ConfigurationError(f"merge_adapter.{unknown[0]}: unknown key")
+    base_folder, dtype = model.parent, resolve_dtype(settings["dtype"])
+    prompts = check_prompts(base_folder, conversations)
+    place = merge_device(sum(torch.Size(shape).numel() for shape in base_shapes(base_folder).values()))
+    apart = attach(load(base_folder, torch.float32, place), adapter.parent, torch.float32)
+    apart_logits = logits(apart, prompts)
+    together = merge(apart)
+    exact = compare_logits(apart_logits, logits(together, prompts))
+    limit = settings["max_logit_difference"]
+    if not exact.largest <= limit:
+        raise MeasurementError(
+            f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in float32, expected at most "
+            f"merge_adapter.max_logit_difference = {limit}: the adapter was not made for this base model, or raise the limit"
+        )
+    partial = report.parent.with_name(f".{report.parent.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_merged(together, dtype, partial, base_folder, settings["max_shard_size"])
+    del apart, together
+    saved_logits = logits(load(partial, dtype, place), prompts)
+    apart_saved = logits(attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts)
+    publish(partial, report.parent)
+    write_json(
+        report,
+        {
+            "schema_version": 1,
+            "sha256": {path.name: sha256_file(path) for path in sorted(report.parent.iterdir()) if path != report},
+            "adapter": read_json(adapter)["sha256"],
+            "base": read_json(model)["sha256"],
+            "dtype": str(dtype).removeprefix("torch."),
+            "prompts": len(prompts),
+            "max_logit_difference": limit,
+            "float32": exact.as_json(),
+            "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
+            "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
+        },
+    )
+
+
+def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
+    """Return the token ids of the beginnings of the first conversations."""
+    tokenizer = load_tokenizer(base)
+    rows = [row for _, row in zip(range(CHECK_PROMPTS), (row for _, row in read_jsonl(conversations)), strict=False)]
+    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    return [tokenizer.encode(text, add_special_tokens=False)[:CHECK_TOKENS] for text in texts]
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        torch.set_num_threads(snakemake.threads)  # noqa: F821
+        merge_adapter(
+            model=Path(snakemake.input.model),  # noqa: F821
+            adapter=Path(snakemake.input.adapter),  # noqa: F821
+            conversations=Path(snakemake.input.conversations),  # noqa: F821
+            report=Path(snakemake.output.report),  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+        )

@@ -1,0 +1,47 @@
+"""Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl, audit.jsonl, summary.json.
+
+One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text. audit.jsonl says of every
+tree why it was kept or dropped; summary.json counts that and holds the content hashes of the two data files.
+"""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lorabench.data.preparation import PreparationSettings, prepare, summarise
+from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
+from lorabench.job import job
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_conversations(
+    *, messages: Path, train: Path, validation: Path, audit: Path, summary: Path, settings: dict[str, Any]
+) -> None:
+    """Write the conversations of both splits, the audit and the summary.
+
+    Args:
+        messages: flat messages as fetch_conversations writes them.
+        train, validation, audit, summary: the files to write.
+        settings: the section prepare_conversations.
+    """
+    prepared = prepare((row for _, row in read_jsonl(messages)), PreparationSettings(**settings))
+    write_jsonl(train, map(asdict, prepared.train))
+    write_jsonl(validation, map(asdict, prepared.validation))
+    write_jsonl(audit, map(asdict, prepared.audit))
+    hashes = {path.name: sha256_file(path) for path in (train, validation)}
+    write_json(summary, {"schema_version": 1, **summarise(prepared), "sha256": hashes})
+    logger.info("%d training and %d validation conversations", len(prepared.train), len(prepared.validation))
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        prepare_conversations(
+            messages=Path(snakemake.input.messages),  # noqa: F821
+            train=Path(snakemake.output.train),  # noqa: F821
+            validation=Path(snakemake.output.validation),  # noqa: F821
+            audit=Path(snakemake.output.audit),  # noqa: F821
+            summary=Path(snakemake.output.summary),  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+        )

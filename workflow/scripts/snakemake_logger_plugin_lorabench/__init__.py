@@ -1,0 +1,121 @@
+"""Progress view for Snakemake (`--logger lorabench`): one line when a job starts or ends, with what is done in every stage.
+
+    [ 7/38  1:12] start  demo: gsm8k on base
+    [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 · judging 0/6 · ...
+
+Errors and warnings pass through whole, in Snakemake's own words.
+"""
+
+import logging
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+STAGES = {
+    "data": ("fetch_model", "fetch_conversations", "fetch_benchmark", "prepare_conversations", "check_contamination"),
+    "training": ("train_adapter", "import_adapter", "merge_adapter"),
+    "evaluation": ("evaluate_task", "generate_answers"),
+    "judging": ("judge_mt_bench", "judge_alpaca_eval"),
+    "inference": ("measure_inference",),
+    "report": ("score_benchmark", "compare_variants", "write_report", "export_adapter", "export_report"),
+}
+STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
+PASSED_ON = {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR}
+
+
+class LogHandler(LogHandlerBase):
+    """Snakemake's logger plugin: turns job events into progress lines on stderr."""
+
+    def __post_init__(self) -> None:
+        """Start with nothing known; the totals come with the first run information."""
+        self.begin = time.monotonic()
+        self.totals: Counter[str] = Counter()  # stage -> jobs to run
+        self.finished: Counter[str] = Counter()  # stage -> jobs done
+        self.names: dict[int, tuple[str, str]] = {}  # job id -> (rule, message)
+        self.started: dict[int, float] = {}  # job id -> start, seconds of the monotonic clock
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """This handler replaces Snakemake's own terminal output."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """No file: Snakemake's own log file stays complete."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Use Snakemake's filter."""
+        return False
+
+    @property
+    def has_formatter(self) -> bool:
+        """Use Snakemake's formatter for what passes through."""
+        return False
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """The rule graph is not needed."""
+        return False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record, or remember what it says."""
+        event = getattr(record, "event", None)
+        fields: dict[str, Any] = record.__dict__
+        if event in PASSED_ON or (event is None and record.levelno >= logging.WARNING):
+            self.print(self.format(record))
+        elif event == LogEvent.RUN_INFO:
+            self.count_jobs(fields.get("stats", {}))
+        elif event == LogEvent.JOB_INFO:
+            rule = fields["rule_name"]
+            self.names[fields["jobid"]] = (rule, fields.get("rule_msg") or rule)
+            self.start(fields["jobid"])
+        elif event == LogEvent.JOB_FINISHED:
+            self.finish(fields["job_id"])
+        elif event is None and "othing to be done" in record.getMessage():
+            self.print("Nothing to be done: every result is up to date.")
+
+    def count_jobs(self, stats: dict[str, Any]) -> None:
+        """Take the number of jobs a rule, which Snakemake gives once at the start."""
+        if not self.totals:
+            self.totals.update({STAGE_OF[rule]: 0 for rule in stats if rule in STAGE_OF})
+            for rule, count in stats.items():
+                if rule in STAGE_OF:
+                    self.totals[STAGE_OF[rule]] += int(count)
+
+    def start(self, job: int) -> None:
+        """Print that a job starts; targets such as `all` run nothing and are not shown."""
+        rule, message = self.names[job]
+        if rule in STAGE_OF:
+            self.started[job] = time.monotonic()
+            self.print(f"{self.head()} start  {message}")
+
+    def finish(self, job: int) -> None:
+        """Print that a job ended, and how far every stage is."""
+        rule, message = self.names.get(job, ("", ""))
+        if rule in STAGE_OF and job in self.started:
+            self.finished[STAGE_OF[rule]] += 1
+            seconds = clock(time.monotonic() - self.started.pop(job))
+            stages = " · ".join(f"{stage} {self.finished[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage])
+            self.print(f"{self.head()} done   {message} ({seconds}) | {stages}")
+
+    def head(self) -> str:
+        """Return "[jobs done/jobs in all  time since the start]"."""
+        total = self.totals.total()
+        return f"[{self.finished.total():>{len(str(total))}}/{total} {clock(time.monotonic() - self.begin):>6}]"
+
+    def print(self, text: str) -> None:
+        """Write one line to stderr, as Snakemake does."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Return minutes:seconds, hours before them where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

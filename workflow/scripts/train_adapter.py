@@ -1,0 +1,167 @@
+"""Train the LoRA adapter: prepared conversations -> results/{run}/adapter/.
+
+Beside the adapter: train_metrics.json (the course of training, exact likelihoods before and after, memory, FLOPs),
+run_config.json (everything that repeating it takes), a model card, and fingerprint.json, the content hashes by which later
+stages notice a new adapter. A killed run goes on from its newest checkpoint in results/{run}/work/train_adapter.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorabench.errors import DataError
+from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
+from lorabench.job import job
+from lorabench.llama import device, load_tokenizer, resolve_dtype
+from lorabench.training.adapter_files import save_adapter
+from lorabench.training.encode import Encoded, encode_conversations
+from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.fit import fit
+from lorabench.training.likelihood import likelihood
+from lorabench.training.lora import load_frozen_base
+from lorabench.training.model_card import model_card
+from lorabench.training.results import data_summary, run_config, train_metrics
+from lorabench.training.settings import parse_settings
+
+
+def train_adapter(
+    *,
+    model: Path,
+    train: Path,
+    validation: Path,
+    adapter: Path,
+    work: Path,
+    run: str,
+    settings: dict[str, Any],
+    attempt: int = 1,
+) -> None:
+    """Train, measure and write the adapter.
+
+    Args:
+        model: source.json beside the base model's checkpoint.
+        train, validation: conversations, JSON Lines.
+        adapter: folder of the outputs.
+        work: folder of the checkpoints; removed when the outputs are written.
+        run: the run's name.
+        settings: the config section.
+        attempt: how often the job has been tried.
+    """
+    started = time.monotonic()
+    options, source, folder = parse_settings(settings), read_json(model), model.parent
+    tokenizer = load_tokenizer(folder)
+    train_set, train_dropped = _encode(tokenizer, train, options.max_seq_length)
+    validation_set, validation_dropped = _encode(tokenizer, validation, options.max_seq_length)
+    phases = {"encode": time.monotonic() - started}
+
+    hashes = {path.name: sha256_file(path) for path in (train, validation)}
+    recipe = {
+        "settings": {key: value for key, value in settings.items() if key != "save_minutes"},
+        "train": hashes[train.name],
+        "model": source["sha256"],
+    }
+    dtype, checkpointing = resolve_dtype(options.dtype), False
+    started = time.monotonic()
+    base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
+    phases["load"] = time.monotonic() - started
+    hub = source["kind"] == "hub"
+    base_name = source["origin"].partition("@")[0] if hub else folder.name
+    fitted = fit(
+        base,
+        tokenizer,
+        train_set,
+        options,
+        dtype=dtype,
+        checkpointing=checkpointing,
+        revision=source["revision"] if hub else None,
+        recipe=recipe,
+        work=work,
+        attempt=attempt,
+    )
+    phases["train"] = fitted.seconds
+
+    started = time.monotonic()
+    likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
+    phases["likelihood"] = time.monotonic() - started
+    metrics = train_metrics(
+        log_history=fitted.log_history,
+        data=data_summary(train_set, validation_set, {"train": train_dropped, "validation": validation_dropped}),
+        squared_tokens=sum(len(item.input_ids) ** 2 for item in train_set),
+        model_config=read_json(folder / "config.json"),
+        trainable=fitted.trainable,
+        epochs=options.num_epochs,
+        checkpointing=checkpointing,
+        likelihood=likelihoods,
+        phase_seconds=phases,
+    )
+    config = run_config(
+        run=run,
+        settings=settings,
+        resolved={
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": str(device()),
+            "attention": fitted.attention,
+            "activation_checkpointing": checkpointing,
+            "micro_batch_halvings": fitted.halvings,
+        },
+        model={"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)},
+        data=hashes,
+        history=fitted.history,
+    )
+    _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
+    shutil.rmtree(work)
+
+
+def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded], int]:
+    rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
+    encoded, dropped = encode_conversations(tokenizer, rows, max_length)
+    if not encoded:
+        raise DataError(f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing to learn")
+    return encoded, dropped
+
+
+def _likelihoods(fitted: Any, train: list[Encoded], validation: list[Encoded], capacity: int) -> dict[str, Any]:
+    """Measure base and adapter on the validation set and on as many training conversations, the first in file order."""
+    results: dict[str, Any] = {}
+    for split, items in (("validation", validation), ("train", train[: len(validation)])):
+        arguments = (fitted.model, items, capacity, fitted.attention, fitted.device)
+        with fitted.model.disable_adapter():
+            base = likelihood(*arguments, f"{split} likelihood, base")
+        adapter = likelihood(*arguments, f"{split} likelihood, adapter")
+        results[split] = {"base": base.as_json(), "adapter": adapter.as_json()}
+    return results
+
+
+def _publish(
+    model: Any, folder: Path, base_name: str, metrics: dict[str, Any], config: dict[str, Any], licence: str | None
+) -> None:
+    """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint comes last."""
+    partial = folder.with_name(f".{folder.name}.part")
+    partial.mkdir(parents=True, exist_ok=True)
+    save_adapter(model, partial, base_name, torch.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIG, WEIGHTS):
+        (partial / name).replace(folder / name)
+    partial.rmdir()
+    write_json(folder / "train_metrics.json", metrics)
+    write_json(folder / "run_config.json", config)
+    card = model_card(base_name=base_name, run=config["run"], licence=licence, metrics=metrics, run_config=config)
+    write_text(folder / "README.md", card)
+    write_fingerprint(folder / "fingerprint.json", folder)
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        torch.set_num_threads(snakemake.threads)  # noqa: F821
+        train_adapter(
+            model=Path(snakemake.input.model),  # noqa: F821
+            train=Path(snakemake.input.train),  # noqa: F821
+            validation=Path(snakemake.input.validation),  # noqa: F821
+            adapter=Path(snakemake.output.config).parent,  # noqa: F821
+            work=Path(snakemake.params.work),  # noqa: F821
+            run=snakemake.wildcards.run,  # noqa: F821
+            settings=snakemake.params.settings,  # noqa: F821
+            attempt=snakemake.resources.get("attempt", 1),  # noqa: F821
+        )

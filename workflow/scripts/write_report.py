@@ -1,0 +1,98 @@
+"""Write the report: everything a run has measured -> results/{run}/report/{report.md,report.json,report.html,figures/}.
+
+The first screen answers three questions: did the adapter help, what does it cost to serve, may I ship it. Below stand
+scores with intervals, paired differences, training, speed and memory, protocols, limits and where everything came from.
+What did not run is shown with its reason. report.json holds all of it; the two templates lay it out; report.html is one
+file without any request to elsewhere.
+
+Optional inputs: train_metrics, run_config, merge_report, data_summary, contamination (None where missing); perf and
+times are empty where inference was not measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lorabench.files import read_json, write_beside, write_json, write_text
+from lorabench.job import job
+from lorabench.report.document import assemble_report
+from lorabench.report.figures import draw_figures
+from lorabench.report.records import read_optional
+from lorabench.report.rendering import render_html, render_markdown
+from lorabench.report.serving import read_times
+
+OPTIONAL = ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
+
+
+def write_report(
+    *,
+    run: str,
+    scores: Sequence[Path],
+    compare: Path,
+    perf: Sequence[Path],
+    times: Sequence[Path],
+    optional: Mapping[str, Path | None],
+    sources: Mapping[str, Path],
+    markdown_template: Path,
+    html_template: Path,
+    style: Path,
+    markdown: Path,
+    document: Path,
+    page: Path,
+    figures: Path,
+) -> None:
+    """Write the three forms of the report and its figures.
+
+    Args:
+        run: the run's name.
+        optional: the names in OPTIONAL -> path or None.
+        sources: "model", "conversations" and benchmark names -> source.json.
+        markdown, document, page: report.md, report.json, report.html.
+        figures: folder of the figures, beside the report.
+    """
+    given = {name: read_optional(optional[name]) for name in OPTIONAL}
+    measured = read_times(times)
+    report = assemble_report(
+        run=run,
+        scores=[read_json(path) for path in scores],
+        compare=read_json(compare),
+        perf=[read_json(path) for path in perf],
+        sources={name: read_json(path) for name, path in sources.items()},
+        **given,
+    )
+    drawings = draw_figures(report, given["train_metrics"], measured)
+    for name, drawing in drawings.items():
+        write_text(figures / f"{name}.svg", drawing.svg)
+        with write_beside(figures / f"{name}.png") as temporary:
+            temporary.write_bytes(drawing.png)
+    write_json(document, report)
+    paths = {name: f"{figures.name}/{name}.png" for name in drawings}
+    write_text(markdown, render_markdown(markdown_template.read_text(encoding="utf-8"), report, paths))
+    inlined = {name: drawing.svg for name, drawing in drawings.items()}
+    template, sheet = html_template.read_text(encoding="utf-8"), style.read_text(encoding="utf-8")
+    write_text(page, render_html(template, sheet, report, inlined))
+
+
+if __name__ == "__main__":
+    given = snakemake  # type: ignore[name-defined]  # noqa: F821
+    with job(given):
+        inputs = given.input
+        write_report(
+            run=given.wildcards.run,
+            scores=[Path(path) for path in inputs.scores],
+            compare=Path(inputs.compare),
+            perf=[Path(path) for path in inputs.get("perf", [])],
+            times=[Path(path) for path in inputs.get("times", [])],
+            optional={name: Path(inputs[name]) if inputs.get(name) else None for name in OPTIONAL},
+            sources={
+                "model": Path(inputs.model_source),
+                "conversations": Path(inputs.conversations_source),
+                **{Path(path).parts[-3]: Path(path) for path in inputs.benchmark_sources},
+            },
+            markdown_template=Path(inputs.markdown_template),
+            html_template=Path(inputs.html_template),
+            style=Path(inputs.style),
+            markdown=Path(given.output.markdown),
+            document=Path(given.output.document),
+            page=Path(given.output.page),
+            figures=Path(given.output.figures),
+        )
