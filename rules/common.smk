@@ -30,6 +30,12 @@ ADAPTER_FILES = (
     "train_metrics.json",
     "README.md",
 )
+REPORT_FILES = (
+    *(f"{name}.json" for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")),
+    *(f"{name}.json" for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")),
+    "report.md",
+    "report.html",
+)
 
 
 def stop(error):
@@ -40,7 +46,7 @@ def stop(error):
 
 def read_runs():
     """Return run name -> config for the run and its sweep."""
-    files = [Path(os.path.relpath(file)) for file in workflow.configfiles]
+    files = [Path(os.path.relpath(file)) for file in reversed(workflow.configfiles)]  # what wins comes last
     try:
         return resolve(config, ROOT / "config" / "schema.yaml", files, os.environ)
     except LorabenchError as error:
@@ -135,8 +141,7 @@ def models():
 def labelled(kind):
     """Return label -> source over all runs, for `fetch_conversations` or one benchmark of `fetch_benchmark`."""
     entries = [
-        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind]
-        for run in RUNS.values()
+        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind] for run in RUNS.values()
     ]
     return {source_label(entry): ordered(source(entry)) for entry in entries}
 
@@ -225,6 +230,17 @@ def scores(run, suffix="json"):
         f"results/{run}/eval/{variant}/{benchmark}.{suffix}"
         for variant in settings["variants"]
         for benchmark in settings["benchmarks"]
+    ]
+
+
+def answers(run):
+    """Return the answers to judged benchmarks of a run."""
+    settings = RUNS[run]["score_benchmark"]
+    return [
+        f"results/{run}/answers/{variant}/{benchmark}.jsonl"
+        for variant in settings["variants"]
+        for benchmark in settings["benchmarks"]
+        if benchmark in JUDGED
     ]
 
 

@@ -12,6 +12,8 @@ rule evaluate_task:
         "logs/{run}/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.log",
     benchmark:
         "results/{run}/benchmarks/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
+    wildcard_constraints:
+        benchmark="gsm8k|mmlu",
     conda:
         "../envs/evaluation.yaml"
     threads: half_the_cores()
@@ -24,8 +26,6 @@ rule evaluate_task:
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
-    wildcard_constraints:
-        benchmark="gsm8k|mmlu",
     script:
         "../workflow/scripts/evaluate_task.py"
 
@@ -43,6 +43,8 @@ rule generate_answers:
         "logs/{run}/generate_answers/{variant}.{benchmark}.log",
     benchmark:
         "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark="mt_bench|alpaca_eval",
     conda:
         "../envs/evaluation.yaml"
     threads: half_the_cores()
@@ -55,7 +57,5 @@ rule generate_answers:
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
-    wildcard_constraints:
-        benchmark="mt_bench|alpaca_eval",
     script:
         "../workflow/scripts/generate_answers.py"

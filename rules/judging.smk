@@ -10,6 +10,9 @@ rule judge_mt_bench:
         "logs/{run}/judge/{variant}.{benchmark}.log",
     benchmark:
         "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+    wildcard_constraints:
+        run=judgeable_runs("mt_bench"),
+        benchmark="mt_bench",
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
@@ -22,9 +25,6 @@ rule judge_mt_bench:
         store="results/{run}/work/judge",
     message:
         "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
-    wildcard_constraints:
-        run=judgeable_runs("mt_bench"),
-        benchmark="mt_bench",
     script:
         "../workflow/scripts/judge_mt_bench.py"
 
@@ -46,6 +46,9 @@ rule judge_alpaca_eval:
         "logs/{run}/judge/{variant}.{benchmark}.log",
     benchmark:
         "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+    wildcard_constraints:
+        run=judgeable_runs("alpaca_eval"),
+        benchmark="alpaca_eval",
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
@@ -58,8 +61,5 @@ rule judge_alpaca_eval:
         store="results/{run}/work/judge",
     message:
         "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
-    wildcard_constraints:
-        run=judgeable_runs("alpaca_eval"),
-        benchmark="alpaca_eval",
     script:
         "../workflow/scripts/judge_alpaca_eval.py"

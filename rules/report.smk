@@ -70,8 +70,8 @@ rule write_report:
         model_source=base_model,
         conversations_source=lambda wildcards: conversations(wildcards, "source.json"),
         benchmark_sources=lambda wildcards: benchmark_sources(wildcards.run),
-        markdown_template=shipped("report/report.md.jinja"),
-        html_template=shipped("report/report.html.jinja"),
+        markdown_template=shipped("report/report.md.j2"),
+        html_template=shipped("report/report.html.j2"),
         style=shipped("report/style.css"),
     output:
         markdown="results/{run}/report/report.md",
@@ -99,3 +99,59 @@ rule write_report:
         "write the report of {wildcards.run}"
     script:
         "../workflow/scripts/write_report.py"
+
+
+rule export_adapter:
+    input:
+        [f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
+    output:
+        [f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
+    log:
+        f"logs/{MAIN_RUN}/export_adapter.log",
+    benchmark:
+        f"results/{MAIN_RUN}/benchmarks/export_adapter.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings={"run": MAIN_RUN},
+        code=code("export_adapter", "report"),
+    message:
+        f"export the adapter of {MAIN_RUN}"
+    script:
+        "../workflow/scripts/export_adapter.py"
+
+
+rule export_report:
+    input:
+        scores=scores(MAIN_RUN),
+        rows=scores(MAIN_RUN, "jsonl"),
+        answers=answers(MAIN_RUN),
+        perf=measurements(MAIN_RUN),
+        compare=f"results/{MAIN_RUN}/compare.json",
+        markdown=f"results/{MAIN_RUN}/report/report.md",
+        document=f"results/{MAIN_RUN}/report/report.json",
+        page=f"results/{MAIN_RUN}/report/report.html",
+        figures=f"results/{MAIN_RUN}/report/figures",
+    output:
+        [f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],
+        figures=directory(f"{REPORT_EXPORT}/figures"),
+    log:
+        f"logs/{MAIN_RUN}/export_report.log",
+    benchmark:
+        f"results/{MAIN_RUN}/benchmarks/export_report.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings={"run": MAIN_RUN},
+        code=code("export_report", "report"),
+        run=MAIN_RUN,
+    message:
+        f"export the report of {MAIN_RUN}"
+    script:
+        "../workflow/scripts/export_report.py"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lorabench.configuration import merge, resolve, source, source_label
 from lorabench.errors import ConfigurationError
 
@@ -57,7 +58,7 @@ def test_a_wrong_environment_value_names_its_variable(root: Path, config: dict[s
 
 def test_environment_overrides_the_files(root: Path, config: dict[str, Any]) -> None:
     """The documented variables reach their keys, paths with spaces and quotes included."""
-    environment = {"BATCH_SIZE": "2", "ADAPTER_PATH": "/tmp/it's a \"path\"", "MT_BENCH_JUDGE_MODEL": "some-model"}
+    environment = {"BATCH_SIZE": "2", "ADAPTER_PATH": '/tmp/it\'s a "path"', "MT_BENCH_JUDGE_MODEL": "some-model"}
     run = resolve(config, root / "config" / "schema.yaml", [], environment)["llama3"]
     assert run["train_adapter"]["batch_size"] == 2
     assert run["import_adapter"]["path"] == environment["ADAPTER_PATH"]

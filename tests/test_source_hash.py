@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from lorabench.source_hash import closure, code_hash, normalise
 
 CODE = '''"""Docstring."""
@@ -29,11 +30,15 @@ b"""
 
 def test_comments_docstrings_and_blank_lines_do_not_count() -> None:
     """Two files that differ in documentation alone have the same normal form."""
-    bare = 'import os\nclass Thing:\n    text = """a\n\nb"""\n    def method(self, x: int) -> int:\n        return x + 1\n'
+    bare = (
+        'import os\nclass Thing:\n    text = """a\n\nb"""\n    def method(self, x: int) -> int:\n        return x + 1\n'
+    )
     assert normalise(CODE) == normalise(bare)
 
 
-@pytest.mark.parametrize("old, new", [("x + 1", "x + 2"), ("a\n\nb", "a\nb"), ("method", "other"), ("import os", "import sys")])
+@pytest.mark.parametrize(
+    "old, new", [("x + 1", "x + 2"), ("a\n\nb", "a\nb"), ("method", "other"), ("import os", "import sys")]
+)
 def test_code_and_the_content_of_strings_count(old: str, new: str) -> None:
     """A change of code, a blank line inside a string included, changes the normal form."""
     assert normalise(CODE) != normalise(CODE.replace(old, new, 1))

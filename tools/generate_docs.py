@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code; `--check` only compares and names what is out of date.
+"""Write the parts of the documentation that follow from the code; `--check` only names what is out of date.
 
 config/README.md    every config key: from config/schema.yaml and the three config files
 docs/reruns.md      which module makes which rules stale: from the imports
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.configuration import load  # noqa: E402
+from lorabench.configuration import ENVIRONMENT_KEYS, load  # noqa: E402
 from lorabench.source_hash import closure  # noqa: E402
 
 GRAPH = re.compile(r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)", re.DOTALL)
@@ -29,18 +29,20 @@ def config_readme() -> str:
     """Return the page on every config key."""
     schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
     configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
+    variables = ", ".join(f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items())
     lines = [
         "# Configuration",
         "",
-        "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three config files; run `make fix` after a change.",
+        "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three config files; run `make fix`",
+        "after a change.",
         "",
-        "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are overlays: give one, or your own file, with",
-        "`--configfile`, and it replaces the keys that it names. Unknown keys are errors. A section belongs to the rule of its name,",
-        "and a change in it reruns that rule and what depends on it ([docs/reruns.md](../docs/reruns.md)).",
+        "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are overlays: give one, or your own",
+        "file, with `--configfile`, and it replaces the keys that it names. Unknown keys are errors. A section belongs to",
+        "the rule of its name, and a change in it reruns that rule and what depends on it",
+        "([docs/reruns.md](../docs/reruns.md)).",
         "",
-        "Variables that override a key for one call: `ADAPTER_PATH` (`import_adapter.path`), `BATCH_SIZE` (`train_adapter.batch_size`),",
-        "`LORA_OUTPUT_DIR` (`export_adapter.folder`), `MT_BENCH_JUDGE_MODEL` (`judge_mt_bench.judge.model`). Secrets are read from the",
-        "environment alone: `HF_TOKEN`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`.",
+        f"Variables that override a key for one call: {variables}. Secrets are read from the environment",
+        "alone: `HF_TOKEN`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`.",
         "",
     ]
     for name, section in schema["properties"].items():

@@ -24,7 +24,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lorabench":
             names.add(node.module.removeprefix("lorabench").lstrip("."))
         elif isinstance(node, ast.Import):
-            names.update(alias.name.removeprefix("lorabench.") for alias in node.names if alias.name.startswith("lorabench."))
+            names.update(
+                alias.name.removeprefix("lorabench.") for alias in node.names if alias.name.startswith("lorabench.")
+            )
     return names - {""}
 
 
@@ -54,7 +56,11 @@ def test_package_files_hold_a_docstring_only(path: Path) -> None:
 
 def test_only_scripts_know_snakemake() -> None:
     """The package never reads the `snakemake` object of a job."""
-    users = {str(path.relative_to(PACKAGE)) for path in MODULES if re.search(r"\bsnakemake\.(input|output|params|config)", path.read_text())}
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if re.search(r"\bsnakemake\.(input|output|params|config)", path.read_text())
+    }
     assert users == set()
 
 
@@ -63,7 +69,9 @@ def test_scripts_never_read_the_whole_config() -> None:
     assert [path.name for path in SCRIPTS.glob("*.py") if ".config[" in path.read_text()] == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, *sorted(SCRIPTS.glob("*.py"))], ids=lambda path: str(path.relative_to(SCRIPTS)))
+@pytest.mark.parametrize(
+    "path", [*MODULES, *sorted(SCRIPTS.glob("*.py"))], ids=lambda path: str(path.relative_to(SCRIPTS))
+)
 def test_files_and_functions_stay_small(path: Path) -> None:
     """At most 300 lines a file and 60 lines a function."""
     text = path.read_text()
@@ -84,9 +92,18 @@ def rule_blocks() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(rule_blocks()))
 def test_every_rule_declares_what_it_needs(name: str) -> None:
-    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; its script has the rule's name."""
+    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; the script has its name."""
     block = rule_blocks()[name]
-    for word in ("log:", "benchmark:", "conda:", "threads:", "resources:", "settings=", f'code=code("{name}"', f"scripts/{name}.py"):
+    for word in (
+        "log:",
+        "benchmark:",
+        "conda:",
+        "threads:",
+        "resources:",
+        "settings=",
+        f'code=code("{name}"',
+        f"scripts/{name}.py",
+    ):
         assert word in block, word
 
 
@@ -104,5 +121,7 @@ def test_documentation_made_from_code_is_in_step(root: Path) -> None:
     import subprocess
     import sys
 
-    answer = subprocess.run([sys.executable, "tools/generate_docs.py", "--check"], cwd=root, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "tools/generate_docs.py", "--check"], cwd=root, capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stdout + answer.stderr

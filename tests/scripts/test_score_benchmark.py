@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from score_benchmark import score_benchmark
-from synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
 
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl, write_json
 from lorabench.rows.item_result import ItemResult
+from report.synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
+from score_benchmark import score_benchmark
 
 
 def run(folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import Checkout
+from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 
@@ -21,12 +21,16 @@ PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
 MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
 ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
 MERGE = (
-    Counter(merge_adapter=1, evaluate_task=2, generate_answers=2, judge_mt_bench=1, judge_alpaca_eval=1, score_benchmark=4)
+    Counter(
+        merge_adapter=1, evaluate_task=2, generate_answers=2, judge_mt_bench=1, judge_alpaca_eval=1, score_benchmark=4
+    )
     + Counter(measure_inference=1)
     + REPORT
 )
 TRAINING = (
-    Counter(train_adapter=1, merge_adapter=1, evaluate_task=4, generate_answers=4, judge_mt_bench=2, judge_alpaca_eval=2)
+    Counter(
+        train_adapter=1, merge_adapter=1, evaluate_task=4, generate_answers=4, judge_mt_bench=2, judge_alpaca_eval=2
+    )
     + Counter(score_benchmark=8, measure_inference=1, export_adapter=1)
     + REPORT
 )
@@ -85,7 +89,7 @@ def changed(path: Path, text: str) -> Iterator[None]:
 
 
 def test_a_second_run_does_nothing_within_five_seconds(finished: Checkout) -> None:
-    """Everything is up to date after a run; two cores need under 5 s, ten are allowed for a machine busy with other tests."""
+    """Everything is up to date after a run; two idle cores need under 5 s, ten are allowed beside other tests."""
     begin = time.monotonic()
     answer = finished.snakemake()
     assert "Nothing to be done" in answer.stderr
@@ -93,7 +97,9 @@ def test_a_second_run_does_nothing_within_five_seconds(finished: Checkout) -> No
 
 
 @pytest.mark.parametrize("change, expected", SETTINGS, ids=lambda value: str(value)[:60])
-def test_a_setting_reruns_its_rule_and_what_follows(finished: Checkout, change: dict[str, Any], expected: Counter[str]) -> None:
+def test_a_setting_reruns_its_rule_and_what_follows(
+    finished: Checkout, change: dict[str, Any], expected: Counter[str]
+) -> None:
     """One changed value schedules exactly the jobs that depend on it."""
     overlay = finished.folder / "overlay.yaml"
     overlay.write_text(yaml.safe_dump(change))

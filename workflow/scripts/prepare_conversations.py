@@ -1,7 +1,7 @@
 """Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl, audit.jsonl, summary.json.
 
-One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text. audit.jsonl says of every
-tree why it was kept or dropped; summary.json counts that and holds the content hashes of the two data files.
+One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text. audit.jsonl says of
+every tree why it was kept or dropped; summary.json counts that and holds the content hashes of the two data files.
 """
 
 import logging

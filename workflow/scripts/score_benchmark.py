@@ -47,7 +47,7 @@ def score_benchmark(
 
 
 if __name__ == "__main__":
-    given = snakemake  # type: ignore[name-defined]  # noqa: F821
+    given = snakemake  # noqa: F821
     with job(given):
         score_benchmark(
             rows=[Path(path) for path in given.input.get("rows", [])],

@@ -73,7 +73,7 @@ def write_report(
 
 
 if __name__ == "__main__":
-    given = snakemake  # type: ignore[name-defined]  # noqa: F821
+    given = snakemake  # noqa: F821
     with job(given):
         inputs = given.input
         write_report(

@@ -27,7 +27,9 @@ SOURCE_KEYS = {
 }
 
 
-def resolve(config: dict[str, Any], schema: Path, files: list[Path], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def resolve(
+    config: dict[str, Any], schema: Path, files: list[Path], environment: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
     """Return the runs of a config: run name -> its whole config, checked, with overrides from the environment.
 
     Args:
@@ -55,7 +57,7 @@ def resolve(config: dict[str, Any], schema: Path, files: list[Path], environment
 
 
 def override_from_environment(config: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
-    """Write the values of `ENVIRONMENT_KEYS` that are set into `config`, numbers as numbers; return path -> variable."""
+    """Write set variables of `ENVIRONMENT_KEYS` into `config`, numbers as numbers; return path -> variable."""
     overridden: dict[tuple[str, ...], str] = {}
     for variable, path in ENVIRONMENT_KEYS.items():
         value = environment.get(variable)
@@ -137,7 +139,7 @@ def find_conflicts(runs: dict[str, dict[str, Any]]) -> list[str]:
     for name, run in runs.items():
         for role, model in run["fetch_model"].items():
             if model is not None and seen.setdefault(model["name"], source(model)) != source(model):
-                faults.append(f"{name}: fetch_model.{role}.name {model['name']!r} already names another source; choose another name")
+                faults.append(f"{name}: fetch_model.{role}.name {model['name']!r} already names another source")
     return faults
 
 

@@ -1,6 +1,7 @@
 """The frame of every rule's script: log file, working-tree check, and errors shown as one line."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,31 +17,38 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Run the body of a Snakemake `script:` job: messages go to the rule's log, warnings also to stderr.
+    """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings also to stderr.
 
-    A `LorabenchError` ends the job with exit code 1 and one line; its traceback, and that of any other error, is in the log.
+    A `LorabenchError` ends the job with exit code 1 and one line; the traceback of any error is in the log.
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(log, mode="w", encoding="utf-8")
     file.setLevel(logging.INFO)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(_for_people)
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request
+    os.environ.setdefault("TQDM_MININTERVAL", "1" if sys.stderr.isatty() else "10")
     try:
         check_package(Path(snakemake.scriptdir))
         yield
     except LorabenchError as error:
-        file.stream.write(traceback.format_exc())
-        print(f"lorabench: {snakemake.rule}: {error}", file=sys.stderr)
+        message = f"lorabench: {snakemake.rule}: {error}"
+        file.stream.write(f"{traceback.format_exc()}{message}\n")
+        print(message, file=sys.stderr)
         sys.exit(1)
     except Exception:
         file.stream.write(traceback.format_exc())
         raise
     finally:
         file.flush()
+
+
+def _for_people(record: logging.LogRecord) -> bool:
+    """Pass the project's own warnings and everybody's errors; what libraries remark stands in the log."""
+    return record.levelno >= (logging.WARNING if record.name.startswith("lorabench") else logging.ERROR)
 
 
 def check_package(scripts: Path) -> None:

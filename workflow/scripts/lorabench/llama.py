@@ -40,7 +40,7 @@ def _fast_bfloat16() -> bool:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn wherever the vocabulary has one."""
+    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn where there is one."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         spare = "<|end_of_text|>"  # Llama 3 ends turns with <|eot_id|>, so this one is free

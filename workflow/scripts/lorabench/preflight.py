@@ -45,7 +45,9 @@ def find_source_faults(run: dict[str, Any], rules: Set[str], environment: Mappin
     if "fetch_model" in rules:
         for role, model in run["fetch_model"].items():
             if model is not None:
-                faults += [f"fetch_model.{role}: {fault}" for fault in check_source("model", source(model), environment)]
+                faults += [
+                    f"fetch_model.{role}: {fault}" for fault in check_source("model", source(model), environment)
+                ]
     if "fetch_conversations" in rules:
         entry = source(run["fetch_conversations"])
         faults += [f"fetch_conversations: {fault}" for fault in check_source("conversations", entry, environment)]
@@ -68,20 +70,20 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
     faults = []
     if run["require_gpu"] and rules & GPU_RULES and not gpu:
         faults.append(
-            f"run {run['run']!r} needs a GPU (require_gpu: true) and nvidia-smi shows none: `make bench-demo` runs the whole "
-            "pipeline on a CPU, `--profile slurm-gpu` on a cluster"
+            f"run {run['run']!r} needs a GPU (require_gpu: true) and nvidia-smi shows none: `make bench-demo` runs the "
+            "whole pipeline on a CPU, `--profile slurm-gpu` on a cluster"
         )
     needed = disk_needed(run, rules)
     if free < needed:
         faults.append(
-            f"run {run['run']!r} needs about {needed / GIGABYTE:.1f} GB of disk and {free / GIGABYTE:.1f} GB are free here: "
-            "free some, or run from a larger disk with `snakemake --directory`"
+            f"run {run['run']!r} needs about {needed / GIGABYTE:.1f} GB of disk and {free / GIGABYTE:.1f} GB are free "
+            "here: free some, or run from a larger disk with `snakemake --directory`"
         )
     return faults
 
 
 def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
-    """Return the bytes that scheduled rules will write, from the model's size in its name ("8B", "135M") at 2 bytes a weight.
+    """Return the bytes that scheduled rules will write: model size by its name ("8B", "135M") at 2 bytes a weight.
 
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter, checkpoints and answers.
     """

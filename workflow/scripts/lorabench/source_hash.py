@@ -1,4 +1,4 @@
-"""Hash the code behind a rule: its script, every package module the script reaches by imports, and its environment file.
+"""Hash the code behind a rule: its script, every package module that the script reaches, and its environment file.
 
 Comments, docstrings and blank lines do not count, so that documentation never makes a trained adapter stale.
 The text itself is hashed, not the syntax tree, whose printed form changes between Python versions.
@@ -41,7 +41,7 @@ def closure(script: Path) -> set[Path]:
 
 @functools.cache
 def _imports(path: Path, scripts: Path) -> tuple[Path, ...]:
-    """Return the files below `scripts` that the file names in its import statements, package `__init__` files included."""
+    """Return the files below `scripts` that the file imports, package `__init__` files included."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -67,7 +67,9 @@ def normalise(text: str) -> str:
     """Return Python source without comments, docstrings, trailing spaces and blank lines; other strings stay whole."""
     lines = text.splitlines()
     tree = ast.parse(text)
-    cuts: list[tuple[int, int, int, int]] = []  # (first line, column, last line, column), lines from 0, columns in characters
+    cuts: list[
+        tuple[int, int, int, int]
+    ] = []  # (first line, column, last line, column), lines from 0, columns in characters
     kept: set[int] = set()  # lines inside multi-line strings, where a blank line is content
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno is not None:

@@ -1,15 +1,19 @@
-"""Progress view for Snakemake (`--logger lorabench`): one line when a job starts or ends, with what is done in every stage.
+"""Progress view for Snakemake (`--logger lorabench`): a line when a job starts or ends, and what every stage has done.
 
     [ 7/38  1:12] start  demo: gsm8k on base
     [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 · judging 0/6 · ...
 
-Errors and warnings pass through whole, in Snakemake's own words.
+On a terminal a last line tells what runs now, with the newest progress bar of the jobs. What jobs write to stderr goes
+to logs/jobs.log; errors and warnings pass through whole, in Snakemake's own words, with the end of that file.
 """
 
 import logging
+import os
 import sys
+import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -24,6 +28,8 @@ STAGES = {
     "report": ("score_benchmark", "compare_variants", "write_report", "export_adapter", "export_report"),
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
+JOBS_LOG = Path("logs/jobs.log")
+TAIL = 3000  # bytes of it shown with an error
 PASSED_ON = {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR}
 
 
@@ -37,6 +43,18 @@ class LogHandler(LogHandlerBase):
         self.finished: Counter[str] = Counter()  # stage -> jobs done
         self.names: dict[int, tuple[str, str]] = {}  # job id -> (rule, message)
         self.started: dict[int, float] = {}  # job id -> start, seconds of the monotonic clock
+        self.writing = threading.Lock()
+        if not self.common_settings.dryrun:
+            self.take_stderr()
+            if sys.stderr.isatty():
+                threading.Thread(target=self.show_running, daemon=True).start()
+
+    def take_stderr(self) -> None:
+        """Keep the terminal for this process; what child processes write to stderr goes to `JOBS_LOG`."""
+        JOBS_LOG.parent.mkdir(exist_ok=True)
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+        with JOBS_LOG.open("wb") as file:
+            os.dup2(file.fileno(), 2)
 
     @property
     def writes_to_stream(self) -> bool:
@@ -69,6 +87,8 @@ class LogHandler(LogHandlerBase):
         fields: dict[str, Any] = record.__dict__
         if event in PASSED_ON or (event is None and record.levelno >= logging.WARNING):
             self.print(self.format(record))
+            if event == LogEvent.JOB_ERROR and (tail := last_bytes(TAIL)):
+                self.print(f"Last output of the jobs ({JOBS_LOG}):\n{tail}")
         elif event == LogEvent.RUN_INFO:
             self.count_jobs(fields.get("stats", {}))
         elif event == LogEvent.JOB_INFO:
@@ -101,7 +121,9 @@ class LogHandler(LogHandlerBase):
         if rule in STAGE_OF and job in self.started:
             self.finished[STAGE_OF[rule]] += 1
             seconds = clock(time.monotonic() - self.started.pop(job))
-            stages = " · ".join(f"{stage} {self.finished[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage])
+            stages = " · ".join(
+                f"{stage} {self.finished[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage]
+            )
             self.print(f"{self.head()} done   {message} ({seconds}) | {stages}")
 
     def head(self) -> str:
@@ -110,8 +132,31 @@ class LogHandler(LogHandlerBase):
         return f"[{self.finished.total():>{len(str(total))}}/{total} {clock(time.monotonic() - self.begin):>6}]"
 
     def print(self, text: str) -> None:
-        """Write one line to stderr, as Snakemake does."""
-        print(text, file=sys.stderr, flush=True)
+        """Write one line to stderr, as Snakemake does, over the line of running jobs."""
+        with self.writing:
+            print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+
+    def show_running(self) -> None:
+        """Rewrite the last terminal line every second: running jobs, their times, the newest progress bar."""
+        while True:
+            time.sleep(1)
+            jobs = ", ".join(
+                f"{self.names[job][1]} ({clock(time.monotonic() - begin)})" for job, begin in [*self.started.items()]
+            )
+            bar = last_bytes(400).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
+            if jobs:
+                width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+                with self.writing:
+                    print(
+                        f"\r\x1b[K{f'{self.head()} now    {jobs} | {bar}'[:width]}", end="", file=sys.stderr, flush=True
+                    )
+
+
+def last_bytes(count: int) -> str:
+    """Return the end of `JOBS_LOG` as text."""
+    with JOBS_LOG.open("rb") as file:
+        file.seek(max(0, JOBS_LOG.stat().st_size - count))
+        return file.read().decode(errors="replace").strip()
 
 
 def clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lorabench.data.tables import Row, field, find_files, read_rows
+from lorabench.data.tables import Row, field, find_files, optional, read_rows
 from lorabench.errors import DataError
 
 HUB_FILES = ("alpaca_eval_gpt4_baseline.json", "README.md")
@@ -27,10 +27,8 @@ def read_alpaca_eval(path: Path) -> dict[str, list[Row]]:
                 "id": f"alpaca-{len(rows)}",
                 "dataset": field(row, "dataset", str, place),
                 "instruction": field(row, "instruction", str, place),
-                "reference_output": field(row, "output", str, place) if row.get("output") is not None else None,
-                "reference_generator": field(row, "generator", str, place)
-                if row.get("generator") is not None
-                else None,
+                "reference_output": optional(row, "output", str, place),
+                "reference_generator": optional(row, "generator", str, place),
             }
         )
     if not rows:

@@ -1,7 +1,7 @@
 """Find benchmark items whose words occur in the training conversations: overlap of word n-grams.
 
-A word is a run of letters and digits, in lower case; punctuation and spacing do not count. n = 13 is the length that the
-GPT-3 paper uses to call an item contaminated (arXiv 2005.14165, appendix C); n = 8 also finds shorter borrowings.
+A word is a run of letters and digits, in lower case; punctuation and spacing do not count. n = 13 is the length at
+which the GPT-3 paper calls an item contaminated (arXiv 2005.14165, appendix C); n = 8 also finds shorter borrowings.
 """
 
 import re
@@ -9,6 +9,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 WORD = re.compile(r"\w+")
 
@@ -73,8 +74,8 @@ def word_ngrams(text: str, n: int) -> Iterator[str]:
         yield " ".join(words[start : start + n])
 
 
-def benchmark_items(benchmark: str, rows: Iterable[dict]) -> list[Item]:
-    """Return the items of a benchmark's scored rows: questions and answers, whatever a model could have learned by heart."""
+def benchmark_items(benchmark: str, rows: Iterable[dict[str, Any]]) -> list[Item]:
+    """Return the items of a benchmark's scored rows: questions and answers, what a model could have learned."""
     parts: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if benchmark == "gsm8k":

@@ -10,6 +10,6 @@ CONTROL_PATTERN = re.compile(r"<\|([^<>|\n]{1,64})\|>")
 def clean_text(text: str) -> tuple[str, int]:
     """Return the text in Unicode's composed form (NFC) without control tokens, and how many were neutralised.
 
-    A control token stays readable but is written apart ("< |eot_id| >"), so that no tokenizer takes it for the real one.
+    A control token stays readable but is written apart ("< |eot_id| >"), so that no tokenizer takes it for a real one.
     """
     return CONTROL_PATTERN.subn(r"< |\1| >", unicodedata.normalize("NFC", text))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lorabench.data.tables import Row, field, read_rows
+from lorabench.data.tables import Row, field, optional, read_rows
 from lorabench.errors import DataError
 
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
@@ -36,7 +36,7 @@ def read_messages(path: Path) -> Iterator[Row]:
     """Yield the flat messages of a file or folder in source order; parents come before their replies.
 
     Each has message_id, parent_id, message_tree_id, tree_state, text, role, lang, review_result, deleted, rank,
-    synthetic, created_date, labels (name -> value) and split (null where the source is not divided). User ids are dropped.
+    synthetic, created_date, labels (name -> value) and split (null where the source has none). User ids are dropped.
 
     Raises:
         DataError: a file is missing, a row fits none of the schemas (file, line, field), or an id occurs twice.
@@ -66,8 +66,8 @@ def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:
         yield _message(row, row, split, place)
     else:
         raise DataError(
-            f"{place}: expected a conversation tree (message_tree_id, prompt), a flat message (message_id, parent_id, …) "
-            f"or a conversation (messages); found {', '.join(map(str, row))}"
+            f"{place}: expected a conversation tree (message_tree_id, prompt), a flat message (message_id, parent_id)"
+            f" or a conversation (messages); found {', '.join(map(str, row))}"
         )
 
 
@@ -120,28 +120,24 @@ def _message(node: Row, shared: Row, split: str | None, place: str) -> Row:
         raise DataError(f"{here}: field 'split': expected train, validation or null, found {split!r}")
     return {
         "message_id": identity,
-        "parent_id": _optional(node, "parent_id", str, here),
+        "parent_id": optional(node, "parent_id", str, here),
         "message_tree_id": field(shared, "message_tree_id", str, here),
-        "tree_state": _optional(shared, "tree_state", str, here),
+        "tree_state": optional(shared, "tree_state", str, here),
         "text": field(node, "text", str, here),
         "role": ROLES[role],
         "lang": field(node, "lang", str, here),
-        "review_result": _optional(node, "review_result", bool, here),
-        "deleted": bool(_optional(node, "deleted", bool, here)),
-        "rank": _optional(node, "rank", int, here),
-        "synthetic": bool(_optional(node, "synthetic", bool, here)),
-        "created_date": _optional(node, "created_date", str, here),
+        "review_result": optional(node, "review_result", bool, here),
+        "deleted": bool(optional(node, "deleted", bool, here)),
+        "rank": optional(node, "rank", int, here),
+        "synthetic": bool(optional(node, "synthetic", bool, here)),
+        "created_date": optional(node, "created_date", str, here),
         "labels": _labels(node.get("labels"), here),
         "split": split,
     }
 
 
-def _optional(row: Row, name: str, kind: type, place: str) -> Any:
-    return None if row.get(name) is None else field(row, name, kind, place)
-
-
 def _labels(labels: Any, place: str) -> dict[str, float]:
-    """Return label name -> mean value, from the parquet form (parallel lists) or the tree form (name -> value, count)."""
+    """Return label name -> mean value, from the parquet form (parallel lists) or the tree form (objects by name)."""
     if not labels:
         return {}
     try:

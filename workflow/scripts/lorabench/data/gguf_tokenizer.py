@@ -17,7 +17,7 @@ def build_tokenizer(metadata: dict[str, Any]) -> Tokenizer:
     """Return the byte-level BPE tokenizer that the `tokenizer.ggml.*` keys describe.
 
     GGUF stores how text is split before BPE by name only (`tokenizer.ggml.pre`). "smollm" means: every digit by itself,
-    then GPT-2's split into words. Getting that wrong still encodes and decodes every text, but not as the model was trained.
+    then GPT-2's split into words. A wrong split still encodes and decodes every text, but not as in training.
 
     Raises:
         DataError: the file uses another kind of tokenizer.

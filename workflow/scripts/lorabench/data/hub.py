@@ -49,7 +49,8 @@ def fetch_snapshot(
     except GatedRepoError:
         token = "this HF_TOKEN has no access" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
         raise PrerequisiteError(
-            f"{source.repo} is gated and {token}: accept its licence at {page}, then set HF_TOKEN to a token of that account"
+            f"{source.repo} is gated and {token}: accept its licence at {page}, "
+            "then set HF_TOKEN to a token of that account"
         ) from None
     except RevisionNotFoundError:
         raise ConfigurationError(f"{source.repo} has no commit {source.revision}: see {page}/commits/main") from None
@@ -60,7 +61,7 @@ def fetch_snapshot(
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         raise PrerequisiteError(
             f"{source.repo}@{source.revision} is not in the local cache and the hub cannot be reached "
-            f"({type(error).__name__}): fetch it where there is a network, or point the config at a local copy (kind: path)"
+            f"({type(error).__name__}): fetch it where there is a network, or point the config at a copy (kind: path)"
         ) from error
     logger.info("%s@%s is at %s", source.repo, source.revision, folder)
     return Path(folder)

@@ -1,6 +1,6 @@
 """Tell in advance whether a snapshot of the hub can be fetched: cache, offline switch, token, licence of gated models.
 
-Reads the environment variables of the hub's own client, without importing it: this runs before every start of the workflow.
+Reads the environment variables of the hub's own client without importing it: this runs before each start of a workflow.
 """
 
 import urllib.error
@@ -14,6 +14,7 @@ from lorabench.data.source import HubSource
 from lorabench.errors import DataError
 
 GATED_OWNERS = ("meta-llama/",)
+HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 5
 
 
@@ -22,23 +23,23 @@ def find_hub_faults(
 ) -> list[str]:
     """Return one line for each reason why the snapshot cannot be fetched, as far as that can be told in seconds.
 
-    Only gated models cost a request, and only with a token: whether its account accepted the licence. A hub that cannot be
-    reached is no fault here, since jobs may run on machines with another network.
+    Only gated models cost a request, and only with a token: whether its account accepted the licence. A hub that cannot
+    be reached is no fault here, since jobs may run on machines with another network.
     """
     if _is_cached(source, repo_type, environment):
         return []
     if environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return [
-            f"{source.repo}@{source.revision} is not in the hub's cache ({cache_folder(environment)}) and HF_HUB_OFFLINE is "
-            "set: unset it, or point the config at a local copy (kind: path)"
+            f"{source.repo}@{source.revision} is not in the hub's cache ({cache_folder(environment)}) and "
+            "HF_HUB_OFFLINE is set: unset it, or point the config at a local copy (kind: path)"
         ]
     if not source.repo.startswith(GATED_OWNERS):
         return []
     token = environment.get("HF_TOKEN")
     if not token:
         return [
-            f"{source.repo} is gated and HF_TOKEN is not set: accept its licence at https://huggingface.co/{source.repo}, "
-            "make a token at https://huggingface.co/settings/tokens and export HF_TOKEN=…"
+            f"{source.repo} is gated and HF_TOKEN is not set: accept its licence at {HUB}/{source.repo}, "
+            f"make a token at {HUB}/settings/tokens and export HF_TOKEN=…"
         ]
     return _ask_hub(source, token, environment)
 
@@ -72,7 +73,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _ask_hub(source: HubSource, token: str, environment: Mapping[str, str]) -> list[str]:
     """Ask the hub whether this token may read the model's config; the file itself is not fetched."""
-    endpoint = environment.get("HF_ENDPOINT") or "https://huggingface.co"
+    endpoint = environment.get("HF_ENDPOINT") or HUB
     request = urllib.request.Request(
         f"{endpoint}/{source.repo}/resolve/{source.revision}/config.json",
         method="HEAD",
@@ -89,7 +90,7 @@ def _ask_hub(source: HubSource, token: str, environment: Mapping[str, str]) -> l
 
 def _read_refusal(source: HubSource, status: int, reason: str) -> list[str]:
     """Return the fault behind an HTTP status of the hub; redirects and the hub's own trouble are none."""
-    page = f"https://huggingface.co/{source.repo}"
+    page = f"{HUB}/{source.repo}"
     if reason == "GatedRepo":
         return [
             f"{source.repo}: the account of HF_TOKEN has no access; accept the licence at {page} and wait for the grant"

@@ -1,8 +1,8 @@
 """Choose one conversation of each OpenAssistant tree: the top-ranked path.
 
 The rule: start at the prompt; among the living replies of the expected role take the smallest by (rank missing, rank,
-created_date, message_id), rank 0 being the best; go on from there; stop at the last assistant message. Living means: not
-deleted, review not failed, text not empty. Replies of prompters rarely have a rank, so there the earlier one is taken.
+created_date, message_id), rank 0 being the best; go on from there; stop at the last assistant message. Living means:
+not deleted, review not failed, text not empty. Replies of prompters rarely have a rank, so there the earlier counts.
 """
 
 from collections import defaultdict
@@ -45,7 +45,8 @@ def top_ranked_path(tree: Tree, *, exclude_synthetic: bool) -> list[Message]:
         exclude_synthetic: treat messages that a model wrote as dead.
     """
     path: list[Message] = []
-    parent, roles = None, ("system", "prompter")
+    parent: str | None = None
+    roles: tuple[str, ...] = ("system", "prompter")
     while True:
         candidates = [
             reply

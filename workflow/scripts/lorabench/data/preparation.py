@@ -78,14 +78,14 @@ def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepa
     for split, conversations in kept.items():
         if not conversations:
             raise ConfigurationError(
-                f"prepare_conversations leaves no {split} conversation of {len(trees)} trees ({_counts(audit, split)}): "
-                "loosen its filters, or change validation_share"
+                f"prepare_conversations leaves no {split} conversation of {len(trees)} trees "
+                f"({_counts(audit, split)}): loosen its filters, or change validation_share"
             )
     return Prepared(train=kept["train"], validation=kept["validation"], audit=audit)
 
 
 def split_by_hash(tree: str, validation_share: float) -> str:
-    """Return the split of a tree by the SHA-256 of its id: the same on every machine and whatever else the source holds."""
+    """Return the split of a tree by the SHA-256 of its id: the same everywhere, whatever else the source holds."""
     position = int.from_bytes(hashlib.sha256(tree.encode("utf-8")).digest()[:8], "big") / 2**64
     return "validation" if position < validation_share else "train"
 
@@ -150,7 +150,7 @@ def _counts(audit: list[AuditRow], split: str) -> str:
 
 
 def summarise(prepared: Prepared) -> dict[str, Any]:
-    """Return the counts of summary.json: trees, kept and dropped by split, languages, turns, characters, neutralised."""
+    """Return the counts of summary.json: trees kept and dropped by split and reason, languages, sizes, neutralised."""
     splits = {}
     for split in ("train", "validation"):
         rows = [row for row in prepared.audit if row.split == split]

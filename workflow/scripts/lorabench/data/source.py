@@ -90,7 +90,7 @@ def parse_source(settings: Mapping[str, Any]) -> Source:
         raise ConfigurationError(f"source of kind {settings['kind']!r}: {wrong} ({', '.join(values)} given)") from None
     if isinstance(source, HubSource) and not re.fullmatch("[0-9a-f]{40}", source.revision):
         raise ConfigurationError(
-            f"{source.repo}: revision {source.revision!r} is not a commit of 40 hexadecimal digits; branches and tags move"
+            f"{source.repo}: revision {source.revision!r} is not a commit of 40 hexadecimal digits; branches move"
         )
     if isinstance(source, WheelSource) and not re.fullmatch("[0-9a-f]{64}", source.sha256 or ""):
         raise ConfigurationError(f"{source.package}: sha256 {source.sha256!r} is not 64 hexadecimal digits")
@@ -115,8 +115,8 @@ def describe(source: Source, *, sha256: dict[str, str], rows: dict[str, int], li
 def staging_folder(record: Path) -> Iterator[Path]:
     """Yield an empty folder beside `record`'s; when the block ends without an error, its files replace those there.
 
-    `record` (source.json) itself is moved last, so that where it stands the rest is whole. What a killed job left in the
-    staging folder is removed first.
+    `record` (source.json) itself is moved last, so that where it stands the rest is whole. What a killed job left in
+    the staging folder is removed first.
     """
     folder = record.parent
     staging = folder.with_name(f".{folder.name}.part")
@@ -137,7 +137,7 @@ def staging_folder(record: Path) -> Iterator[Path]:
 def write_record(
     source: Source, staging: Path, *, rows: dict[str, int], licence: str | None, wheels: Sequence[WheelSource] = ()
 ) -> None:
-    """Write source.json for all files in `staging`, hashed through links; `wheels` are further ones that files came from."""
+    """Write source.json for all files in `staging`, hashed through links; `wheels` are others that files came from."""
     sha256 = {file.name: sha256_file(file) for file in sorted(staging.iterdir())}
     sha256 |= {wheel.file_name: wheel.sha256 for wheel in wheels}
     record = describe(source, sha256=sha256, rows=rows, licence=licence)

@@ -40,8 +40,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
-    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-    with opened as file:
+    open_text = gzip.open if path.suffix == ".gz" else open
+    with open_text(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield f"{path}:{number}", _as_row(_parse(line, f"{path}:{number}"), f"{path}:{number}")
@@ -109,6 +109,11 @@ def field(row: Row, name: str, kind: type, place: str) -> Any:
         except UnicodeEncodeError:
             raise DataError(f"{place}: field {name!r}: half of a surrogate pair is not text") from None
     return value
+
+
+def optional(row: Row, name: str, kind: type, place: str) -> Any:
+    """Return `field(row, name, …)`, or None where it is missing or null."""
+    return None if row.get(name) is None else field(row, name, kind, place)
 
 
 def texts(row: Row, name: str, place: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Make a tiny random Llama checkpoint from a seed: real architecture, Llama 3's control tokens and chat format, no network.
+"""Make a tiny random Llama checkpoint from a seed: real architecture, Llama 3's control tokens and chat format.
 
 Its answers mean nothing; it lets every stage run for real in seconds. The same seed and samples give the same bytes on
 every machine: weights are scaled uniform integers, so no rounding of a transcendental function can differ.
@@ -78,7 +78,7 @@ def _texts(samples: Path) -> Iterator[str]:
 
 
 def _train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Return a byte-level BPE tokenizer of Llama 3's kind: digits in groups of up to three, text begins with a control token."""
+    """Return a byte-level BPE tokenizer of Llama 3's kind: digits in groups of up to three, a token before all text."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

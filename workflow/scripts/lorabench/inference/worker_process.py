@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # run by name in a process of its own; named here so that its
 logger = logging.getLogger(__name__)
 
 SCRIPTS_FOLDER = Path(__file__).parents[2]
-END_SECONDS = 10  # an idle worker ends at once; one in the middle of a long prefill is stopped
 
 
 class WorkerProcess:
@@ -34,7 +34,7 @@ class WorkerProcess:
         self.name = name
         self._messages = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         environment = os.environ | {
-            "PYTHONPATH": str(SCRIPTS_FOLDER),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(SCRIPTS_FOLDER), os.environ.get("PYTHONPATH")])),
             "OMP_NUM_THREADS": str(threads),
             "TOKENIZERS_PARALLELISM": "false",
         }
@@ -78,17 +78,12 @@ class WorkerProcess:
         return self.receive()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process at once, whatever it is doing: it holds nothing worth saving."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        try:
+        self.process.kill()
+        self.process.wait()
+        with suppress(BrokenPipeError):  # a request that it never read
             self.process.stdin.close()
-        except BrokenPipeError:
-            logger.debug("the process of %s had ended before", self.name)
-        try:
-            self.process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
         self.process.stdout.close()
         self._messages.close()
 

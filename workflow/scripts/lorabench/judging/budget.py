@@ -39,6 +39,7 @@ class Budget:
         self._spent_usd = spent_usd
         self._reserved = 0.0
         self._in_flight = 0
+        self._dearer = 1.0
 
     def estimate(self, requests: list[JudgeRequest]) -> Estimate:
         """Return the expected calls, tokens and cost."""
@@ -66,7 +67,7 @@ class Budget:
             JudgeError: the limit might be exceeded.
         """
         worst = self.worst_case(request)
-        while (spent := self._spent_usd()) + self._reserved + worst > self._limit:
+        while (spent := self._spent_usd()) + self._dearer * (self._reserved + worst) > self._limit:
             if not self._in_flight:
                 raise JudgeError(
                     f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f} ({spent:.2f} USD spent): the "
@@ -77,8 +78,13 @@ class Budget:
         self._in_flight += 1
         return worst
 
-    def release(self, worst: float) -> None:
-        """Give a reservation back, when the answer is in the store or the call has failed."""
+    def release(self, worst: float, usd: float = 0.0) -> None:
+        """Give a reservation back when the answer, which cost `usd`, is in the store or the call has failed.
+
+        An answer dearer than its worst case (a tokenizer or a price unlike the assumed) raises all later reservations.
+        """
+        if worst > 0:
+            self._dearer = max(self._dearer, usd / worst)
         self._reserved -= worst
         self._in_flight -= 1
 

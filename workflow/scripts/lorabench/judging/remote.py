@@ -111,19 +111,19 @@ class _Round:
             bar.update()
 
     async def _ask(self, client: JudgeClient, key: str, request: JudgeRequest) -> None:
-        reserved = await self._budget.reserve(request)
+        reserved, usd = await self._budget.reserve(request), 0.0
         try:
             reply = await client.complete(request)
             if reply.outcome == "failed":
                 self._failed[key] = reply
             else:
-                priced = replace(reply, usd=self._budget.cost(request, reply))
-                self._store.put(key, self._settings.identity, request, priced)
+                usd = self._budget.cost(request, reply)
+                self._store.put(key, self._settings.identity, request, replace(reply, usd=usd))
         except Unanswered as fault:
             self._failed[key] = Reply(outcome="failed", reason=f"no answer: {fault}")
             self._count_unanswered(str(fault))
         finally:
-            self._budget.release(reserved)
+            self._budget.release(reserved, usd)
 
     def _count_unanswered(self, reason: str) -> None:
         """End the round when too many requests stay unanswered.

@@ -10,6 +10,7 @@ from typing import Any
 from lorabench.report.licences import find_licence
 from lorabench.report.wording import (
     BENCHMARK_TITLES,
+    VARIANT_TITLES,
     bytes_text,
     contrast_text,
     difference_text,
@@ -89,49 +90,52 @@ def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float 
     """Answer from the speed ratios (see `serving`) and each variant's peak memory in bytes."""
     if serving is None:
         return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
-    reasons, words = [], {}
+    reasons = []
     for variant, title in (("lora", "base + adapter"), ("merged", "merged")):
-        for metric, label in (
-            ("decode_tokens_per_second", "decode speed"),
-            ("time_to_first_token_ms", "time to first token"),
-        ):
-            ratio = serving[metric]["ratio_to_base"].get(variant)
-            if ratio is not None:
-                words[variant, metric] = ratio
-                status = {"slower": "bad", "faster": "good"}.get(ratio["verdict"], "neutral")
-                text = f"{title}, {label}: {ratio_text(ratio)} times the base's, {ratio['verdict']}"
-                reasons.append(reason(status, text))
+        speed = serving["decode_tokens_per_second"]["ratio_to_base"].get(variant)
+        first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
+        if speed is not None and first is not None:
+            text = (
+                f"{title}: {ratio_text(speed)} times the base's decode speed ({speed['verdict']}), "
+                f"{ratio_text(first)} times its time to first token ({first['verdict']})"
+            )
+            verdicts = {speed["verdict"], first["verdict"]}
+            reasons.append(
+                reason("bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral", text)
+            )
     band = serving["decode_tokens_per_second"]["a_a_band"]
     if band is not None:
         noise = f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f} in decode speed"
         reasons.append(reason("neutral", noise))
-    for variant in ("lora", "merged"):
-        if memory.get(variant) and memory.get("base"):
-            extra = memory[variant] - memory["base"]  # type: ignore[operator]
-            text = f"peak memory, {variant}: {bytes_text(memory[variant])}, base {bytes_text(memory['base'])}"
-            reasons.append(reason("bad" if extra > 0.02 * memory["base"] else "neutral", text))  # type: ignore[operator]
+    used = [f"{VARIANT_TITLES[name]} {bytes_text(value)}" for name, value in memory.items() if value]
+    if used:
+        reasons.append(reason("neutral", f"peak memory while generating: {', '.join(used)}"))
+    words = {
+        variant: serving["decode_tokens_per_second"]["ratio_to_base"].get(variant) for variant in ("lora", "merged")
+    }
     answer, headline = _cost_headline(words)
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _cost_headline(ratios: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[str, str]:
-    lora = ratios.get(("lora", "decode_tokens_per_second"))
-    merged = ratios.get(("merged", "decode_tokens_per_second"))
-    if lora is None and merged is None:
-        return "not measured", "Neither the adapter nor the merged model was measured."
-    parts = []
-    for title, ratio in (("Unmerged, the adapter", lora), ("Merged, it", merged)):
+def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None]) -> tuple[str, str]:
+    """Return the answer and its sentence from the decode speed ratios of lora and merged, None where not measured."""
+    parts, costs = [], {}
+    for variant, title in (("lora", "Unmerged, the adapter"), ("merged", "Merged, it")):
+        ratio = decode[variant]
         if ratio is None:
             continue
-        if ratio["verdict"] == "no difference detectable":
-            parts.append(f"{title} costs no decode speed that could be detected")
-        else:
-            change = f"{abs(1 - ratio['ratio']):.0%}"
-            parts.append(f"{title} {'costs' if ratio['verdict'] == 'slower' else 'gains'} {change} of decode speed")
-    slower = lora is not None and lora["verdict"] == "slower"
-    free = merged is not None and merged["verdict"] != "slower"
-    answer = "nothing, if merged" if slower and free else "nothing" if not slower else f"{abs(1 - lora['ratio']):.0%}"  # type: ignore[index]
-    return answer, ". ".join(parts) + "."
+        change = f"{abs(1 - ratio['ratio']):.0%}"
+        costs[variant] = change if ratio["verdict"] == "slower" else None
+        effect = {"slower": f"costs {change} of decode speed", "faster": f"gains {change} of decode speed"}
+        parts.append(f"{title} {effect.get(ratio['verdict'], 'costs no decode speed that could be detected')}")
+    if not parts:
+        return "not measured", "Neither the adapter nor the merged model was measured."
+    headline = ". ".join(parts) + "."
+    if costs.get("lora") is None:
+        return "nothing detectable", headline
+    if "merged" in costs and costs["merged"] is None:
+        return "nothing, if merged", headline
+    return f"{costs['lora']} of speed", headline
 
 
 def may_ship(
@@ -205,4 +209,4 @@ def contamination_reason(contamination: Mapping[str, Any] | None) -> Reason:
     if not found:
         return reason("good", "no benchmark item overlaps the training data")
     listed = ", ".join(f"{count} of {name}" for name, count in found.items())
-    return reason("bad", f"benchmark items that overlap the training data: {listed}")
+    return reason("unknown", f"benchmark items overlap the training data, their scores may flatter: {listed}")

@@ -139,7 +139,7 @@ def _training(train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, 
     """Return what the report says of the training, without the single steps."""
     if train_metrics is None or train_metrics.get("status") != "ok":
         reason = (train_metrics or {}).get("reason", "there is no record of a training")
-        return {"status": "not_run", "reason": reason, "likelihood": None, "totals": None, "settings": None}
+        return {"status": "not_run", "reason": reason, "likelihood": None, "validation": None, "totals": None}
     config = run_config or {}
     return {
         "status": "ok",

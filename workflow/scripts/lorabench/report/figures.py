@@ -12,16 +12,18 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from lorabench.report.serving import HIGHER_IS_BETTER
 from lorabench.report.serving import METRICS as SERVING_METRICS
-from lorabench.report.wording import BENCHMARK_TITLES, METRIC_TITLES, VARIANT_TITLES
+from lorabench.report.wording import BENCHMARK_TITLES, METRIC_TITLES, VARIANT_TITLES, contrast_title
 from lorabench.rows.token_times import TokenTimes
 
 INK = "#010203"  # a black that nothing else uses
 COLOURS = {"base": "#7d8590", "lora": "#d4651c", "merged": "#2b86c5"}
 MARKERS = {"base": "o", "lora": "s", "merged": "D"}
+PANEL_GAP = 0.12  # inches around a panel
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -131,7 +133,7 @@ def differences_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
         panel.axvline(0, color=INK, linewidth=1)
         for place, contrast in enumerate(shown):
             _point(panel, contrast["variant"], place, contrast["difference"], contrast["interval"], scale)
-        _name_rows(panel, [f"{VARIANT_TITLES[contrast['variant']]} − base" for contrast in shown])  # noqa: RUF001
+        _name_rows(panel, [contrast_title(contrast) for contrast in shown])
         unit = "percentage points" if scale == 100 else "points of 10"
         panel.set(title=_title(benchmark), xlabel=f"difference ({unit})")
         reach = max((abs(edge) for edge in panel.get_xlim()), default=1)
@@ -142,7 +144,9 @@ def differences_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
 def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     """Draw time to first token and decode speed of every prompt and repeat, and all gaps between tokens."""
     shown = {variant: times[variant] for variant in VARIANT_TITLES if variant in times}
-    figure, axes = _panels(3, 2.2)
+    figure = Figure(figsize=(8.6, 5.4), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
+    grid = figure.add_gridspec(2, 2)
+    axes = [figure.add_subplot(cell) for cell in (grid[0, 0], grid[0, 1], grid[1, :])]
     labels = {
         "time_to_first_token_ms": "time to first token (ms)",
         "decode_tokens_per_second": "decode speed (tokens/s)",
@@ -155,17 +159,15 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
         better = "more is better" if metric in HIGHER_IS_BETTER else "less is better"
         panel.set(title=f"{label.partition(' (')[0].capitalize()}, {better}", xlabel=label)
         panel.set_xlim(left=0)
+    longest = 0.0
     for variant, rows in shown.items():
         gaps = sorted(gap for row in rows for gap in row.inter_token_latencies_ms)
         shares = [(place + 1) / len(gaps) for place in range(len(gaps))]
-        axes[2].step(gaps, shares, color=COLOURS[variant], label=VARIANT_TITLES[variant], linewidth=1.4)
-    axes[2].set(
-        title="Time between tokens",
-        xlabel="milliseconds (log scale)",
-        ylabel="share of gaps at most this",
-        xscale="log",
-    )
-    axes[2].legend()
+        axes[2].step(gaps, shares, where="post", color=COLOURS[variant], label=VARIANT_TITLES[variant], linewidth=1.6)
+        longest = max(longest, gaps[int(0.99 * (len(gaps) - 1))])
+    axes[2].set(title="Time between tokens", xlabel="milliseconds (up to the 99th percentile)", ylabel="share of gaps")
+    axes[2].set_xlim(0, 1.05 * longest)
+    axes[2].legend(loc="upper left")
     return figure
 
 
@@ -187,7 +189,7 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels in rows of two (one alone is as wide as two), `height` inches a row."""
     columns = 1 if count == 1 else 2
     rows = -(-count // columns)
-    figure = Figure(figsize=(8.6, height * rows), layout="constrained")
+    figure = Figure(figsize=(8.6, height * rows), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 

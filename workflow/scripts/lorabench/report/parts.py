@@ -7,7 +7,7 @@ TITLES = {"mmlu": "subjects", "mt_bench": "turns and categories", "alpaca_eval":
 
 
 def part_tables(benchmark: str, variants: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return tables {"title", "rows": [{"name", "n", "variants": {variant: {"score", "interval"}}}]}, none of them empty.
+    """Return non-empty tables {"title", "rows": [{"name", "n", "variants": {variant: {"score", "interval"}}}]}.
 
     Args:
         benchmark: its name.
@@ -30,8 +30,6 @@ def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for name in names:
         found = {variant: rows[name] for variant, rows in parts.items() if name in rows}
-        cells = {
-            variant: {"score": part["score"], "interval": part.get("interval")} for variant, part in found.items()
-        }
+        cells = {variant: {"score": part["score"], "interval": part.get("interval")} for variant, part in found.items()}
         table.append({"name": name, "n": next(iter(found.values()))["n"], "variants": cells})
     return table

@@ -19,6 +19,7 @@ CAPTIONS = {
     "memory": "Peak memory of the process while generating, after loading.",
 }
 FILTERS = {
+    "comparison": wording.contrast_title,
     "score": wording.score_text,
     "interval": wording.interval_text,
     "difference": wording.difference_text,
@@ -29,6 +30,7 @@ FILTERS = {
     "variant": wording.VARIANT_TITLES.__getitem__,
     "metric": wording.METRIC_TITLES.__getitem__,
     "benchmark": lambda name: wording.BENCHMARK_TITLES.get(name, name),
+    "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
     "words": lambda name: str(name).replace("_", " "),
 }
 

@@ -1,6 +1,6 @@
 """Numbers in words: how the report writes shares, ratings, ratios, times, sizes and intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 BENCHMARK_TITLES = {"gsm8k": "GSM8K", "mmlu": "MMLU", "mt_bench": "MT-Bench", "alpaca_eval": "AlpacaEval"}
@@ -11,6 +11,7 @@ METRIC_TITLES = {
     "win_rate": "win rate",
 }
 VARIANT_TITLES = {"base": "base", "lora": "base + adapter", "merged": "merged"}
+SHORT_TITLES = {"base": "base", "lora": "adapter", "merged": "merged"}  # in comparisons
 MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
 
 
@@ -34,6 +35,11 @@ def difference_text(value: float, unit: str) -> str:
     """Return a signed difference: shares in percentage points, ratings in points."""
     number = f"{100 * value:+.1f}" if unit == "share" else f"{value:+.2f}"
     return f"{number.replace('-', MINUS)} {points(unit)}"
+
+
+def contrast_title(contrast: Mapping[str, Any]) -> str:
+    """Return a comparison's name, as "adapter vs base"."""
+    return f"{SHORT_TITLES[contrast['variant']]} vs {SHORT_TITLES[contrast['reference']]}"
 
 
 def points(unit: str) -> str:

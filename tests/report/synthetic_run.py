@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from score_benchmark import score_benchmark
-
+from compare_variants import compare_variants
 from lorabench.files import write_json, write_jsonl
 from lorabench.rows.item_result import ItemResult
 from lorabench.rows.token_times import TokenTimes
+from score_benchmark import score_benchmark
 
 VARIANTS = ("base", "lora", "merged")
 SUBJECTS = ("anatomy", "global_facts", "formal_logic", "sociology")
@@ -166,6 +166,8 @@ def write_training(folder: Path) -> dict[str, Path]:
         "totals": {**totals, "trainable_parameters": 4884480},
         "steps": steps,
     }
+    counts = {"dropped": {"no_ranked_reply": 2}, "languages": {"en": 30, "de": 8}, "turns": 90, "characters": 50000}
+    splits = {split: {"trees": n + 2, "kept": n, **counts} for split, n in (("train", 46), ("validation", 10))}
     documents = {
         "train_metrics": metrics,
         "run_config": {"schema_version": 1, "run": "demo", "model": {"name": "SmolLM2-135M-Instruct"}, "settings": {}},
@@ -175,7 +177,7 @@ def write_training(folder: Path) -> dict[str, Path]:
             "mean_logit_difference": 2e-6,
             "greedy_agreement": 1.0,
         },
-        "data_summary": {"schema_version": 1, "train": 40, "validation": 10},
+        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)
@@ -187,3 +189,57 @@ def write_source(path: Path, kind: str = "hub", licence: str | None = "apache-2.
     record = {"schema_version": 1, "kind": kind, "origin": "someone/something@0123", "revision": "0123"}
     write_json(path, {**record, "sha256": {"data.jsonl": "0" * 64}, "rows": {"data.jsonl": 10}, "licence": licence})
     return path
+
+
+def compare_inputs(folder: Path, not_run: Sequence[str] = (), signal: bool = True) -> dict[str, Any]:
+    """Write a whole run and return the arguments of compare_variants, but for its output."""
+    scores, rows = write_scores(folder, not_run, signal)
+    perf, times = write_inference(folder)
+    training = write_training(folder)
+    return {
+        "scores": scores,
+        "rows": rows,
+        "perf": perf,
+        "times": times,
+        "merge_report": training["merge_report"],
+        "train_metrics": training["train_metrics"],
+        "contamination": None,
+        "model_source": write_source(folder / "model" / "source.json"),
+        "conversations_source": write_source(folder / "conversations" / "source.json"),
+        "settings": {
+            "resamples": 200,
+            "seed": 0,
+            "equivalence_margin_share": 0.01,
+            "equivalence_margin_rating": 0.1,
+        },
+    }
+
+
+def report_inputs(folder: Path, root: Path, not_run: Sequence[str] = (), signal: bool = True) -> dict[str, Any]:
+    """Write a whole run with compare.json and return the arguments of write_report; `root` is the repository."""
+    given = compare_inputs(folder, not_run, signal)
+    compare_variants(**given, compare=folder / "compare.json")
+    names = ("train_metrics", "run_config", "merge_report", "data_summary")
+    optional = {name: folder / f"{name}.json" for name in names}
+    resources = root / "workflow" / "resources" / "report"
+    benchmarks = {name: write_source(folder / name / "source.json", "built-in") for name in ROWS}
+    return {
+        "run": "demo",
+        "scores": given["scores"],
+        "compare": folder / "compare.json",
+        "perf": given["perf"],
+        "times": given["times"],
+        "optional": {**optional, "contamination": None},
+        "sources": {
+            "model": given["model_source"],
+            "conversations": given["conversations_source"],
+            **benchmarks,
+        },
+        "markdown_template": resources / "report.md.j2",
+        "html_template": resources / "report.html.j2",
+        "style": resources / "style.css",
+        "markdown": folder / "report" / "report.md",
+        "document": folder / "report" / "report.json",
+        "page": folder / "report" / "report.html",
+        "figures": folder / "report" / "figures",
+    }

@@ -1,0 +1,217 @@
+"""The environments hold what the code needs; lock, conda files, package list and Makefile agree with each other."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lorabench.source_hash import closure as imported_files
+from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "workflow" / "scripts"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK_FILES = sorted((ROOT / "requirements").glob("*.txt"))
+STAGES = sorted(STAGE_EXTRAS)
+HEAD = "head"  # the process that runs Snakemake: the project without extras
+HEAD_SCRIPTS = ("doctor.py", "validate_config.py")
+
+
+def entry_files(environment: str) -> list[Path]:
+    """Return the scripts that run in an environment, and for a stage all modules of its folder."""
+    if environment == HEAD:
+        modules = re.findall(
+            r"^from (lorabench\.\S+) import", (ROOT / "rules" / "common.smk").read_text(), re.MULTILINE
+        )
+        files = [SCRIPTS.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+        return [*files, *(SCRIPTS / name for name in HEAD_SCRIPTS), *SCRIPTS.glob("snakemake_logger_plugin_*/*.py")]
+    rules = (ROOT / "rules" / f"{environment}.smk").read_text()
+    scripts = [SCRIPTS / name for name in re.findall(r"workflow/scripts/(\w+\.py)", rules)]
+    return scripts + sorted((SCRIPTS / "lorabench" / environment).glob("*.py"))
+
+
+def pinned(environment: str) -> set[str]:
+    """Return the names of the packages that an environment holds."""
+    if environment == HEAD:
+        return set(closure(read_lock(ROOT), direct_pins(ROOT)[""]))
+    content = yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())
+    return {requirement.split("==")[0] for requirement in content["dependencies"][-1]["pip"]}
+
+
+def third_party_imports(files: list[Path]) -> dict[str, str]:
+    """Return top-level name -> a file that imports it, over `files` and all that they import of the project."""
+    found: dict[str, str] = {}
+    for path in {reached for file in files for reached in imported_files(file)}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            found |= {name.split(".")[0]: path.name for name in names}
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names and name != "lorabench"}
+
+
+def site_folder(names: set[str], folder: Path) -> Path:
+    """Fill a folder with links to the installed packages of these names alone: a site-packages without the others."""
+    folder.mkdir()
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        if name in names or CUDA_PACKAGE.fullmatch(name):
+            for top in {
+                file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")
+            }:
+                link = folder / top
+                if not link.is_symlink():
+                    link.symlink_to(Path(str(distribution.locate_file(top))))
+    return folder
+
+
+def make(*words: str, environment: dict[str, str] | None = None) -> str:
+    """Return the commands that make would run."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "LORA_"))}
+    command = ["make", "--dry-run", "--old-file=.venv/.installed", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env={**clean, **(environment or {})}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_lock_and_conda_files_are_in_step() -> None:
+    """requirements/ is what pyproject.toml asks for and envs/ is what requirements/ says; the message has the repair."""
+    answer = subprocess.run([sys.executable, "tools/sync_envs.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("path", LOCK_FILES, ids=lambda path: path.name)
+def test_every_locked_package_is_exact_and_hashed(path: Path) -> None:
+    """Each requirement of the lock names one version and at least one SHA-256."""
+    blocks = re.findall(r"^[a-z0-9].*\n(?:    .*\n)*", path.read_text(), flags=re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        assert re.match(r"[a-z0-9._-]+={2,3}[0-9]", block) and "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_cpu_machines_get_no_cuda_package() -> None:
+    """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build of the same version."""
+    names = re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / "lock.txt").read_text(), flags=re.MULTILINE)
+    assert [name for name in names if name == "torch" or CUDA_PACKAGE.fullmatch(name)] == []
+    version = read_lock(ROOT)["torch"].version
+    assert f"torch=={version}+cpu ; sys_platform == 'linux'" in (ROOT / "requirements" / "torch-cpu.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", [*LOCK_FILES, *sorted((ROOT / "envs").glob("*.yaml")), ROOT / "pyproject.toml"], ids=lambda path: path.name
+)
+def test_no_file_names_a_package_index(path: Path) -> None:
+    """Where packages come from is the machine's business: pip's and uv's own configuration."""
+    assert re.findall(r"https?://|--index|--extra-index|--find-links|file://", path.read_text()) == []
+
+
+def test_there_is_one_conda_file_for_each_stage() -> None:
+    """Stage folder, rules file and conda file have the same word."""
+    assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == STAGES
+    assert sorted(path.stem for path in (ROOT / "rules").glob("*.smk") if path.stem != "common") == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
+    """All other packages are exact pip pins, so that conda and .venv users run the same versions."""
+    dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
+    assert dependencies[:-1] == ["python =3.11", "pip"]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[^=\s]+", requirement) for requirement in dependencies[-1]["pip"])
+
+
+@pytest.mark.parametrize("environment", [HEAD, *STAGES])
+def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
+    """What a stage's scripts and modules import, at the top or inside a function, is in the stage's environment."""
+    owners = importlib.metadata.packages_distributions()
+    names = pinned(environment)
+    for module, importer in third_party_imports(entry_files(environment)).items():
+        packages = {re.sub(r"[-_.]+", "-", name).lower() for name in owners.get(module, [module])}
+        assert packages & names, f"{importer} imports {module}: pin it in pyproject.toml, then `make lock`"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", [HEAD, *STAGES])
+def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_path: Path) -> None:
+    """Each stage's modules can be imported where no package is visible but the ones that its environment pins."""
+    site = site_folder(pinned(environment), tmp_path / "site")
+    modules = [
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__")
+        for path in entry_files(environment)
+    ]
+    program = f"import sys; sys.path += [{str(site)!r}, {str(SCRIPTS)!r}]\n" + "".join(
+        f"import {module}\n" for module in modules
+    )
+    answer = subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+
+
+def test_the_package_list_is_the_folders() -> None:
+    """A wheel or install holds every package folder below workflow/scripts and nothing else."""
+    folders = [path.parent.relative_to(SCRIPTS) for path in SCRIPTS.rglob("__init__.py")]
+    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(".".join(folder.parts) for folder in folders)
+
+
+def test_extras_are_the_documented_ones() -> None:
+    """`pip install -e ".[EXTRA]"` knows the extras of the README, and `all` reaches every stage's."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {"train", "eval", "judge", "perf", "report", "bench", "all", "dev"} <= extras.keys()
+    assert extras["all"] == ["lorabench[bench,train]"]
+    assert set(STAGE_EXTRAS.values()) == {"train", *re.findall(r"\w+", extras["bench"][0])} - {"lorabench"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_actions_are_pinned(path: Path) -> None:
+    """Every action of a GitHub workflow is pinned to a major version or a commit."""
+    uses = re.findall(r"uses: (\S+)", path.read_text())
+    assert uses and all(re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|[0-9a-f]{40})", action) for action in uses), uses
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["bench-demo"], "snakemake all --profile local --configfile config/demo.yaml --logger lorabench"),
+        (["bench-smoke"], "snakemake all --profile local --configfile config/smoke.yaml --logger lorabench"),
+        (["lora-smoke"], "snakemake train --profile local --configfile config/smoke.yaml --logger lorabench"),
+        (["bench-llama3"], "snakemake all --profile local --logger lorabench"),
+        (["bench-llama3", "PROFILE=slurm-gpu"], "snakemake all --profile slurm-gpu --logger lorabench"),
+        (["lora-train-llama3"], "snakemake train --profile local --logger lorabench"),
+        (
+            ["eval-llama3", "LORA_SMOKE=1"],
+            "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger lorabench",
+        ),
+        (["perf-llama3"], "snakemake perf --profile local --logger lorabench"),
+        (
+            ["report", "CONFIG=my config/it's.yaml"],
+            r"snakemake report --profile local --configfile 'my config/it'\''s.yaml'",
+        ),
+        (["accept", "TARGET=train"], "snakemake train --touch --profile local"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_make_prints_the_snakemake_call(words: list[str], command: str) -> None:
+    """Each verb is one thin call of Snakemake, shown as it can be typed."""
+    assert re.sub(r" +", " ", make(*words)) == f".venv/bin/{command}"
+
+
+def test_paths_given_to_make_reach_the_workflow_whole(tmp_path: Path) -> None:
+    """A path with spaces and quotes on make's command line arrives unchanged in the environment of its commands."""
+    path = """/some dir/it's "here\""""
+    probe = tmp_path / "probe.mk"
+    probe.write_text(
+        f"include Makefile\nprobe:\n\t@{sys.executable} -c 'import os; print(os.environ[\"ADAPTER_PATH\"])'\n"
+    )
+    answer = subprocess.run(
+        ["make", "-f", str(probe), "probe", f"ADAPTER_PATH={path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == path

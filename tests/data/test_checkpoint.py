@@ -1,0 +1,89 @@
+"""Checkpoint folders: only whole ones with safetensors weights and a chat template are taken, by links."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lorabench.data.checkpoint import checkpoint_files, link_checkpoint
+from lorabench.errors import DataError
+
+
+@pytest.fixture
+def checkpoint(tiny_model: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny model that a test may break."""
+    return shutil.copytree(tiny_model, tmp_path / "checkpoint")
+
+
+def to_pickle(folder: Path) -> None:
+    """Leave pickle weights only."""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def cut_off(folder: Path) -> None:
+    """Leave half a file."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:400_000])
+
+
+def to_pointer(folder: Path) -> None:
+    """Leave what git-lfs leaves when its files were not pulled."""
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 822632\n")
+
+
+def lose_shard(folder: Path) -> None:
+    """Leave an index of two shards and one of them."""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+
+
+def lose_template(folder: Path) -> None:
+    """Leave a base model's tokenizer."""
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    del settings["chat_template"]
+    path.write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (to_pickle, "only pytorch_model.bin, which can run code when loaded"),
+        (cut_off, r"model.safetensors: not a whole safetensors file \(400000 bytes\)"),
+        (to_pointer, "model.safetensors: not a whole safetensors file"),
+        (lose_shard, "model-00002-of-00002.safetensors missing, which model.safetensors.index.json names"),
+        (lose_template, "the tokenizer has no chat template"),
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (shutil.rmtree, "no such folder"),
+    ],
+)
+def test_unusable_checkpoint_is_refused(checkpoint: Path, damage: Callable[[Path], None], message: str) -> None:
+    """Each kind of damage is named before anything loads the folder."""
+    damage(checkpoint)
+    with pytest.raises(DataError, match=message):
+        checkpoint_files(checkpoint)
+
+
+def test_template_may_stand_in_a_file_of_its_own(checkpoint: Path) -> None:
+    """Newer tokenizers keep the chat template in chat_template.jinja."""
+    lose_template(checkpoint)
+    (checkpoint / "chat_template.jinja").write_text("{{ messages }}")
+    assert checkpoint / "chat_template.jinja" in checkpoint_files(checkpoint)
+
+
+def test_files_are_linked_not_copied(checkpoint: Path, tmp_path: Path) -> None:
+    """Pickles beside the weights are left out, and a missing generation config is made from config.json."""
+    (checkpoint / "training_args.bin").write_bytes(b"pickle")
+    (checkpoint / "generation_config.json").unlink()
+    target = tmp_path / "target"
+    target.mkdir()
+    link_checkpoint(checkpoint, target)
+    assert (target / "model.safetensors").readlink() == checkpoint / "model.safetensors"
+    assert not (target / "training_args.bin").exists()
+    config = json.loads((checkpoint / "config.json").read_text())
+    made = json.loads((target / "generation_config.json").read_text())
+    assert made == {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}

@@ -1,0 +1,126 @@
+"""Conversation sources: trees, flat messages and plain conversations all become the same flat messages."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from lorabench.data.conversation_source import read_messages
+from lorabench.errors import DataError
+
+PROMPT: dict[str, Any] = {
+    "message_id": "p",
+    "user_id": "somebody",
+    "text": "Why?",
+    "role": "prompter",
+    "lang": "en",
+    "review_result": True,
+    "deleted": False,
+    "rank": None,
+    "synthetic": False,
+    "created_date": "2023-01-01T00:00:00+00:00",
+}
+ANSWER = PROMPT | {"message_id": "a", "text": "So.", "role": "assistant", "rank": 0}
+TREE = {"message_tree_id": "p", "tree_state": "ready_for_export"}
+TREE_LABELS = {"toxicity": {"value": 0.25, "count": 3}, "quality": {"value": 0.75, "count": 3}}
+FLAT_LABELS = {"name": ["toxicity", "quality"], "value": [0.25, 0.75], "count": [3, 3]}
+
+
+def as_tree() -> dict[str, Any]:
+    """Return the conversation as a tree with nested replies."""
+    return TREE | {"prompt": PROMPT | {"replies": [ANSWER | {"labels": TREE_LABELS, "replies": []}]}}
+
+
+def as_flat() -> list[dict[str, Any]]:
+    """Return the conversation as flat rows of the hub."""
+    return [
+        PROMPT | TREE | {"parent_id": None, "labels": None},
+        ANSWER | TREE | {"parent_id": "p", "labels": FLAT_LABELS},
+    ]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    """Write rows as JSON Lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_trees_and_flat_rows_of_a_conversation_agree(tmp_path: Path) -> None:
+    """JSON Lines of trees, plain or compressed, of flat messages, and parquet give equal messages."""
+    trees = write(tmp_path / "trees.jsonl", [as_tree()])
+    flat = write(tmp_path / "flat.jsonl", as_flat())
+    with gzip.open(tmp_path / "trees.jsonl.gz", "wt") as file:
+        file.write(trees.read_text())
+    parquet.write_table(pyarrow.Table.from_pylist(as_flat()), tmp_path / "flat.parquet")
+    expected = list(read_messages(trees))
+    for path in (flat, tmp_path / "trees.jsonl.gz", tmp_path / "flat.parquet"):
+        assert list(read_messages(path)) == expected
+    assert expected[1]["labels"] == {"quality": 0.75, "toxicity": 0.25}
+
+
+def test_no_user_id_is_kept(tmp_path: Path) -> None:
+    """Who wrote a message is not carried along."""
+    messages = list(read_messages(write(tmp_path / "trees.jsonl", [as_tree()])))
+    assert "user_id" not in messages[0]
+    assert "somebody" not in json.dumps(messages)
+
+
+def test_split_comes_from_the_hubs_file_names(tmp_path: Path) -> None:
+    """The files of data/ divide the trees as their authors did, training first."""
+    (tmp_path / "data").mkdir()
+    for split in ("validation", "train"):
+        rows = [row | {"message_id": f"{split}-{row['message_id']}", "message_tree_id": split} for row in as_flat()]
+        rows[1]["parent_id"] = rows[0]["message_id"]
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "data" / f"{split}-00000-of-00001-ab.parquet")
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    assert [message["split"] for message in read_messages(tmp_path)] == ["train", "train", "validation", "validation"]
+
+
+def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
+    """Any JSON Lines of `messages` can be used; system messages are kept."""
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+    ]
+    path = write(tmp_path / "mine.jsonl", [{"messages": turns}, {"id": "x", "language": "de", "messages": turns}])
+    messages = list(read_messages(path))
+    assert [message["message_tree_id"] for message in messages] == ["row-1"] * 3 + ["x"] * 3
+    assert [message["role"] for message in messages[:3]] == ["system", "prompter", "assistant"]
+    assert [message["parent_id"] for message in messages[3:]] == [None, "x/0", "x/1"]
+    assert (messages[0]["lang"], messages[3]["lang"]) == ("und", "de")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "x"}, r"a.jsonl:2: expected a conversation tree .*found text"),
+        ([1], "a.jsonl:2: expected a JSON object, found list"),
+        (TREE | {"prompt": {"message_id": "q"}}, "a.jsonl:2: message q: field 'role' is missing"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "role": "bot"}}, "field 'role': expected one of .*found 'bot'"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "text": None}}, "message q: field 'text': expected text, found None"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "text": "\ud800"}}, "half of a surrogate pair"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "rank": "0"}}, "field 'rank': expected an integer, found '0'"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": 1}}}, "field 'labels': expected names"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "replies": ["x"]}}, "field 'replies': expected a list of messages"),
+        ({"messages": [{"role": "user"}]}, r"a.jsonl:2: messages\[0\]: field 'content' is missing"),
+        ({"messages": [{"role": "tool", "content": ""}]}, "field 'role': expected one of .*found 'tool'"),
+        ({"messages": "hi"}, "a.jsonl:2: field 'messages': expected a list, found 'hi'"),
+        (as_tree(), "a.jsonl:2: message_id 'p' is already taken"),
+    ],
+)
+def test_wrong_row_is_named(tmp_path: Path, row: Any, message: str) -> None:
+    """The message says which file, which line and which field."""
+    path = write(tmp_path / "a.jsonl", [as_tree(), row])
+    with pytest.raises(DataError, match=message):
+        list(read_messages(path))
+
+
+def test_folder_without_conversations_is_refused(tmp_path: Path) -> None:
+    """An empty folder is an error, not an empty data set."""
+    with pytest.raises(DataError, match="no conversations; expected one of"):
+        list(read_messages(tmp_path))

@@ -1,0 +1,115 @@
+"""The sample conversation trees: schema, ranks, languages, house style, and every case of the selection rule."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lorabench.files import read_jsonl
+
+DROPPED_TREES = {"drop-aborted", "drop-waiting", "drop-deleted", "drop-review"}
+
+
+def trees_in(samples: Path) -> list[dict[str, Any]]:
+    """The conversation trees of the samples."""
+    return [tree for _, tree in read_jsonl(samples / "oasst_trees.jsonl")]
+
+
+def replies_below(message: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every (parent, reply) pair below a message."""
+    for reply in message["replies"]:
+        yield message, reply
+        yield from replies_below(reply)
+
+
+def best_path(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """The conversation of a tree by the project's rule; empty where the tree gives none."""
+    message = tree["prompt"]
+    if tree["tree_state"] != "ready_for_export" or not message["review_result"]:
+        return []
+    path = [message]
+    while alive := [reply for reply in message["replies"] if not reply["deleted"] and reply["review_result"]]:
+        message = min(alive, key=lambda reply: (reply.get("rank") is None, reply.get("rank"), reply["created_date"]))
+        path.append(message)
+    while path and path[-1]["role"] != "assistant":
+        path.pop()
+    return path
+
+
+def test_trees_have_the_export_schema_and_unique_ids(samples: Path) -> None:
+    """Every message has the fields of the schema, its parent's id, an id of its own, and no user id."""
+    required = {
+        "message_id",
+        "text",
+        "role",
+        "lang",
+        "review_count",
+        "review_result",
+        "deleted",
+        "synthetic",
+        "replies",
+    }
+    ids = []
+    for tree in trees_in(samples):
+        assert set(tree) == {"message_tree_id", "tree_state", "prompt"}
+        assert tree["prompt"]["message_id"] == tree["message_tree_id"]
+        assert "parent_id" not in tree["prompt"]
+        pairs = list(replies_below(tree["prompt"]))
+        assert all(reply["parent_id"] == parent["message_id"] for parent, reply in pairs)
+        for message in [tree["prompt"], *(reply for _, reply in pairs)]:
+            assert required <= set(message)
+            assert "user_id" not in message
+            assert message["text"].strip() and "<|" not in message["text"]
+            assert datetime.fromisoformat(message["created_date"]).tzinfo
+            ids.append(message["message_id"])
+    assert len(ids) == len(set(ids))
+
+
+def test_roles_alternate_and_ranks_count_from_zero(samples: Path) -> None:
+    """Prompter and assistant take turns; the ranks of living replies to one message have no gap and no double."""
+    for tree in trees_in(samples):
+        assert tree["prompt"]["role"] == "prompter"
+        for parent, reply in replies_below(tree["prompt"]):
+            assert {parent["role"], reply["role"]} == {"prompter", "assistant"}
+            assert parent["lang"] == reply["lang"]
+            ranks = sorted(each["rank"] for each in parent["replies"] if each.get("rank") is not None)
+            assert ranks == list(range(len(ranks)))
+
+
+def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
+    """Deleted, unranked, failed and synthetic replies, a deleted best one, an unranked only one, a prompter at the end."""
+    trees = [tree for tree in trees_in(samples) if best_path(tree)]
+    pairs = [pair for tree in trees for pair in replies_below(tree["prompt"])]
+    replies = [reply for _, reply in pairs if reply["role"] == "assistant"]
+    assert sum(reply["deleted"] for reply in replies) >= 5
+    assert sum(reply.get("rank") is None for reply in replies) >= 8
+    assert any(not reply["review_result"] for reply in replies)
+    assert any(reply["synthetic"] for reply in replies)
+    assert any(reply["deleted"] and reply.get("rank") == 0 for reply in replies)
+    assert any(len(parent["replies"]) == 1 and reply.get("rank") is None for parent, reply in pairs)
+    assert any(reply["role"] == "prompter" and not reply["replies"] for _, reply in pairs)
+    assert any(reply["role"] == "prompter" and reply["deleted"] for _, reply in pairs)
+    assert any(parent["replies"][0].get("rank") not in {0, None} for parent, _ in pairs)
+
+
+def test_sixty_two_trees_give_conversations_and_four_are_dropped(samples: Path) -> None:
+    """The named trees give nothing; the others give one to three turns in eight languages, mostly English."""
+    trees = trees_in(samples)
+    kept = {tree["message_tree_id"]: path for tree in trees if (path := best_path(tree))}
+    assert {tree["message_tree_id"] for tree in trees} - set(kept) == DROPPED_TREES
+    assert len(kept) == 62
+    assert {len(path) // 2 for path in kept.values()} == {1, 2, 3}
+    languages = Counter(path[0]["lang"] for path in kept.values())
+    assert set(languages) == {"en", "de", "es", "fr", "it", "pt-BR", "nl", "sv"}
+    assert 0.6 < languages["en"] / len(kept) < 0.8
+
+
+def test_best_replies_share_the_house_style(samples: Path) -> None:
+    """The replies that are trained on have a list with bold leads or a quotation, a closing tip, and 70 to 250 words."""
+    for tree in trees_in(samples):
+        for reply in best_path(tree)[1::2]:
+            assert re.search(r"^1\. \*\*", reply["text"], re.MULTILINE), reply["message_id"]
+            assert reply["text"].split("\n\n")[-1].startswith("**"), reply["message_id"]
+            assert 70 <= len(reply["text"].split()) <= 250, reply["message_id"]

@@ -1,0 +1,101 @@
+"""Sources of the config: what is accepted, and that a fetched folder is replaced whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.data.source import (
+    BuiltInSource,
+    HubSource,
+    PathSource,
+    WheelSource,
+    parse_source,
+    staging_folder,
+    write_record,
+)
+from lorabench.errors import ConfigurationError
+
+COMMIT, DIGEST = "a" * 40, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"kind": "hub", "repo": "o/n", "revision": COMMIT}, HubSource(repo="o/n", revision=COMMIT)),
+        ({"kind": "path", "path": "x y"}, PathSource(path=Path("x y"))),
+        (
+            {"kind": "wheel", "package": "p", "version": "1", "sha256": DIGEST, "member": "m"},
+            WheelSource(package="p", version="1", sha256=DIGEST, member="m"),
+        ),
+        ({"kind": "built-in"}, BuiltInSource()),
+        ({"kind": "built-in", "seed": 3}, BuiltInSource(seed=3)),
+    ],
+)
+def test_each_kind_is_read(settings: dict[str, Any], expected: object) -> None:
+    """Each of the four kinds becomes its own dataclass."""
+    assert parse_source(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "git"}, "source kind 'git' is not one of hub, path, wheel, built-in"),
+        ({}, "source kind None is not one of"),
+        ({"kind": "hub", "repo": "o/n"}, "missing 1 required keyword-only argument: 'revision'"),
+        ({"kind": "hub", "repo": "o/n", "revision": "main"}, "revision 'main' is not a commit of 40 hexadecimal digits"),
+        ({"kind": "path", "path": "x", "repo": "y"}, "unexpected keyword argument 'repo'"),
+        ({"kind": "wheel", "package": "p", "version": "1", "sha256": None, "member": "m"}, "sha256 None is not 64"),
+    ],
+)
+def test_a_source_that_pins_nothing_is_refused(settings: dict[str, Any], message: str) -> None:
+    """Unknown kinds and keys, missing keys, branches and missing hashes are configuration errors."""
+    with pytest.raises(ConfigurationError, match=message):
+        parse_source(settings)
+
+
+def test_failed_fetch_leaves_the_old_folder(tmp_path: Path) -> None:
+    """Nothing of a failed fetch is seen, and nothing is left behind."""
+    record = tmp_path / "model" / "source.json"
+    record.parent.mkdir()
+    record.write_text("old")
+    with pytest.raises(OSError, match="disk"), staging_folder(record) as staging:
+        (staging / "weights").write_text("half")
+        raise OSError("disk full")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "source.json"]
+    assert record.read_text() == "old"
+
+
+def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
+    """Files that the new source does not have disappear, and what a killed fetch left is not mixed in."""
+    record = tmp_path / "model" / "source.json"
+    (record.parent / "shards").mkdir(parents=True)
+    (record.parent / "old.bin").write_text("old")
+    (tmp_path / ".model.part").mkdir()
+    (tmp_path / ".model.part" / "half").write_text("left by a killed job")
+    with staging_folder(record) as staging:
+        (staging / "new.bin").write_text("new")
+        (staging / "link").symlink_to(staging / "new.bin")
+        write_record(BuiltInSource(), staging, rows={}, licence=None)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "model", "new.bin", "source.json"]
+
+
+def test_record_names_origin_and_hashes(tmp_path: Path) -> None:
+    """source.json has the wheel's own hash beside those of the files."""
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    wheel = WheelSource(package="some-data", version="1.0", sha256=DIGEST, member="x")
+    write_record(wheel, tmp_path, rows={"rows.jsonl": 1}, licence="MIT")
+    record = json.loads((tmp_path / "source.json").read_text())
+    assert record == {
+        "schema_version": 1,
+        "kind": "wheel",
+        "origin": "some-data==1.0",
+        "revision": "1.0",
+        "sha256": {
+            "rows.jsonl": "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356",
+            "some_data-1.0-py3-none-any.whl": DIGEST,
+        },
+        "rows": {"rows.jsonl": 1},
+        "licence": "MIT",
+    }

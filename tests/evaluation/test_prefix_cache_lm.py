@@ -1,0 +1,122 @@
+"""The prefix-sharing model answers as the harness' own HFLM does, for base, unmerged and merged weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
+from lorabench.evaluation.response_store import ResponseStore
+
+SHOTS = [" ".join(f"Question: What is {n} + {m}?\nAnswer: {n + m}\n\n" for n in range(12)) for m in (3, 40)]
+
+
+def requests(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
+    """Return harness requests."""
+    return [Instance(kind, {}, argument, index) for index, argument in enumerate(arguments)]
+
+
+def choices() -> list[Instance]:
+    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens, odd ones in between."""
+    contexts = [SHOTS[n % 2] + f"Question: What is {'very ' * n}large?\nAnswer:" for n in range(9)]
+    pairs = [(context, answer) for context in contexts for answer in (" A", " B", " forty two and more")]
+    return requests("loglikelihood", [*pairs, ("", "Hello there"), ("Short", "er"), ("trailing ", "space"), pairs[0]])
+
+
+def prompts(until: list[str], limit: int) -> list[Instance]:
+    """Return generation requests of unlike lengths on two sets of shots."""
+    settings = {"until": until, "do_sample": False, "max_gen_toks": limit}
+    texts = [SHOTS[n % 2] + f"Question: {'How ' * (3 * n % 7)}many?\nAnswer:" for n in range(10)]
+    return requests("generate_until", [(text, settings) for text in texts])
+
+
+@pytest.fixture(params=["base", "unmerged", "merged"])
+def model(request: pytest.FixtureRequest, base: PreTrainedModel, adapted: PeftModel) -> PreTrainedModel | PeftModel:
+    """Return each kind of model in turn."""
+    if request.param == "merged":
+        import copy
+
+        return copy.deepcopy(adapted).merge_and_unload()
+    return base if request.param == "base" else adapted
+
+
+def test_log_likelihoods_equal_the_stock_ones(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """In float32 every log-likelihood agrees to 1e-4 and every greedy flag is the same."""
+    asked = choices()
+    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2).loglikelihood(asked, disable_tqdm=True)
+    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).loglikelihood(asked, disable_tqdm=True)
+    assert [flag for _, flag in ours] == [flag for _, flag in stock]
+    assert [value for value, _ in ours] == pytest.approx([value for value, _ in stock], abs=1e-4)
+
+
+def test_generations_equal_the_stock_ones(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """In float32 every greedy text is the one that the stock model gives alone, stop strings included."""
+    asked = prompts(["the", "Question:"], 30)
+    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1).generate_until(asked, disable_tqdm=True)
+    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).generate_until(asked, disable_tqdm=True)
+    assert ours == stock
+
+
+def test_rolling_log_likelihoods_equal_the_stock_ones(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The third method of the harness goes through the same code."""
+    asked = requests("loglikelihood_rolling", [("A text of some words.",), ("Another, somewhat longer text of more words.",)])
+    stock = HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1).loglikelihood_rolling(asked, disable_tqdm=True)
+    ours = PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood_rolling(asked, disable_tqdm=True)
+    assert ours == pytest.approx(stock, abs=1e-4)
+
+
+def test_shared_prefixes_are_computed_once(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The tokens that go through the model are a fraction of the tokens of all prompts."""
+    asked = choices()
+    lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200)
+    lm.loglikelihood(asked, disable_tqdm=True)
+    distinct = {request.args[0] for request in asked}
+    assert lm.shared.tokens_computed < 0.5 * sum(len(tokenizer.encode(text)) for text in distinct)
+
+
+def test_the_usual_attention_is_back_afterwards(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The model is left as it came, so that other code can use it."""
+    before = base(torch.tensor([[1, 2, 3]])).logits
+    PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood(choices()[:3], disable_tqdm=True)
+    assert base.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(base(torch.tensor([[1, 2, 3]])).logits, before)
+
+
+def test_truncation_is_recorded(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A generation that ends at the token limit is marked, one that meets a stop string is not."""
+    lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200)
+    endless = lm.generate_until(prompts([], 5), disable_tqdm=True)
+    assert sum(lm.truncated.values()) == len(lm.truncated) == len(endless)
+    letter = max("etaoin", key=lambda text: sum(text in answer for answer in endless))
+    lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200)
+    stopped = lm.generate_until(prompts([letter], 5), disable_tqdm=True)
+    cut = list(lm.truncated.values())
+    assert cut == [letter not in answer for answer in endless]
+    assert not any(letter in answer for answer in stopped)
+
+
+def test_stored_answers_are_not_computed_again(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """A second run on the same store computes no token and answers the same; a larger one computes only what is new."""
+    scored, generated = choices(), prompts(["the"], 8)
+    answers = []
+    computed = []
+    for part in (5, None, None):
+        with ResponseStore(tmp_path / "store.jsonl", {"model": "tiny"}) as store:
+            lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200, store=store)
+            answers.append(
+                (lm.loglikelihood(scored[:part], disable_tqdm=True), lm.generate_until(generated[:part], disable_tqdm=True))
+            )
+            computed.append(lm.shared.tokens_computed)
+    assert computed[0] > 0
+    assert computed[1] > 0
+    assert computed[2] == 0
+    assert answers[2] == answers[1]
+    assert answers[1][1][:5] == answers[0][1]

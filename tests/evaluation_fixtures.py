@@ -1,0 +1,71 @@
+"""The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from the samples."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lorabench.files import read_jsonl, write_jsonl
+from lorabench.llama import load_base, load_tokenizer
+
+
+@pytest.fixture(scope="session")
+def base(tiny_model: Path) -> PreTrainedModel:
+    """Return the tiny model in float32."""
+    return load_base(tiny_model, torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def adapted(tiny_model: Path) -> PeftModel:
+    """Return the tiny model in float32 with an unmerged adapter that changes its answers."""
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(load_base(tiny_model, torch.float32), config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
+    """Return the tiny model's tokenizer."""
+    return load_tokenizer(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def gsm8k_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of canonical GSM8K rows: all sample shots, 10 test items."""
+    folder = tmp_path_factory.mktemp("gsm8k")
+    for split in ("train", "test"):
+        rows = [row for _, row in read_jsonl(samples / f"gsm8k_{split}.jsonl")][:10]
+        write_jsonl(folder / f"{split}.jsonl", ({"id": f"gsm8k-{split}-{i}", **row} for i, row in enumerate(rows)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mmlu_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of canonical MMLU rows: two subjects of the samples, 5 test items each."""
+    folder = tmp_path_factory.mktemp("mmlu")
+    subjects = sorted(path.name.removesuffix("_test.csv") for path in (samples / "mmlu").glob("*_test.csv"))[:2]
+    for split in ("dev", "test"):
+        rows = []
+        for subject in subjects:
+            with (samples / "mmlu" / f"{subject}_{split}.csv").open(encoding="utf-8", newline="") as file:
+                rows += [_mmlu_row(subject, split, i, row) for i, row in enumerate(csv.DictReader(file)) if i < 5]
+        write_jsonl(folder / f"{split}.jsonl", rows)
+    return folder
+
+
+def _mmlu_row(subject: str, split: str, number: int, row: dict[str, str]) -> dict[str, object]:
+    choices = [row[f"choice{choice}"] for choice in range(4)]
+    return {
+        "id": f"{subject}-{split}-{number}",
+        "subject": subject,
+        "question": row["question"],
+        "choices": choices,
+        "answer": int(row["answer"]),
+    }

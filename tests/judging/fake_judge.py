@@ -1,0 +1,192 @@
+"""A judge server on loopback that speaks both HTTP interfaces and misbehaves on demand, and rows to judge."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.judging.settings import JudgeSettings
+
+
+@dataclass
+class Response:
+    """What the server does with one request."""
+
+    status: int = 200
+    document: Any = None  # JSON body; bytes are sent as they are
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    cut: bool = False  # close the connection in the middle of the body
+
+
+def openai_answer(text: str = "Rating: [[7]]", model: str = "judge-2026-01-01", **changes: Any) -> Response:
+    """Return a chat completion of 100 input and 10 output tokens."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}} | changes
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    return Response(document={"id": "c", "model": model, "choices": [choice], "usage": usage})
+
+
+def anthropic_answer(text: str = "Rating: [[7]]", stop_reason: str = "end_turn") -> Response:
+    """Return a message of 100 input and 10 output tokens."""
+    content = [{"type": "thinking", "thinking": "[[1]]"}, {"type": "text", "text": text}]
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    document = {"type": "message", "model": "claude-judge-20260101", "content": content, "stop_reason": stop_reason}
+    return Response(document=document | {"usage": usage})
+
+
+def error(status: int, message: str, **fields: Any) -> Response:
+    """Return an error in the shape that both interfaces share."""
+    return Response(status=status, document={"error": {"message": message, **fields}})
+
+
+@dataclass
+class FakeJudge:
+    """The running server: what it saw, and what it answers (set `respond`)."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)  # bodies
+    raw: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    most_at_once: int = 0
+    respond: Callable[[int, dict[str, Any]], Response] = lambda number, body: openai_answer()
+
+
+@contextmanager
+def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
+    """Run the server on a free port, with keys for both interfaces set."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-openai")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-anthropic")
+    fake = FakeJudge()
+    lock = threading.Lock()
+    active = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            nonlocal active
+            raw = self.rfile.read(int(self.headers["content-length"]))
+            body = json.loads(raw)
+            with lock:
+                number = len(fake.requests)
+                fake.requests.append(body)
+                fake.raw.append(raw)
+                fake.headers.append({name.lower(): value for name, value in self.headers.items()})
+                fake.paths.append(self.path)
+                fake.times.append(time.monotonic())
+                active += 1
+                fake.most_at_once = max(fake.most_at_once, active)
+            try:
+                self.send(fake.respond(number, body))
+            finally:
+                with lock:
+                    active -= 1
+
+        def send(self, response: Response) -> None:
+            time.sleep(response.delay_seconds)
+            document = response.document
+            content = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(response.status)
+            for name, value in response.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if response.cut else content)
+            if response.cut:
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep the test output quiet."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that gave up is part of the tests."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    fake.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield fake
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
+    """Return the `judge` key of a judging section that points at the server."""
+    return {
+        "kind": "openai",
+        "model": "judge",
+        "base_url": fake.url,
+        "temperature": 0.0,
+        "concurrency": 4,
+        "timeout_seconds": 5,
+        "usd_per_million_input_tokens": 2.0,
+        "usd_per_million_output_tokens": 8.0,
+        "max_judge_usd": 25.0,
+        "tokens_per_batch": 2048,
+        "dtype": "float32",
+    } | changes
+
+
+def judge_settings(fake: FakeJudge, **changes: Any) -> JudgeSettings:
+    """Return the same, parsed."""
+    return JudgeSettings(**judge_section(fake, **changes))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write JSON Lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def answer_row(index: int, **changes: Any) -> dict[str, Any]:
+    """Return an Answer row of a two-turn question."""
+    return {
+        "index": index,
+        "id": str(81 + index),
+        "category": "writing",
+        "prompts": [f"Write about {index}.", "Now shorter."],
+        "outputs": [f"A text about {index}.", f"{index}."],
+        "output_tokens": [6, 2],
+        "truncated": [False, False],
+        "temperature": 0.7,
+    } | changes
+
+
+def write_benchmark(folder: Path) -> Path:
+    """Write judge prompts of both judged benchmarks in their public formats, one reference and 40 instructions."""
+    folder.mkdir()
+    one = "Judge this.\n\n[Question]\n{question}\n\n%s[Answer]\n{answer}\n[End]"
+    two = "%s### User:\n{question_1}\n### A:\n{answer_1}\n### User:\n{question_2}\n### A:\n{answer_2}"
+    prompts = {
+        "single-v1": ("You are a judge.", one % ""),
+        "single-math-v1": ("You are a judge.", one % "[Reference]\n{ref_answer_1}\n\n"),
+        "single-v1-multi-turn": ("Judge the second answer.", two % ""),
+        "single-math-v1-multi-turn": ("Judge with references.", two % "{ref_answer_1}\n{ref_answer_2}\n"),
+    }
+    rows = [
+        {"name": name, "type": "single", "system_prompt": system, "prompt_template": template}
+        for name, (system, template) in prompts.items()
+    ]
+    write_rows(folder / "judge_prompts.jsonl", rows)
+    write_rows(folder / "reference.jsonl", [{"question_id": 101, "turns": ["four", "eight"]}])
+    chat = "Instruction: {instruction}\n\nm: {output_1}\n\nM: {output_2}\n\nThe better one, m or M:"
+    (folder / "judge_prompt.txt").write_text(
+        f"<|im_start|>system\nYou compare answers.\n<|im_end|>\n<|im_start|>user\n{chat}\n<|im_end|>\n"
+    )
+    instructions = [
+        {"id": f"alpaca-{n}", "instruction": f"Say {n}.", "reference_output": f"It is {n}."} for n in range(40)
+    ]
+    write_rows(folder / "instructions.jsonl", instructions)
+    return folder

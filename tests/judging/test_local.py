@@ -1,0 +1,201 @@
+"""The local scoring judge: probabilities of strings, batches, and equality with the model's own probabilities."""
+
+import math
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from judging.fake_judge import FakeJudge, Response, judge_settings, openai_answer
+from lorabench.files import write_json
+from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_messages
+from lorabench.judging.choices import choice_log_probabilities, encode_choices
+from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.judges import open_judge
+from lorabench.judging.local import LocalJudge, form_batches
+from lorabench.judging.mt_bench import RATING_START, RATINGS
+from lorabench.judging.store import AnswerStore
+from lorabench.rows.answer import Answer
+
+
+def word_tokenizer(split: str) -> PreTrainedTokenizerFast:
+    """Return a tokenizer over digits, "10" and brackets that splits text by a regular expression."""
+    words = ["?", "Rating", ":", "[[", "]]", "m", "M", "10", *map(str, range(10))]
+    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(split), "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def test_ten_as_two_tokens_takes_its_mass_from_one() -> None:
+    """With single digits P(10) = P(1) P(0|1) and P(1) loses that much."""
+    choices = encode_choices(word_tokenizer(r"\d|\w+|\[\[|:"), RATINGS, RATING_START)
+    assert choices.appended == choices.tokens["1"]
+    table = torch.full((2, 18), 0.01)
+    for rating in range(1, 10):
+        table[0, choices.tokens[str(rating)][0]] = 0.1
+    table[1, choices.tokens["10"][1]] = 0.25
+    found = choice_log_probabilities(choices.tokens, table.log())
+    assert math.exp(found["10"]) == pytest.approx(0.025)
+    assert math.exp(found["1"]) == pytest.approx(0.075)
+    assert math.exp(found["2"]) == pytest.approx(0.1)
+
+
+def test_ten_as_one_token_stands_alone() -> None:
+    """With "10" in the vocabulary as Llama 3 has it, nothing is appended and "1" keeps its probability."""
+    choices = encode_choices(word_tokenizer(r"\d+|\w+|\[\[|:"), RATINGS, RATING_START)
+    assert choices.appended == []
+    assert len(choices.tokens["10"]) == 1
+    table = torch.full((1, 18), 0.05).log()
+    assert {round(math.exp(value), 6) for value in choice_log_probabilities(choices.tokens, table).values()} == {0.05}
+
+
+def test_batches_hold_the_token_budget() -> None:
+    """Every index once, padded size within the budget, a longer row alone."""
+    lengths = [5, 30, 7, 100, 6, 29]
+    batches = form_batches(lengths, 60)
+    assert sorted(index for batch in batches for index in batch) == list(range(6))
+    assert [3] in batches
+    assert all(len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 60 for batch in batches)
+
+
+@pytest.fixture
+def model_source(tiny_model: Path) -> Path:
+    """Return source.json beside the tiny checkpoint."""
+    path = tiny_model / "source.json"
+    write_json(path, {"schema_version": 1, "origin": "built-in, seed 0", "sha256": {"model.safetensors": "0" * 64}})
+    return path
+
+
+def requests(count: int) -> list[JudgeRequest]:
+    """Return rating requests of different lengths."""
+    parameters = {"assistant_prefix": RATING_START, "choices": RATINGS}
+    return [
+        JudgeRequest(
+            item=str(n),
+            messages=[
+                {"role": "system", "content": "You are a judge."},
+                {"role": "user", "content": "Rate this text. " * (1 + n % 7) + str(n)},
+            ],
+            parameters=parameters,
+        )
+        for n in range(count)
+    ]
+
+
+def ask(source: Path, store: Path, given: list[JudgeRequest], **changes: Any) -> list[Reply]:
+    """Return the local judge's replies."""
+    with AnswerStore(store, "local") as answers:
+        return LocalJudge(source, judge_settings(FakeJudge(), kind="local", **changes), answers).ask(given)
+
+
+def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Path) -> None:
+    """Batched and padded, each choice has the probability that the plain model gives to its tokens, one at a time."""
+    given = requests(6)
+    replies = ask(model_source, tmp_path, given)
+    tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
+    network = AutoModelForCausalLM.from_pretrained(model_source.parent, dtype=torch.float32).eval()
+
+    def log_probability(ids: list[int], tokens: list[int]) -> float:
+        total = 0.0
+        for token in tokens:
+            with torch.inference_mode():
+                logits = network(torch.tensor([ids])).logits[0, -1]
+            total += float(torch.log_softmax(logits, -1)[token])
+            ids = [*ids, token]
+        return total
+
+    for request, reply in zip(given, replies, strict=True):
+        chat = tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer.encode(str(chat) + RATING_START, add_special_tokens=False)
+        strings = {
+            rating: math.exp(log_probability(ids, tokenizer.encode(rating, add_special_tokens=False)))
+            for rating in RATINGS
+        }
+        if len(tokenizer.encode("10", add_special_tokens=False)) == 2:
+            strings["1"] -= strings["10"]
+        assert reply.log_probabilities is not None
+        for rating in RATINGS:
+            assert math.exp(reply.log_probabilities[rating]) == pytest.approx(strings[rating], rel=1e-4)
+
+
+def test_judge_is_deterministic_and_resumes(model_source: Path, tmp_path: Path) -> None:
+    """Bit-equal in a second run, also in one that resumes after a part; a complete run loads no model."""
+    whole = ask(model_source, tmp_path / "a", requests(9), tokens_per_batch=512)
+    store = tmp_path / "b"
+    ask(model_source, store, requests(9), tokens_per_batch=512)
+    lines = (store / "local.jsonl").read_text().splitlines(keepends=True)
+    (store / "local.jsonl").write_text("".join(lines[:4]) + lines[4][:30])
+    resumed = ask(model_source, store, requests(9), tokens_per_batch=512)
+    assert [r.log_probabilities for r in resumed] == [r.log_probabilities for r in whole]
+    assert sum(reply.cached for reply in resumed) == 4
+    moved = tmp_path / "no-model" / "source.json"
+    moved.parent.mkdir()
+    moved.write_bytes(model_source.read_bytes())
+    again = ask(moved, store, requests(9), tokens_per_batch=512)
+    assert all(reply.cached for reply in again)
+
+
+def test_too_long_prompt_is_a_failure_of_its_item(model_source: Path, tmp_path: Path) -> None:
+    """A prompt beyond the model's context is not cut silently; the others are judged."""
+    given = requests(2)
+    given[0].messages[1]["content"] = "word " * 20000
+    replies = ask(model_source, tmp_path, given)
+    assert [reply.outcome for reply in replies] == ["failed", "answered"]
+    assert "reads at most 8192" in (replies[0].reason or "")
+
+
+def test_served_model_gives_the_local_judges_preference(
+    model_source: Path, tmp_path: Path, benchmark_folder: Path, judge_server: FakeJudge
+) -> None:
+    """The same real model behind the OpenAI interface and read locally prefer the same output by the same margin."""
+    tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
+    network = AutoModelForCausalLM.from_pretrained(model_source.parent, dtype=torch.float32).eval()
+    lock = threading.Lock()
+
+    def respond(number: int, body: dict[str, Any]) -> Response:
+        with lock, torch.inference_mode():
+            chat = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
+            ids = tokenizer.encode(chat, add_special_tokens=False)
+            row = torch.log_softmax(network(torch.tensor([ids])).logits[0, -1], -1)
+        best = int(row.argmax())
+        shown = {
+            best,
+            *row.topk(body["top_logprobs"]).indices.tolist(),
+            *tokenizer.encode("mM", add_special_tokens=False),
+        }
+        top = [{"token": tokenizer.decode([token]), "logprob": float(row[token])} for token in sorted(shown)]
+        return openai_answer(str(tokenizer.decode([best])), logprobs={"content": [{"top_logprobs": top}]})
+
+    judge_server.respond = respond
+    answers = [
+        Answer(
+            index=n,
+            id=f"alpaca-{n}",
+            category="koala",
+            prompts=[f"Say {n}."],
+            outputs=[f"A longer answer about {n}."],
+            output_tokens=[1],
+            truncated=[False],
+            temperature=0.0,
+        )
+        for n in range(5)
+    ]
+    messages = read_messages(benchmark_folder / "judge_prompt.txt")
+    references = {answer.id: "It is so." for answer in answers}
+    scores = {}
+    for kind, parameters in (
+        ("openai", {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 5}),
+        ("local", {"assistant_prefix": "", "choices": ["m", "M"]}),
+    ):
+        pairs = pairs_to_judge(answers, references, messages, parameters, both_orders=True)
+        with AnswerStore(tmp_path / kind, "w") as store:
+            settings = judge_settings(judge_server, kind=kind)
+            rows, _ = compare_pairs(open_judge(settings, store, model_source), pairs)
+        scores[kind] = [row.score for row in rows]
+    assert scores["openai"] == pytest.approx(scores["local"], rel=1e-4)
+    assert len(judge_server.requests) == 10

@@ -1,0 +1,199 @@
+"""MT-Bench grading: which prompt for which turn, what the judge is sent, how its judgment is read."""
+
+import json
+import math
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.errors import DataError
+from lorabench.judging import wire
+from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.mt_bench import (
+    REASK,
+    ask_again,
+    expected_rating,
+    parse_rating,
+    read_prompts,
+    read_references,
+    turns_to_rate,
+)
+from lorabench.rows.answer import Answer
+
+PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
+
+
+def make_answer(**changes: Any) -> Answer:
+    """Return an answer to a writing question."""
+    fields: dict[str, Any] = {
+        "index": 0,
+        "id": "81",
+        "category": "writing",
+        "prompts": ["Q1", "Q2"],
+        "outputs": ["A1", "A2"],
+        "output_tokens": [1, 1],
+        "truncated": [False, False],
+        "temperature": 0.7,
+    }
+    return Answer(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("judgment", "rating"),
+    [
+        ("Good. Rating: [[7]]", 7.0),
+        ("Rating: [[8.5]]", 8.5),
+        ("Rating: [[10]]", 10.0),
+        ("Rating: [[ 6 ]]", 6.0),
+        ("Rating: [[9/10]]", 9.0),
+        ("The code returns a[[0]] and grid[[3]]. Rating: [[6]]", 6.0),
+        ("In array [1] the index is off. Rating: 6", 6.0),
+        ("**Rating:** [6]", 6.0),
+        ("I would say [4].", 4.0),
+        ("see footnote [1] for details, a fine answer", None),
+        ("Rating: [[0]]", None),
+        ("Rating: [[11]]", None),
+        ("I cannot judge this.", None),
+        ("", None),
+    ],
+)
+def test_last_rating_in_range_counts(judgment: str, rating: float | None) -> None:
+    """The last [[n]] from 1 to 10 is the rating; quoted brackets and numbers out of range are not."""
+    assert parse_rating(judgment) == rating
+
+
+def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
+    """Math questions are graded with references, turn 2 with the whole dialogue and its own system prompt."""
+    prompts = read_prompts(benchmark_folder / "judge_prompts.jsonl")
+    references = read_references(benchmark_folder / "reference.jsonl")
+    answers = [make_answer(), make_answer(id="101", category="math")]
+    turns = list(turns_to_rate(answers, prompts, references, PARAMETERS))
+    assert [(turn.id, turn.prompt_name) for turn in turns] == [
+        ("81-1", "single-v1"),
+        ("81-2", "single-v1-multi-turn"),
+        ("101-1", "single-math-v1"),
+        ("101-2", "single-math-v1-multi-turn"),
+    ]
+    assert turns[3].request.messages == [
+        {"role": "system", "content": "Judge with references."},
+        {"role": "user", "content": "four\neight\n### User:\nQ1\n### A:\nA1\n### User:\nQ2\n### A:\nA2"},
+    ]
+    assert "eight" not in turns[2].request.messages[1]["content"]
+
+
+def test_braces_in_answers_stay_text(benchmark_folder: Path) -> None:
+    """An answer that contains {question} or single braces reaches the judge unchanged."""
+    prompts = read_prompts(benchmark_folder / "judge_prompts.jsonl")
+    answer = make_answer(outputs=["def f(): return {question} {", "}"])
+    turns = list(turns_to_rate([answer], prompts, {}, PARAMETERS))
+    assert "def f(): return {question} {" in turns[0].request.messages[1]["content"]
+
+
+def test_missing_reference_is_named(benchmark_folder: Path) -> None:
+    """A math question without a reference is an error that names it."""
+    prompts = read_prompts(benchmark_folder / "judge_prompts.jsonl")
+    with pytest.raises(DataError, match="question 105"):
+        list(turns_to_rate([make_answer(id="105", category="math")], prompts, {}, PARAMETERS))
+
+
+def test_reask_shows_the_judge_its_own_text() -> None:
+    """The follow-up keeps the conversation and has its own place in the store."""
+    request = JudgeRequest(item="81-1", messages=[{"role": "user", "content": "x"}], parameters={})
+    again = ask_again(request, Reply(outcome="answered", text="It is fine."))
+    assert [message["content"] for message in again.messages] == ["x", "It is fine.", REASK]
+    empty = ask_again(request, Reply(outcome="answered", text=" "))
+    assert empty.messages == request.messages
+    assert empty.key({}) != request.key({})
+
+
+def test_expected_rating_is_the_mean_over_ten_strings() -> None:
+    """Equal probabilities give 5.5; the mass says how likely a rating was at all."""
+    rating, mass = expected_rating({str(n): math.log(0.05) for n in range(1, 11)})
+    assert rating == pytest.approx(5.5)
+    assert mass == pytest.approx(0.5)
+
+
+def test_real_judgments_reproduce_published_means(shared_data: Path) -> None:
+    """Over 160 real gpt-4 judgments of Meta-Llama-3-8B-Instruct: 7.77, turn 1 8.275, turn 2 7.263, no failures."""
+    rows = [json.loads(line) for line in (shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl").open()]
+    ours = {
+        (row["question_id"], row["turn"]): row  # a later row replaces a failed or doubled one
+        for row in sorted(rows, key=lambda row: (row["score"] != -1, row["tstamp"]))
+        if row["model"] == "Meta-Llama-3-8B-Instruct-Normal"
+    }
+    scores = {key: parse_rating(row["judgment"]) for key, row in ours.items()}
+    assert scores == {key: row["score"] for key, row in ours.items()}
+    means = {turn: [score for key, score in scores.items() if key[1] == turn and score] for turn in (1, 2)}
+    assert sum(means[1]) / len(means[1]) == pytest.approx(8.275)
+    assert sum(means[2]) / len(means[2]) == pytest.approx(7.263, abs=5e-4)
+    everything = means[1] + means[2]
+    assert sum(everything) / len(everything) == pytest.approx(7.77, abs=5e-3)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def fastchat_requests(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, questions: dict[int, Any], answers: dict[int, Any]
+) -> dict[str, bytes]:
+    """Return item id -> the request that FastChat sends to gpt-4, as its client (openai 0.28) serialises it.
+
+    The two client libraries are stand-ins that record the call: openai 0.x and anthropic are not needed to build it.
+    """
+    sent: list[dict[str, Any]] = []
+
+    def create(**arguments: Any) -> dict[str, Any]:
+        sent.append(arguments)
+        return {"choices": [{"message": {"content": "Rating: [[5]]"}}]}
+
+    openai: Any = types.ModuleType("openai")
+    openai.ChatCompletion = types.SimpleNamespace(create=create)
+    openai.error = types.SimpleNamespace(OpenAIError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "openai", openai)
+    monkeypatch.setitem(sys.modules, "anthropic", types.ModuleType("anthropic"))
+    common = pytest.importorskip("fastchat.llm_judge.common", reason="needs fschat==0.2.36 (pip install --no-deps)")
+    prompts = common.load_judge_prompts(str(folder / "judge_prompts.jsonl"))
+    references = {row["question_id"]: row for row in read_rows(folder / "reference_gpt-4.jsonl")}
+    requests = {}
+    for number, question in questions.items():
+        guided = question["category"] in common.NEED_REF_CATS
+        for turn in (1, 2):
+            name = f"single-{'math-' if guided else ''}v1{'-multi-turn' if turn == 2 else ''}"
+            judge = common.Judge("gpt-4", prompts[name], ref_based=guided, multi_turn=turn == 2)
+            reference = references[number] if guided else None
+            match = common.MatchSingle(question, "m", answers[number], judge, reference, multi_turn=turn == 2)
+            common.play_a_match_single(match, "")
+            requests[f"{number}-{turn}"] = json.dumps(sent[-1]).encode()
+    return requests
+
+
+def test_requests_equal_fastchats_byte_for_byte(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+    """For all 160 turns of real answers the request body is the one that FastChat 0.2.36 sends."""
+    folder = shared_data / "mt_bench"
+    questions = {row["question_id"]: row for row in read_rows(folder / "question.jsonl")}
+    answers = {row["question_id"]: row for row in read_rows(folder / "answers_Meta-Llama-3-8B-Instruct.jsonl")}
+    expected = fastchat_requests(monkeypatch, folder, questions, answers)
+    references = {
+        str(row["question_id"]): row["choices"][0]["turns"] for row in read_rows(folder / "reference_gpt-4.jsonl")
+    }
+    given = [
+        make_answer(
+            id=str(number),
+            category=question["category"],
+            prompts=question["turns"],
+            outputs=answers[number]["choices"][0]["turns"],
+        )
+        for number, question in questions.items()
+    ]
+    turns = turns_to_rate(given, read_prompts(folder / "judge_prompts.jsonl"), references, PARAMETERS)
+    actual = {}
+    for turn in turns:
+        sent = wire.sent_parameters("openai", turn.request, wire.Refusals())
+        actual[turn.id] = wire.body("openai", "gpt-4", turn.request, sent)
+    assert len(actual) == 160
+    assert actual == expected

@@ -1,0 +1,73 @@
+"""The answer store: what is written is found again, whatever happened to the writer."""
+
+from pathlib import Path
+
+import pytest
+
+from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.store import AnswerStore
+
+IDENTITY = {"kind": "openai", "model": "judge", "base_url": None}
+REQUEST = JudgeRequest(item="81-1", messages=[{"role": "user", "content": "Rate."}], parameters={"max_tokens": 5})
+REPLY = Reply(
+    outcome="answered", text="é [[7]]\u2028", model="m", usd=0.25, dropped=("temperature",), sent={"max_tokens": 5}
+)
+
+
+def test_answer_survives_the_process(tmp_path: Path) -> None:
+    """A reopened store returns the answer as it was, marked as cached."""
+    key = REQUEST.key(IDENTITY)
+    with AnswerStore(tmp_path, "a") as store:
+        store.put(key, IDENTITY, REQUEST, REPLY)
+    with AnswerStore(tmp_path, "b") as store:
+        assert key in store
+        found = store.answer(key)
+        assert found.cached
+        assert (found.text, found.dropped, found.sent) == (REPLY.text, REPLY.dropped, REPLY.sent)
+        assert store.spent_usd() == 0.25
+
+
+def test_other_jobs_answers_are_seen_while_open(tmp_path: Path) -> None:
+    """Two jobs share a folder; the money of both counts."""
+    with AnswerStore(tmp_path, "a") as first, AnswerStore(tmp_path, "b") as second:
+        first.put("k1", IDENTITY, REQUEST, REPLY)
+        second.put("k2", IDENTITY, REQUEST, REPLY)
+        assert first.spent_usd() == second.spent_usd() == 0.5
+        assert "k2" in first and "k1" in second
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.9, 0.97])
+def test_torn_last_line_costs_that_line_only(tmp_path: Path, kept: float) -> None:
+    """A writer killed in the middle of a line: earlier answers are read, new ones go on a line of their own."""
+    with AnswerStore(tmp_path, "a") as store:
+        store.put("k1", IDENTITY, REQUEST, REPLY)
+        store.put("k2", IDENTITY, REQUEST, REPLY)
+    path = tmp_path / "a.jsonl"
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    path.write_bytes(whole[: first + int((len(whole) - first) * kept)])
+    with AnswerStore(tmp_path, "a") as store:
+        assert "k1" in store and "k2" not in store
+        store.put("k3", IDENTITY, REQUEST, REPLY)
+    with AnswerStore(tmp_path, "b") as store:
+        assert "k1" in store and "k3" in store
+        assert store.spent_usd() == 0.5
+
+
+@pytest.mark.parametrize("change", ["model", "prompt", "parameters", "attempt"])
+def test_key_covers_judge_prompt_and_parameters(change: str) -> None:
+    """A change in any of them is another question."""
+    identity = IDENTITY | ({"model": "other"} if change == "model" else {})
+    other = JudgeRequest(
+        item="another name",
+        messages=[{"role": "user", "content": "Rate!" if change == "prompt" else "Rate."}],
+        parameters={"max_tokens": 6 if change == "parameters" else 5},
+        attempt=int(change == "attempt"),
+    )
+    assert other.key(identity) != REQUEST.key(IDENTITY)
+
+
+def test_key_ignores_the_items_name() -> None:
+    """Two items with one prompt are one question."""
+    same = JudgeRequest(item="x", messages=REQUEST.messages, parameters=REQUEST.parameters)
+    assert same.key(IDENTITY) == REQUEST.key(IDENTITY)

@@ -1,0 +1,118 @@
+"""Comparing variants."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compare_variants import compare_variants
+from lorabench.errors import DataError
+from lorabench.files import write_json
+from report.synthetic_run import compare_inputs, gsm8k_rows, write_rows, write_source
+
+
+def compare(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Compare a synthetic run and return compare.json."""
+    given = compare_inputs(folder, changes.pop("not_run", ()), changes.pop("signal", True))
+    compare_variants(**{**given, **changes}, compare=folder / "compare.json")
+    return dict(json.loads((folder / "compare.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the comparison of a whole run."""
+    return compare(tmp_path_factory.mktemp("whole"))
+
+
+def test_an_adapter_that_solves_more_problems_is_better(whole: dict[str, Any]) -> None:
+    """The synthetic adapter gains ten of sixty word problems and loses none: p = 2 / 2^10 by McNemar."""
+    contrast = whole["benchmarks"]["gsm8k"]["pairs"]["lora_vs_base"]
+    assert contrast["flips"]["only_variant"] == 10 and contrast["flips"]["only_reference"] == 0
+    assert contrast["p_value"] == pytest.approx(2 / 2**10)
+    assert contrast["verdict_word"] == "better"
+    assert contrast["interval"][0] < contrast["difference"] < contrast["interval"][1]
+
+
+def test_holm_is_over_the_comparisons_with_the_base(whole: dict[str, Any]) -> None:
+    """Four benchmarks in two contrasts make the family; merged against lora is not in it."""
+    family = whole["holm"]
+    assert len(family["adjusted"]) == 8
+    assert not any(name.endswith("merged_vs_lora") for name in family["p_values"])
+    assert all(family["adjusted"][name] >= p for name, p in family["p_values"].items())
+
+
+def test_equal_answers_make_merged_equivalent_to_lora(whole: dict[str, Any]) -> None:
+    """The built-in null is tested for equivalence, and its item-level agreement is counted."""
+    assert whole["benchmarks"]["gsm8k"]["pairs"]["merged_vs_lora"]["equivalence"]["equivalent"]
+    items = whole["merged_equals_lora"]["items"]
+    assert items["gsm8k"]["greedy_texts"] == {"identical": 60, "n": 60}
+    assert items["mmlu"]["log_probabilities"]["largest"] == pytest.approx(1e-5)
+
+
+def test_resampling_units_are_subjects_and_questions(whole: dict[str, Any]) -> None:
+    """MMLU is resampled by subject, MT-Bench by question, the others by item."""
+    units = {
+        name: (pair["bootstrap"]["resampled_unit"], pair["bootstrap"]["units"])
+        for name, part in whole["benchmarks"].items()
+        if (pair := part["pairs"]["lora_vs_base"])
+    }
+    assert units["mmlu"] == ("subject", 4)
+    assert units["mt_bench"] == ("question", 8)
+    assert units["gsm8k"] == ("item", 60)
+
+
+def test_items_without_a_score_leave_the_pair(whole: dict[str, Any]) -> None:
+    """One rating of the base could not be read: its turn is dropped from pairs with the base only."""
+    pairs = whole["benchmarks"]["mt_bench"]["pairs"]
+    assert (pairs["lora_vs_base"]["n"], pairs["lora_vs_base"]["items_dropped"]) == (15, 1)
+    assert (pairs["merged_vs_lora"]["n"], pairs["merged_vs_lora"]["items_dropped"]) == (16, 0)
+
+
+def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any]) -> None:
+    """An adapter of 1.6 times the time per token decodes at 1 / 1.6 of the base's speed; merged equals the base."""
+    decode = whole["serving"]["decode_tokens_per_second"]
+    assert decode["ratio_to_base"]["lora"]["ratio"] == pytest.approx(1 / 1.6, rel=0.02)
+    assert decode["ratio_to_base"]["lora"]["verdict"] == "slower"
+    assert decode["ratio_to_base"]["merged"]["verdict"] == "no difference detectable"
+    assert decode["a_a_band"][0] <= 1 <= decode["a_a_band"][1]
+    assert whole["answers"]["cost_to_serve"]["answer"] == "nothing, if merged"
+
+
+def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:
+    """Scores of the local judge get no verdict, are outside the family and stay open points before shipping."""
+    result = compare(tmp_path, signal=False)
+    assert result["benchmarks"]["mt_bench"]["pairs"]["lora_vs_base"]["verdict_word"] == "no verdict"
+    assert len(result["holm"]["adjusted"]) == 4
+    assert result["answers"]["may_ship"]["answer"] == "not yet"
+    assert result["answers"]["adapter_helps"]["answer"] == "yes"
+
+
+def test_what_did_not_run_is_said_with_its_reason(tmp_path: Path) -> None:
+    """Missing judgments and measurements leave reasons, not zeros."""
+    result = compare(tmp_path, not_run=["mt_bench"], perf=[], times=[], train_metrics=None)
+    assert result["benchmarks"]["mt_bench"]["pairs"] == {}
+    texts = [item["text"] for item in result["answers"]["adapter_helps"]["reasons"]]
+    assert "MT-Bench: not run, no judge is configured" in texts
+    assert result["serving"] is None and result["validation"] is None
+    assert result["answers"]["cost_to_serve"]["answer"] == "not measured"
+
+
+def test_licences_and_overlap_decide_about_shipping(tmp_path: Path) -> None:
+    """An unknown licence is an open point; Llama 3's comes with its duties; overlapping items are named."""
+    unknown = compare(tmp_path / "a", model_source=write_source(tmp_path / "unknown.json", licence=None))
+    assert unknown["answers"]["may_ship"]["answer"] == "not yet"
+    overlap = {"schema_version": 1, "benchmarks": {"gsm8k": {"items_overlapping": 0}}}
+    write_json(tmp_path / "overlap.json", overlap)
+    llama = write_source(tmp_path / "llama.json", licence="llama3")
+    known = compare(tmp_path / "b", model_source=llama, contamination=tmp_path / "overlap.json")
+    assert known["answers"]["may_ship"]["answer"] == "yes"
+    assert any("Built with Meta Llama 3" in item["text"] for item in known["answers"]["may_ship"]["reasons"])
+
+
+def test_variants_on_different_items_are_refused(tmp_path: Path) -> None:
+    """Rows that do not pair stop the rule."""
+    given = compare_inputs(tmp_path)
+    write_rows(given["rows"][0], gsm8k_rows("base", 50))
+    with pytest.raises(DataError, match="different items: 10 unpaired"):
+        compare_variants(**given, compare=tmp_path / "compare.json")

@@ -1,0 +1,57 @@
+"""Publishing an adapter."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from export_adapter import export_adapter
+from lorabench.report import publishing
+
+
+def make(folder: Path, size: int) -> list[Path]:
+    """Write two adapter files and return them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").write_bytes(os.urandom(size))
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    return sorted(folder.iterdir())
+
+
+def test_large_files_are_linked_and_small_ones_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are stored once; a touch of a published small file leaves its source alone."""
+    monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
+    files = make(tmp_path / "adapter", 1000)
+    export_adapter(files=files, folder=tmp_path / "published")
+    published = tmp_path / "published"
+    assert (published / "adapter_model.safetensors").samefile(files[1])
+    assert not (published / "adapter_config.json").samefile(files[0])
+    assert (published / "adapter_config.json").read_text(encoding="utf-8") == "{}"
+
+
+def test_export_again_follows_a_new_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second export replaces what the first one made, changed or not, and leaves no temporary file."""
+    monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
+    files = make(tmp_path / "adapter", 1000)
+    export_adapter(files=files, folder=tmp_path / "published")
+    export_adapter(files=files, folder=tmp_path / "published")
+    files[1].unlink()
+    new = make(tmp_path / "adapter", 2000)
+    export_adapter(files=new, folder=tmp_path / "published")
+    names = sorted(path.name for path in (tmp_path / "published").iterdir())
+    assert names == ["adapter_config.json", "adapter_model.safetensors"]
+    assert (tmp_path / "published" / names[1]).read_bytes() == new[1].read_bytes()
+
+
+def test_without_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another file system the export works all the same."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
+    monkeypatch.setattr(os, "link", refuse)
+    files = make(tmp_path / "adapter", 1000)
+    export_adapter(files=files, folder=tmp_path / "published")
+    published = tmp_path / "published" / "adapter_model.safetensors"
+    assert published.read_bytes() == files[1].read_bytes()
+    assert not published.samefile(files[1])

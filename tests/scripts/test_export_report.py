@@ -1,0 +1,86 @@
+"""Publishing a report."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from export_report import export_report
+from lorabench.files import write_jsonl
+from lorabench.rows.answer import Answer
+from report.synthetic_run import report_inputs
+from write_report import write_report
+
+FILES = {
+    "eval_results.json",
+    "gsm8k_results.json",
+    "mmlu_results.json",
+    "mtbench_outputs.json",
+    "alpaca_outputs.json",
+    "perf_results.json",
+    "perf_base.json",
+    "perf_lora.json",
+    "perf_merged.json",
+    "report.md",
+    "report.json",
+    "report.html",
+}
+
+
+def answers(folder: Path) -> list[Path]:
+    """Write two MT-Bench answers of the base and return the file."""
+    rows = [
+        Answer(
+            index=index,
+            id=str(81 + index),
+            category="writing",
+            prompts=["Write.", "Again."],
+            outputs=["One.", "Two."],
+            output_tokens=[2, 2],
+            truncated=[False, False],
+            temperature=0.7,
+        )
+        for index in range(2)
+    ]
+    write_jsonl(folder / "answers" / "base" / "mt_bench.jsonl", map(asdict, rows))
+    return [folder / "answers" / "base" / "mt_bench.jsonl"]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """Return the folder of a published report, published twice."""
+    folder = tmp_path_factory.mktemp("run")
+    given = report_inputs(folder, root)
+    write_report(**given)
+    names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
+    rows = [path.with_suffix(".jsonl") for path in given["scores"]]
+    for _ in range(2):
+        target = folder / "reports" / "bench" / "0123456789ab"
+        export_report(**{name: given[name] for name in names}, rows=rows, answers=answers(folder), folder=target)
+    return target
+
+
+def test_all_files_that_users_know_are_there(published: Path) -> None:
+    """The folder holds the named files and the figures, and nothing half written."""
+    assert {path.name for path in published.iterdir()} == FILES | {"figures"}
+    assert (published / "figures" / "scores.png").is_file()
+
+
+def test_the_git_state_is_written_inside(published: Path) -> None:
+    """Every JSON file of ours carries its version and the state of the working tree."""
+    for path in published.glob("*.json"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        assert document["schema_version"] == 1
+        assert "git" in document
+
+
+def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
+    """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
+    items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
+    assert {variant: len(part["items"]) for variant, part in items.items()} == {"base": 60, "lora": 60, "merged": 60}
+    outputs = json.loads((published / "mtbench_outputs.json").read_text(encoding="utf-8"))["variants"]["base"][
+        "outputs"
+    ]
+    assert outputs[1]["outputs"] == ["One.", "Two."]
+    assert len(outputs[1]["scores"]) == 2 and outputs[1]["scores"][1] is None

@@ -1,0 +1,143 @@
+"""The script judge_alpaca_eval: rows and protocol against published references and against the base variant."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judge_alpaca_eval import judge_alpaca_eval
+from judging.fake_judge import (
+    FakeJudge,
+    Response,
+    error,
+    judge_section,
+    openai_answer,
+    running_judge,
+    write_benchmark,
+    write_rows,
+)
+from lorabench.files import write_json
+from lorabench.judging.alpaca_eval import shows_variant_first
+
+
+@pytest.fixture
+def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
+    """Return a judge server; keys are set."""
+    with running_judge(monkeypatch) as fake:
+        yield fake
+
+
+@pytest.fixture
+def benchmark_folder(tmp_path: Path) -> Path:
+    """Return a folder with judge prompts, one reference and instructions."""
+    return write_benchmark(tmp_path / "benchmark")
+
+
+def answers(output: str) -> list[dict[str, Any]]:
+    """Return answer rows to the first six instructions; every third one is the reference itself."""
+    return [
+        {
+            "index": n,
+            "id": f"alpaca-{n}",
+            "category": "koala",
+            "prompts": [f"Say {n}."],
+            "outputs": [f"It is {n}." if n % 3 == 2 else f"{output} {n}"],
+            "output_tokens": [3],
+            "truncated": [False],
+            "temperature": 0.0,
+        }
+        for n in range(6)
+    ]
+
+
+def run(
+    tmp_path: Path,
+    folder: Path,
+    judge: dict[str, Any],
+    *,
+    base: bool = False,
+    both: bool = False,
+    model: Path | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Judge and return rows and protocol."""
+    write_rows(tmp_path / "answers.jsonl", answers("variant"))
+    write_rows(tmp_path / "base.jsonl", answers("base"))
+    judge_alpaca_eval(
+        answers=tmp_path / "answers.jsonl",
+        reference_answers=tmp_path / "base.jsonl" if base else None,
+        benchmark=folder,
+        model=model,
+        store=tmp_path / "store",
+        writer="alpaca_eval-lora",
+        settings={"judge": judge, "reference": "base" if base else "published", "max_tokens": 1, "both_orders": both},
+        rows=tmp_path / "rows.jsonl",
+        protocol=tmp_path / "protocol.json",
+    )
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
+    return rows, json.loads((tmp_path / "protocol.json").read_text())
+
+
+def prefer_variant(number: int, body: dict[str, Any]) -> Response:
+    """Give 0.9 to the output that begins with "variant", wherever it stands."""
+    first = "m: variant" in body["messages"][1]["content"]
+    top = [{"token": "m", "logprob": -0.10536 if first else -2.30259}]
+    top.append({"token": "M", "logprob": -2.30259 if first else -0.10536})
+    return openai_answer("m" if first else "M", logprobs={"content": [{"token": "m", "top_logprobs": top}]})
+
+
+def test_weighted_preference_in_the_drawn_order(
+    judge_server: FakeJudge,
+    benchmark_folder: Path,
+    tmp_path: Path,
+) -> None:
+    """The variant gets 0.9 in whatever order it is shown; equal outputs are half a win without a call."""
+    judge_server.respond = prefer_variant
+    rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
+    assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
+    shown = [order["shown_first"] == "variant" for row in rows for order in row["detail"]["orders"]]
+    assert shown == [shows_variant_first(f"Say {n}.") for n in (0, 1, 3, 4)]
+    assert rows[0]["detail"]["output_characters"] == len("variant 0")
+    assert rows[0]["detail"]["reference_characters"] == len("It is 0.")
+    assert (protocol["calls"], protocol["identical_outputs"], protocol["preference_kinds"]) == (4, 2, ["weighted"])
+    assert judge_server.requests[0]["max_tokens"] == 1
+    assert judge_server.requests[0]["top_logprobs"] == 5
+
+
+def test_both_orders_against_the_base(judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
+    """Two calls a pair; the reference is the base's answer."""
+    judge_server.respond = prefer_variant
+    rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), base=True, both=True)
+    assert protocol["calls"] == 8
+    assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
+    assert all("base" in body["messages"][1]["content"] for body in judge_server.requests)
+    assert "base variant's answers, both orders averaged" in protocol["protocol"]
+
+
+def test_judge_without_log_probabilities_is_binary(
+    judge_server: FakeJudge,
+    benchmark_folder: Path,
+    tmp_path: Path,
+) -> None:
+    """Where they are refused the letter counts, and the protocol says so."""
+
+    def respond(number: int, body: dict[str, Any]) -> Response:
+        return error(403, "You are not allowed to request logprobs") if "logprobs" in body else openai_answer("m")
+
+    judge_server.respond = respond
+    rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
+    expected = [float(shows_variant_first(f"Say {n}.")) if n % 3 != 2 else 0.5 for n in range(6)]
+    assert [row["score"] for row in rows] == expected
+    assert protocol["parameters_dropped"] == ["logprobs", "top_logprobs"]
+    assert protocol["preference_kinds"] == ["binary"]
+
+
+def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """Weighted preferences from both orders, labelled as carrying no signal."""
+    write_json(tiny_model / "source.json", {"schema_version": 1, "origin": "built-in", "sha256": {"a": "0" * 64}})
+    judge = judge_section(FakeJudge(), kind="local")
+    rows, protocol = run(tmp_path, benchmark_folder, judge, base=True, both=True, model=tiny_model / "source.json")
+    assert all(0 < row["score"] < 1 for row in rows)
+    assert [row["score"] for row in rows if row["detail"]["identical"]] == [0.5, 0.5]
+    assert (protocol["signal"], protocol["calls"]) == (False, 8)

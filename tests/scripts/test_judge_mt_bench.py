@@ -1,0 +1,122 @@
+"""The script judge_mt_bench: rows and protocol from a remote and from the local judge."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judge_mt_bench import judge_mt_bench
+from judging.fake_judge import (
+    FakeJudge,
+    Response,
+    answer_row,
+    judge_section,
+    openai_answer,
+    running_judge,
+    write_benchmark,
+    write_rows,
+)
+from lorabench.files import write_json
+from lorabench.judging.mt_bench import REASK
+
+
+@pytest.fixture
+def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
+    """Return a judge server; keys are set."""
+    with running_judge(monkeypatch) as fake:
+        yield fake
+
+
+@pytest.fixture
+def benchmark_folder(tmp_path: Path) -> Path:
+    """Return a folder with judge prompts, one reference and instructions."""
+    return write_benchmark(tmp_path / "benchmark")
+
+
+def run(tmp_path: Path, folder: Path, judge: dict[str, Any], model: Path | None = None, reasks: int = 2) -> None:
+    """Judge three questions, one of them guided by a reference."""
+    answers = [answer_row(0), answer_row(1), answer_row(2, id="101", category="math")]
+    write_rows(tmp_path / "answers.jsonl", answers)
+    judge_mt_bench(
+        answers=tmp_path / "answers.jsonl",
+        benchmark=folder,
+        model=model,
+        store=tmp_path / "store",
+        writer="mt_bench-lora",
+        settings={"judge": judge, "max_tokens": 64, "reasks": reasks},
+        rows=tmp_path / "rows.jsonl",
+        protocol=tmp_path / "protocol.json",
+    )
+
+
+def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return rows and protocol."""
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
+    return rows, json.loads((tmp_path / "protocol.json").read_text())
+
+
+@pytest.fixture
+def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
+    """Return a judge that forgets the rating of turn 2 until asked again, and never rates question 82's turn 1."""
+
+    def respond(number: int, body: dict[str, Any]) -> Response:
+        text = body["messages"][1]["content"]
+        if "Write about 1." in text and "Now shorter." not in text:
+            return openai_answer("Hard to say.")
+        asked_again = body["messages"][-1]["content"] == REASK
+        return openai_answer("Rating: [[8]]" if asked_again or "Now shorter." not in text else "Nice.")
+
+    judge_server.respond = respond
+    yield judge_server
+
+
+def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
+    """Six rows, re-asked where needed; the one without a rating is a counted failure; the protocol tells the cost."""
+    run(tmp_path, benchmark_folder, judge_section(quiet_first))
+    rows, protocol = read(tmp_path)
+    assert [(row["index"], row["id"], row["cluster"]) for row in rows] == [
+        (0, "81-1", "81"),
+        (1, "81-2", "81"),
+        (2, "82-1", "82"),
+        (3, "82-2", "82"),
+        (4, "101-1", "101"),
+        (5, "101-2", "101"),
+    ]
+    assert [row["score"] for row in rows] == [8.0, 8.0, None, 8.0, 8.0, 8.0]
+    assert rows[2]["outcome"] == "judge_unparsed"
+    assert rows[2]["detail"]["judgment"] == "Hard to say."
+    assert [row["detail"]["tries"] for row in rows] == [1, 2, 3, 2, 1, 2]
+    assert rows[4]["detail"]["category"] == "math" and rows[4]["detail"]["turn"] == 1
+    assert not any(row["detail"]["expected_score"] for row in rows)
+    calls = 6 + 4 + 1
+    assert (protocol["calls"], protocol["cached_calls"], len(quiet_first.requests)) == (calls, 0, calls)
+    assert protocol["failures"] == {"judge_unparsed": 1}
+    assert protocol["models_returned"] == ["judge-2026-01-01"]
+    assert protocol["parameters_sent"] == [{"temperature": 0, "max_tokens": 64}]
+    assert protocol["usd"] == pytest.approx(calls * (100 * 2 + 10 * 8) / 1e6)
+    assert protocol["signal"] is True
+    assert "3 questions, 6 turns; judge judge (openai, temperature 0)" in protocol["protocol"]
+    assert "secret" not in (tmp_path / "protocol.json").read_text()
+
+
+def test_second_run_asks_nothing(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
+    """All answers, re-asked ones too, come from the store; the rows are the same bytes."""
+    run(tmp_path, benchmark_folder, judge_section(quiet_first))
+    first, asked = (tmp_path / "rows.jsonl").read_bytes(), len(quiet_first.requests)
+    run(tmp_path, benchmark_folder, judge_section(quiet_first))
+    assert len(quiet_first.requests) == asked
+    assert (tmp_path / "rows.jsonl").read_bytes() == first
+    assert read(tmp_path)[1]["cached_calls"] == asked
+
+
+def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """Expected ratings between 1 and 10, and the warning that they carry no signal."""
+    write_json(tiny_model / "source.json", {"schema_version": 1, "origin": "built-in", "sha256": {"a": "0" * 64}})
+    run(tmp_path, benchmark_folder, judge_section(FakeJudge(), kind="local"), tiny_model / "source.json")
+    rows, protocol = read(tmp_path)
+    assert all(1 < row["score"] < 10 and row["detail"]["expected_score"] for row in rows)
+    assert all(sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows)
+    assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
+    assert "carries no signal" in protocol["protocol"]

@@ -1,0 +1,139 @@
+"""Writing the report."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from report.synthetic_run import report_inputs
+from write_report import write_report
+
+NO_SIGNAL = "carries no signal"
+VOID = {"meta", "br", "img", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Collects tags with addresses and checks that elements close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note addresses and ids."""
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check the nesting."""
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note addresses and ids of an element without content."""
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+
+def write(folder: Path, root: Path, **changes: Any) -> dict[str, Path]:
+    """Write the report of a synthetic run and return its files."""
+    given = report_inputs(folder, root, changes.pop("not_run", ()), changes.pop("signal", True))
+    write_report(**{**given, **changes})
+    return {name: given[name] for name in ("markdown", "document", "page", "figures")}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, Path]:
+    """Return the files of a report whose judge carries no signal."""
+    return write(tmp_path_factory.mktemp("local"), root, signal=False)
+
+
+def test_the_page_needs_nothing_beside_itself(local: dict[str, Path]) -> None:
+    """No address leads out of the page, no script runs, and every id occurs once."""
+    page = Page()
+    page.feed(local["page"].read_text(encoding="utf-8"))
+    assert page.open == []
+    assert {address for address in page.addresses if not address.startswith("#")} == set()
+    assert len(page.ids) == len(set(page.ids))
+    text = local["page"].read_text(encoding="utf-8")
+    assert "<script" not in text and "@import" not in text and "url(http" not in text
+
+
+def test_every_internal_address_has_its_place(local: dict[str, Path]) -> None:
+    """Links and references inside figures point at ids that exist."""
+    text = local["page"].read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    used = {address[1:] for address in page.addresses} | set(re.findall(r"url\(#([^)]+)\)", text))
+    assert used <= set(page.ids)
+
+
+def test_the_three_questions_come_first(local: dict[str, Path]) -> None:
+    """Both forms open with the questions, answered in words."""
+    for form in ("markdown", "page"):
+        text = local[form].read_text(encoding="utf-8")
+        parts = ("Did the adapter help?", "What does it cost to serve?", "May I ship it?", "verdict")
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places)
+
+
+def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[str, Path]) -> None:
+    """Each table row, heading and figure title with its numbers says that the judge carries no signal."""
+    text = local["markdown"].read_text(encoding="utf-8")
+    for title in ("MT-Bench", "AlpacaEval"):
+        assert f"### {title} (judge {NO_SIGNAL})" in text
+        rows = [line for line in text.splitlines() if line.startswith(f"| {title},")]
+        assert rows and all(NO_SIGNAL in line for line in rows)
+    for figure in ("scores", "differences"):
+        svg = (local["figures"] / f"{figure}.svg").read_text(encoding="utf-8")
+        assert svg.count(NO_SIGNAL) >= 2
+
+
+def test_the_document_says_what_the_page_shows(local: dict[str, Path]) -> None:
+    """report.json holds answers, scores, contrasts, limits and sources."""
+    report = json.loads(local["document"].read_text(encoding="utf-8"))
+    assert [answer["key"] for answer in report["answers"]] == ["adapter_helps", "cost_to_serve", "may_ship"]
+    assert [part["benchmark"] for part in report["benchmarks"]] == ["gsm8k", "mmlu", "mt_bench", "alpaca_eval"]
+    assert any("1,319" in limit for limit in report["limits"])
+    assert report["training"]["validation"]["adapter_nll"] == 1.676
+
+
+def test_the_same_inputs_give_the_same_bytes(local: dict[str, Path], tmp_path: Path, root: Path) -> None:
+    """Nothing in the report depends on time or on the folder."""
+    again = write(tmp_path, root, signal=False)
+    for form in ("markdown", "document", "page"):
+        assert again[form].read_bytes() == local[form].read_bytes()
+    for figure in sorted(local["figures"].iterdir()):
+        assert (again["figures"] / figure.name).read_bytes() == figure.read_bytes()
+
+
+def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> None:
+    """Without judge, measurement and training the report stands and says why."""
+    bare = dict.fromkeys(("train_metrics", "run_config", "merge_report", "data_summary", "contamination"))
+    files = write(tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], optional=bare)
+    for form in ("markdown", "page"):
+        text = files[form].read_text(encoding="utf-8")
+        assert text.count("no judge is configured") >= 4
+        assert "there is no record of a training" in text
+    assert sorted(path.name for path in files["figures"].glob("*.svg")) == ["differences.svg", "scores.svg"]
+
+
+def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
+    """A run on a part of the items marks every published value as not comparable, and says why."""
+    given = report_inputs(tmp_path, root)
+    config = given["optional"]["run_config"]
+    document = json.loads(config.read_text(encoding="utf-8"))
+    document["model"]["name"] = "Meta-Llama-3-8B-Instruct"
+    config.write_text(json.dumps(document), encoding="utf-8")
+    write_report(**given)
+    text = given["markdown"].read_text(encoding="utf-8")
+    assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text
+    report = json.loads(given["document"].read_text(encoding="utf-8"))
+    assert not any(value["comparable"] for part in report["benchmarks"] for value in part["published"])

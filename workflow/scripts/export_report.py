@@ -1,0 +1,96 @@
+"""Publish the report: results/{run}/ -> reports/bench/{git-sha}/.
+
+eval_results.json (all scores and comparisons), gsm8k_results.json and mmlu_results.json (every item),
+mtbench_outputs.json and alpaca_outputs.json (every answer with its judgment), perf_results.json and
+perf_{base,lora,merged}.json, and the report itself (report.md, report.json, report.html, figures/). The state of the
+working tree is written inside the JSON files. The folder depends on the commit; nothing else of a run does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lorabench.files import read_json, read_jsonl, write_json
+from lorabench.git import git_state
+from lorabench.job import job
+from lorabench.report.eval_rows import read_item_results
+from lorabench.report.exports import answer_outputs, eval_results, item_results, perf_results, perf_variant
+from lorabench.report.publishing import publish_file, publish_folder
+from lorabench.rows.answer import Answer
+from lorabench.rows.item_result import ItemResult
+
+ITEM_FILES = {"gsm8k": "gsm8k_results.json", "mmlu": "mmlu_results.json"}
+OUTPUT_FILES = {"mt_bench": "mtbench_outputs.json", "alpaca_eval": "alpaca_outputs.json"}
+
+
+def export_report(
+    *,
+    run: str,
+    scores: Sequence[Path],
+    rows: Sequence[Path],
+    answers: Sequence[Path],
+    perf: Sequence[Path],
+    compare: Path,
+    markdown: Path,
+    document: Path,
+    page: Path,
+    figures: Path,
+    folder: Path,
+) -> None:
+    """Write the published folder.
+
+    Args:
+        run: the run's name.
+        scores, rows: score files and item rows, parallel lists.
+        answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
+        perf: measurements, one a variant; empty where inference was not measured.
+        compare: compare.json.
+        markdown, document, page, figures: the report.
+        folder: reports/bench/{git-sha}.
+    """
+    head = {"schema_version": 1, "run": run, "git": git_state(Path(__file__).parent)}
+    comparison = read_json(compare)
+    by_benchmark: dict[str, dict[str, Any]] = {}
+    items: dict[str, dict[str, list[ItemResult]]] = {}
+    for score_path, rows_path in zip(scores, rows, strict=True):
+        score = read_json(score_path)
+        by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
+        items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
+    outputs: dict[str, dict[str, list[Answer]]] = {}
+    for path in answers:
+        read = [Answer(**row) for _, row in read_jsonl(path)]
+        outputs.setdefault(path.stem, {})[path.parent.name] = read
+    measured = {(part := read_json(path))["variant"]: part for path in perf}
+
+    write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
+    for name, file in ITEM_FILES.items():
+        write_json(folder / file, item_results(head, name, by_benchmark, items.get(name, {})))
+    for name, file in OUTPUT_FILES.items():
+        judged = answer_outputs(head, name, by_benchmark, items.get(name, {}), outputs.get(name, {}))
+        write_json(folder / file, judged)
+    write_json(folder / "perf_results.json", perf_results(head, measured, comparison))
+    for variant in ("base", "lora", "merged"):
+        write_json(folder / f"perf_{variant}.json", perf_variant(head, variant, measured))
+    publish_folder(figures, folder / "figures")
+    publish_file(markdown, folder / markdown.name)
+    publish_file(page, folder / page.name)
+    write_json(folder / "report.json", {**read_json(document), "git": head["git"]})
+
+
+if __name__ == "__main__":
+    given = snakemake  # noqa: F821
+    with job(given):
+        inputs = given.input
+        export_report(
+            run=given.params.run,
+            scores=[Path(path) for path in inputs.scores],
+            rows=[Path(path) for path in inputs.rows],
+            answers=[Path(path) for path in inputs.get("answers", [])],
+            perf=[Path(path) for path in inputs.get("perf", [])],
+            compare=Path(inputs.compare),
+            markdown=Path(inputs.markdown),
+            document=Path(inputs.document),
+            page=Path(inputs.page),
+            figures=Path(inputs.figures),
+            folder=Path(given.output[0]).parent,
+        )
