@@ -60,6 +60,11 @@ perf-llama3: $(venv) ## measure speed and memory of the three variants
 report: $(venv) ## write the report from what has been run
 	$(snakemake) report --profile $(PROFILE) $(overlay)
 
+dag: $(venv) ## draw the jobs of a run: results/dag.svg
+	@mkdir -p results
+	$(snakemake) all --dag dot --profile $(PROFILE) $(overlay) >results/dag.dot
+	$(bin)/python tools/draw_dag.py results/dag.svg <results/dag.dot
+
 doctor: $(venv) ## tell what this machine has and lacks for a run
 	$(bin)/python workflow/scripts/doctor.py $(overlay)
 
@@ -83,6 +88,7 @@ fix: $(venv) ## format the code and write the generated files anew
 	$(bin)/ruff format .
 	$(bin)/snakefmt Snakefile rules workflow/Snakefile
 	$(bin)/python tools/sync_envs.py
+	$(bin)/python tools/generate_docs.py
 
 lock: $(venv) ## resolve pyproject.toml anew into requirements/ and envs/
 	$(bin)/python tools/sync_envs.py --lock

@@ -9,6 +9,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lorabench.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
+from lorabench.files import read_json
 from lorabench.judging.availability import judge_available
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
@@ -196,6 +197,16 @@ def why_not_judged(run, benchmark):
     return judge_available(RUNS[run][JUDGED[benchmark]]["judge"], os.environ)
 
 
+def judged_before(run, variant, benchmark):
+    """Return whether judgments lie there that the configured judge has made, in a call that had its key."""
+    protocol = Path(f"results/{run}/judgments/{variant}/{benchmark}.json")
+    judge = RUNS[run][JUDGED[benchmark]]["judge"]
+    if not protocol.is_file():
+        return False
+    made_by = read_json(protocol)["judge"]
+    return (made_by["kind"], made_by["model"]) == (judge["kind"], judge["model"])
+
+
 def judgeable_runs(benchmark):
     """Return a wildcard pattern of the runs whose judge can be asked; for the others a judgment is whatever lies there."""
     return "|".join(run for run in RUNS if why_not_judged(run, benchmark) is None) or "(?!)"
@@ -206,7 +217,8 @@ def results_of(wildcards, suffix):
     if wildcards.benchmark not in JUDGED:
         return shards(wildcards, suffix)
     path = f"results/{wildcards.run}/judgments/{wildcards.variant}/{wildcards.benchmark}.{suffix}"
-    return [path] if why_not_judged(wildcards.run, wildcards.benchmark) is None or os.path.exists(path) else []
+    can_judge = why_not_judged(wildcards.run, wildcards.benchmark) is None
+    return [path] if can_judge or judged_before(wildcards.run, wildcards.variant, wildcards.benchmark) else []
 
 
 def answers_of(wildcards):

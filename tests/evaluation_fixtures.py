@@ -1,6 +1,7 @@
 """The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from the samples."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lorabench.files import read_jsonl, write_jsonl
+from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.llama import load_base, load_tokenizer
 
 
@@ -34,6 +35,15 @@ def adapted(tiny_model: Path) -> PeftModel:
 def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
     """Return the tiny model's tokenizer."""
     return load_tokenizer(tiny_model)
+
+
+@pytest.fixture
+def source(tiny_model: Path, tmp_path: Path) -> Path:
+    """Return the source.json beside a copy of the tiny model, which stands for its weights."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    write_json(folder / "source.json", {"sha256": {"model.safetensors": sha256_file(folder / "model.safetensors")}})
+    return folder / "source.json"
 
 
 @pytest.fixture(scope="session")

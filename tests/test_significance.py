@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
 from lorabench.errors import DataError
@@ -20,7 +21,7 @@ from lorabench.significance import (
     smallest_detectable_difference,
     verdict,
 )
-from lorabench.uncertainty import bootstrap_mean, bootstrap_median, mean_estimate, proportion_estimate
+from lorabench.uncertainty import bootstrap_mean, bootstrap_median, mean_estimate, noise_band, proportion_estimate
 
 GENERATOR = np.random.default_rng(7)
 REFERENCE = GENERATOR.normal(5.0, 1.0, 40).tolist()
@@ -45,14 +46,12 @@ def test_clusters_of_equal_size_give_the_error_of_cluster_means() -> None:
     assert estimate.standard_error == pytest.approx(stats.sem(means))
 
 
-def test_wilson_and_clopper_pearson_match_scipy() -> None:
-    """Both share intervals equal scipy's, at the edges too."""
+def test_wilson_and_clopper_pearson_match_statsmodels() -> None:
+    """Both share intervals equal statsmodels', at the edges too."""
     for successes in (0, 3, 20):
-        exact = stats.binomtest(successes, 20)
-        for method, scipy_name in (("wilson", "wilson"), ("clopper_pearson", "exact")):
+        for method, their_name in (("wilson", "wilson"), ("clopper_pearson", "beta")):
             interval = proportion_estimate(successes, 20, method=method).interval  # type: ignore[arg-type]
-            expected = exact.proportion_ci(0.95, scipy_name)
-            assert interval == pytest.approx((expected.low, expected.high), abs=1e-9)
+            assert interval == pytest.approx(proportion_confint(successes, 20, 0.05, their_name), abs=1e-9)
 
 
 def test_paired_t_test_matches_scipy() -> None:
@@ -171,6 +170,13 @@ def test_bootstrap_median_contains_the_median_and_widens_with_repeats_that_disag
     assert calm.interval is not None and shaken.interval is not None
     assert calm.interval[0] <= calm.value <= calm.interval[1]
     assert shaken.interval[1] - shaken.interval[0] > 10 * (calm.interval[1] - calm.interval[0])
+
+
+def test_noise_band_is_symmetric_and_holds_the_control() -> None:
+    """The band of a control that is off to one side is as wide on the other."""
+    assert noise_band((0.8, 0.9)) == pytest.approx((0.8, 1.25))
+    assert noise_band((0.99, 1.25)) == pytest.approx((0.8, 1.25))
+    assert noise_band((1.0, 1.0)) == (1.0, 1.0)
 
 
 def test_verdicts_say_what_the_difference_shows() -> None:

@@ -69,3 +69,17 @@ def settings() -> dict[str, Any]:
         "save_minutes": 0,
         "seed": 42,
     }
+
+
+def make_adapter(base: Path, folder: Path) -> Path:
+    """Write a random adapter of rank 4 for the model in `base` and return its folder."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(folder)
+    return folder

@@ -82,7 +82,7 @@ def make(*words: str, environment: dict[str, str] | None = None) -> str:
 
 
 def test_lock_and_conda_files_are_in_step() -> None:
-    """requirements/ is what pyproject.toml asks for and envs/ is what requirements/ says; the message has the repair."""
+    """requirements/ holds what pyproject.toml asks for, envs/ what requirements/ says; the message names the repair."""
     answer = subprocess.run([sys.executable, "tools/sync_envs.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
 

@@ -172,7 +172,10 @@ def broken_parquet(folder: Path) -> object:
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (gsm8k_without_final_answer, r"test.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'"),
+        (
+            gsm8k_without_final_answer,
+            r"test.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'",
+        ),
         (gsm8k_with_number_as_question, "train.jsonl:1: field 'question': expected text, found 7"),
         (mmlu_with_letter, r"anatomy_dev.csv:4: field 'answer': expected 0, 1, 2 or 3, found 'D'"),
         (mmlu_with_three_choices, "dev.jsonl:1: expected four choices and an answer from 0 to 3, found 3 choices"),

@@ -30,7 +30,9 @@ def cut_off(folder: Path) -> None:
 
 def to_pointer(folder: Path) -> None:
     """Leave what git-lfs leaves when its files were not pulled."""
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 822632\n")
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 822632\n"
+    )
 
 
 def lose_shard(folder: Path) -> None:

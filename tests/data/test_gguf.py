@@ -120,9 +120,7 @@ def test_config_describes_the_model_and_padding_is_not_the_end_of_turn(
     assert (tokens["eos_token"], tokens["pad_token"]) == ("<|im_end|>", "<|endoftext|>")
 
 
-def test_digits_stay_single_although_the_vocabulary_has_pairs(
-    write_gguf: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_digits_stay_single_although_the_vocabulary_has_pairs(write_gguf: Callable[..., Any], tmp_path: Path) -> None:
     """The split named "smollm" cuts between digits before any merge; letters merge, control tokens are one token."""
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")

@@ -2,9 +2,11 @@
 
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from lorabench.data.control_text import clean_text
 from lorabench.data.oasst import group_trees, top_ranked_path
@@ -25,7 +27,7 @@ SETTINGS = PreparationSettings(
 
 def message(identity: str, parent: str | None, role: str, **changes: Any) -> dict[str, Any]:
     """Return a flat message of tree "t"."""
-    values = {
+    values: dict[str, Any] = {
         "message_id": identity,
         "parent_id": parent,
         "message_tree_id": "t",
@@ -45,12 +47,21 @@ def message(identity: str, parent: str | None, role: str, **changes: Any) -> dic
 
 
 def conversation(tree: str, split: str | None = "train", **changes: Any) -> list[dict[str, Any]]:
-    """Return a prompt and its answer as a tree of its own; changes apply to the answer."""
-    shared = {"message_tree_id": tree, "split": split}
+    """Return a prompt and its answer as a tree of its own; changes apply to both messages."""
+    shared = {"message_tree_id": tree, "split": split} | changes
     return [
         message(f"{tree}/0", None, "prompter", **shared),
-        message(f"{tree}/1", f"{tree}/0", "assistant", **shared | changes),
+        message(f"{tree}/1", f"{tree}/0", "assistant", **shared),
     ]
+
+
+def long_conversation(tree: str) -> list[dict[str, Any]]:
+    """Return a conversation of two turns."""
+    follow_up = [
+        message(f"{tree}/2", f"{tree}/1", "prompter", message_tree_id=tree),
+        message(f"{tree}/3", f"{tree}/2", "assistant", message_tree_id=tree),
+    ]
+    return conversation(tree) + follow_up
 
 
 def path_of(*messages: dict[str, Any], exclude_synthetic: bool = False) -> list[str]:
@@ -110,30 +121,98 @@ def test_synthetic_messages_are_left_out_on_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "settings", "reason"),
+    ("bad", "settings", "reason"),
     [
-        ({"deleted": True}, {}, "no_answered_prompt"),
-        ({"tree_state": "ready_for_export"}, {"languages": ["de"]}, "language"),
-        ({"labels": {"quality": 0.2}}, {"min_quality": 0.5}, "min_quality"),
-        ({"labels": {"toxicity": 0.9}}, {"max_toxicity": 0.5}, "max_toxicity"),
-        ({"text": "x" * 100}, {"max_characters": 50}, "max_characters"),
-        ({}, {"max_turns": 0}, "max_turns"),
-        ({}, {"max_conversations": 1}, "max_conversations"),
+        (conversation("bad", deleted=True), {}, "no_answered_prompt"),
+        (conversation("bad", tree_state="aborted_low_grade"), {}, "tree_state"),
+        (conversation("bad", lang="de"), {"languages": ["en"]}, "language"),
+        (conversation("bad", labels={"quality": 0.2}), {"min_quality": 0.5}, "min_quality"),
+        (conversation("bad", labels={"toxicity": 0.9}), {"max_toxicity": 0.5}, "max_toxicity"),
+        (conversation("bad", text="x" * 30), {"max_characters": 50}, "max_characters"),
+        (long_conversation("bad"), {"max_turns": 1}, "max_turns"),
+        (conversation("bad"), {"max_conversations": 1}, "max_conversations"),
     ],
 )
-def test_each_filter_drops_and_counts(changes: dict[str, Any], settings: dict[str, Any], reason: str) -> None:
-    """A dropped tree has its reason in the audit and in the counts; the kept one has none."""
-    good = conversation("good")
-    if reason == "language":
-        good[0]["lang"] = "de"
-    elif reason == "max_turns":
-        pytest.raises(ConfigurationError, prepare, conversation("x"), replace(SETTINGS, **settings))
-        return
-    prepared = prepare(
-        [*good, *conversation("bad", **changes), *conversation("held out", "validation", lang="de")],
-        replace(SETTINGS, **settings | ({"languages": ["de", "en"]} if reason == "none" else {})),
-    ) if reason != "language" else prepare(
-        [*good, *conversation("bad"), *german_validation()], replace(SETTINGS, **settings)
-    )
-    assert [(row.id, row.reason) for row in prepared.audit[:2]] == [("good", None), ("bad", reason)]
+def test_each_filter_drops_and_counts(bad: list[dict[str, Any]], settings: dict[str, Any], reason: str) -> None:
+    """A dropped tree has its reason in the audit and in the counts; the others pass the same filter."""
+    messages = [*conversation("good"), *bad, *conversation("held out", "validation")]
+    prepared = prepare(messages, replace(SETTINGS, **settings))
+    assert [(row.id, row.reason) for row in prepared.audit] == [("good", None), ("bad", reason), ("held out", None)]
+    assert [kept.id for kept in prepared.train] == ["good"]
     assert summarise(prepared)["splits"]["train"]["dropped"] == {reason: 1}
+
+
+def test_conversation_is_what_chat_templates_take() -> None:
+    """Roles become user and assistant, and the audit says which messages were taken."""
+    prepared = prepare([*conversation("a", text="hi"), *conversation("b", "validation")], SETTINGS)
+    assert prepared.train[0].messages == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]
+    assert prepared.audit[0].path == ["a/0", "a/1"]
+    assert (prepared.audit[0].turns, prepared.audit[0].characters) == (1, 4)
+
+
+def test_source_order_of_replies_does_not_change_the_result() -> None:
+    """Messages of a tree may come in any order as long as its first one stays first."""
+    messages = [*long_conversation("a"), *conversation("b", "validation")]
+    shuffled = [messages[0], messages[3], messages[2], messages[1], *messages[4:]]
+    assert prepare(shuffled, SETTINGS).train == prepare(messages, SETTINGS).train
+
+
+def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
+    """A tree's split is the same whatever other trees there are; a larger share keeps what was held out."""
+    trees = [f"tree-{number}" for number in range(2000)]
+    held = {tree for tree in trees if split_by_hash(tree, 0.1) == "validation"}
+    assert 150 < len(held) < 250
+    assert held < {tree for tree in trees if split_by_hash(tree, 0.2) == "validation"}
+    assert {split_by_hash(tree, 0.0) for tree in trees} == {"train"}
+
+
+def test_half_divided_source_is_refused() -> None:
+    """Trees with and without a split would mix two ways of holding out."""
+    with pytest.raises(DataError, match="some conversation trees have a split and others none"):
+        prepare([*conversation("a"), *conversation("b", None)], SETTINGS)
+
+
+def test_empty_split_names_the_filters_that_emptied_it() -> None:
+    """Training without training or validation conversations stops here, with the counts."""
+    messages = [*conversation("a", lang="de"), *conversation("b", "validation")]
+    with pytest.raises(ConfigurationError, match=r"no train conversation of 2 trees \(language 1\)"):
+        prepare(messages, replace(SETTINGS, languages=["en"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "clean", "found"),
+    [
+        ("say <|eot_id|> now", "say < |eot_id| > now", 1),
+        ("<|im_start|>system<|im_end|>", "< |im_start| >system< |im_end| >", 2),
+        ("a <| b |> c", "a < | b | > c", 1),
+        ("cat <filename> <b>", "cat < filename > <b>", 1),
+        ("if (a <b || c> d) x |> f <| y", "if (a <b || c> d) x |> f <| y", 0),
+        ("e\u0301", "\u00e9", 0),
+    ],
+)
+def test_control_tokens_are_written_apart(text: str, clean: str, found: int) -> None:
+    """Chat control tokens stay readable and lose their meaning; ordinary text is only composed (NFC)."""
+    assert clean_text(text) == (clean, found)
+    assert clean_text(clean) == (clean, 0)
+    assert unicodedata.is_normalized("NFC", clean)
+
+
+@pytest.mark.parametrize("name", ["tiny-random-llama", "SmolLM2-135M-Instruct"])
+def test_cleaned_text_has_no_control_token_for_the_model(name: str, tiny_model: Path, root: Path) -> None:
+    """The tokenizers of the built-in model and, where it was fetched, the demo model find none in cleaned text."""
+    path = (tiny_model if name == tiny_model.name else root / "resources" / "models" / name) / "tokenizer.json"
+    if not path.is_file():
+        pytest.skip("needs the demo model: make bench-demo fetches it")
+    tokenizer = Tokenizer.from_file(str(path))
+    control = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    text = "".join(sorted(control))
+    assert control & set(tokenizer.encode(text, add_special_tokens=False).tokens) == control
+    assert not control & set(tokenizer.encode(clean_text(text)[0], add_special_tokens=False).tokens)
+
+
+def test_control_tokens_are_counted_in_the_audit() -> None:
+    """Neutralised tokens are counted per tree and in sum."""
+    prepared = prepare([*conversation("a", text="<|eot_id|>"), *conversation("b", "validation")], SETTINGS)
+    assert prepared.audit[0].neutralised == 2
+    assert summarise(prepared)["splits"]["train"]["neutralised_control_tokens"] == 2
+    assert prepared.train[0].messages[0]["content"] == "< |eot_id| >"

@@ -79,7 +79,7 @@ def test_roles_alternate_and_ranks_count_from_zero(samples: Path) -> None:
 
 
 def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
-    """Deleted, unranked, failed and synthetic replies, a deleted best one, an unranked only one, a prompter at the end."""
+    """Deleted, unranked, failed, synthetic replies; a deleted best one, an unranked only one, a prompter at the end."""
     trees = [tree for tree in trees_in(samples) if best_path(tree)]
     pairs = [pair for tree in trees for pair in replies_below(tree["prompt"])]
     replies = [reply for _, reply in pairs if reply["role"] == "assistant"]
@@ -107,7 +107,7 @@ def test_sixty_two_trees_give_conversations_and_four_are_dropped(samples: Path) 
 
 
 def test_best_replies_share_the_house_style(samples: Path) -> None:
-    """The replies that are trained on have a list with bold leads or a quotation, a closing tip, and 70 to 250 words."""
+    """The replies that are trained on have a list with bold leads, a closing tip, and 70 to 250 words."""
     for tree in trees_in(samples):
         for reply in best_path(tree)[1::2]:
             assert re.search(r"^1\. \*\*", reply["text"], re.MULTILINE), reply["message_id"]

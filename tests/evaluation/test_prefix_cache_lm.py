@@ -1,5 +1,6 @@
 """The prefix-sharing model answers as the harness' own HFLM does, for base, unmerged and merged weights."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
 
+pytest_plugins = ["evaluation_fixtures"]
+
 SHOTS = [" ".join(f"Question: What is {n} + {m}?\nAnswer: {n + m}\n\n" for n in range(12)) for m in (3, 40)]
 
 
@@ -21,7 +24,7 @@ def requests(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
 
 
 def choices() -> list[Instance]:
-    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens, odd ones in between."""
+    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens, odd ones too."""
     contexts = [SHOTS[n % 2] + f"Question: What is {'very ' * n}large?\nAnswer:" for n in range(9)]
     pairs = [(context, answer) for context in contexts for answer in (" A", " B", " forty two and more")]
     return requests("loglikelihood", [*pairs, ("", "Hello there"), ("Short", "er"), ("trailing ", "space"), pairs[0]])
@@ -38,8 +41,6 @@ def prompts(until: list[str], limit: int) -> list[Instance]:
 def model(request: pytest.FixtureRequest, base: PreTrainedModel, adapted: PeftModel) -> PreTrainedModel | PeftModel:
     """Return each kind of model in turn."""
     if request.param == "merged":
-        import copy
-
         return copy.deepcopy(adapted).merge_and_unload()
     return base if request.param == "base" else adapted
 
@@ -55,7 +56,9 @@ def test_log_likelihoods_equal_the_stock_ones(
     assert [value for value, _ in ours] == pytest.approx([value for value, _ in stock], abs=1e-4)
 
 
-def test_generations_equal_the_stock_ones(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_generations_equal_the_stock_ones(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """In float32 every greedy text is the one that the stock model gives alone, stop strings included."""
     asked = prompts(["the", "Question:"], 30)
     stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1).generate_until(asked, disable_tqdm=True)
@@ -63,9 +66,13 @@ def test_generations_equal_the_stock_ones(model: PreTrainedModel | PeftModel, to
     assert ours == stock
 
 
-def test_rolling_log_likelihoods_equal_the_stock_ones(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_rolling_log_likelihoods_equal_the_stock_ones(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """The third method of the harness goes through the same code."""
-    asked = requests("loglikelihood_rolling", [("A text of some words.",), ("Another, somewhat longer text of more words.",)])
+    asked = requests(
+        "loglikelihood_rolling", [("A text of some words.",), ("Another, somewhat longer text of more words.",)]
+    )
     stock = HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1).loglikelihood_rolling(asked, disable_tqdm=True)
     ours = PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood_rolling(asked, disable_tqdm=True)
     assert ours == pytest.approx(stock, abs=1e-4)
@@ -112,7 +119,10 @@ def test_stored_answers_are_not_computed_again(
         with ResponseStore(tmp_path / "store.jsonl", {"model": "tiny"}) as store:
             lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200, store=store)
             answers.append(
-                (lm.loglikelihood(scored[:part], disable_tqdm=True), lm.generate_until(generated[:part], disable_tqdm=True))
+                (
+                    lm.loglikelihood(scored[:part], disable_tqdm=True),
+                    lm.generate_until(generated[:part], disable_tqdm=True),
+                )
             )
             computed.append(lm.shared.tokens_computed)
     assert computed[0] > 0

@@ -13,7 +13,9 @@ def subject_rows(subjects: int, questions: int, shots: int) -> list[list[int]]:
     rows = []
     for _ in range(subjects):
         examples = [1, 2, 3, *(draw.randrange(10, 1000) for _ in range(shots))]
-        rows += [[*examples, *(draw.randrange(10, 1000) for _ in range(draw.randrange(5, 40)))] for _ in range(questions)]
+        rows += [
+            [*examples, *(draw.randrange(10, 1000) for _ in range(draw.randrange(5, 40)))] for _ in range(questions)
+        ]
     draw.shuffle(rows)
     return rows
 

@@ -31,5 +31,10 @@ def test_models_fit_where_memory_holds_them_with_room_to_spare() -> None:
     gpu = {"gpu_free_mib": 60_000.0, "memory": {"steady_peak_gpu_reserved_mib": 15_000.0}}
     assert fits(gpu, 3)
     assert not fits(gpu | {"gpu_free_mib": 50_000.0}, 3)
-    assert fits({"gpu_free_mib": None, "memory": {"load_peak_resident_mib": 1.0}}, 3)
-    assert not fits({"gpu_free_mib": None, "memory": {"load_peak_resident_mib": 1e9}}, 1)
+    cpu = {
+        "gpu_free_mib": None,
+        "parameters_mib": 1.0,
+        "memory": {"resident_before_load_mib": 1.0, "load_peak_resident_mib": 1.0},
+    }
+    assert fits(cpu, 3)
+    assert not fits(cpu | {"parameters_mib": 1e9}, 1)

@@ -1,5 +1,6 @@
 """A judge server on loopback that speaks both HTTP interfaces and misbehaves on demand, and rows to judge."""
 
+import asyncio
 import json
 import threading
 import time
@@ -12,7 +13,11 @@ from typing import Any
 
 import pytest
 
+from lorabench.judging.clients import JudgeClient
+from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
+
+QUESTION = [{"role": "system", "content": "Be strict."}, {"role": "user", "content": "Rate this."}]
 
 
 @dataclass
@@ -190,3 +195,17 @@ def write_benchmark(folder: Path) -> Path:
     ]
     write_rows(folder / "instructions.jsonl", instructions)
     return folder
+
+
+def ask_client(
+    fake: FakeJudge, parameters: dict[str, Any] | None = None, count: int = 1, **changes: Any
+) -> list[Reply]:
+    """Return the replies to equal requests through one client."""
+    values = {"temperature": 0.0, "max_tokens": 64} if parameters is None else parameters
+    request = JudgeRequest(item="81-1", messages=QUESTION, parameters=values)
+
+    async def run() -> list[Reply]:
+        async with JudgeClient(judge_settings(fake, **changes), 0.01) as client:
+            return [await client.complete(request) for _ in range(count)]
+
+    return asyncio.run(run())

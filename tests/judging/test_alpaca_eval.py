@@ -41,6 +41,7 @@ class ScriptedJudge:
 
     kind = "openai"
     model = "scripted"
+    estimated_usd = 0.0
 
     def __init__(self, first: float = 0.8, replies: list[Reply] | None = None) -> None:
         self.first = first

@@ -4,32 +4,26 @@ import asyncio
 import email.utils
 import json
 import time
-from typing import Any
 
 import httpx
 import pytest
 
-from judging.fake_judge import FakeJudge, Response, anthropic_answer, error, judge_settings, openai_answer
+from judging.fake_judge import (
+    QUESTION,
+    FakeJudge,
+    Response,
+    anthropic_answer,
+    ask_client,
+    error,
+    judge_settings,
+    openai_answer,
+)
 from lorabench.errors import JudgeError
 from lorabench.judging import clients
 from lorabench.judging.clients import JudgeClient, Unanswered, retry_after_seconds
-from lorabench.judging.exchange import JudgeRequest, Reply
-from lorabench.judging.preflight import check_judge
+from lorabench.judging.exchange import JudgeRequest
 
-QUESTION = [{"role": "system", "content": "Be strict."}, {"role": "user", "content": "Rate this."}]
 BACKOFF = 0.01
-
-
-def ask(fake: FakeJudge, parameters: dict[str, Any] | None = None, count: int = 1, **changes: Any) -> list[Reply]:
-    """Return the replies to equal requests through one client."""
-    values = {"temperature": 0.0, "max_tokens": 64} if parameters is None else parameters
-    request = JudgeRequest(item="81-1", messages=QUESTION, parameters=values)
-
-    async def run() -> list[Reply]:
-        async with JudgeClient(judge_settings(fake, **changes), BACKOFF) as client:
-            return [await client.complete(request) for _ in range(count)]
-
-    return asyncio.run(run())
 
 
 def script(fake: FakeJudge, *responses: Response) -> None:
@@ -39,7 +33,7 @@ def script(fake: FakeJudge, *responses: Response) -> None:
 
 def test_openai_request_and_answer(judge_server: FakeJudge) -> None:
     """The request is a chat completion with the key in its header; the answer carries model, text and tokens."""
-    reply = ask(judge_server)[0]
+    reply = ask_client(judge_server)[0]
     assert judge_server.paths == ["/v1/chat/completions"]
     assert judge_server.headers[0]["authorization"] == "Bearer sk-secret-openai"
     assert judge_server.requests == [
@@ -54,7 +48,7 @@ def test_anthropic_request_and_answer(judge_server: FakeJudge) -> None:
     """The system prompt is its own field, log-probabilities are not asked for, only text blocks are read."""
     script(judge_server, anthropic_answer())
     parameters = {"temperature": 0.0, "max_tokens": 64, "logprobs": True, "top_logprobs": 5}
-    reply = ask(judge_server, parameters, kind="anthropic")[0]
+    reply = ask_client(judge_server, parameters, kind="anthropic")[0]
     assert judge_server.paths == ["/v1/messages"]
     assert judge_server.headers[0]["x-api-key"] == "sk-secret-anthropic"
     assert judge_server.headers[0]["anthropic-version"] == "2023-06-01"
@@ -68,7 +62,7 @@ def test_log_probabilities_of_the_first_token_are_read(judge_server: FakeJudge) 
     """Alternatives come back as token -> log-probability."""
     top = [{"token": "m", "logprob": -0.1}, {"token": "M", "logprob": -2.5}]
     script(judge_server, openai_answer("m", logprobs={"content": [{"token": "m", "top_logprobs": top}]}))
-    assert ask(judge_server)[0].log_probabilities == {"m": -0.1, "M": -2.5}
+    assert ask_client(judge_server)[0].log_probabilities == {"m": -0.1, "M": -2.5}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +99,7 @@ def test_log_probabilities_of_the_first_token_are_read(judge_server: FakeJudge) 
 def test_passing_faults_are_tried_again(judge_server: FakeJudge, fault: Response) -> None:
     """Two faults and then an answer give the answer, in three requests."""
     script(judge_server, fault, fault, openai_answer())
-    reply = ask(judge_server, timeout_seconds=0.3)[0]
+    reply = ask_client(judge_server, timeout_seconds=0.3)[0]
     assert reply.text == "Rating: [[7]]"
     assert len(judge_server.requests) == 3
 
@@ -114,14 +108,14 @@ def test_lasting_fault_is_unanswered_with_its_reason(judge_server: FakeJudge) ->
     """After all tries the reason is the server's own."""
     script(judge_server, error(500, "disk full"))
     with pytest.raises(Unanswered, match="HTTP 500: disk full"):
-        ask(judge_server)
+        ask_client(judge_server)
     assert len(judge_server.requests) == clients.TRIES
 
 
 def test_refused_connection_is_unanswered(judge_server: FakeJudge) -> None:
     """A server that is not there is a passing fault as well."""
     with pytest.raises(Unanswered, match="ConnectError"):
-        ask(judge_server, base_url="http://127.0.0.1:9/v1")
+        ask_client(judge_server, base_url="http://127.0.0.1:9/v1")
 
 
 def test_trickling_answer_meets_the_timeout(judge_server: FakeJudge) -> None:
@@ -129,7 +123,7 @@ def test_trickling_answer_meets_the_timeout(judge_server: FakeJudge) -> None:
     script(judge_server, Response(document=openai_answer().document, delay_seconds=1.0))
     clients_tries, started = clients.TRIES, time.monotonic()
     with pytest.raises(Unanswered, match=r"no answer within 0\.05 s"):
-        ask(judge_server, timeout_seconds=0.05)
+        ask_client(judge_server, timeout_seconds=0.05)
     assert time.monotonic() - started < 0.05 * clients_tries + 3
 
 
@@ -159,7 +153,7 @@ def test_endless_retry_after_is_not_waited_for(judge_server: FakeJudge) -> None:
     limited.headers["Retry-After"] = "3600"
     script(judge_server, limited)
     with pytest.raises(Unanswered, match="daily limit"):
-        ask(judge_server)
+        ask_client(judge_server)
     assert len(judge_server.requests) == 1
 
 
@@ -170,64 +164,6 @@ def test_retry_after_may_be_a_date() -> None:
     assert retry_after_seconds(httpx.Headers({"retry-after": "2.5"})) == 2.5
     assert retry_after_seconds(httpx.Headers({"retry-after": "soon"})) == 0.0
     assert retry_after_seconds(httpx.Headers({})) == 0.0
-
-
-REFUSALS = {
-    "temperature": error(
-        400,
-        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported.",
-        param="temperature",
-        code="unsupported_value",
-    ),
-    "max_tokens": error(
-        400,
-        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-        param="max_tokens",
-        code="unsupported_parameter",
-    ),
-    "logprobs": error(403, "You are not allowed to request logprobs from this model."),
-}
-
-
-def test_refused_parameters_are_dropped_once_and_recorded(judge_server: FakeJudge) -> None:
-    """A reasoning model refuses three parameters: three extra requests in all, none for later questions."""
-
-    def respond(number: int, body: dict[str, Any]) -> Response:
-        return next((answer for name, answer in REFUSALS.items() if name in body), openai_answer())
-
-    judge_server.respond = respond
-    parameters = {"temperature": 0.0, "max_tokens": 64, "logprobs": True, "top_logprobs": 5}
-    replies = ask(judge_server, parameters, count=3)
-    assert len(judge_server.requests) == 3 + 3
-    for reply in replies:
-        assert reply.sent == {"max_completion_tokens": 64}
-        assert reply.dropped == ("temperature", "max_tokens", "logprobs", "top_logprobs")
-
-
-def test_refused_parameters_of_concurrent_requests_do_not_add_up(judge_server: FakeJudge) -> None:
-    """Requests that were on their way when the refusal came are sent again, not failed."""
-
-    def respond(number: int, body: dict[str, Any]) -> Response:
-        answer = REFUSALS["max_tokens"] if "max_tokens" in body else openai_answer()
-        return Response(answer.status, answer.document, delay_seconds=0.05)
-
-    judge_server.respond = respond
-    request = JudgeRequest(item="x", messages=QUESTION, parameters={"max_tokens": 1})
-
-    async def run() -> list[Reply]:
-        async with JudgeClient(judge_settings(judge_server), BACKOFF) as client:
-            return await asyncio.gather(*(client.complete(request) for _ in range(4)))
-
-    assert [reply.outcome for reply in asyncio.run(run())] == ["answered"] * 4
-    assert len(judge_server.requests) == 8
-
-
-def test_claude_without_temperature(judge_server: FakeJudge) -> None:
-    """Anthropic's wording of a refused temperature is understood."""
-    refused = error(400, "`temperature` is deprecated for this model.", type="invalid_request_error")
-    judge_server.respond = lambda number, body: refused if "temperature" in body else anthropic_answer()
-    reply = ask(judge_server, kind="anthropic")[0]
-    assert (reply.sent, reply.dropped) == ({"max_tokens": 64}, ("temperature",))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +177,7 @@ def test_claude_without_temperature(judge_server: FakeJudge) -> None:
 def test_bad_request_fails_alone(judge_server: FakeJudge, message: str) -> None:
     """A prompt that does not fit is a failure of its item, at the first try."""
     script(judge_server, error(400, message))
-    reply = ask(judge_server)[0]
+    reply = ask_client(judge_server)[0]
     assert (reply.outcome, reply.reason) == ("failed", f"HTTP 400: {message}")
     assert len(judge_server.requests) == 1
 
@@ -258,7 +194,7 @@ def test_bad_request_fails_alone(judge_server: FakeJudge, message: str) -> None:
 def test_refusals_are_told_apart(judge_server: FakeJudge, kind: str, response: Response) -> None:
     """A judge that declines is neither an answer nor a fault."""
     script(judge_server, response)
-    reply = ask(judge_server, kind=kind)[0]
+    reply = ask_client(judge_server, kind=kind)[0]
     assert reply.outcome == "refused"
     assert reply.reason
 
@@ -279,7 +215,7 @@ def test_hopeless_faults_stop_at_once(judge_server: FakeJudge, response: Respons
     """No repetition cures a wrong key, a retired model or an empty account; the key is not in the message."""
     script(judge_server, response)
     with pytest.raises(JudgeError) as caught:
-        ask(judge_server)
+        ask_client(judge_server)
     assert words in str(caught.value)
     assert "secret" not in str(caught.value)
     assert len(judge_server.requests) == 1
@@ -289,31 +225,12 @@ def test_key_is_never_logged(judge_server: FakeJudge, caplog: pytest.LogCaptureF
     """A server that echoes the key in an error does not bring it into the log."""
     script(judge_server, error(500, "bad token sk-secret-openai"), openai_answer())
     with caplog.at_level("DEBUG"):
-        ask(judge_server)
+        ask_client(judge_server)
     assert "HTTP 500: bad token ***" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_preflight_returns_what_the_judge_takes(judge_server: FakeJudge) -> None:
-    """One tiny question tells the returned model id and the refused parameters."""
-    judge_server.respond = lambda number, body: REFUSALS["logprobs"] if "logprobs" in body else openai_answer("m")
-    found = check_judge(judge_settings(judge_server), log_probabilities=True)
-    assert found == {
-        "model_requested": "judge",
-        "model_returned": "judge-2026-01-01",
-        "sent": {"max_tokens": 16, "temperature": 0},
-        "dropped": ["logprobs", "top_logprobs"],
-    }
-
-
-def test_preflight_names_a_retired_model(judge_server: FakeJudge) -> None:
-    """Before any expensive work the reason is shown."""
-    script(judge_server, error(404, "The model `judge` has been deprecated", code="model_not_found"))
-    with pytest.raises(JudgeError, match="has been deprecated"):
-        check_judge(judge_settings(judge_server), log_probabilities=False)
-
-
 def test_body_is_plain_json(judge_server: FakeJudge) -> None:
     """The bytes on the wire are json.dumps of the call, as FastChat's client sends them."""
-    ask(judge_server)
+    ask_client(judge_server)
     assert judge_server.raw[0] == json.dumps(judge_server.requests[0]).encode()

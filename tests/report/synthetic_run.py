@@ -8,6 +8,7 @@ from typing import Any
 
 from compare_variants import compare_variants
 from lorabench.files import write_json, write_jsonl
+from lorabench.inference.summary import ratios_to_base, summarise
 from lorabench.rows.item_result import ItemResult
 from lorabench.rows.token_times import TokenTimes
 from score_benchmark import score_benchmark
@@ -99,6 +100,7 @@ def write_scores(folder: Path, not_run: Sequence[str] = (), signal: bool = True)
             score_benchmark(
                 rows=[] if skip else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))],
                 protocols=[] if skip else [protocol],
+                answers_protocol=None,
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,
@@ -138,14 +140,22 @@ def token_times(variant: str, slowdown: float, repeats: int = 3, prompts: int = 
 
 
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write perf/{variant}.json and .jsonl; the base's file holds the A/A control as well."""
+    """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured again."""
     perf, times = [], []
+    base, again = token_times("base", 1.0), token_times("base_again", 1.0)
     for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
-        rows = token_times(variant, slowdown) + (token_times("base_again", 1.0) if variant == "base" else [])
-        memory = {"steady_peak_gpu_allocated_mib": None, "steady_peak_resident_mib": 700.0 + 40 * slowdown}
-        document = {"schema_version": 1, "variant": variant, "status": "ok", "memory": memory}
+        rows = token_times(variant, slowdown)
+        document = {
+            "schema_version": 1,
+            "variant": variant,
+            "status": "ok",
+            "reason": None,
+            "metrics": summarise(rows),
+            "ratios_to_base": ratios_to_base(base, again, again if variant == "base" else rows),
+            "memory": {"steady_peak_gpu_allocated_mib": None, "steady_peak_resident_mib": 700.0 + 40 * slowdown},
+        }
         write_json(folder / "perf" / f"{variant}.json", document)
-        write_jsonl(folder / "perf" / f"{variant}.jsonl", map(asdict, rows))
+        write_jsonl(folder / "perf" / f"{variant}.jsonl", map(asdict, rows + (again if variant == "base" else [])))
         perf.append(folder / "perf" / f"{variant}.json")
         times.append(folder / "perf" / f"{variant}.jsonl")
     return perf, times
@@ -173,15 +183,36 @@ def write_training(folder: Path) -> dict[str, Path]:
         "run_config": {"schema_version": 1, "run": "demo", "model": {"name": "SmolLM2-135M-Instruct"}, "settings": {}},
         "merge_report": {
             "schema_version": 1,
-            "largest_logit_difference": 1.3e-4,
-            "mean_logit_difference": 2e-6,
-            "greedy_agreement": 1.0,
+            "dtype": "bfloat16",
+            "prompts": 8,
+            "max_logit_difference": 0.5,
+            "float32": logit_difference(1.3e-4),
+            "as_saved": logit_difference(0.9),
         },
         "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)
     return {name: folder / f"{name}.json" for name in documents}
+
+
+def logit_difference(largest: float) -> dict[str, float]:
+    """Return one comparison of a merge report."""
+    return {
+        "max_abs_logit_difference": largest,
+        "mean_abs_logit_difference": largest / 50,
+        "greedy_agreement": 0.998,
+        "positions": 1024,
+    }
+
+
+def write_contamination(path: Path, overlapping: int) -> Path:
+    """Write contamination.json with that many overlapping items of GSM8K and return its path."""
+    found = [{"id": f"gsm8k-test-{index}", "ngrams": 40, "shared": 1} for index in range(overlapping)]
+    lengths = {"8": {"comparable": 60, "overlapping": found}, "13": {"comparable": 58, "overlapping": found}}
+    benchmarks = {"gsm8k": {"items": 60, "by_ngram_words": lengths}}
+    write_json(path, {"schema_version": 1, "conversations": 46, "benchmarks": benchmarks})
+    return path
 
 
 def write_source(path: Path, kind: str = "hub", licence: str | None = "apache-2.0") -> Path:
@@ -194,17 +225,16 @@ def write_source(path: Path, kind: str = "hub", licence: str | None = "apache-2.
 def compare_inputs(folder: Path, not_run: Sequence[str] = (), signal: bool = True) -> dict[str, Any]:
     """Write a whole run and return the arguments of compare_variants, but for its output."""
     scores, rows = write_scores(folder, not_run, signal)
-    perf, times = write_inference(folder)
+    perf, _ = write_inference(folder)
     training = write_training(folder)
     return {
         "scores": scores,
         "rows": rows,
         "perf": perf,
-        "times": times,
         "merge_report": training["merge_report"],
         "train_metrics": training["train_metrics"],
         "contamination": None,
-        "model_source": write_source(folder / "model" / "source.json"),
+        "model_source": write_source(folder / "SmolLM2-135M-Instruct" / "source.json"),
         "conversations_source": write_source(folder / "conversations" / "source.json"),
         "settings": {
             "resamples": 200,
@@ -228,7 +258,7 @@ def report_inputs(folder: Path, root: Path, not_run: Sequence[str] = (), signal:
         "scores": given["scores"],
         "compare": folder / "compare.json",
         "perf": given["perf"],
-        "times": given["times"],
+        "times": [path.with_suffix(".jsonl") for path in given["perf"]],
         "optional": {**optional, "contamination": None},
         "sources": {
             "model": given["model_source"],

@@ -8,8 +8,9 @@ import pytest
 
 from compare_variants import compare_variants
 from lorabench.errors import DataError
-from lorabench.files import write_json
-from report.synthetic_run import compare_inputs, gsm8k_rows, write_rows, write_source
+from lorabench.report.comparison import equivalence_of_shares
+from lorabench.significance import flip_table
+from report.synthetic_run import compare_inputs, gsm8k_rows, write_contamination, write_rows, write_source
 
 
 def compare(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -42,9 +43,12 @@ def test_holm_is_over_the_comparisons_with_the_base(whole: dict[str, Any]) -> No
     assert all(family["adjusted"][name] >= p for name, p in family["p_values"].items())
 
 
-def test_equal_answers_make_merged_equivalent_to_lora(whole: dict[str, Any]) -> None:
-    """The built-in null is tested for equivalence, and its item-level agreement is counted."""
-    assert whole["benchmarks"]["gsm8k"]["pairs"]["merged_vs_lora"]["equivalence"]["equivalent"]
+def test_merged_and_lora_are_compared_as_equals(whole: dict[str, Any]) -> None:
+    """Equal answers are counted; sixty of them do not show equality within one point, a thousand would."""
+    contrast = whole["benchmarks"]["gsm8k"]["pairs"]["merged_vs_lora"]
+    assert contrast["items_changed"] == 0
+    assert not contrast["equivalence"]["equivalent"]
+    assert equivalence_of_shares(flip_table([True] * 1000, [True] * 1000), 0.01, 0.95).equivalent
     items = whole["merged_equals_lora"]["items"]
     assert items["gsm8k"]["greedy_texts"] == {"identical": 60, "n": 60}
     assert items["mmlu"]["log_probabilities"]["largest"] == pytest.approx(1e-5)
@@ -75,7 +79,7 @@ def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any
     assert decode["ratio_to_base"]["lora"]["ratio"] == pytest.approx(1 / 1.6, rel=0.02)
     assert decode["ratio_to_base"]["lora"]["verdict"] == "slower"
     assert decode["ratio_to_base"]["merged"]["verdict"] == "no difference detectable"
-    assert decode["a_a_band"][0] <= 1 <= decode["a_a_band"][1]
+    assert decode["noise_band"][0] <= 1 <= decode["noise_band"][1]
     assert whole["answers"]["cost_to_serve"]["answer"] == "nothing, if merged"
 
 
@@ -90,7 +94,7 @@ def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:
 
 def test_what_did_not_run_is_said_with_its_reason(tmp_path: Path) -> None:
     """Missing judgments and measurements leave reasons, not zeros."""
-    result = compare(tmp_path, not_run=["mt_bench"], perf=[], times=[], train_metrics=None)
+    result = compare(tmp_path, not_run=["mt_bench"], perf=[], train_metrics=None)
     assert result["benchmarks"]["mt_bench"]["pairs"] == {}
     texts = [item["text"] for item in result["answers"]["adapter_helps"]["reasons"]]
     assert "MT-Bench: not run, no judge is configured" in texts
@@ -102,12 +106,14 @@ def test_licences_and_overlap_decide_about_shipping(tmp_path: Path) -> None:
     """An unknown licence is an open point; Llama 3's comes with its duties; overlapping items are named."""
     unknown = compare(tmp_path / "a", model_source=write_source(tmp_path / "unknown.json", licence=None))
     assert unknown["answers"]["may_ship"]["answer"] == "not yet"
-    overlap = {"schema_version": 1, "benchmarks": {"gsm8k": {"items_overlapping": 0}}}
-    write_json(tmp_path / "overlap.json", overlap)
     llama = write_source(tmp_path / "llama.json", licence="llama3")
-    known = compare(tmp_path / "b", model_source=llama, contamination=tmp_path / "overlap.json")
+    none, three = (write_contamination(tmp_path / f"{count}.json", count) for count in (0, 3))
+    known = compare(tmp_path / "b", model_source=llama, contamination=none)
     assert known["answers"]["may_ship"]["answer"] == "yes"
     assert any("Built with Meta Llama 3" in item["text"] for item in known["answers"]["may_ship"]["reasons"])
+    overlapping = compare(tmp_path / "c", model_source=llama, contamination=three)["answers"]["may_ship"]
+    assert overlapping["answer"] == "not yet"
+    assert any("GSM8K 3" in item["text"] for item in overlapping["reasons"])
 
 
 def test_variants_on_different_items_are_refused(tmp_path: Path) -> None:

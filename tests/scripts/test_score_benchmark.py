@@ -23,6 +23,7 @@ def run(folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: st
     score_benchmark(
         rows=rows,
         protocols=protocols,
+        answers_protocol=None,
         not_run_reason=reason,
         benchmark=benchmark,
         variant="base",
@@ -112,6 +113,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
         score_benchmark(
             rows=[write_rows(tmp_path / "rows.jsonl", rows)],
             protocols=[tmp_path / "0.json", tmp_path / "1.json"],
+            answers_protocol=None,
             not_run_reason=None,
             benchmark="gsm8k",
             variant="base",
@@ -119,3 +121,23 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
             rows_output=tmp_path / "eval.jsonl",
             score_output=tmp_path / "eval.json",
         )
+
+
+def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
+    """The protocol sentence names generation and judging, the detail holds both."""
+    write_json(tmp_path / "judging.json", protocol_of("mt_bench"))
+    write_json(tmp_path / "answers.json", {"protocol": "at most 96 new tokens", "turns_truncated": 3})
+    score_benchmark(
+        rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
+        protocols=[tmp_path / "judging.json"],
+        answers_protocol=tmp_path / "answers.json",
+        not_run_reason=None,
+        benchmark="mt_bench",
+        variant="base",
+        settings={"confidence": 0.95},
+        rows_output=tmp_path / "eval.jsonl",
+        score_output=tmp_path / "eval.json",
+    )
+    score = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    assert score["protocol"].startswith("at most 96 new tokens; mt_bench")
+    assert score["protocol_detail"]["answers"] == {"turns_truncated": 3}

@@ -145,9 +145,7 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     kill_while_training(tiny_source, prepared, tmp_path / "killed", settings, method, step, root)
     resumed = train(tiny_source, prepared, tmp_path / "killed", settings)
     assert (resumed / "fingerprint.json").read_bytes() == (whole / "fingerprint.json").read_bytes()
-    losses = [
-        [row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]] for folder in (whole, resumed)
-    ]
+    losses = [[row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]] for folder in (whole, resumed)]
     assert losses[0] == losses[1]
     events = [event["event"] for event in read_json(resumed / "run_config.json")["history"]]
     assert events == ["started", "resumed" if step else "started"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from report.synthetic_run import report_inputs
+from report.synthetic_run import report_inputs, write_source
 from write_report import write_report
 
 NO_SIGNAL = "carries no signal"
@@ -79,9 +79,10 @@ def test_the_three_questions_come_first(local: dict[str, Path]) -> None:
     """Both forms open with the questions, answered in words."""
     for form in ("markdown", "page"):
         text = local[form].read_text(encoding="utf-8")
-        parts = ("Did the adapter help?", "What does it cost to serve?", "May I ship it?", "verdict")
+        parts = ("Did the adapter help?", "What does it cost to serve?", "May I ship it?")
         places = [text.index(part) for part in parts]
         assert places == sorted(places)
+        assert places[-1] < text.index("Paired differences")
 
 
 def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[str, Path]) -> None:
@@ -128,10 +129,7 @@ def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> Non
 def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
     given = report_inputs(tmp_path, root)
-    config = given["optional"]["run_config"]
-    document = json.loads(config.read_text(encoding="utf-8"))
-    document["model"]["name"] = "Meta-Llama-3-8B-Instruct"
-    config.write_text(json.dumps(document), encoding="utf-8")
+    given["sources"]["model"] = write_source(tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3")
     write_report(**given)
     text = given["markdown"].read_text(encoding="utf-8")
     assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text

@@ -53,9 +53,8 @@ def test_every_score_says_how_sure_it_is(finished: Checkout, variant: str, bench
 
 def test_training_reports_exact_losses(finished: Checkout) -> None:
     """The losses of base and adapter on the validation conversations are finite and differ: training did something."""
-    text = (finished.folder / "results" / "smoke" / "adapter" / "train_metrics.json").read_text()
-    metrics = json.loads(text)
-    base, adapter = metrics["validation"]["base"]["nll"], metrics["validation"]["adapter"]["nll"]
+    metrics = load(finished.folder / "results" / "smoke" / "adapter" / "train_metrics.json")
+    base, adapter = (metrics["likelihood"]["validation"][name]["nll_per_token"] for name in ("base", "adapter"))
     assert math.isfinite(base) and math.isfinite(adapter) and base != adapter
 
 

@@ -1,12 +1,12 @@
-"""Compare the variants: scores, item rows, token times -> results/{run}/compare.json.
+"""Compare the variants: scores, item rows, speed -> results/{run}/compare.json.
 
 Variants are compared on the same items, in pairs: lora and merged with base (did the adapter help?), merged with lora
 (are they equal, as they should be?). Per benchmark: paired difference with interval, exact McNemar test and flip table
 for right-or-wrong items, cluster bootstrap, Holm's correction over the family, verdict. Speed: paired ratios to the
 base with the band of the base against itself. At the end the three questions of a report are answered, with reasons.
 
-Optional inputs: merge_report, train_metrics, contamination (None where missing); perf and times are empty where
-inference was not measured.
+Optional inputs: merge_report, train_metrics, contamination (None where missing); perf is empty where inference
+was not measured.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from lorabench.report.comparison import ComparisonSettings, add_verdicts, compar
 from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
 from lorabench.report.eval_rows import read_item_results
 from lorabench.report.records import (
-    contaminated_items,
     merge_check,
+    overlapping_items,
     peak_memory_bytes,
     read_optional,
     validation_losses,
 )
-from lorabench.report.serving import read_times, serving_ratios
+from lorabench.report.serving import serving_ratios
 from lorabench.rows.item_result import ItemResult
 
 Rows = dict[str, list[ItemResult]]  # by variant
@@ -37,7 +37,6 @@ def compare_variants(
     scores: Sequence[Path],
     rows: Sequence[Path],
     perf: Sequence[Path],
-    times: Sequence[Path],
     merge_report: Path | None,
     train_metrics: Path | None,
     contamination: Path | None,
@@ -50,9 +49,47 @@ def compare_variants(
     chosen = ComparisonSettings(**settings)
     documents = [read_json(path) for path in scores]
     confidence = next((score["confidence"] for score in documents if score["status"] == "ok"), 0.95)
+    benchmarks, agreement = compare_items(documents, rows, confidence, chosen)
+    family = add_verdicts({name: part["pairs"] for name, part in benchmarks.items()})
+    model, conversations = read_json(model_source), read_json(conversations_source)
+    validation, merge = validation_losses(read_optional(train_metrics)), merge_check(read_optional(merge_report))
+    measured = [read_json(path) for path in perf]
+    memory = {document["variant"]: peak_memory_bytes(document) for document in measured}
+    serving = serving_ratios(measured)
+    shipping = may_ship(
+        benchmarks=benchmarks,
+        model_licence=model["licence"],
+        data_licence=conversations["licence"],
+        merge=merge,
+        contamination=overlapping_items(read_optional(contamination)),
+        base_is_random=model["kind"] == "built-in",
+    )
+    result = {
+        "schema_version": 1,
+        "confidence": confidence,
+        "settings": settings,
+        "answers": {
+            "adapter_helps": adapter_helps(benchmarks, validation),
+            "cost_to_serve": cost_to_serve(serving, memory),
+            "may_ship": shipping,
+        },
+        "benchmarks": benchmarks,
+        "holm": family,
+        "merged_equals_lora": {"merge_check": merge, "items": agreement},
+        "validation": validation,
+        "serving": serving,
+        "peak_memory_bytes": memory,
+    }
+    write_json(compare, result)
+
+
+def compare_items(
+    scores: Sequence[dict[str, Any]], rows: Sequence[Path], confidence: float, settings: ComparisonSettings
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return benchmark -> unit, signal and contrasts, and benchmark -> item-level agreement of merged and lora."""
     by_benchmark: dict[str, list[tuple[dict[str, Any], Path]]] = {}
-    for document, path in zip(documents, rows, strict=True):
-        by_benchmark.setdefault(document["benchmark"], []).append((document, path))
+    for score, path in zip(scores, rows, strict=True):
+        by_benchmark.setdefault(score["benchmark"], []).append((score, path))
     benchmarks, agreement = {}, {}
     for name, parts in by_benchmark.items():
         read = {score["variant"]: read_item_results(path) for score, path in parts if score["status"] == "ok"}
@@ -61,42 +98,10 @@ def compare_variants(
             "unit": parts[0][0]["unit"],
             "reason": next((score["reason"] for score, _ in parts if score["reason"]), None),
             "carries_signal": signal,
-            "pairs": compare_benchmark(name, read, signal, confidence, chosen),
+            "pairs": compare_benchmark(name, read, signal, confidence, settings),
         }
         agreement[name] = merged_agreement(read)
-    family = add_verdicts({name: part["pairs"] for name, part in benchmarks.items()})
-    model, conversations = read_json(model_source), read_json(conversations_source)
-    validation, merge = validation_losses(read_optional(train_metrics)), merge_check(read_optional(merge_report))
-    memory = {(document := read_json(path))["variant"]: peak_memory_bytes(document) for path in perf}
-    measured = read_times(times)
-    serving = serving_ratios(measured, confidence, chosen.resamples, chosen.seed) if measured else None
-    shipping = may_ship(
-        benchmarks=benchmarks,
-        model_licence=model["licence"],
-        data_licence=conversations["licence"],
-        merge=merge,
-        contamination=contaminated_items(read_optional(contamination)),
-        base_is_random=model["kind"] == "built-in",
-    )
-    write_json(
-        compare,
-        {
-            "schema_version": 1,
-            "confidence": confidence,
-            "settings": settings,
-            "answers": {
-                "adapter_helps": adapter_helps(benchmarks, validation),
-                "cost_to_serve": cost_to_serve(serving, memory),
-                "may_ship": shipping,
-            },
-            "benchmarks": benchmarks,
-            "holm": family,
-            "merged_equals_lora": {"merge_check": merge, "items": agreement},
-            "validation": validation,
-            "serving": serving,
-            "peak_memory_bytes": memory,
-        },
-    )
+    return benchmarks, agreement
 
 
 def merged_agreement(rows: Rows) -> dict[str, Any] | None:
@@ -117,7 +122,6 @@ if __name__ == "__main__":
             scores=[Path(path) for path in given.input.scores],
             rows=[Path(path) for path in given.input.rows],
             perf=[Path(path) for path in given.input.get("perf", [])],
-            times=[Path(path) for path in given.input.get("times", [])],
             **{name: Path(path) if path else None for name, path in optional.items()},
             model_source=Path(given.input.model_source),
             conversations_source=Path(given.input.conversations_source),

@@ -1,4 +1,4 @@
-"""Run GSM8K or MMLU on a variant: checkpoint + questions -> results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
+"""Run GSM8K or MMLU: checkpoint + questions -> results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours and encodes the
 few-shot examples that questions share once. A shard holds the items with index % shards == shard, and a question's
@@ -76,7 +76,9 @@ def evaluate_task(
             merged=merged.parent if merged else None,
             dtype=chosen.dtype,
         )
-        lm = PrefixCacheLM(model, load_tokenizer(source.parent), tokens_per_batch=chosen.tokens_per_batch, store=answers)
+        lm = PrefixCacheLM(
+            model, load_tokenizer(source.parent), tokens_per_batch=chosen.tokens_per_batch, store=answers
+        )
         samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
     if isinstance(own, Gsm8kSettings):
         results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)

@@ -1,4 +1,4 @@
-"""Answer MT-Bench or AlpacaEval with a variant: checkpoint + questions -> results/{run}/answers/{variant}/{benchmark}.jsonl.
+"""Answer MT-Bench or AlpacaEval: checkpoint + questions -> results/{run}/answers/{variant}/{benchmark}.jsonl.
 
 MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second turn the model's own
 first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is answered greedily. A question's random
@@ -58,7 +58,9 @@ def generate_answers(
     dtype = str(resolve_dtype(chosen.dtype)).removeprefix("torch.")
     fingerprint = model_fingerprint(source, adapter, merged)
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
-    with ResponseStore(store / f"{variant}.{benchmark}.jsonl", answer_identity(fingerprint, dtype, generation)) as stored:
+    with ResponseStore(
+        store / f"{variant}.{benchmark}.jsonl", answer_identity(fingerprint, dtype, generation)
+    ) as stored:
         model = SharedPrefixModel(
             load_variant(
                 variant,

@@ -55,6 +55,7 @@ def measure_inference(
         write_jsonl(path, (asdict(row) for row in measurement.rows if row.variant in arms))
     for variant, path in summaries.items():
         write_json(path, values[variant])
+        _log(values[variant])
 
 
 def summary(variant: str, settings: InferenceSettings, measurement: Measurement) -> dict[str, Any]:
@@ -106,6 +107,19 @@ def protocol(settings: InferenceSettings, resident: str) -> str:
         f"batch 1, greedy, {settings.new_tokens} new tokens for each of {settings.prompts} chat prompts, end of turn "
         f"suppressed, {settings.repeats} repeats after {settings.warmup} warm-up rounds of {WARMUP_TOKENS} tokens, own "
         f"decode loop with a key-value cache, one process a variant, models resident {resident}, turns rotating"
+    )
+
+
+def _log(figures: dict[str, Any]) -> None:
+    if figures["status"] != "ok":
+        logger.info("%s: not measured, %s", figures["variant"], figures["reason"])
+        return
+    metrics = figures["metrics"]
+    logger.info(
+        "%s: first token %.0f ms, %.1f tokens/s after it",
+        figures["variant"],
+        metrics["time_to_first_token_ms"]["median"],
+        metrics["decode_tokens_per_second"]["median"],
     )
 
 

@@ -47,8 +47,8 @@ def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Pa
     limit = settings["max_logit_difference"]
     if not exact.largest <= limit:
         raise MeasurementError(
-            f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in float32, expected at most "
-            f"merge_adapter.max_logit_difference = {limit}: the adapter was not made for this base model, or raise the limit"
+            f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in float32, expected at "
+            f"most merge_adapter.max_logit_difference = {limit}: the adapter is not one of this base model, or raise it"
         )
     partial = report.parent.with_name(f".{report.parent.name}.part")
     shutil.rmtree(partial, ignore_errors=True)

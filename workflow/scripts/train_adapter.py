@@ -1,8 +1,9 @@
 """Train the LoRA adapter: prepared conversations -> results/{run}/adapter/.
 
 Beside the adapter: train_metrics.json (the course of training, exact likelihoods before and after, memory, FLOPs),
-run_config.json (everything that repeating it takes), a model card, and fingerprint.json, the content hashes by which later
-stages notice a new adapter. A killed run goes on from its newest checkpoint in results/{run}/work/train_adapter.
+run_config.json (everything that repeating it takes), a model card, and fingerprint.json, the content hashes by which
+later stages notice a new adapter. A killed run goes on from its newest checkpoint in
+results/{run}/work/train_adapter.
 """
 
 import shutil
@@ -118,7 +119,9 @@ def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded],
     rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
     encoded, dropped = encode_conversations(tokenizer, rows, max_length)
     if not encoded:
-        raise DataError(f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing to learn")
+        raise DataError(
+            f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing to learn"
+        )
     return encoded, dropped
 
 

@@ -53,6 +53,7 @@ def write_report(
     measured = read_times(times)
     report = assemble_report(
         run=run,
+        model=sources["model"].parent.name,
         scores=[read_json(path) for path in scores],
         compare=read_json(compare),
         perf=[read_json(path) for path in perf],

@@ -1,9 +1,11 @@
 """Load a variant of the model: the base, the base with the unmerged adapter, or the merged checkpoint."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -13,6 +15,9 @@ from transformers import (
 )
 
 from lorabench.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def device() -> torch.device:
@@ -91,6 +96,8 @@ def load_variant(
         raise DataError(f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder")
     model = load_base(folder, resolve_dtype(dtype), use_4bit)
     if variant == "lora":
+        from peft import PeftModel  # two seconds that base and merged need not wait
+
         model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False, local_files_only=True)
         if not use_4bit:
             model.to(resolve_dtype(dtype))

@@ -1,4 +1,4 @@
-"""Scores with their uncertainty: standard errors, intervals and bootstraps, on numpy, scipy and statsmodels.
+"""Scores with their uncertainty: standard errors, intervals and bootstraps, on numpy and scipy.
 
 Values are one number an item. `clusters` names the unit that was sampled, one label an item (MMLU subject, MT-Bench
 question); None = every item is its own unit. What cannot be computed (the spread of one item) is None, never NaN.
@@ -7,13 +7,13 @@ Source of the cluster-robust errors: Miller (2024), "Adding Error Bars to Evals"
 formulas: at their functions.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from lorabench.errors import DataError
 
@@ -71,11 +71,11 @@ def proportion_estimate(
     if n < 1 or not 0 <= successes <= n:
         raise DataError(f"proportion: expected 0 <= successes <= n and n >= 1, found {successes} of {n}")
     share = successes / n
-    low, high = proportion_confint(successes, n, 1 - confidence, "beta" if method == "clopper_pearson" else "wilson")
+    bounds = stats.binomtest(successes, n).proportion_ci(confidence, "wilson" if method == "wilson" else "exact")
     return Estimate(
         value=share,
         standard_error=float(np.sqrt(share * (1 - share) / (n - 1))) if n > 1 else None,
-        interval=(max(0.0, float(low)), min(1.0, float(high))),
+        interval=(float(bounds.low), float(bounds.high)),
         confidence=confidence,
         n=n,
         clusters=n,
@@ -138,6 +138,15 @@ def bootstrap_median(table: Floats, confidence: float = 0.95, resamples: int = 1
         clusters=repeats,
         method=f"median, bootstrap over repeats and items, {resamples} resamples",
     )
+
+
+def noise_band(control: Interval) -> Interval:
+    """Return the band [1/x, x] that holds 1 and the interval of a ratio between two runs of the same thing.
+
+    Symmetric, because which of the two runs is the denominator means nothing.
+    """
+    widest = max(abs(math.log(bound)) for bound in control)
+    return math.exp(-widest), math.exp(widest)
 
 
 def t_quantile(share: float, freedom: int | None) -> float:

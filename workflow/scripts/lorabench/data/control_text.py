@@ -3,8 +3,13 @@
 import re
 import unicodedata
 
-# <|eot_id|>, <|im_start|>, <|end_of_text|>, … : the control tokens of Llama 3, ChatML and most other formats.
-CONTROL_PATTERN = re.compile(r"<\|([^<>|\n]{1,64})\|>")
+# <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats. The names are further
+# control tokens of the demo model, which come from its code data; users do write "<filename>".
+NAMES = (
+    "repo_name|reponame|file_sep|filename|gh_stars|issue_start|issue_comment|issue_closed|"
+    "jupyter_start|jupyter_text|jupyter_code|jupyter_output|jupyter_script|empty_output"
+)
+CONTROL_PATTERN = re.compile(rf"<(\|[^<>|\n]{{1,64}}\||{NAMES})>")
 
 
 def clean_text(text: str) -> tuple[str, int]:
@@ -12,4 +17,4 @@ def clean_text(text: str) -> tuple[str, int]:
 
     A control token stays readable but is written apart ("< |eot_id| >"), so that no tokenizer takes it for a real one.
     """
-    return CONTROL_PATTERN.subn(r"< |\1| >", unicodedata.normalize("NFC", text))
+    return CONTROL_PATTERN.subn(r"< \1 >", unicodedata.normalize("NFC", text))

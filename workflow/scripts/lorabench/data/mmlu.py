@@ -43,13 +43,16 @@ def _read_split(folder: Path, split: str) -> list[Row]:
             subject = field(row, "subject", str, place)
             choices, answer = texts(row, "choices", place), field(row, "answer", int, place)
             if len(choices) != 4 or not 0 <= answer <= 3:
-                raise DataError(
-                    f"{place}: expected four choices and an answer from 0 to 3, found {len(choices)} and {answer}"
-                )
-            question = field(row, "question", str, place)
-            identity = f"{subject}-{split}-{seen[subject]}"
+                found = f"{len(choices)} choices and answer {answer}"
+                raise DataError(f"{place}: expected four choices and an answer from 0 to 3, found {found}")
             rows.append(
-                {"id": identity, "subject": subject, "question": question, "choices": choices, "answer": answer}
+                {
+                    "id": f"{subject}-{split}-{seen[subject]}",
+                    "subject": subject,
+                    "question": field(row, "question", str, place),
+                    "choices": choices,
+                    "answer": answer,
+                }
             )
             seen[subject] += 1
     return rows

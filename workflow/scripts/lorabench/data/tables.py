@@ -70,7 +70,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         file = parquet.ParquetFile(path)
         number = 0
-        for batch in file.iter_batches():
+        for batch in file.iter_batches(batch_size=1000):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path}: row {number}", row

@@ -79,7 +79,8 @@ class ChatAnswerer:
         keys: list[list[Any]] = []
         requests: list[GenerationRequest] = []
         for dialogue in dialogues:
-            prompt = self.tokenizer.apply_chat_template(dialogue.messages(), tokenize=False, add_generation_prompt=True)
+            messages = dialogue.messages()
+            prompt = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
             key = ["chat", dialogue.question.id, prompt]
             stored = self.store.get(key)
             if stored is not None:
@@ -97,7 +98,9 @@ class ChatAnswerer:
 
     def _request(self, dialogue: _Dialogue, prompt: str) -> GenerationRequest:
         question, turn = dialogue.question, len(dialogue.replies) + 1
-        tokens = self.tokenizer.encode(prompt, add_special_tokens=False)  # the template writes the special tokens itself
+        tokens = self.tokenizer.encode(
+            prompt, add_special_tokens=False
+        )  # the template writes the special tokens itself
         new, room = self.settings.benchmark.max_new_tokens, self.model.model.config.max_position_embeddings
         if len(tokens) + new > room:
             raise DataError(
@@ -110,7 +113,7 @@ class ChatAnswerer:
         return GenerationRequest(tokens=tokens, max_new_tokens=new, is_complete=self.stop, choose=choose)
 
     def _reply(self, generation: Generation) -> dict[str, Any]:
-        text = self.tokenizer.decode(generation.tokens, skip_special_tokens=True).strip()
+        text = str(self.tokenizer.decode(generation.tokens, skip_special_tokens=True)).strip()
         count = len(generation.tokens) - (0 if generation.truncated else 1)
         return {"text": text, "tokens": count, "truncated": generation.truncated}
 

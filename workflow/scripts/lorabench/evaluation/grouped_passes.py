@@ -31,7 +31,7 @@ def generate_rows(
 ) -> Iterator[tuple[int, Generation]]:
     """Yield (position in `requests`, its generation) as generations end.
 
-    `tokens_per_batch` counts the tokens, prompts and new ones, whose keys and values are held at once, without the prefix.
+    `tokens_per_batch` counts tokens, prompts and new ones, whose keys and values are held at once; not the prefix.
     """
     tokens = [request.tokens for request in requests]
     for group in plan_groups(tokens, [len(row) - 1 for row in tokens]):

@@ -35,7 +35,9 @@ def gsm8k_tasks(tasks: Path, data: Path, settings: Gsm8kSettings) -> dict[str, C
     config["generation_kwargs"]["max_gen_toks"] = settings.max_new_tokens
     if settings.few_shot is not None:
         config["num_fewshot"] = settings.few_shot
-    _check_examples(config["num_fewshot"], config["fewshot_config"].get("samples") or splits["train"], f"{data}/train.jsonl")
+    _check_examples(
+        config["num_fewshot"], config["fewshot_config"].get("samples") or splits["train"], f"{data}/train.jsonl"
+    )
     return {"gsm8k": _task(config | {"task": "gsm8k"}, splits)}
 
 
@@ -55,7 +57,9 @@ def mmlu_tasks(tasks: Path, data: Path, settings: MmluSettings) -> dict[str, Con
     test = _by_subject(_read(data / "test.jsonl", fields))
     missing = sorted(set(settings.subjects) - set(test))
     if missing:
-        raise DataError(f"{data}/test.jsonl: no rows of the subject {missing[0]!r}; the subjects are {', '.join(sorted(test))}")
+        raise DataError(
+            f"{data}/test.jsonl: no rows of the subject {missing[0]!r}; the subjects are {', '.join(sorted(test))}"
+        )
     built = {}
     for subject in [subject for subject in test if subject in settings.subjects or not settings.subjects]:
         _check_examples(settings.few_shot, dev.get(subject, []), f"{data}/dev.jsonl, subject {subject}")
@@ -73,7 +77,11 @@ def protocol_sentence(tasks: dict[str, ConfigurableTask], settings: EvaluateTask
     harness = f"lm-evaluation-harness {version('lm_eval')}"
     template = "chat template, examples as turns" if settings.apply_chat_template else "no chat template"
     if isinstance(own, Gsm8kSettings):
-        examples = f"the first {shots} training questions" if own.task == "gsm8k" else f"{shots} fixed chain-of-thought examples"
+        examples = (
+            f"the first {shots} training questions"
+            if own.task == "gsm8k"
+            else f"{shots} fixed chain-of-thought examples"
+        )
         task = f"task {own.task}, {shots}-shot ({examples}), greedy, at most {own.max_new_tokens} new tokens"
         measure = f"exact match of the number found by the {own.answer_filter} filter"
     else:
@@ -91,7 +99,9 @@ def _packaged(path: Path, **names: str) -> dict[str, Any]:
     changes = load_yaml(path)
     packaged = HARNESS_TASKS / changes.pop("packaged").format(**names)
     if not packaged.is_file():
-        raise DataError(f"{path}: the harness has no task file {packaged.name}; check the names {sorted(names.values())}")
+        raise DataError(
+            f"{path}: the harness has no task file {packaged.name}; check the names {sorted(names.values())}"
+        )
     config = load_yaml(packaged) | changes
     config["fewshot_config"] = config.get("fewshot_config") or {}
     return config

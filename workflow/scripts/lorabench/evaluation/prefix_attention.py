@@ -118,8 +118,12 @@ class Decoding:
         keys[indices, :, self.positions] = key[:, :, 0]
         values[indices, :, self.positions] = value[:, :, 0]
         reach = self.mask.shape[-1]
-        grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], size)  # the heads of a key head as one sequence
-        output, normaliser = partial_attention(grouped, keys[:rows, :, :reach], values[:rows, :, :reach], scale, mask=self.mask)
+        grouped = query.reshape(
+            rows, key.shape[1], heads // key.shape[1], size
+        )  # the heads of a key head as one sequence
+        output, normaliser = partial_attention(
+            grouped, keys[:rows, :, :reach], values[:rows, :, :reach], scale, mask=self.mask
+        )
         return output.reshape(query.shape), normaliser.reshape(rows, heads, 1)
 
 
@@ -144,7 +148,9 @@ def partial_attention(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
     if mask is None and query.dtype in (torch.float16, torch.bfloat16):
-        return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)[:2]
+        return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)[
+            :2
+        ]
     return plain_attention(query, key, value, scale, causal=causal, mask=mask)
 
 
@@ -188,10 +194,18 @@ def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Te
 
 
 def _forward(
-    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: None, *, scaling: float, **kwargs: Any
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: None,
+    *,
+    scaling: float,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     memory: Memory = kwargs["memory"]
-    output = memory.attend(module.layer_idx, query, key, value, scaling)
+    layer: Any = module.layer_idx
+    output = memory.attend(layer, query, key, value, scaling)
     return output.transpose(1, 2).contiguous(), None
 
 

@@ -1,15 +1,13 @@
-"""An lm-evaluation-harness model that encodes shared few-shot prefixes once; answers equal those of the harness' own."""
+"""A model for lm-evaluation-harness that encodes shared few-shot prefixes once and answers as the harness' own."""
 
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
-from peft import PeftModel
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,7 +17,12 @@ from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, ScoredRow, SharedPrefixModel
 from lorabench.evaluation.stopping import StopAt, end_token_ids
 
+if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+    from peft import PeftModel
+
 Encoded = tuple[tuple[str, str] | None, list[int], list[int]]  # strings, context tokens, continuation tokens
+
+REQUESTS_ENCODED_TOGETHER = 1024  # bounds the memory of their token lists
 
 
 class PrefixCacheLM(HFLM):
@@ -28,50 +31,75 @@ class PrefixCacheLM(HFLM):
     Args:
         model: base, merged or unmerged PeftModel, on its device.
         tokenizer: the model's tokenizer.
-        tokens_per_batch: padded tokens in a forward pass, a shared prefix not counted; for generation, tokens whose keys
-            and values are held at once.
+        tokens_per_batch: padded tokens in a forward pass, a shared prefix not counted; for generation, tokens whose
+            keys and values are held at once.
         store: answers of earlier, interrupted runs; None = nothing is kept.
-        max_new_tokens: limit of a generation where the task sets none.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel | PeftModel,
+        model: "PreTrainedModel | PeftModel",
         tokenizer: PreTrainedTokenizerBase,
         *,
         tokens_per_batch: int,
         store: ResponseStore | None = None,
-        max_new_tokens: int = 256,
     ) -> None:
         super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal")
         self.shared = SharedPrefixModel(model)
         self.tokens_per_batch = tokens_per_batch
         self.store = store
-        self.max_new_tokens = max_new_tokens
         self.truncated: dict[str, bool] = {}  # prompt -> the token limit ended its generation
-        self._encode = lru_cache(maxsize=8)(super().tok_encode)
+        self._encoded: dict[str, list[int]] = {}  # texts of the requests being encoded
         self._end_ids = end_token_ids(self.shared.model, tokenizer)
-
-    @property
-    def max_gen_toks(self) -> int:
-        """Limit of a generation where the task sets none (the harness' own is 256)."""
-        return self.max_new_tokens
 
     def get_model_info(self) -> dict[str, Any]:
         """Return nothing: the harness would ask the hub for the revision of a model that is loaded from a folder."""
         return {}
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
-        """Encode a text; the choices of a question repeat its context, which is encoded once."""
-        return super().tok_encode(string, *args, **kwargs) if args or kwargs else self._encode(string)
+        """Return the token ids of a text; those of `_encode_together` are at hand."""
+        if string in self._encoded and not args and not kwargs:
+            return self._encoded[string]
+        return super().tok_encode(string, *args, **kwargs)
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Return (log-likelihood, is greedy) for each request; see `HFLM` for the requests."""
+        encoded: list[Encoded] = []
+        for start in range(0, len(requests), REQUESTS_ENCODED_TOGETHER):
+            pairs = [request.args for request in requests[start : start + REQUESTS_ENCODED_TOGETHER]]
+            self._encode_together([context.rstrip() for context, _ in pairs] + ["".join(pair) for pair in pairs])
+            encoded += [(pair, *self._encode_request(*pair)) for pair in pairs]
+        self._encoded = {}
+        return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+
+    def _encode_request(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if context:
+            return self._encode_pair(context, continuation)
+        tokens = self.tok_encode(continuation, add_special_tokens=False)
+        start = self.prefix_token_id  # an empty context is this token, unless the continuation begins with it
+        return ([start], tokens) if tokens[0] != start else (tokens[:1], tokens[1:])
+
+    def _encode_together(self, texts: list[str]) -> None:
+        """Encode each different text once, many at a time, which a fast tokenizer does on all cores."""
+        start = self.tokenizer.decode(self.prefix_token_id)
+        self._encoded = {}
+        for has_start in (False, True):  # a chat template writes the first token itself
+            chosen = sorted({text for text in texts if text and text.startswith(start) == has_start})
+            if chosen:
+                rows = self.tokenizer(chosen, add_special_tokens=not has_start, return_attention_mask=False)[
+                    "input_ids"
+                ]
+                self._encoded |= zip(chosen, rows, strict=True)
 
     def _loglikelihood_tokens(
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, is greedy) for each request; see `HFLM` for the arguments."""
+        """Return (log-likelihood, is greedy) for each encoded request; see `HFLM` for the arguments."""
         answers: dict[int, tuple[float, bool]] = {}
         rows: dict[tuple[int, ...], ScoredRow] = {}
-        owners: dict[tuple[int, ...], list[int]] = defaultdict(list)  # request numbers, in the order of the continuations
+        owners: dict[tuple[int, ...], list[int]] = defaultdict(
+            list
+        )  # request numbers, in the order of the continuations
         for number, (strings, context, continuation) in enumerate(requests):
             stored = self.store.get(["loglikelihood", *strings]) if self.store and strings else None
             if stored is not None:
@@ -103,7 +131,9 @@ class PrefixCacheLM(HFLM):
                 by_settings[repr(request.args[1])].append(number)
         with progress("generations", len(requests), len(answers), disable_tqdm) as bar:
             for numbers in by_settings.values():
-                for number, answer in self._generate([requests[i].args[0] for i in numbers], requests[numbers[0]].args[1]):
+                for number, answer in self._generate(
+                    [requests[i].args[0] for i in numbers], requests[numbers[0]].args[1]
+                ):
                     answers[numbers[number]] = answer
                     if self.store:
                         self.store.add(["generate", *requests[numbers[number]].args], answer)
@@ -122,7 +152,9 @@ class PrefixCacheLM(HFLM):
         if settings.get("do_sample"):
             raise ConfigurationError("the task asks for sampling (do_sample: true); evaluation tasks are greedy")
         limit = settings["max_gen_toks"]
-        until = handle_stop_sequences(settings.get("until"), eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False))
+        until = handle_stop_sequences(
+            settings.get("until"), eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        )
         stop = StopAt(self.tokenizer, self._end_ids, until)
         room = self.max_length - limit
         wanted = [

@@ -70,5 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
             row = json.loads(line)
             answers[row["key"]] = row["answer"]
         except (ValueError, KeyError, TypeError):
-            raise DataError(f"{path}:{number}: not a stored answer; delete the file to compute its answers again") from None
+            raise DataError(
+                f"{path}:{number}: not a stored answer; delete the file to compute its answers again"
+            ) from None
     return answers

@@ -47,7 +47,9 @@ class EvaluateTaskSettings:
     def parse(cls, benchmark: str, section: dict[str, Any]) -> Self:
         """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own subsection."""
         kind = Gsm8kSettings if benchmark == "gsm8k" else MmluSettings
-        return _build(cls, section | {"benchmark": _build(kind, section["benchmark"], "evaluate_task")}, "evaluate_task")
+        return _build(
+            cls, section | {"benchmark": _build(kind, section["benchmark"], "evaluate_task")}, "evaluate_task"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

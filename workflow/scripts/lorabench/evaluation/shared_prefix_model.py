@@ -1,10 +1,11 @@
-"""Score and generate token rows that share prefixes, with any decoder of the transformers library that is built like Llama."""
+"""Score and generate token rows that share prefixes, with any decoder of transformers that is built like Llama."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -16,6 +17,9 @@ from lorabench.evaluation.prefix_attention import (
     SuffixScoring,
     shared_prefix_attention,
 )
+
+if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+    from peft import PeftModel
 
 POSITIONS_PER_PROJECTION = 128  # scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
 
@@ -48,7 +52,9 @@ class GenerationRequest:
     tokens: list[int]
     max_new_tokens: int
     is_complete: Callable[[list[int]], bool]  # of the new tokens so far; called after each
-    choose: Callable[[Tensor], int] | None = None  # next token from logits (vocabulary,) in float32; None = the likeliest
+    choose: Callable[[Tensor], int] | None = (
+        None  # next token from logits (vocabulary,) in float32; None = the likeliest
+    )
 
 
 @dataclass(kw_only=True)
@@ -65,8 +71,9 @@ class SharedPrefixModel:
         model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention interface.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel) -> None:
-        self.model: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
+    def __init__(self, model: "PreTrainedModel | PeftModel") -> None:
+        outer: Any = model
+        self.model: PreTrainedModel = outer.get_base_model() if hasattr(model, "get_base_model") else outer
         self.body = self.model.get_decoder()
         self.head = self.model.get_output_embeddings()
         self.device = self.model.device
@@ -84,8 +91,8 @@ class SharedPrefixModel:
     def score(self, prefix: Prefix, rows: Sequence[ScoredRow]) -> list[list[tuple[float, bool]]]:
         """Return (log-likelihood, is the greedy choice) of each continuation of each row.
 
-        The rows' tokens begin after the prefix. The final projection and the log-softmax are float32 whatever the model's
-        dtype: the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
+        The rows' tokens begin after the prefix. Final projection and log-softmax are float32 in any dtype:
+        the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
         """
         inputs = self._pad([row.tokens for row in rows])
         positions = prefix.length + torch.arange(inputs.shape[1], device=self.device)[None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 PASS_COST = 64  # tokens; what one more forward pass costs beside its tokens
 
@@ -17,8 +18,8 @@ class Group:
 def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Group]:
     """Group rows by common prefixes so that few tokens are computed; nothing is known of tasks.
 
-    The rows are sorted, which puts shared prefixes next to each other, and a range of rows is cut at its shortest common
-    prefixes wherever the parts together cost less than the whole.
+    The rows are sorted, which puts shared prefixes next to each other, and a range of rows is cut at its shortest
+    common prefixes wherever the parts together cost less than the whole.
 
     Args:
         rows: token ids.
@@ -28,7 +29,7 @@ def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Gr
         Groups in which every row is exactly once; rows that share nothing form one group with an empty prefix.
     """
     order = sorted(range(len(rows)), key=lambda index: tuple(rows[index]))
-    common = [0] + [common_length(rows[a], rows[b]) for a, b in zip(order, order[1:], strict=False)]
+    common = [0, *(common_length(rows[a], rows[b]) for a, b in pairwise(order))]
     shared: list[Group] = []
     alone: list[int] = []
     for start, stop in _split(order, common, rows, limits, 0, len(order))[1]:
@@ -53,7 +54,7 @@ def _split(
         return whole, [(start, stop)]
     shortest = min(common[start + 1 : stop])
     cuts = [start, *(i for i in range(start + 1, stop) if common[i] == shortest), stop]
-    parts = [_split(order, common, rows, limits, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [_split(order, common, rows, limits, a, b) for a, b in pairwise(cuts)]
     apart = sum(cost for cost, _ in parts)
     if apart < whole:
         return apart, [piece for _, pieces in parts for piece in pieces]

@@ -26,7 +26,9 @@ class StopAt:
         strings: stop strings.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_ids: frozenset[int], strings: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, end_ids: frozenset[int], strings: Sequence[str] = ()
+    ) -> None:
         self.tokenizer = tokenizer
         self.end_ids = end_ids
         self.strings = [string for string in strings if string]

@@ -66,7 +66,8 @@ def fits(first: dict[str, Any], further: int) -> bool:
     if first["gpu_free_mib"] is not None:
         each, free = first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB, first["gpu_free_mib"]
     else:
-        each, free = first["memory"]["load_peak_resident_mib"] or 0.0, available_memory_mib()
+        loaded = first["memory"]["resident_before_load_mib"] + first["parameters_mib"]  # files are mapped lazily
+        each, free = max(loaded, first["memory"]["load_peak_resident_mib"] or 0.0), available_memory_mib()
     return bool(further * HEADROOM * each <= free)
 
 
@@ -90,6 +91,7 @@ def measure(
         logger.warning("memory does not hold %d models at once: they run one after another", len(session.arms))
         session.one_after_another()
     session.progress.close()
+    logger.info("%d generations, models resident %s", len(session.rows), "together" if together else "in turn")
     return Measurement(
         rows=session.rows,
         loaded=session.loaded,

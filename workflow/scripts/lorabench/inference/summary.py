@@ -4,7 +4,6 @@ Definitions (docs/metrics.md): one request at a time, token ids ready, so withou
 the generations of one prompt in one repeat, which ran within seconds of each other.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from lorabench.errors import MeasurementError
 from lorabench.rows.token_times import TokenTimes
-from lorabench.uncertainty import Floats, Interval, bootstrap_median
+from lorabench.uncertainty import Floats, Interval, bootstrap_median, noise_band
 
 MILLISECONDS = 1000.0
 FEWEST_FOR_P99 = 500  # five values beyond it; with fewer, p99 is the maximum of a few
@@ -89,7 +88,8 @@ def ratios_to_base(
     ratios = {}
     for name, metric in PER_GENERATION.items():
         estimate = bootstrap_median(ratio_table(base, variant, metric))
-        band = noise_band(ratio_table(base, again, metric))
+        control = bootstrap_median(ratio_table(base, again, metric))
+        band = noise_band(control.interval or (control.value, control.value))
         ratios[name] = {
             "median": estimate.value,
             "interval": estimate.interval,
@@ -100,14 +100,6 @@ def ratios_to_base(
             "method": estimate.method,
         }
     return ratios
-
-
-def noise_band(control: Floats) -> Interval:
-    """Return the band [1/x, x] that holds the interval of the base's median ratio to itself, [repeats, prompts]."""
-    estimate = bootstrap_median(control)
-    bounds = estimate.interval or (estimate.value, estimate.value)
-    widest = max(abs(math.log(bound)) for bound in bounds)
-    return math.exp(-widest), math.exp(widest)
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:

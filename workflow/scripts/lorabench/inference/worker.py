@@ -60,6 +60,7 @@ class Worker:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.config._attn_implementation,
             "parameters": sum(value.numel() for value in parameters),
+            "parameters_mib": sum(value.nbytes for value in parameters) / MIB,
             "requires_grad": sorted({value.requires_grad for value in parameters}),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -23,6 +23,11 @@ class Estimate:
     output_tokens: int
     usd: float
 
+    def __str__(self) -> str:
+        """Return the estimate in words."""
+        tokens = f"{self.input_tokens:,} input and {self.output_tokens:,} output tokens"
+        return f"{self.calls} calls, about {tokens}, {self.usd:.2f} USD"
+
 
 class Budget:
     """The spending limit over all jobs that share a store.

@@ -56,17 +56,20 @@ class _Passing(Exception):
 class JudgeClient:
     """A connection pool to one judge. Use as an asynchronous context manager."""
 
-    def __init__(self, settings: JudgeSettings, first_backoff_seconds: float = 1.0) -> None:
+    def __init__(
+        self, settings: JudgeSettings, first_backoff_seconds: float = 1.0, refusals: Refusals | None = None
+    ) -> None:
         """Take the key from the environment; it is never logged or stored.
 
         Args:
             first_backoff_seconds: wait before the second try, doubled for each further one, less up to half at random.
+            refusals: parameters that are known to be refused; `refusals` holds what was learnt in the end.
         """
         self._settings = settings
         self._key = os.environ.get(KEY_VARIABLES[settings.kind], "").strip() or None
         self._backoff = first_backoff_seconds
         self._url = endpoint(settings.kind, settings.base_url)
-        self._refusals = Refusals()
+        self.refusals = refusals or Refusals()
         self._paused_until = 0.0  # time.monotonic(); a Retry-After holds back all requests
         limits = httpx.Limits(max_connections=settings.concurrency)
         self._http = httpx.AsyncClient(timeout=settings.timeout_seconds, limits=limits)
@@ -111,7 +114,7 @@ class JudgeClient:
         while True:
             while (pause := self._paused_until - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
-            sent = sent_parameters(self._settings.kind, request, self._refusals)
+            sent = sent_parameters(self._settings.kind, request, self.refusals)
             response = await self._post(body(self._settings.kind, str(self._settings.model), request, sent))
             if response.status_code == 200:
                 return self._answer(request, response, sent)
@@ -121,11 +124,9 @@ class JudgeClient:
                 name = refused_parameter(message, parameter, sent)
             if name is None:
                 return self._failure(response, self._redact(message), code)
-            if (
-                name not in self._refusals.names
-            ):  # else a request that was on its way when another learnt of the refusal
+            if name not in self.refusals.names:  # else a request that was on its way when another learnt of the refusal
                 logger.warning("%s refuses the parameter %s: not sent any more", self._settings.model, name)
-                self._refusals = self._refusals.add(name)
+                self.refusals = self.refusals.add(name)
 
     async def _post(self, content: bytes) -> httpx.Response:
         try:

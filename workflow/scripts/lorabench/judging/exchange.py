@@ -52,6 +52,7 @@ class Judge(Protocol):
 
     kind: str
     model: str  # as asked for
+    estimated_usd: float  # before the first call, for what was not in the store
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
         """Return one answer for each request, in their order."""

@@ -30,6 +30,7 @@ class LocalJudge:
     """A judge model on this machine, loaded when the first answer is not in the store."""
 
     kind = "local"
+    estimated_usd = 0.0
 
     def __init__(self, source: Path, settings: JudgeSettings, store: AnswerStore) -> None:
         """Prepare the judge in the folder of `source`, the model's source.json."""

@@ -60,6 +60,7 @@ def describe_judging(
         "tokens_not_reported": sum(reply.input_tokens is None and reply.outcome != "failed" for reply in replies),
         "usd": round(sum(reply.usd for reply in replies), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
+        "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
         **details,
     }

@@ -1,9 +1,8 @@
 """A remote judge: asks over HTTP what the store does not hold, many requests at a time, within the budget."""
 
 import asyncio
-import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tqdm import tqdm
 
@@ -13,8 +12,7 @@ from lorabench.judging.clients import JudgeClient, Unanswered
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
-
-logger = logging.getLogger(__name__)
+from lorabench.judging.wire import Refusals
 
 UNANSWERED_SHARE = 0.05  # of the requests may stay unanswered (counted as failures); beyond, the job stops
 
@@ -26,9 +24,11 @@ class RemoteJudge:
         """Use the interface that `settings` names; answers are kept in `store`."""
         self.kind = settings.kind
         self.model = str(settings.model)
+        self.estimated_usd = 0.0
         self._settings = settings
         self._store = store
         self._first_backoff_seconds = first_backoff_seconds
+        self._refusals = Refusals()
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
         """Return one reply for each request; equal requests are asked once, stored answers not at all.
@@ -40,9 +40,7 @@ class RemoteJudge:
         identity = self._settings.identity
         keys = [request.key(identity) for request in requests]
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._store}
-        failed: dict[str, Reply] = {}
-        if missing:
-            failed = asyncio.run(_Round(self._settings, self._store, self._first_backoff_seconds, missing).run())
+        failed = self._ask_missing(missing) if missing else {}
         counted: set[str] = set()
         replies = []
         for key in keys:
@@ -52,12 +50,22 @@ class RemoteJudge:
             replies.append(replace(reply, cached=not (first and key in missing), usd=reply.usd if first else 0.0))
         return replies
 
+    def _ask_missing(self, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
+        """Show the estimate, check it, ask; return the failures."""
+        budget = Budget(self._settings, self._store.spent_usd)
+        estimate = budget.estimate(list(missing.values()))
+        tqdm.write(f"judge {self.model}: {estimate}, limit {self._settings.max_judge_usd:.2f} USD", file=sys.stderr)
+        budget.check(estimate)
+        self.estimated_usd += estimate.usd
+        return asyncio.run(self._round(budget, missing))
 
-@dataclass
-class _Progress:
-    unanswered: int = 0
-    last_reason: str = ""
-    fatal: JudgeError | None = None
+    async def _round(self, budget: Budget, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
+        """Ask what is missing; return the failures. What the provider refuses is remembered for the next round."""
+        async with JudgeClient(self._settings, self._first_backoff_seconds, self._refusals) as client:
+            try:
+                return await _Round(self._settings, self._store, budget, client, missing).run()
+            finally:
+                self._refusals = client.refusals
 
 
 class _Round:
@@ -67,32 +75,32 @@ class _Round:
         self,
         settings: JudgeSettings,
         store: AnswerStore,
-        first_backoff_seconds: float,
+        budget: Budget,
+        client: JudgeClient,
         requests: dict[str, JudgeRequest],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._backoff = first_backoff_seconds
+        self._budget = budget
+        self._client = client
         self._requests = requests
-        self._budget = Budget(settings, store.spent_usd)
-        self._progress = _Progress()
+        self._waiting = list(reversed(requests.items()))
         self._failed: dict[str, Reply] = {}
-        self._allowed = max(1, int(UNANSWERED_SHARE * len(requests)))
+        self._fatal: JudgeError | None = None
+        self._unanswered = 0
 
     async def run(self) -> dict[str, Reply]:
-        """Ask everything; return the replies that are not stored because they are failures."""
-        estimate = self._budget.estimate(list(self._requests.values()))
-        logger.info("judge %s: estimate of what is left: %s", self._settings.model, estimate)
-        self._budget.check(estimate)
-        waiting = list(reversed(self._requests.items()))
-        bar = tqdm(total=len(waiting), desc="judging", unit="answer", file=sys.stderr, mininterval=1)
-        async with JudgeClient(self._settings, self._backoff) as client:
+        """Ask everything; return the replies that are not stored because they are failures.
+
+        Raises:
+            JudgeError: the round was ended by a fault that concerns all requests.
+        """
+        with tqdm(total=len(self._requests), desc="judging", unit="answer", file=sys.stderr, mininterval=1) as bar:
             # The first goes alone: it shows a retired model, a wrong key, refused parameters at the price of one.
-            await self._work(client, [waiting.pop()], bar)
-            await asyncio.gather(*(self._work(client, waiting, bar) for _ in range(self._settings.concurrency)))
-        bar.close()
-        if self._progress.fatal:
-            raise self._progress.fatal
+            await self._work(bar, at_most=1)
+            await asyncio.gather(*(self._work(bar, len(self._requests)) for _ in range(self._settings.concurrency)))
+        if self._fatal:
+            raise self._fatal
         if len(self._failed) == len(self._requests) > 1:
             reason = next(iter(self._failed.values())).reason
             raise JudgeError(
@@ -100,20 +108,20 @@ class _Round:
             )
         return self._failed
 
-    async def _work(self, client: JudgeClient, waiting: list[tuple[str, JudgeRequest]], bar: "tqdm[None]") -> None:
+    async def _work(self, bar: "tqdm[None]", at_most: int) -> None:
         """Take requests until none is left or a fault ends the round; what is in flight elsewhere is still stored."""
-        while waiting and self._progress.fatal is None:
-            key, request = waiting.pop()
+        while self._waiting and at_most > 0 and self._fatal is None:
+            at_most -= 1
             try:
-                await self._ask(client, key, request)
+                await self._ask(*self._waiting.pop())
             except JudgeError as error:
-                self._progress.fatal = self._progress.fatal or error
+                self._fatal = self._fatal or error
             bar.update()
 
-    async def _ask(self, client: JudgeClient, key: str, request: JudgeRequest) -> None:
+    async def _ask(self, key: str, request: JudgeRequest) -> None:
         reserved, usd = await self._budget.reserve(request), 0.0
         try:
-            reply = await client.complete(request)
+            reply = await self._client.complete(request)
             if reply.outcome == "failed":
                 self._failed[key] = reply
             else:
@@ -129,11 +137,12 @@ class _Round:
         """End the round when too many requests stay unanswered.
 
         Raises:
-            JudgeError: more than the allowed number did.
+            JudgeError: more than the allowed number did, or all of them.
         """
-        self._progress.unanswered += 1
-        if self._progress.unanswered > self._allowed or len(self._requests) == self._progress.unanswered:
+        self._unanswered += 1
+        total = len(self._requests)
+        if self._unanswered > max(1, int(UNANSWERED_SHARE * total)) or self._unanswered == total:
             raise JudgeError(
-                f"judge {self._settings.model}: {self._progress.unanswered} of {len(self._requests)} requests got no "
-                f"answer (the last: {reason}); answers so far are kept: run the same command again to ask the others"
+                f"judge {self._settings.model}: {self._unanswered} of {total} requests got no answer "
+                f"(the last: {reason}); answers so far are kept: run the same command again to ask the others"
             )

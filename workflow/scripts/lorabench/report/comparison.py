@@ -13,6 +13,8 @@ from lorabench.report.eval_rows import as_scores, pair_rows
 from lorabench.rows.item_result import ItemResult
 from lorabench.significance import (
     Difference,
+    Equivalence,
+    FlipTable,
     bootstrap_difference,
     equivalence_test,
     flip_table,
@@ -83,7 +85,11 @@ def _contrast(
         difference = paired_difference(before, after, clusters, confidence)
     bootstrap = bootstrap_difference(before, after, clusters, confidence, settings.resamples, settings.seed)
     margin = settings.equivalence_margin_rating if benchmark == "mt_bench" else settings.equivalence_margin_share
-    equivalence = equivalence_test(before, after, margin, clusters if benchmark == "mt_bench" else None, confidence)
+    equivalence = (
+        equivalence_test(before, after, margin, clusters, confidence)
+        if flips is None
+        else equivalence_of_shares(flips, margin, confidence)
+    )
     return {
         "status": "ok",
         "reason": None,
@@ -98,6 +104,23 @@ def _contrast(
         "flips": None if flips is None else asdict(flips),
         "equivalence": asdict(equivalence),
     }
+
+
+def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:
+    """Return whether two paired shares are equal within the margin, by the interval that keeps a width without flips.
+
+    The t test would call two variants equal that agree on a handful of items, as it sees no spread.
+    """
+    difference = paired_proportion_difference(flips, 1 - 2 * (1 - confidence))
+    low, high = difference.interval or (-1.0, 1.0)
+    return Equivalence(
+        difference=difference.difference,
+        margin=margin,
+        p_value=None,
+        equivalent=-margin < low and high < margin,
+        interval=difference.interval,
+        n=difference.n,
+    )
 
 
 def add_verdicts(benchmarks: dict[str, dict[str, Any]]) -> dict[str, Any]:

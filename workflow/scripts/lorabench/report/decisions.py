@@ -19,6 +19,7 @@ from lorabench.report.wording import (
 )
 
 Reason = dict[str, str]
+TOO_NOISY = 0.4  # width of the noise band in decode speed above which no cost can be named
 STATUS_OF_WORD = {"better": "good", "worse": "bad"}
 
 
@@ -35,10 +36,9 @@ def adapter_helps(benchmarks: Mapping[str, Mapping[str, Any]], validation: Mappi
         validation: base_nll, adapter_nll (nats a token) and tokens, None where they were not measured.
     """
     reasons, words = [], []
-    learnt = None
     if validation is not None:
-        learnt = validation["adapter_nll"] < validation["base_nll"]
-        reasons.append(reason("good" if learnt else "bad", _validation_text(validation)))
+        status = {"lower": "good", "higher": "bad"}.get(validation["word"], "neutral")
+        reasons.append(reason(status, _validation_text(validation)))
     for name, benchmark in benchmarks.items():
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
@@ -51,7 +51,7 @@ def adapter_helps(benchmarks: Mapping[str, Mapping[str, Any]], validation: Mappi
             f"{interval_text(contrast['interval'], benchmark['unit'])}, {contrast_text(contrast, benchmark['unit'])}"
         )
         reasons.append(reason(STATUS_OF_WORD.get(contrast["verdict_word"], "neutral"), text))
-    answer, headline = _help_headline(learnt, words)
+    answer, headline = _help_headline(validation["word"] if validation else None, words)
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
@@ -66,11 +66,14 @@ def _validation_text(validation: Mapping[str, Any]) -> str:
     return f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after ({change} nat a token{over})"
 
 
-def _help_headline(learnt: bool | None, words: Sequence[str]) -> tuple[str, str]:
-    """Return the answer and its sentence from what was learnt and the verdicts that carry a signal."""
+def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
+    """Return the answer and its sentence from the change of the held-out loss and the verdicts that carry a signal."""
     better, worse = words.count("better"), words.count("worse")
-    loss = {True: "It fits held-out conversations better", False: "It fits held-out conversations no better"}
-    start = loss[learnt] if learnt is not None else "The loss on held-out conversations was not measured"
+    start = {
+        None: "The loss on held-out conversations was not measured",
+        "lower": "It fits held-out conversations better",
+        "higher": "It fits held-out conversations worse",
+    }.get(loss, "It fits held-out conversations as before")
     if better and worse:
         return "mixed", f"{start}; of the benchmarks, {better} improved and {worse} got worse."
     if better:
@@ -81,7 +84,7 @@ def _help_headline(learnt: bool | None, words: Sequence[str]) -> tuple[str, str]
         end = "no benchmark result can be interpreted here"
     else:
         end = f"on {len(words)} benchmark{'s' if len(words) > 1 else ''} no difference is detectable at this size"
-    if learnt:
+    if loss == "lower":
         return "on its own data", f"{start}; {end}."
     return "not shown", f"{start}; {end}."
 
@@ -103,7 +106,7 @@ def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float 
             reasons.append(
                 reason("bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral", text)
             )
-    band = serving["decode_tokens_per_second"]["a_a_band"]
+    band = serving["decode_tokens_per_second"]["noise_band"]
     if band is not None:
         noise = f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f} in decode speed"
         reasons.append(reason("neutral", noise))
@@ -113,12 +116,12 @@ def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float 
     words = {
         variant: serving["decode_tokens_per_second"]["ratio_to_base"].get(variant) for variant in ("lora", "merged")
     }
-    answer, headline = _cost_headline(words)
+    answer, headline = _cost_headline(words, band)
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None]) -> tuple[str, str]:
-    """Return the answer and its sentence from the decode speed ratios of lora and merged, None where not measured."""
+def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None], band: Sequence[float] | None) -> tuple[str, str]:
+    """Return the answer and its sentence from the decode speed ratios (None = not measured) and the noise band."""
     parts, costs = [], {}
     for variant, title in (("lora", "Unmerged, the adapter"), ("merged", "Merged, it")):
         ratio = decode[variant]
@@ -131,6 +134,8 @@ def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None]) -> tuple[str,
     if not parts:
         return "not measured", "Neither the adapter nor the merged model was measured."
     headline = ". ".join(parts) + "."
+    if band is not None and band[1] - band[0] > TOO_NOISY:
+        return "too noisy to tell", f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}"
     if costs.get("lora") is None:
         return "nothing detectable", headline
     if "merged" in costs and costs["merged"] is None:
@@ -157,19 +162,16 @@ def may_ship(
     reasons.append(contamination_reason(contamination))
     if base_is_random:
         reasons.append(reason("bad", "the base model has random weights: it exercises the pipeline, nothing else"))
-    statuses = [item["status"] for item in reasons]
-    if "bad" in statuses:
-        return _shipping("no", "Something speaks against it: see the marked points.", reasons)
-    if "unknown" in statuses:
-        open_points = statuses.count("unknown")
+    against, open_points = (sum(item["status"] == status for item in reasons) for status in ("bad", "unknown"))
+    if against:
+        headline = f"Marked ✗ below: what speaks against it ({against}); marked ?: what is open ({open_points})."
+        return {"answer": "no", "headline": headline, "reasons": reasons}
+    if open_points:
         noun = "point is" if open_points == 1 else "points are"
-        return _shipping("not yet", f"Nothing speaks against it, but {open_points} {noun} still open.", reasons)
-    duties = any(item["text"].endswith(")") and "licence" in item["text"] for item in reasons)
-    return _shipping("yes", "Nothing found speaks against it" + ("; mind the licences." if duties else "."), reasons)
-
-
-def _shipping(answer: str, headline: str, reasons: list[Reason]) -> dict[str, Any]:
-    return {"answer": answer, "headline": headline, "reasons": reasons}
+        headline = f"Nothing found speaks against it, but {open_points} {noun} open."
+        return {"answer": "not yet", "headline": headline, "reasons": reasons}
+    headline = "Nothing found speaks against it; mind what the licences ask."
+    return {"answer": "yes", "headline": headline, "reasons": reasons}
 
 
 def licence_reason(subject: str, text: str | None) -> Reason:
@@ -185,7 +187,11 @@ def licence_reason(subject: str, text: str | None) -> Reason:
 
 def merge_text(merge: Mapping[str, Any]) -> str:
     """Return the merge check in words; a merge beyond its threshold fails its rule and makes no report."""
-    return f"merged weights equal base + adapter: largest logit difference {merge['largest_logit_difference']:.2g}"
+    exact, saved = merge["float32"], merge["as_saved"]
+    return (
+        f"merged weights equal base + adapter: logits differ by at most {exact['max_abs_logit_difference']:.2g} in "
+        f"float32 and {saved['max_abs_logit_difference']:.2g} as saved in {merge['dtype']}"
+    )
 
 
 def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
@@ -201,12 +207,15 @@ def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
     return reason("neutral", f"{title}: no loss against the base seen ({contrast_text(contrast, benchmark['unit'])})")
 
 
-def contamination_reason(contamination: Mapping[str, Any] | None) -> Reason:
-    """Return whether benchmark items were found in the training data."""
-    if contamination is None:
+def contamination_reason(overlaps: Mapping[str, Mapping[str, Mapping[str, int]]] | None) -> Reason:
+    """Return whether benchmark items share a long run of words with the training data; `overlaps`: see `records`."""
+    if overlaps is None:
         return reason("unknown", "overlap of training data and benchmark items: not checked")
-    found = {BENCHMARK_TITLES.get(name, name): count for name, count in contamination.items() if count}
-    if not found:
-        return reason("good", "no benchmark item overlaps the training data")
-    listed = ", ".join(f"{count} of {name}" for name, count in found.items())
-    return reason("unknown", f"benchmark items overlap the training data, their scores may flatter: {listed}")
+    longest = {name: max(lengths, key=int) for name, lengths in overlaps.items() if lengths}
+    found = {name: overlaps[name][words]["overlapping"] for name, words in longest.items()}
+    listed = ", ".join(f"{BENCHMARK_TITLES.get(name, name)} {count}" for name, count in found.items() if count)
+    words = max(longest.values(), key=int, default="13")
+    if listed:
+        text = f"items that share {words} words in a row with the training data, whose scores may flatter: {listed}"
+        return reason("unknown", text)
+    return reason("good", f"no benchmark item shares {words} words in a row with the training data")

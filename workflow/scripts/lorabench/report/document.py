@@ -6,8 +6,8 @@ from typing import Any
 
 from lorabench.report.parts import part_tables
 from lorabench.report.published import references_for
-from lorabench.report.records import validation_losses
-from lorabench.report.wording import BENCHMARK_TITLES, contrast_text
+from lorabench.report.records import overlapping_items, validation_losses
+from lorabench.report.wording import BENCHMARK_TITLES, contrast_text, equality_text
 
 QUESTIONS = {
     "adapter_helps": "Did the adapter help?",
@@ -35,6 +35,7 @@ SCORE_KEYS = (
 def assemble_report(
     *,
     run: str,
+    model: str,
     scores: Sequence[Mapping[str, Any]],
     compare: Mapping[str, Any],
     train_metrics: Mapping[str, Any] | None,
@@ -48,10 +49,11 @@ def assemble_report(
     """Return the content of report.json.
 
     Args:
+        run: the run's name.
+        model: the base model's name.
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
     """
-    model = model_name(run_config, sources["model"])
     benchmarks = [
         _benchmark(name, [score for score in scores if score["benchmark"] == name], compare, model)
         for name in BENCHMARK_TITLES
@@ -77,16 +79,10 @@ def assemble_report(
             "conditions": {document["variant"]: document for document in perf},
         },
         "data": data_summary,
-        "contamination": contamination,
+        "contamination": overlapping_items(contamination),
         "limits": _limits(benchmarks, compare, sources["model"]),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
-
-
-def model_name(run_config: Mapping[str, Any] | None, source: Mapping[str, Any]) -> str:
-    """Return the base model's name: the one that training recorded, else its origin."""
-    recorded = (run_config or {}).get("model", {})
-    return str(recorded.get("name") or source["origin"])
 
 
 def _benchmark(
@@ -118,7 +114,8 @@ def _benchmark(
 
 def _contrast(key: str, contrast: Mapping[str, Any], unit: str) -> dict[str, Any]:
     variant, _, reference = key.partition("_vs_")
-    text = contrast_text(dict(contrast), unit) if contrast["status"] == "ok" else contrast["reason"]
+    describe = equality_text if reference == "lora" else contrast_text
+    text = describe(dict(contrast), unit) if contrast["status"] == "ok" else contrast["reason"]
     return {"variant": variant, "reference": reference, **contrast, "text": text}
 
 

@@ -4,6 +4,7 @@ Colours keep their contrast on white and on black and differ for colour-blind re
 SVG's text and axes are written in INK, which the page replaces by its own text colour; a figure file stays black.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -15,8 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from lorabench.report.serving import HIGHER_IS_BETTER
-from lorabench.report.serving import METRICS as SERVING_METRICS
+from lorabench.report.serving import HIGHER_IS_BETTER, decode_tokens_per_second
 from lorabench.report.wording import BENCHMARK_TITLES, METRIC_TITLES, VARIANT_TITLES, contrast_title
 from lorabench.rows.token_times import TokenTimes
 
@@ -93,15 +93,15 @@ def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
     """Draw the training loss by optimiser step and the exact held-out loss of base and adapter beside it."""
     figure, axes = _panels(1, 4.0)
     steps = train_metrics["steps"]
-    axes[0].plot([row["step"] for row in steps], [row["loss"] for row in steps], color=COLOURS["lora"], linewidth=1.4)
+    losses = [row["loss"] for row in steps]
+    axes[0].plot([row["step"] for row in steps], losses, color=INK, linewidth=1.4, label="training, a step")
     axes[0].set(xlabel="optimiser step", ylabel="loss (nat per answer token)", title="Training loss")
     held_out = train_metrics["likelihood"]["validation"]
     for variant, key in (("base", "base"), ("lora", "adapter")):
         value = held_out[key]["nll_per_token"]
-        axes[0].axhline(value, color=COLOURS[variant], linestyle=(0, (4, 3)), linewidth=1.2)
-        label = f"held-out, {VARIANT_TITLES[variant]}: {value:.3f}"
-        axes[0].annotate(label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3), ha="right", va="bottom",
-                         textcoords="offset points", color=COLOURS[variant], fontsize=9)  # fmt: skip
+        label = f"held out, {VARIANT_TITLES[variant]}: {value:.3f}"
+        axes[0].axhline(value, color=COLOURS[variant], linestyle=(0, (4, 3)), linewidth=1.2, label=label)
+    axes[0].legend()
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
@@ -153,7 +153,10 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     }
     for panel, (metric, label) in zip(axes, labels.items(), strict=False):
         for place, (variant, rows) in enumerate(shown.items()):
-            values = [SERVING_METRICS[metric](row) for row in rows]
+            values = [
+                decode_tokens_per_second(row) if metric in HIGHER_IS_BETTER else row.time_to_first_token_ms
+                for row in rows
+            ]
             _strip(panel, variant, place, values)
         _name_rows(panel, [VARIANT_TITLES[variant] for variant in shown])
         better = "more is better" if metric in HIGHER_IS_BETTER else "less is better"
@@ -167,7 +170,7 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
         longest = max(longest, gaps[int(0.99 * (len(gaps) - 1))])
     axes[2].set(title="Time between tokens", xlabel="milliseconds (up to the 99th percentile)", ylabel="share of gaps")
     axes[2].set_xlim(0, 1.05 * longest)
-    axes[2].legend(loc="upper left")
+    axes[2].legend()
     return figure
 
 
@@ -207,7 +210,7 @@ def _strip(panel: Axes, variant: str, place: int, values: Sequence[float]) -> No
     panel.plot(
         values, spread, linestyle="", marker=MARKERS[variant], markersize=3.5, alpha=0.45, color=COLOURS[variant]
     )
-    median = sorted(values)[len(values) // 2]
+    median = statistics.median(values)
     panel.plot([median, median], [place - 0.32, place + 0.32], color=COLOURS[variant], linewidth=2.5)
 
 

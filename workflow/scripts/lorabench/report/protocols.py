@@ -22,6 +22,16 @@ def join_protocols(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"protocol": sentences[0], "protocol_detail": detail, "carries_signal": carries_signal(detail)}
 
 
+def add_generation(protocol: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """Return a judged score's protocol with that of its answers: the sentence before, the rest under `answers`."""
+    detail = {key: value for key, value in answers.items() if key not in ("protocol", "schema_version")}
+    return {
+        **protocol,
+        "protocol": f"{answers['protocol']}; {protocol['protocol']}",
+        "protocol_detail": {**protocol["protocol_detail"], "answers": detail},
+    }
+
+
 def carries_signal(detail: dict[str, Any]) -> bool:
     """Return False for a judge whose protocol says so: the local scoring judge does not rank answers by quality."""
     return bool(detail.get("signal", True))

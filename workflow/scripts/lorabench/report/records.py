@@ -7,6 +7,7 @@ from typing import Any
 from lorabench.files import read_json
 
 MIB = 2**20
+LEAST_CHANGE = 0.001  # nat a token; below that the loss counts as unchanged
 
 
 def read_optional(path: Path | None) -> dict[str, Any] | None:
@@ -15,12 +16,15 @@ def read_optional(path: Path | None) -> dict[str, Any] | None:
 
 
 def validation_losses(train_metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return base_nll and adapter_nll (nats per answer token) and tokens of the held-out conversations."""
+    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, their change as a word."""
     exact = (train_metrics or {}).get("likelihood", {}).get("validation")
     if exact is None:
         return None
     base, adapter = exact["base"], exact["adapter"]
+    change = adapter["nll_per_token"] - base["nll_per_token"]
+    word = "practically unchanged" if abs(change) < LEAST_CHANGE else "lower" if change < 0 else "higher"
     return {
+        "word": word,
         "base_nll": base["nll_per_token"],
         "adapter_nll": adapter["nll_per_token"],
         "base_perplexity": base["perplexity"],
@@ -40,15 +44,24 @@ def peak_memory_bytes(perf: Mapping[str, Any]) -> float | None:
 
 
 def merge_check(merge_report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return largest_logit_difference, mean_logit_difference and greedy_agreement of lora against merged."""
+    """Return how far merged and unmerged logits lie apart, in float32 and as the checkpoint was saved."""
     if merge_report is None:
         return None
-    keys = ("largest_logit_difference", "mean_logit_difference", "greedy_agreement")
-    return {key: merge_report.get(key) for key in keys}
+    return {key: merge_report[key] for key in ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")}
 
 
-def contaminated_items(contamination: Mapping[str, Any] | None) -> dict[str, int] | None:
-    """Return benchmark -> number of items that share a long n-gram with the training data."""
+def overlapping_items(contamination: Mapping[str, Any] | None) -> dict[str, dict[str, dict[str, int]]] | None:
+    """Return benchmark -> n-gram length in words -> number of items, comparable (long enough) and overlapping ones."""
     if contamination is None:
         return None
-    return {name: int(part["items_overlapping"]) for name, part in contamination["benchmarks"].items()}
+    return {
+        name: {
+            words: {
+                "items": part["items"],
+                "comparable": found["comparable"],
+                "overlapping": len(found["overlapping"]),
+            }
+            for words, found in part["by_ngram_words"].items()
+        }
+        for name, part in contamination["benchmarks"].items()
+    }

@@ -31,6 +31,7 @@ FILTERS = {
     "metric": wording.METRIC_TITLES.__getitem__,
     "benchmark": lambda name: wording.BENCHMARK_TITLES.get(name, name),
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
+    "part": lambda name: wording.PART_TITLES.get(name, name.replace("_", " ")),
     "words": lambda name: str(name).replace("_", " "),
 }
 

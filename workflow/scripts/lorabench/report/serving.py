@@ -1,48 +1,20 @@
-"""Speed of the variants relative to the base, paired by prompt and repeat, against what the base differs from itself.
+"""Speed of the variants: raw token times for the figures, and the measured ratios to the base for the comparison.
 
-Metrics (one value a prompt and repeat, batch 1, greedy, a fixed number of tokens):
-    time_to_first_token_ms      from the call to the first generated token
-    decode_tokens_per_second    (new_tokens - 1) / (end_to_end - time_to_first_token)
-    end_to_end_ms               from the call to the last token
-A ratio is the median of the paired ratios with a bootstrap interval over repeats and prompts. The A/A band is that
-interval for the base measured a second time under the same conditions, widened to include 1: what lies inside is noise.
+A ratio is the median over prompts and repeats of variant / base with its interval; the noise band is what the base
+shows against itself (A/A), widened to include 1. Both are taken from perf/{variant}.json, where they are defined.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.rows.token_times import TokenTimes
-from lorabench.uncertainty import Floats, bootstrap_median
 
-CONTROL = "base_again"
 NAMES = frozenset(field.name for field in fields(TokenTimes))
-
-
-def decode_tokens_per_second(row: TokenTimes) -> float:
-    """Return the rate after the first token.
-
-    Raises:
-        DataError: fewer than two tokens were generated, or the times do not add up.
-    """
-    decode_ms = row.end_to_end_ms - row.time_to_first_token_ms
-    if row.new_tokens < 2 or decode_ms <= 0:
-        raise DataError(
-            f"times of {row.variant}, prompt {row.prompt_id}: expected 2 tokens or more and a decode time > 0"
-        )
-    return 1000 * (row.new_tokens - 1) / decode_ms
-
-
-METRICS: dict[str, Callable[[TokenTimes], float]] = {
-    "time_to_first_token_ms": lambda row: row.time_to_first_token_ms,
-    "decode_tokens_per_second": decode_tokens_per_second,
-    "end_to_end_ms": lambda row: row.end_to_end_ms,
-}
+METRICS = ("time_to_first_token_ms", "decode_tokens_per_second", "end_to_end_ms")
 HIGHER_IS_BETTER = frozenset({"decode_tokens_per_second"})
 
 
@@ -61,63 +33,37 @@ def read_times(paths: Sequence[Path]) -> dict[str, list[TokenTimes]]:
     return times
 
 
-def serving_ratios(
-    times: Mapping[str, Sequence[TokenTimes]], confidence: float, resamples: int, seed: int
-) -> dict[str, Any]:
-    """Return medians, ratios to the base with intervals and the A/A band for each metric.
+def decode_tokens_per_second(row: TokenTimes) -> float:
+    """Return the rate after the first token, (n - 1) / (end to end - time to first token)."""
+    return 1000 * (row.new_tokens - 1) / (row.end_to_end_ms - row.time_to_first_token_ms)
 
-    Raises:
-        DataError: the variants did not run the same prompts and repeats on the same token ids.
+
+def serving_ratios(perf: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return metric -> `median` by variant, `ratio_to_base`, `noise_band`; None where nothing was measured.
+
+    Args:
+        perf: contents of perf/{variant}.json.
     """
-    report: dict[str, Any] = {}
-    for name, metric in METRICS.items():
-        tables = {variant: _table(rows, metric, times["base"]) for variant, rows in times.items()}
+    measured = {document["variant"]: document for document in perf if document["status"] == "ok"}
+    if not measured:
+        return None
+    report = {}
+    for metric in METRICS:
         ratios = {
-            variant: _ratio(table / tables["base"], confidence, resamples, seed)
-            for variant, table in tables.items()
-            if variant != "base"
+            variant: document["ratios_to_base"][metric]
+            for variant, document in measured.items()
+            if document["ratios_to_base"]
         }
-        control = ratios.pop(CONTROL, None)
-        band = _band(control)
-        for ratio in ratios.values():
-            ratio["verdict"] = _verdict(ratio, band, name in HIGHER_IS_BETTER)
-        medians = {variant: float(np.median(table)) for variant, table in tables.items() if variant != CONTROL}
-        report[name] = {"median": medians, "ratio_to_base": ratios, "a_a_control": control, "a_a_band": band}
+        control = ratios.pop("base", None)
+        report[metric] = {
+            "median": {variant: document["metrics"][metric]["median"] for variant, document in measured.items()},
+            "ratio_to_base": {variant: _ratio(metric, ratio) for variant, ratio in ratios.items()},
+            "noise_band": control["noise_band"] if control else None,
+        }
     return report
 
 
-def _table(rows: Sequence[TokenTimes], metric: Callable[[TokenTimes], float], base: Sequence[TokenTimes]) -> Floats:
-    """Return the metric as [repeats, prompts], rows and columns in the base's order."""
-    repeats = sorted({row.repeat for row in base})
-    prompts = list(dict.fromkeys((row.prompt_id, row.prompt_sha256, row.new_tokens) for row in base))
-    values = {(row.repeat, (row.prompt_id, row.prompt_sha256, row.new_tokens)): metric(row) for row in rows}
-    expected = {(repeat, prompt) for repeat in repeats for prompt in prompts}
-    if set(values) != expected or len(rows) != len(expected):
-        raise DataError(
-            f"times of {rows[0].variant}: expected the base's {len(expected)} pairs of repeat and prompt (same token "
-            f"ids, same length) once each, found {len(rows)} rows and {len(set(values) & expected)} that pair"
-        )
-    return np.array([[values[repeat, prompt] for prompt in prompts] for repeat in repeats], dtype=np.float64)
-
-
-def _ratio(table: Floats, confidence: float, resamples: int, seed: int) -> dict[str, Any]:
-    estimate = bootstrap_median(table, confidence, resamples, seed)
-    interval = list(estimate.interval) if estimate.interval else None
-    return {"ratio": estimate.value, "interval": interval, "n": estimate.n, "repeats": estimate.clusters}
-
-
-def _band(control: Mapping[str, Any] | None) -> list[float] | None:
-    if control is None or control["interval"] is None:
-        return None
-    low, high = control["interval"]
-    return [min(low, 1.0), max(high, 1.0)]
-
-
-def _verdict(ratio: Mapping[str, Any], band: list[float] | None, higher_is_better: bool) -> str:
-    """Return "faster" or "slower" where the interval lies wholly outside the band (without one: 1)."""
-    if ratio["interval"] is None:
-        return "no difference detectable"
-    low, high = band or [1.0, 1.0]
-    if ratio["interval"][0] <= high and ratio["interval"][1] >= low:
-        return "no difference detectable"
-    return "faster" if (ratio["interval"][0] > high) == higher_is_better else "slower"
+def _ratio(metric: str, ratio: Mapping[str, Any]) -> dict[str, Any]:
+    faster = (ratio["median"] > 1) == (metric in HIGHER_IS_BETTER)
+    verdict = ("faster" if faster else "slower") if ratio["beyond_noise"] else "no difference detectable"
+    return {"ratio": ratio["median"], "interval": ratio["interval"], "n": ratio["n"], "verdict": verdict}

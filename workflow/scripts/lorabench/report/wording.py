@@ -12,6 +12,16 @@ METRIC_TITLES = {
 }
 VARIANT_TITLES = {"base": "base", "lora": "base + adapter", "merged": "merged"}
 SHORT_TITLES = {"base": "base", "lora": "adapter", "merged": "merged"}  # in comparisons
+PART_TITLES = {
+    "strict_match": "exact match, strict filter",
+    "flexible_extract": "exact match, flexible filter",
+    "truncated": "answers cut at the token limit",
+    "micro_average": "micro average, over questions",
+    "macro_average": "macro average, over subjects",
+    "clustered_by_subject": "micro average, error clustered by subject",
+    "without_oasst_instructions": "without the instructions that come from oasst",
+    "stem": "STEM",
+}
 MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
 
 
@@ -34,7 +44,16 @@ def interval_text(interval: Sequence[float] | None, unit: str) -> str:
 def difference_text(value: float, unit: str) -> str:
     """Return a signed difference: shares in percentage points, ratings in points."""
     number = f"{100 * value:+.1f}" if unit == "share" else f"{value:+.2f}"
+    number = number if float(number) else number[1:]
     return f"{number.replace('-', MINUS)} {points(unit)}"
+
+
+def equality_text(contrast: dict[str, Any], unit: str) -> str:
+    """Return what a comparison of two variants shows that should be equal."""
+    margin = size_text(contrast["equivalence"]["margin"], unit)
+    if contrast["items_changed"] == 0:
+        return f"equal on all {contrast['n']:,} items"
+    return f"equal within {margin}" if contrast["equivalence"]["equivalent"] else f"not shown equal within {margin}"
 
 
 def contrast_title(contrast: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Check, from headers alone, that an adapter folder is whole and fits a base model. Needs no torch: preflight uses it."""
+"""Check, from headers alone and without torch, that an adapter folder is whole and fits a base model."""
 
 import json
 import struct
@@ -84,7 +84,9 @@ def check_targets(adapter: Path, config: dict[str, Any], tensors: dict[str, list
     fixed = config.get("rank_pattern") in (None, {})
     ranks = sorted({tensors[name][0] for name in matrices if ".lora_A." in name})
     if fixed and ranks and ranks != [config.get("r")]:
-        faults.append(f"{adapter / CONFIG}: r is {config.get('r')}, but the tensors have rank {', '.join(map(str, ranks))}")
+        faults.append(
+            f"{adapter / CONFIG}: r is {config.get('r')}, but the tensors have rank {', '.join(map(str, ranks))}"
+        )
     return faults
 
 
@@ -96,7 +98,9 @@ def check_shapes(path: Path, tensors: dict[str, list[int]], base: dict[str, list
             continue
         weight = base.get(f"{module}.weight")
         if weight is None:
-            return [f"{path}: {name} changes {module}, which the base model {model.name} does not have; choose its own base"]
+            return [
+                f"{path}: {name} changes {module}, which the base model {model.name} does not have; choose its own base"
+            ]
         expected = weight[1] if kind.startswith("A.") else weight[0]
         found = shape[1] if kind.startswith("A.") else shape[0]
         if found != expected:

@@ -1,7 +1,8 @@
 """Attention for packed rows that computes each conversation by itself, so that no pair of tokens is computed in vain.
 
-A packed row under plain scaled-dot-product attention needs a mask and computes all length x length pairs. FlashAttention 2
-takes the boundaries instead; where it is not installed, `document_sdpa` calls PyTorch's causal kernel once a conversation.
+A packed row under plain scaled-dot-product attention needs a mask and computes all length x length pairs.
+FlashAttention 2 takes the boundaries instead; where it is not installed, `document_sdpa` computes one conversation
+after the other: on a GPU with PyTorch's causal kernel, on a CPU with `BlockAttention`.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from lorabench.training.block_attention import BlockAttention
 from lorabench.training.micro_batches import MicroBatch
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ def document_sdpa(
     Returns:
         (rows, length, heads, head size) and None, as transformers' attention interface expects.
     """
+    if query.device.type == "cpu" and dropout == 0.0 and torch.is_grad_enabled():
+        return _by_blocks(query, key, value, scaling or query.shape[-1] ** -0.5, document_lengths), None
     grouped = query.shape[1] != key.shape[1]
     lengths = document_lengths or [query.shape[2]]
     parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
@@ -48,6 +52,18 @@ def document_sdpa(
         for q, k, v in parts
     ]
     return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
+
+
+def _by_blocks(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, document_lengths: list[int] | None
+) -> torch.Tensor:
+    rows, _, length, _ = query.shape
+    lengths = document_lengths or [length]
+    outputs = []
+    for row in range(rows):
+        parts = zip(query[row].split(lengths, 1), key[row].split(lengths, 1), value[row].split(lengths, 1), strict=True)
+        outputs.append(torch.cat([BlockAttention.apply(q, k, v, scaling) for q, k, v in parts], 1))
+    return torch.stack(outputs).transpose(1, 2).contiguous()
 
 
 def choose_attention(device: torch.device) -> str:

@@ -47,7 +47,9 @@ def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
     """
     identity = sha256_json(recipe)
     if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
-        logger.warning("%s holds checkpoints of another recipe (settings, data or base model changed): starting anew", work)
+        logger.warning(
+            "%s holds checkpoints of another recipe (settings, data or base model changed): starting anew", work
+        )
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / RECIPE, {"schema_version": 1, "sha256": identity, "recipe": recipe})

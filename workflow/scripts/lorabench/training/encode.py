@@ -1,8 +1,9 @@
 """Turn conversations into token ids and labels, with loss on what the assistant says and on its end of turn only.
 
-The tokenizer's own chat template is rendered up to each assistant turn and after it; the text between the two renderings
-is the assistant's. So every template whose rendering grows by appending works, with or without generation markers, and
-the pieces are tokenised at the same boundary as at inference, where the model continues a rendered prompt.
+The tokenizer's own chat template is rendered up to each assistant turn and after it; the text between the two
+renderings is the assistant's. So every template whose rendering grows by appending works, with or without generation
+markers, and the pieces are tokenised at the same boundary as at inference, where the model continues a rendered
+prompt.
 """
 
 import re
@@ -46,11 +47,18 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], prompt: 
     return str(text)
 
 
-def split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[Message], where: str) -> list[tuple[str, bool]]:
-    """Split the rendered conversation into pieces of text, each with whether the assistant wrote it.
+def split_turns(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], control: re.Pattern[str], where: str
+) -> list[tuple[str, bool]]:
+    """Split the rendered conversation, up to its last answer, into pieces of text, each with whether it is an answer.
+
+    An answer ends with its end-of-turn token, the first control token after the assistant's text. What the template
+    writes after it (ChatML's newline; the opening of a turn in templates that always add one) belongs to no answer.
 
     Raises:
-        DataError: an earlier rendering is not the beginning of a later one, so the turns cannot be told apart.
+        DataError: an earlier rendering is not the beginning of a later one, so that turns cannot be told apart, or a
+            turn
+            has no end-of-turn token.
     """
     pieces, done = [], ""
     for index, message in enumerate(messages):
@@ -62,8 +70,13 @@ def split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[Message], whe
                 f"{where}: message {index}: the tokenizer's chat template rewrites earlier turns, so the assistant's "
                 "text cannot be found in it; expected a template that only appends (Llama 3, ChatML)"
             )
-        pieces += [(before[len(done) :], False), (after[len(before) :], True)]
-        done = after
+        end = control.search(after, len(before))
+        if end is None:
+            raise DataError(
+                f"{where}: message {index}: the chat template closes no assistant turn with a control token"
+            )
+        pieces += [(before[len(done) :], False), (after[len(before) : end.end()], True)]
+        done = after[: end.end()]
     return pieces
 
 
@@ -72,11 +85,9 @@ def encode_conversation(
 ) -> tuple[list[int], list[int], int]:
     """Return (input_ids, labels, tokens cut) of one conversation, its beginning kept up to `max_length` tokens.
 
-    What follows the last labelled token is left out: nothing could be learned from it.
-
     Raises:
-        DataError: a message holds a control token as text, the template cannot be split, a turn has no end token, or the
-            tokens do not decode to the rendered text.
+        DataError: a message holds a control token as text, the template cannot be split, or the tokens do not decode to
+            the rendered text.
     """
     for index, message in enumerate(messages):
         if found := control.search(message["content"]):
@@ -84,24 +95,18 @@ def encode_conversation(
                 f"{where}: message {index} holds the control token {found.group()!r} as text; expected plain text; "
                 "prepare_conversations neutralises such text"
             )
-    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    pieces = split_turns(tokenizer, messages, where)
+    pieces = split_turns(tokenizer, messages, control, where)
     input_ids: list[int] = []
     labels: list[int] = []
-    for text, assistant in pieces:
+    for text, answer in pieces:
         ids = tokenizer.encode(text, add_special_tokens=False)
-        end = next((position for position, token in enumerate(ids) if token in special), None) if assistant else -1
-        if end is None:
-            raise DataError(f"{where}: the chat template closes an assistant turn without an end-of-turn token")
         input_ids += ids
-        labels += ids[: end + 1] + [IGNORED] * (len(ids) - end - 1)
+        labels += ids if answer else [IGNORED] * len(ids)
     rendered = "".join(text for text, _ in pieces)
     if tokenizer.decode(input_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) != rendered:
         raise DataError(f"{where}: the tokens do not decode to the rendered conversation; the tokenizer loses text")
-    end = max((position + 1 for position, label in enumerate(labels) if label != IGNORED), default=0)
-    kept = min(end, max_length)
-    labels[:1] = [IGNORED] * min(1, len(labels))  # nothing precedes the first token, so nothing predicts it
-    return input_ids[:kept], labels[:kept], end - kept
+    labels[:1] = [IGNORED] * len(labels[:1])  # nothing precedes the first token, so nothing predicts it
+    return input_ids[:max_length], labels[:max_length], max(0, len(input_ids) - max_length)
 
 
 def encode_conversations(

@@ -82,7 +82,10 @@ def fit(
     trainable = make_adapters_float32(trainer.model)
     keep_input_dtype(trainer.model)
     install_label_loss(trainer.model.get_base_model(), dtype)
-    add_to_history(work, {"event": "resumed" if checkpoint else "started", "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    add_to_history(
+        work,
+        {"event": "resumed" if checkpoint else "started", "checkpoint": checkpoint and checkpoint.name, "time": now()},
+    )
     started = time.monotonic()
     total = settings.num_epochs * sum(len(item.input_ids) for item in train)
     with tqdm(total=total, desc="train", unit="tok", mininterval=1) as trainer.progress:

@@ -1,9 +1,9 @@
 """Floating-point operations of LoRA training, counted from shapes.
 
-A matrix of N entries costs 2N a token forward and 2N for the gradient towards its input; only trained matrices cost 2N more
-for their own gradient. Causal attention costs 2 x length x (heads x head size) a token and layer forward, averaged over
-positions, and twice that backward. Activation checkpointing repeats the layers' forward pass. A trainer's 6N counts weight
-gradients that LoRA never computes.
+A matrix of N entries costs 2N a token forward and 2N for the gradient towards its input; only trained matrices cost
+2N more for their own gradient. Causal attention costs 2 x length x (heads x head size) a token and layer forward,
+averaged over positions, and twice that backward. Activation checkpointing repeats the layers' forward pass. A
+trainer's 6N counts weight gradients that LoRA never computes.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Negative log-likelihood of the labelled tokens, without the logits of all positions ever existing at once.
 
-The output layer is frozen, so its only gradient is the one towards the hidden states. It is computed during the forward
-pass, a chunk of positions at a time, and the chunk's logits are dropped at once: memory is chunk x vocabulary, and nothing
-is computed twice.
+The output layer is frozen, so its only gradient is the one towards the hidden states. It is computed during the
+forward pass, a chunk of positions at a time, and the chunk's logits are dropped at once: memory is chunk x
+vocabulary, and nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -47,9 +47,10 @@ class LabelLoss(torch.autograd.Function):
 def install_label_loss(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
 
-    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the attention's boundaries,
-    and returns a dict with `loss`, the float32 sum over labels. In evaluation mode the logits are computed in float32.
-    With `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in bfloat16.
+    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the attention's
+    boundaries, and returns a dict with `loss`, the float32 sum over labels. In evaluation mode the logits are
+    computed in float32. With `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in
+    bfloat16.
 
     Raises:
         ConfigurationError: the model's output layer is not a plain linear map, so the loss would be wrong.
@@ -64,7 +65,9 @@ def install_label_loss(model: PreTrainedModel, dtype: torch.dtype) -> None:
     model.forward = _loss_forward(model, head, dtype)
 
 
-def _loss_forward(model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype) -> Callable[..., dict[str, torch.Tensor]]:
+def _loss_forward(
+    model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype
+) -> Callable[..., dict[str, torch.Tensor]]:
     decoder = model.get_decoder()
 
     def forward(

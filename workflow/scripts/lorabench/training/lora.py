@@ -49,8 +49,9 @@ def load_frozen_base(folder: Path, dtype: torch.dtype, use_4bit: bool, targets: 
 def keep_training_layout(model: PreTrainedModel) -> None:
     """Keep 4-bit weights in the layout that has gradients.
 
-    On a CPU with AVX512-BF16, bitsandbytes (0.50) repacks the weights at the first forward pass in evaluation mode into a
-    layout whose kernel has no gradient, and never back: later training steps would lose most of their gradient silently.
+    On a CPU with AVX512-BF16, bitsandbytes (0.50) repacks the weights at the first forward pass in evaluation mode
+    into a layout whose kernel has no gradient, and never back: later training steps would lose most of their gradient
+    silently.
     """
     from bitsandbytes.nn import Linear4bit
 
@@ -77,4 +78,4 @@ def keep_input_dtype(model: PeftModel) -> None:
     """Stop adapters from copying each input to float32 before autocast turns it into bfloat16 again."""
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False
+            setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010 (no declared attribute)

@@ -13,7 +13,14 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from lorabench.llama import device
 
 # Files of the base that the merged checkpoint keeps as they are.
-CARRIED = ("generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab.json", "merges.txt")
+CARRIED = (
+    "generation_config.json",
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,12 @@ def merge_device(parameters: int) -> torch.device:
 def load(folder: Path, dtype: torch.dtype, place: torch.device) -> PreTrainedModel:
     """Load a checkpoint for comparison, in evaluation mode."""
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, device_map={"": place}, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+        folder,
+        dtype=dtype,
+        device_map={"": place},
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation="sdpa",
     )
     return model.eval()
 
@@ -87,7 +99,7 @@ def merge(model: PeftModel) -> PreTrainedModel:
 
 
 def save_merged(model: PreTrainedModel, dtype: torch.dtype, folder: Path, base: Path, max_shard_size: str) -> None:
-    """Cast the weights once (not the buffers), write them in shards, and carry over the base's tokenizer and generation config."""
+    """Cast the weights once (not the buffers), write them in shards, carry over tokenizer and generation config."""
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     model.config.dtype = dtype

@@ -1,7 +1,8 @@
 """Divide the conversations of one optimiser step into forward passes.
 
-An optimiser step always learns from the same conversations with the same weight for each labelled token, however they are
-divided: packed or padded, in large or small passes, on one process or several. So packing changes speed, not the recipe.
+An optimiser step always learns from the same conversations with the same weight for each labelled token, however they
+are divided: packed or padded, in large or small passes, on one process or several. So packing changes speed, not the
+recipe.
 """
 
 from collections.abc import Sequence

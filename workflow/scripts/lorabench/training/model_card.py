@@ -1,4 +1,4 @@
-"""The adapter's model card: what it is, what it was made from, how well it did, and the licence notices it must carry."""
+"""The adapter's model card: what it is, what it was made from, how well it did, and its licence notices."""
 
 from typing import Any
 
@@ -20,7 +20,9 @@ def adapter_name(base_name: str, run: str) -> str:
     return "Llama-3" + name.partition("Llama-3")[2] if is_llama_3(base_name) else name
 
 
-def model_card(*, base_name: str, run: str, licence: str | None, metrics: dict[str, Any], run_config: dict[str, Any]) -> str:
+def model_card(
+    *, base_name: str, run: str, licence: str | None, metrics: dict[str, Any], run_config: dict[str, Any]
+) -> str:
     """Return the card as Markdown with the metadata header that model hubs read.
 
     Args:
@@ -32,17 +34,19 @@ def model_card(*, base_name: str, run: str, licence: str | None, metrics: dict[s
     """
     llama_3 = is_llama_3(base_name)
     header = _header(base_name, "llama3" if llama_3 else (licence or "other"))
-    settings, validation = run_config["settings"], metrics["likelihood"]["validation"]
+    settings, data, validation = run_config["settings"], metrics["data"], metrics["likelihood"]["validation"]
     lines = [
         f"# {adapter_name(base_name, run)}",
         "",
         *(["**Built with Meta Llama 3**", ""] if llama_3 else []),
-        f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})." if "/" in base_name else f"A LoRA adapter for {base_name}.",
+        f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})."
+        if "/" in base_name
+        else f"A LoRA adapter for {base_name}.",
         "",
-        f"- Method: {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, rank {settings['lora_r']}, "
-        f"alpha {settings['lora_alpha']}, dropout {settings['lora_dropout']}, on {', '.join(settings['target_modules'])}",
-        f"- Data: {metrics['data']['train_conversations']} conversations, {metrics['data']['train_tokens']} tokens an epoch; "
-        "loss on the assistant's text and its end-of-turn tokens only",
+        f"- Method: {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, "
+        f"rank {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout {settings['lora_dropout']}, "
+        f"on {', '.join(settings['target_modules'])}",
+        f"- Data: {data['train_conversations']} conversations, {data['train_tokens']} tokens an epoch; loss on the assistant's text and its end-of-turn tokens only",
         f"- Recipe: {settings['num_epochs']} epochs, learning rate {settings['learning_rate']}, "
         f"{settings['batch_size'] * settings['gradient_accumulation']} conversations a step, seed {settings['seed']}",
         "",
@@ -50,14 +54,18 @@ def model_card(*, base_name: str, run: str, licence: str | None, metrics: dict[s
         "",
         "| model | nats per token | perplexity |",
         "|---|---|---|",
-        *(f"| {who} | {validation[who]['nll_per_token']:.4f} | {validation[who]['perplexity']:.3f} |" for who in ("base", "adapter")),
+        *(
+            f"| {who} | {validation[who]['nll_per_token']:.4f} | {validation[who]['perplexity']:.3f} |"
+            for who in ("base", "adapter")
+        ),
         "",
-        f"Over {validation['base']['label_tokens']} labelled tokens of {validation['base']['conversations']} conversations "
-        "that were not trained on. run_config.json holds what is needed to repeat the run, train_metrics.json its course.",
+        f"Over {validation['base']['label_tokens']} labelled tokens of {validation['base']['conversations']} "
+        "conversations that were not trained on. run_config.json holds what is needed to repeat the run, "
+        "train_metrics.json its course.",
         "",
         "## Limitations",
         "",
-        "The conversations were written by volunteers and were not filtered for correctness; the adapter can state falsehoods, "
+        "The conversations were not checked for correctness; the adapter can state falsehoods, "
         "repeat prejudices of its data, and has had no safety training beyond that of its base model.",
         "",
         "## Licence",
@@ -88,7 +96,7 @@ def _licence(base_name: str, licence: str | None, llama_3: bool) -> list[str]:
     return [
         LLAMA_3_NOTICE,
         "",
-        "When you distribute this adapter, ship a copy of the Meta Llama 3 Community License with it, keep the notice above and "
-        "“Built with Meta Llama 3”, and follow the Acceptable Use Policy. Both texts: https://llama.meta.com/llama3/license and "
-        "https://llama.meta.com/llama3/use-policy.",
+        "When you distribute this adapter, ship a copy of the Meta Llama 3 Community License with it, keep the notice "
+        "above and “Built with Meta Llama 3”, and follow the Acceptable Use Policy. Both texts: "
+        "https://llama.meta.com/llama3/license and https://llama.meta.com/llama3/use-policy.",
     ]

@@ -85,12 +85,20 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 class AdapterTrainer(SFTTrainer):
     """SFTTrainer whose batch is a whole optimiser step.
 
-    What differs from trl: the step's conversations are divided by `StepPlan`; the loss is the sum over labelled tokens
-    divided by the step's labelled tokens (of all processes); a lack of memory halves the micro-batch and repeats the step.
+    What differs from trl: the step's conversations are divided by `StepPlan`; the loss is the sum over labelled
+    tokens divided by the step's labelled tokens (of all processes); a lack of memory halves the micro-batch and
+    repeats the step.
     """
 
     def __init__(
-        self, *, conversations: Sequence[Encoded], plan: StepPlan, attention: str, per_step: int, on_halved: Any, **kwargs: Any
+        self,
+        *,
+        conversations: Sequence[Encoded],
+        plan: StepPlan,
+        attention: str,
+        per_step: int,
+        on_halved: Any,
+        **kwargs: Any,
     ) -> None:
         """Take what `SFTTrainer` takes, with encoded conversations in place of a data set.
 
@@ -115,7 +123,9 @@ class AdapterTrainer(SFTTrainer):
         sampler = StepSampler(len(self.conversations), self.per_step, self.args.data_seed)
         return StepLoader(self.conversations, batch_sampler=sampler, collate_fn=list)  # type: ignore[arg-type]
 
-    def training_step(self, model: torch.nn.Module, inputs: list[Encoded], num_items_in_batch: Any = None) -> torch.Tensor:  # type: ignore[override]
+    def training_step(
+        self, model: torch.nn.Module, inputs: list[Encoded], num_items_in_batch: Any = None
+    ) -> torch.Tensor:  # type: ignore[override]
         """Accumulate the gradient of one optimiser step and return its loss, the mean over labelled tokens."""
         model.train()
         started = time.monotonic()
@@ -174,8 +184,8 @@ class AdapterTrainer(SFTTrainer):
         if self.args.world_size > 1 or not self.plan.halve(inputs):
             longest = max(len(item.input_ids) for item in inputs)
             raise PrerequisiteError(
-                f"out of memory with a micro-batch that cannot be halved further (longest conversation {longest} tokens): "
-                "lower train_adapter.max_seq_length or lora_r, or set use_4bit: true"
+                "out of memory with a micro-batch that cannot be halved further "
+                f"(longest conversation {longest} tokens): lower train_adapter.max_seq_length or lora_r, or set use_4bit: true"
             ) from error
         logger.warning("out of memory: micro-batch halved, accumulation doubled, same effective batch")
         self.on_halved({"event": "out_of_memory", "step": self.state.global_step, "halvings": self.plan.halvings})

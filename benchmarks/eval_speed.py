@@ -1,0 +1,180 @@
+"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and count differing answers.
+
+    python benchmarks/eval_speed.py --model resources/models/SmolLM2-135M-Instruct
+    python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes bfloat16 float32
+
+`--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k` one of train.jsonl
+and test.jsonl; the project's samples otherwise. The adapter of `--variants lora` has random weights: speed does not
+depend on them. Seconds are wall time; CPU seconds stand beside them because they are the steadier figure on a machine
+that does other work. The ratio is stock / ours. Both sides tokenise within the measured time.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+import torch  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.api.task import ConfigurableTask  # noqa: E402
+from lm_eval.models.huggingface import HFLM  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from transformers import PreTrainedModel  # noqa: E402
+
+from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks  # noqa: E402
+from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM  # noqa: E402
+from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings  # noqa: E402
+from lorabench.files import read_jsonl, write_jsonl  # noqa: E402
+from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E402
+
+TASKS = ROOT / "workflow" / "resources" / "tasks"
+SAMPLES = ROOT / "workflow" / "resources" / "samples"
+LETTERS = 4
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def load(model: Path, dtype: str, variant: str) -> PreTrainedModel | PeftModel:
+    """Load the model; "lora" adds an unmerged random adapter of rank 64."""
+    loaded: PreTrainedModel | PeftModel = load_base(model, resolve_dtype(dtype))
+    if variant == "lora":
+        torch.manual_seed(0)
+        config = LoraConfig(r=64, lora_alpha=128, target_modules=LINEAR_LAYERS, task_type="CAUSAL_LM")
+        loaded = get_peft_model(loaded, config, autocast_adapter_dtype=False).to(resolve_dtype(dtype))
+        for name, parameter in loaded.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=2e-3)
+    return loaded.requires_grad_(True).eval()
+
+
+def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
+    """Write canonical MMLU rows of the subjects (all where the list is empty) to the folder `target`."""
+    names = subjects or sorted(path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv"))
+    for split in ("dev", "test"):
+        rows = []
+        for name in names:
+            with next(folder.rglob(f"{name}_{split}.csv")).open(encoding="utf-8", newline="") as file:
+                for number, row in enumerate(csv.DictReader(file)):
+                    answer = row["answer"]
+                    rows.append(
+                        {
+                            "id": f"{name}-{split}-{number}",
+                            "subject": name,
+                            "question": row["question"],
+                            "choices": [row[f"choice{choice}"] for choice in range(LETTERS)],
+                            "answer": int(answer) if answer.isdigit() else "ABCD".index(answer),
+                        }
+                    )
+        write_jsonl(target / f"{split}.jsonl", rows)
+
+
+def read_problems(folder: Path, target: Path) -> None:
+    """Write canonical GSM8K rows to the folder `target`."""
+    for split in ("train", "test"):
+        path = next(path for path in (folder / f"{split}.jsonl", folder / f"gsm8k_{split}.jsonl") if path.exists())
+        rows = ({"id": f"gsm8k-{split}-{number}", **row} for number, row in read_jsonl(path))
+        write_jsonl(target / f"{split}.jsonl", rows)
+
+
+def requests_of(tasks: dict[str, ConfigurableTask]) -> list[Instance]:
+    """Return the requests of all tasks."""
+    instances = []
+    for task in tasks.values():
+        task.build_all_requests(rank=0, world_size=1)
+        instances += task.instances
+    return instances
+
+
+def timed(method: Callable[..., Any], requests: list[Instance]) -> tuple[Any, dict[str, float]]:
+    """Return the answers to the requests, and the wall and CPU seconds that they took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = method(requests, disable_tqdm=True)
+    return result, {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+
+def compare_mmlu(ours: list[tuple[float, bool]], stock: list[tuple[float, bool]]) -> dict[str, Any]:
+    """Return how far the answers agree; margins in nats between the best and second letter."""
+    flips = []
+    ties = 0
+    for start in range(0, len(ours), LETTERS):
+        own, other = ([value for value, _ in side[start : start + LETTERS]] for side in (ours, stock))
+        best, second = sorted(other, reverse=True)[:2]
+        ties += best == second
+        if own.index(max(own)) != other.index(best):
+            own_best, own_second = sorted(own, reverse=True)[:2]
+            flips.append({"stock_margin": best - second, "our_margin": own_best - own_second})
+    difference = max(abs(a - b) for (a, _), (b, _) in zip(ours, stock, strict=True))
+    return {"questions": len(ours) // LETTERS, "max_difference": difference, "stock_ties": ties, "flips": flips}
+
+
+def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Path) -> list[dict[str, Any]]:
+    """Return one result a benchmark."""
+    model, tokenizer = load(arguments.model, dtype, variant), load_tokenizer(arguments.model)
+    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=arguments.tokens_per_batch)
+    results = []
+    for benchmark in arguments.benchmarks:
+        if benchmark == "mmlu":
+            settings = MmluSettings(few_shot=5, subjects=[], limit_per_subject=arguments.questions)
+            requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
+            method, batch = "loglikelihood", arguments.stock_batch_mmlu
+        else:
+            limits = {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems}
+            settings = Gsm8kSettings(task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits)
+            requests = requests_of(gsm8k_tasks(TASKS, folder / "gsm8k", settings))
+            method, batch = "generate_until", arguments.stock_batch_gsm8k
+        stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
+        for lm in (ours, stock):
+            getattr(lm, method)(requests[:4], disable_tqdm=True)  # warm-up
+        own, our_time = timed(getattr(ours, method), requests)
+        other, stock_time = timed(getattr(stock, method), requests)
+        result: dict[str, Any] = {"benchmark": benchmark, "dtype": dtype, "variant": variant, "stock_batch_size": batch}
+        result |= {"ours": our_time, "stock": stock_time}
+        result |= {f"{key}_ratio": stock_time[key] / our_time[key] for key in our_time}
+        if benchmark == "mmlu":
+            result |= compare_mmlu(own, other)
+        else:
+            result |= {"problems": len(own), "identical_texts": sum(a == b for a, b in zip(own, other, strict=True))}
+        results.append(result)
+        print(json.dumps(result), flush=True)
+    return results
+
+
+def main() -> None:
+    """Measure every dtype and variant asked for and print one JSON line a result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--mmlu", type=Path, default=SAMPLES / "mmlu")
+    parser.add_argument("--gsm8k", type=Path, default=SAMPLES)
+    parser.add_argument(
+        "--subjects", nargs="*", default=[], help="MMLU subjects; all in the folder where none is named"
+    )
+    parser.add_argument("--questions", type=int, default=20, help="MMLU questions a subject")
+    parser.add_argument("--problems", type=int, default=16, help="GSM8K problems")
+    parser.add_argument("--new-tokens", type=int, default=96)
+    parser.add_argument("--dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--variants", nargs="+", default=["base"], choices=["base", "lora"])
+    parser.add_argument("--benchmarks", nargs="+", default=["mmlu", "gsm8k"], choices=["mmlu", "gsm8k"])
+    parser.add_argument("--tokens-per-batch", type=int, default=4096)
+    parser.add_argument("--stock-batch-mmlu", type=int, default=1, help="1 or 2 is stock's best on a CPU")
+    parser.add_argument("--stock-batch-gsm8k", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        read_subjects(arguments.mmlu, arguments.subjects, folder / "mmlu")
+        read_problems(arguments.gsm8k, folder / "gsm8k")
+        for dtype in arguments.dtypes:
+            for variant in arguments.variants:
+                measure(arguments, dtype, variant, folder)
+
+
+if __name__ == "__main__":
+    main()

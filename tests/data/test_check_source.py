@@ -1,0 +1,149 @@
+"""The check before a run: faults of sources in one line each, in well under a second, without heavy imports."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from lorabench.data.check_source import check_source
+
+COMMIT = "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"
+GATED = {"kind": "hub", "repo": "meta-llama/Meta-Llama-3-8B-Instruct", "revision": COMMIT}
+OPEN = {"kind": "hub", "repo": "openai/gsm8k", "revision": COMMIT}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub on loopback that answers with the status and error code in the token."""
+
+    def do_HEAD(self) -> None:
+        """Answer "Bearer 403-GatedRepo" with 403 and that error code."""
+        status, _, reason = self.headers["Authorization"].removeprefix("Bearer ").partition("-")
+        self.send_response(int(status))
+        self.send_header("X-Error-Code", reason)
+        self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """Return the address of the loopback hub."""
+    server = HTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def check(kind: str, source: dict[str, Any], tmp_path: Path, **environment: str) -> list[str]:
+    """Check a source with an empty hub cache."""
+    variables: Mapping[str, str] = {"HOME": str(tmp_path), **environment}
+    return check_source(kind, source, variables)
+
+
+def test_gated_model_without_token_says_where_to_get_both(tmp_path: Path) -> None:
+    """The line names the licence page and the variable; an open repository needs no token."""
+    [fault] = check("model", GATED, tmp_path)
+    assert "HF_TOKEN is not set" in fault
+    assert "https://huggingface.co/meta-llama/Meta-Llama-3-8B-Instruct" in fault
+    assert check("gsm8k", OPEN, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("200-", None),
+        ("307-", None),
+        ("503-", None),
+        ("403-GatedRepo", "accept the licence at https://huggingface.co/meta-llama/"),
+        ("401-", "the hub refuses HF_TOKEN"),
+        ("404-RevisionNotFound", f"has no commit {COMMIT}"),
+    ],
+)
+def test_hub_is_asked_whether_the_licence_is_accepted(
+    hub: str, tmp_path: Path, token: str, expected: str | None
+) -> None:
+    """Refusals become faults; redirects, which are not followed, and trouble of the hub itself do not."""
+    faults = check("model", GATED, tmp_path, HF_TOKEN=token, HF_ENDPOINT=hub)
+    assert (expected is None and faults == []) or (expected is not None and expected in faults[0])
+
+
+def test_unreachable_hub_is_no_fault(tmp_path: Path) -> None:
+    """Jobs may run where the network is; the check gives no false alarm."""
+    assert check("model", GATED, tmp_path, HF_TOKEN="x", HF_ENDPOINT="http://127.0.0.1:9") == []
+
+
+def test_offline_switch_needs_a_whole_cached_snapshot(tiny_model: Path, tmp_path: Path) -> None:
+    """What is in the cache needs neither network nor token; a cut-off download counts as missing."""
+    [fault] = check("model", GATED, tmp_path, HF_HUB_OFFLINE="1")
+    assert "not in the hub's cache" in fault
+    snapshots = tmp_path / "hub" / "models--meta-llama--Meta-Llama-3-8B-Instruct" / "snapshots"
+    snapshots.mkdir(parents=True)
+    (snapshots / COMMIT).symlink_to(tiny_model)
+    assert check("model", GATED, tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "expected"),
+    [
+        ("gsm8k", {"kind": "path", "path": "/not/there"}, "path '/not/there' does not exist"),
+        ("model", OPEN | {"revision": "main"}, "revision 'main' is not a commit"),
+        ("mmlu", {"kind": "wheel", "package": "p", "version": "1"}, "'sha256' and 'member'"),
+        ("mt_bench", {"kind": "ftp"}, "source kind 'ftp' is not one of"),
+    ],
+)
+def test_wrong_source_is_one_line(kind: str, source: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    """Missing paths, branches and missing keys are found without fetching anything."""
+    [fault] = check(kind, source, tmp_path)
+    assert expected in fault
+    assert "\n" not in fault
+
+
+def test_wrong_row_is_found_before_the_run(tmp_path: Path) -> None:
+    """Data files are read through: the fault names file, line and field."""
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "x"}]}\n{"messages": [{"role": "user"}]}\n')
+    [fault] = check("conversations", {"kind": "path", "path": str(path)}, tmp_path)
+    assert fault == f"{path}:2: messages[0]: field 'content' is missing; found role"
+
+
+def test_missing_judge_prompt_is_found_before_the_run(tmp_path: Path) -> None:
+    """AlpacaEval data at a path needs a judge's prompt, there or from a source of its own."""
+    data = tmp_path / "outputs.json"
+    data.write_text(json.dumps([{"dataset": "d", "instruction": "i"}]))
+    source: dict[str, Any] = {"kind": "path", "path": str(data)}
+    assert "no judge_prompt.txt" in check("alpaca_eval", source, tmp_path)[0]
+    prompt = tmp_path / "elsewhere.txt"
+    prompt.write_text("{instruction} {output_1}")
+    elsewhere = source | {"judge_prompt": {"kind": "path", "path": str(prompt)}}
+    assert "no {output_2}" in check("alpaca_eval", elsewhere, tmp_path)[0]
+    prompt.write_text("{instruction} {output_1} {output_2}")
+    assert check("alpaca_eval", elsewhere, tmp_path) == []
+
+
+def test_large_file_is_only_begun(tmp_path: Path) -> None:
+    """A file of many megabytes costs no more than its first rows."""
+    row = json.dumps({"messages": [{"role": "user", "content": "x" * 10_000}]}) + "\n"
+    path = tmp_path / "large.jsonl"
+    path.write_text(row * 4000 + "broken\n")
+    start = time.perf_counter()
+    assert check("conversations", {"kind": "path", "path": str(path)}, tmp_path) == []
+    assert time.perf_counter() - start < 0.5
+
+
+def test_check_imports_nothing_heavy(root: Path) -> None:
+    """Every start of the workflow imports the check, also one that has nothing to do."""
+    code = "import sys, lorabench.data.check_source; print(sorted(sys.modules))"
+    environment = {"PYTHONPATH": str(root / "workflow" / "scripts")}
+    listing = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    for heavy in ("numpy", "pyarrow", "torch", "transformers", "huggingface_hub", "tokenizers", "gguf"):
+        assert f"'{heavy}'" not in listing.stdout

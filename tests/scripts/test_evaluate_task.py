@@ -1,0 +1,193 @@
+"""The rule evaluate_task: rows, protocol, shards, resumption, and agreement with stock lm_eval."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+import pytest
+from lm_eval.models.huggingface import HFLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluate_task import evaluate_task
+from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks
+from lorabench.evaluation.settings import EvaluateTaskSettings
+from lorabench.files import read_json, read_jsonl
+
+pytest_plugins = ["evaluation_fixtures"]
+
+COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
+GSM8K = {"task": "gsm8k", "few_shot": 2, "answer_filter": "flexible-extract", "max_new_tokens": 12, "limit": None}
+MMLU = {"few_shot": 5, "subjects": [], "limit_per_subject": None}
+OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
+
+
+@pytest.fixture
+def data(gsm8k_data: Path, mmlu_data: Path) -> dict[str, Path]:
+    """Return the folder of each benchmark's rows."""
+    return {"gsm8k": gsm8k_data, "mmlu": mmlu_data}
+
+
+def arguments(
+    root: Path,
+    out: Path,
+    source: Path,
+    data: Path,
+    benchmark: str,
+    shard: int = 0,
+    shards: int = 1,
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of `evaluate_task` with outputs in the folder `out`."""
+    return {
+        "variant": "base",
+        "benchmark": benchmark,
+        "source": source,
+        "adapter": None,
+        "merged": None,
+        "data": data,
+        "tasks": root / "workflow" / "resources" / "tasks",
+        "rows": out / f"{benchmark}.{shard}-of-{shards}.jsonl",
+        "protocol": out / f"{benchmark}.{shard}-of-{shards}.json",
+        "store": out / "store",
+        "shard": shard,
+        "shards": shards,
+        "settings": {**COMMON, "benchmark": OWN[benchmark], **(settings or {})},
+    }
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file."""
+    return [row for _, row in read_jsonl(path)]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("benchmark", ["gsm8k", "mmlu"])
+def test_scores_equal_those_of_stock_lm_eval(
+    root: Path,
+    tmp_path: Path,
+    source: Path,
+    data: dict[str, Path],
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    benchmark: str,
+    chat: bool,
+) -> None:
+    """simple_evaluate with the harness' HFLM on the same tasks gives the same result for every item."""
+    given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings={"apply_chat_template": chat})
+    evaluate_task(**given)
+    own = EvaluateTaskSettings.parse(benchmark, given["settings"]).benchmark
+    tasks = (gsm8k_tasks if benchmark == "gsm8k" else mmlu_tasks)(given["tasks"], data[benchmark], own)
+    stock = lm_eval.simple_evaluate(
+        HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1),
+        tasks=list(tasks.values()),
+        apply_chat_template=chat,
+        fewshot_as_multiturn=chat,
+        bootstrap_iters=0,
+    )
+    samples = [row for name in tasks for row in stock["samples"][name]]
+    rows = read_rows(given["rows"])
+    if benchmark == "gsm8k":
+        for key in ("strict-match", "flexible-extract"):
+            expected = [(row["doc"]["id"], bool(row["exact_match"])) for row in samples if row["filter"] == key]
+            assert [(row["id"], row["detail"][key.replace("-", "_")]) for row in rows] == expected
+        responses = [row["resps"][0][0] for row in samples if row["filter"] == "strict-match"]
+        assert [row["detail"]["response"] for row in rows] == responses
+        assert [row["score"] for row in rows] == [float(row["detail"]["flexible_extract"]) for row in rows]
+    else:
+        assert [(row["id"], row["score"]) for row in rows] == [(row["doc"]["id"], row["acc"]) for row in samples]
+        for row, sample in zip(rows, samples, strict=True):
+            expected = [response[0][0] for response in sample["resps"]]
+            assert row["detail"]["log_probabilities"] == pytest.approx(expected, abs=1e-4)
+    assert [row["index"] for row in rows] == list(range(10))
+
+
+@pytest.mark.parametrize("benchmark", ["gsm8k", "mmlu"])
+def test_shards_join_to_the_unsharded_rows(
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path], benchmark: str
+) -> None:
+    """Three shards hold the rows of one, each once, under one protocol sentence; a shard may be empty."""
+    evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark))
+    whole = read_rows(tmp_path / f"{benchmark}.0-of-1.jsonl")
+    parts: list[dict[str, Any]] = []
+    for shard in range(3):
+        evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark, shard, 3))
+        part = read_rows(tmp_path / f"{benchmark}.{shard}-of-3.jsonl")
+        assert {row["index"] % 3 for row in part} == {shard}
+        parts += part
+    for row, other in zip(whole, sorted(parts, key=lambda row: row["index"]), strict=True):
+        close = {
+            name: pytest.approx(other["detail"].pop(name), abs=1e-4)
+            for name in ("log_probabilities", "margin")
+            if name in row["detail"]
+        }
+        assert all(row["detail"].pop(name) == value for name, value in close.items())
+        assert row == other
+    evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark, 11, 12))
+    assert read_rows(tmp_path / f"{benchmark}.11-of-12.jsonl") == []
+    files = tmp_path.glob(f"{benchmark}.*.json")
+    assert len({read_json(path)["protocol"] for path in files}) == 1
+
+
+def test_a_finished_shard_computes_nothing_again(
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
+) -> None:
+    """With its outputs deleted, as Snakemake does after a failure, a rerun takes every answer from the store."""
+    given = arguments(root, tmp_path, source, data["mmlu"], "mmlu")
+    evaluate_task(**given)
+    first = given["rows"].read_text()
+    given["rows"].unlink()
+    evaluate_task(**given)
+    assert given["rows"].read_text() == first
+    protocol = read_json(given["protocol"])
+    assert (protocol["tokens_computed"], protocol["requests_from_store"]) == (0, 40)
+
+
+def test_other_weights_take_nothing_from_the_store(
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
+) -> None:
+    """A change of the weights' hash makes every stored answer unknown."""
+    given = arguments(root, tmp_path, source, data["mmlu"], "mmlu")
+    evaluate_task(**given)
+    source.write_text(json.dumps({"sha256": {"model.safetensors": "other"}}))
+    evaluate_task(**given)
+    assert read_json(given["protocol"])["requests_from_store"] == 0
+
+
+@pytest.mark.slow
+def test_a_killed_job_goes_on_where_it_was(root: Path, tmp_path: Path, source: Path, data: dict[str, Path]) -> None:
+    """After kill -9 the rerun computes only what the store lacks, and its rows are those of a whole run."""
+    longer = {**GSM8K, "max_new_tokens": 150}
+    settings = {"benchmark": longer, "tokens_per_batch": 160}  # one problem at a time
+    given = arguments(root, tmp_path, source, data["gsm8k"], "gsm8k", settings=settings)
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    code = (
+        "import json, sys; from pathlib import Path; from evaluate_task import evaluate_task\n"
+        "given = json.loads(sys.argv[1])\n"
+        "paths = ('source', 'data', 'tasks', 'rows', 'protocol', 'store')\n"
+        "evaluate_task(**{key: Path(value) if key in paths else value for key, value in given.items()})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(plain)], env=environment, stderr=subprocess.DEVNULL
+    )
+    store = tmp_path / "store" / "base.gsm8k.0-of-1.jsonl"
+    while process.poll() is None and (not store.exists() or store.read_bytes().count(b"\n") < 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = store.read_bytes().count(b"\n")
+    assert 3 <= finished < 10
+    assert not given["rows"].exists()
+    evaluate_task(**given)
+    assert read_json(given["protocol"])["requests_from_store"] == finished
+    keys = [row["key"] for _, row in read_jsonl(store)]
+    assert len(keys) == len(set(keys)) == 10
+    whole = arguments(root, tmp_path / "whole", source, data["gsm8k"], "gsm8k", settings=settings)
+    evaluate_task(**whole)
+    assert whole["rows"].read_text() == given["rows"].read_text()

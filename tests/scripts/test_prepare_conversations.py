@@ -1,0 +1,79 @@
+"""prepare_conversations: files that other stages read, and a summary that proves what is in them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fetch_conversations import fetch_conversations
+from lorabench.files import read_jsonl, sha256_file
+from lorabench.rows.conversation import Conversation
+from prepare_conversations import prepare_conversations
+
+SETTINGS: dict[str, Any] = {
+    "languages": [],
+    "exclude_synthetic": False,
+    "min_quality": None,
+    "max_toxicity": None,
+    "max_characters": None,
+    "max_turns": None,
+    "max_conversations": None,
+    "validation_share": 0.2,
+}
+
+
+def prepare_into(folder: Path, messages: Path, **changes: Any) -> dict[str, Any]:
+    """Run the script's function and return the summary."""
+    prepare_conversations(
+        messages=messages,
+        train=folder / "train.jsonl",
+        validation=folder / "validation.jsonl",
+        audit=folder / "audit.jsonl",
+        summary=folder / "summary.json",
+        settings=SETTINGS | changes,
+    )
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.fixture
+def messages(samples: Path, tmp_path: Path) -> Path:
+    """Return the flat messages of the samples."""
+    source = tmp_path / "source" / "source.json"
+    fetch_conversations(samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"})
+    return source.parent / "messages.jsonl"
+
+
+def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None:
+    """The audit has one row a tree; kept ones are exactly those in the data files; the counts add up."""
+    summary = prepare_into(tmp_path / "data", messages)
+    audit = [row for _, row in read_jsonl(tmp_path / "data" / "audit.jsonl")]
+    trees = {row["message_tree_id"] for _, row in read_jsonl(messages)}
+    assert sorted(row["id"] for row in audit) == sorted(trees)
+    for split in ("train", "validation"):
+        kept = [Conversation(**row) for _, row in read_jsonl(tmp_path / "data" / f"{split}.jsonl")]
+        assert [row["id"] for row in audit if row["kept"] and row["split"] == split] == [item.id for item in kept]
+        assert all(item.messages[-1]["role"] == "assistant" for item in kept)
+        counts = summary["splits"][split]
+        assert counts["trees"] == counts["kept"] + sum(counts["dropped"].values())
+        assert summary["sha256"][f"{split}.jsonl"] == sha256_file(tmp_path / "data" / f"{split}.jsonl")
+
+
+def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:
+    """Other file times and another folder give the same hashes; another setting gives others."""
+    first = prepare_into(tmp_path / "first", messages)
+    os.utime(messages, (0, 0))
+    assert prepare_into(tmp_path / "second", messages)["sha256"] == first["sha256"]
+    assert prepare_into(tmp_path / "third", messages, languages=["en"])["sha256"] != first["sha256"]
+
+
+def test_real_trees_give_one_conversation_each(shared_data: Path, tmp_path: Path) -> None:
+    """All 60 exported trees have an answered prompt; four have none that people alone wrote."""
+    source = tmp_path / "real" / "source.json"
+    settings = {"kind": "path", "path": str(shared_data / "oasst" / "trees.jsonl")}
+    fetch_conversations(samples=Path("unused"), source=source, settings=settings)
+    for exclude, expected in ((False, 60), (True, 56)):
+        folder = tmp_path / f"exclude-{exclude}"
+        summary = prepare_into(folder, source.parent / "messages.jsonl", exclude_synthetic=exclude)
+        assert sum(split["kept"] for split in summary["splits"].values()) == expected

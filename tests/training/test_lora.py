@@ -1,0 +1,109 @@
+"""The trainable model: gradients survive evaluations, adapters stay float32, a lack of memory is survived."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lorabench.llama import load_tokenizer
+from lorabench.training.encode import Encoded, encode_conversations
+from lorabench.training.fit import Fitted, fit
+from lorabench.training.likelihood import likelihood
+from lorabench.training.lora import load_frozen_base
+from lorabench.training.settings import parse_settings
+from lorabench.training.trainer import AdapterTrainer
+from training_fixtures import conversations
+
+pytest_plugins = ["training_fixtures"]
+
+
+def encoded(folder: Path) -> list[Encoded]:
+    """Return ten encoded conversations."""
+    rows = (("here", row) for row in conversations(10))
+    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
+
+
+def run(folder: Path, work: Path, settings: dict[str, Any]) -> Fitted:
+    """Train on ten conversations."""
+    options, dtype = parse_settings(settings), torch.float32
+    base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
+    return fit(
+        base,
+        load_tokenizer(folder),
+        encoded(folder),
+        options,
+        dtype=dtype,
+        checkpointing=False,
+        revision=None,
+        recipe={},
+        work=work,
+    )
+
+
+def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
+    """Return the norm of each lora_B gradient of one summed loss."""
+    from lorabench.training.micro_batches import pack
+    from lorabench.training.trainer import model_inputs
+
+    fitted.model.train().zero_grad()
+    for batch in pack(items, 128):
+        fitted.model(**model_inputs(batch, fitted.attention, fitted.device))["loss"].backward()
+    parameters = fitted.model.named_parameters()
+    return {
+        name: parameter.grad.norm().item()
+        for name, parameter in parameters
+        if "lora_B" in name and parameter.grad is not None
+    }
+
+
+@pytest.mark.parametrize("use_4bit", [False, True])
+def test_gradients_after_an_evaluation_are_those_before_it(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool
+) -> None:
+    """On CPUs with AVX512-BF16, 4-bit layers would otherwise lose most of their gradient after an evaluation."""
+    fitted = run(tiny_model, tmp_path / "work", settings | {"use_4bit": use_4bit, "lora_dropout": 0.0, "num_epochs": 1})
+    items = encoded(tiny_model)
+    before = gradient_norms(fitted, items)
+    likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
+    assert gradient_norms(fitted, items) == before
+    assert min(before.values()) > 0
+
+
+@pytest.mark.parametrize("use_4bit", [False, True])
+def test_adapters_and_optimiser_state_are_float32(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 an Adam moment would never decay and small updates would vanish."""
+    seen: list[torch.dtype] = []
+    original = AdapterTrainer.log
+
+    def look(self: AdapterTrainer, logs: dict[str, float], start_time: float | None = None) -> None:
+        for parameter, state in self.optimizer.state.items():
+            seen.extend([parameter.dtype, state["exp_avg"].dtype, state["exp_avg_sq"].dtype])
+        original(self, logs, start_time)
+
+    monkeypatch.setattr(AdapterTrainer, "log", look)
+    run(tiny_model, tmp_path / "work", settings | {"use_4bit": use_4bit, "num_epochs": 1})
+    assert set(seen) == {torch.float32}
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is repeated in more passes, the event is recorded, the loss is the same."""
+    settings |= {"lora_dropout": 0.0}
+    calm = run(tiny_model, tmp_path / "calm", settings)
+    original = AdapterTrainer._loss
+
+    def scarce(self: AdapterTrainer, model: Any, batch: Any, device: torch.device) -> torch.Tensor:
+        if batch.input_ids.numel() > 64 and len(batch.document_lengths) > 1:
+            raise torch.OutOfMemoryError("simulated")
+        return original(self, model, batch, device)
+
+    monkeypatch.setattr(AdapterTrainer, "_loss", scarce)
+    tight = run(tiny_model, tmp_path / "tight", settings)
+    assert [event["event"] for event in tight.history][1:] == ["out_of_memory"] * tight.halvings
+    assert tight.halvings >= 1
+    losses = [[row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
