@@ -53,6 +53,10 @@ def settings() -> dict[str, Any]:
         "lora_r": 4,
         "lora_alpha": 8,
         "lora_dropout": 0.05,
+        "use_rslora": False,
+        "use_dora": False,
+        "loraplus_ratio": None,
+        "neftune_alpha": None,
         "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         "use_4bit": False,
         "dtype": "float32",
@@ -66,6 +70,9 @@ def settings() -> dict[str, Any]:
         "max_grad_norm": 1.0,
         "num_epochs": 2,
         "max_seq_length": 128,
+        "evaluations_per_epoch": 0,
+        "early_stopping_patience": None,
+        "keep_best": False,
         "save_minutes": 0,
         "seed": 42,
     }
@@ -81,5 +88,5 @@ def make_adapter(base: Path, folder: Path) -> Path:
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
-    get_peft_model(model, config).save_pretrained(folder)
+    get_peft_model(model, config).save_pretrained(str(folder))
     return folder

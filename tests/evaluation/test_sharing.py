@@ -56,6 +56,13 @@ def test_grouping_never_costs_tokens(seed: int) -> None:
     assert tokens + sum(group.prefix_length + PASS_COST for group in shared) <= sum(map(len, rows))
 
 
+def test_long_chains_of_prefixes_are_grouped_too() -> None:
+    """A thousand rows that each begin with the one before are neither lost nor too deep to plan."""
+    rows = [[1] * length for length in range(1, 1500)]
+    groups = plan_groups(rows, [len(row) - 1 for row in rows])
+    assert sorted(index for group in groups for index in group.members) == list(range(len(rows)))
+
+
 def test_batches_keep_to_the_budget_and_hold_every_member() -> None:
     """Rows times the longest row stays within the budget; a row above it stands alone."""
     lengths = [5, 90, 20, 20, 300, 7, 8]

@@ -101,6 +101,7 @@ def write_scores(folder: Path, not_run: Sequence[str] = (), signal: bool = True)
                 rows=[] if skip else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))],
                 protocols=[] if skip else [protocol],
                 answers_protocol=None,
+                length_control_file=None,
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,

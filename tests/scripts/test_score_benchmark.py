@@ -24,6 +24,7 @@ def run(folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: st
         rows=rows,
         protocols=protocols,
         answers_protocol=None,
+        length_control_file=None,
         not_run_reason=reason,
         benchmark=benchmark,
         variant="base",
@@ -114,6 +115,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
             rows=[write_rows(tmp_path / "rows.jsonl", rows)],
             protocols=[tmp_path / "0.json", tmp_path / "1.json"],
             answers_protocol=None,
+            length_control_file=None,
             not_run_reason=None,
             benchmark="gsm8k",
             variant="base",
@@ -131,6 +133,7 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
         rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
         protocols=[tmp_path / "judging.json"],
         answers_protocol=tmp_path / "answers.json",
+        length_control_file=None,
         not_run_reason=None,
         benchmark="mt_bench",
         variant="base",
@@ -141,3 +144,12 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
     score = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
     assert score["protocol"].startswith("at most 96 new tokens; mt_bench")
     assert score["protocol_detail"]["answers"] == {"turns_truncated": 3}
+
+
+def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
+    """Failures on every item are a benchmark that did not run; its rows are kept."""
+    rows = [replace(row, score=None, outcome="judge_failed") for row in mt_bench_rows("base")]
+    score = run(tmp_path, "mt_bench", [rows])
+    assert score["status"] == "not_run"
+    assert score["reason"] == "none of 16 items has a score: 16 judge_failed"
+    assert len(list(read_jsonl(tmp_path / "eval.jsonl"))) == 16

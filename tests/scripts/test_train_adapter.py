@@ -157,7 +157,7 @@ def test_packing_and_batch_split_do_not_change_the_recipe(
 ) -> None:
     """Packed, padded and one at a time learn the same adapter up to rounding, in the same number of steps."""
     settings |= {"lora_dropout": 0.0, "max_seq_length": 4096}
-    variants = {
+    variants: dict[str, dict[str, Any]] = {
         "packed": {"packing": True},
         "padded": {"packing": False},
         "single": {"packing": False, "batch_size": 1, "gradient_accumulation": 4},

@@ -9,8 +9,9 @@ import torch
 from lorabench.llama import load_tokenizer
 from lorabench.training.encode import Encoded, encode_conversations
 from lorabench.training.fit import Fitted, fit
-from lorabench.training.likelihood import likelihood
+from lorabench.training.likelihood import likelihood, model_inputs
 from lorabench.training.lora import load_frozen_base
+from lorabench.training.micro_batches import pack
 from lorabench.training.settings import parse_settings
 from lorabench.training.trainer import AdapterTrainer
 from training_fixtures import conversations
@@ -32,6 +33,7 @@ def run(folder: Path, work: Path, settings: dict[str, Any]) -> Fitted:
         base,
         load_tokenizer(folder),
         encoded(folder),
+        encoded(folder)[:3],
         options,
         dtype=dtype,
         checkpointing=False,
@@ -43,9 +45,6 @@ def run(folder: Path, work: Path, settings: dict[str, Any]) -> Fitted:
 
 def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
     """Return the norm of each lora_B gradient of one summed loss."""
-    from lorabench.training.micro_batches import pack
-    from lorabench.training.trainer import model_inputs
-
     fitted.model.train().zero_grad()
     for batch in pack(items, 128):
         fitted.model(**model_inputs(batch, fitted.attention, fitted.device))["loss"].backward()
@@ -79,6 +78,7 @@ def test_adapters_and_optimiser_state_are_float32(
     original = AdapterTrainer.log
 
     def look(self: AdapterTrainer, logs: dict[str, float], start_time: float | None = None) -> None:
+        assert self.optimizer is not None
         for parameter, state in self.optimizer.state.items():
             seen.extend([parameter.dtype, state["exp_avg"].dtype, state["exp_avg_sq"].dtype])
         original(self, logs, start_time)
@@ -107,3 +107,37 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     assert tight.halvings >= 1
     losses = [[row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_rslora": True, "learning_rate": 2e-3},
+        {"use_dora": True},
+        {"use_dora": True, "use_4bit": True},
+        {"loraplus_ratio": 4.0, "learning_rate": 2e-3},
+        {"neftune_alpha": 5.0},
+        {"packing": False, "neftune_alpha": 5.0},
+        {"lr_scheduler": "constant", "num_epochs": 1.5},
+    ],
+)
+def test_every_variant_of_the_recipe_learns(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """rsLoRA, DoRA, LoRA+, NEFTune and schedules lower the training loss."""
+    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    losses = [row["loss"] for row in fitted.log_history if "loss" in row]
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_the_best_adapter_is_kept_and_training_stops_early(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """With a learning rate that ruins the model, the first evaluation stays the best and training ends soon after."""
+    changes = {"learning_rate": 300.0, "evaluations_per_epoch": 3, "early_stopping_patience": 2, "keep_best": True}
+    fitted = run(tiny_model, tmp_path / "work", settings | changes | {"num_epochs": 6, "warmup_share": 0.0})
+    losses = [row["eval_loss"] for row in fitted.log_history if "eval_loss" in row]
+    assert len(losses) < 18
+    items = encoded(tiny_model)[:3]
+    found = likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
+    assert found.nll_sum / found.label_tokens == pytest.approx(min(losses), rel=1e-5)

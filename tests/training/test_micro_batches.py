@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 from lorabench.training.attention import DOCUMENT_SDPA, boundaries, use_attention
 from lorabench.training.encode import IGNORED, Encoded
 from lorabench.training.label_loss import install_label_loss
+from lorabench.training.likelihood import model_inputs
 from lorabench.training.micro_batches import best_fit_decreasing, pack, pad
-from lorabench.training.trainer import model_inputs
 
 pytest_plugins = ["training_fixtures"]
 

@@ -17,7 +17,8 @@ from lorabench.files import read_json, write_json, write_jsonl
 from lorabench.job import job
 from lorabench.report.eval_rows import join_shards
 from lorabench.report.protocols import add_generation, join_protocols
-from lorabench.report.scores import METRICS, score_items
+from lorabench.report.scores import METRICS, score_items, why_no_score
+from lorabench.rows.item_result import ItemResult
 
 
 def score_benchmark(
@@ -25,6 +26,7 @@ def score_benchmark(
     rows: Sequence[Path],
     protocols: Sequence[Path],
     answers_protocol: Path | None,
+    length_control_file: Path | None,
     not_run_reason: str | None,
     benchmark: str,
     variant: str,
@@ -37,25 +39,34 @@ def score_benchmark(
     Args:
         rows, protocols: of every shard; both empty for a benchmark that could not run.
         answers_protocol: how the judged answers were generated, None for benchmarks without a judge.
+        length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
         benchmark, variant: which score.
         settings: the key `confidence` of the section score_benchmark.
         rows_output, score_output: the files to write.
     """
     head = {"schema_version": 1, "benchmark": benchmark, "variant": variant}
-    if not rows:
-        write_jsonl(rows_output, [])
-        metric, unit = METRICS[benchmark]
-        reason = not_run_reason or "no rows were made for it"
+    metric, unit = METRICS[benchmark]
+    items = join_shards(rows) if rows else []
+    write_jsonl(rows_output, map(asdict, items))
+    reason = why_no_score(items, not_run_reason)
+    if reason:
         write_json(score_output, {**head, "status": "not_run", "reason": reason, "metric": metric, "unit": unit})
         return
-    items = join_shards(rows)
     protocol = join_protocols([read_json(path) for path in protocols])
     if answers_protocol is not None:
         protocol = add_generation(protocol, read_json(answers_protocol))
     score = score_items(benchmark, items, settings["confidence"])
-    write_jsonl(rows_output, map(asdict, items))
+    if benchmark == "alpaca_eval":
+        score["secondary"]["length_control"] = length_controlled(items, length_control_file, settings["confidence"])
     write_json(score_output, {**head, "status": "ok", "reason": None, **score, **protocol})
+
+
+def length_controlled(items: Sequence[ItemResult], file: Path | None, confidence: float) -> dict[str, Any]:
+    """Return the length-controlled win rate, or why there is none."""
+    from lorabench.report.length_control import length_control, read_regulariser  # a second that others need not wait
+
+    return length_control(items, read_regulariser(file) if file else None, confidence)
 
 
 if __name__ == "__main__":
@@ -65,6 +76,9 @@ if __name__ == "__main__":
             rows=[Path(path) for path in given.input.get("rows", [])],
             protocols=[Path(path) for path in given.input.get("protocols", [])],
             answers_protocol=Path(given.input.answers_protocol) if given.input.get("answers_protocol") else None,
+            length_control_file=Path(given.input.length_control_file)
+            if given.input.get("length_control_file")
+            else None,
             not_run_reason=given.params.not_run_reason,
             benchmark=given.wildcards.benchmark,
             variant=given.wildcards.variant,

@@ -73,6 +73,7 @@ def train_adapter(
         base,
         tokenizer,
         train_set,
+        validation_set,
         options,
         dtype=dtype,
         checkpointing=checkpointing,

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-# <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats. The names are further
+# <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats. The names are other
 # control tokens of the demo model, which come from its code data; users do write "<filename>".
 NAMES = (
     "repo_name|reponame|file_sep|filename|gh_stars|issue_start|issue_comment|issue_closed|"

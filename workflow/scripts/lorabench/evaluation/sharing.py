@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 PASS_COST = 64  # tokens; what one more forward pass costs beside its tokens
+DEEPEST_CUT = 100  # prefixes nested in prefixes; far more than benchmarks have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,13 @@ def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Gr
 
 
 def _split(
-    order: list[int], common: list[int], rows: Sequence[Sequence[int]], limits: Sequence[int], start: int, stop: int
+    order: list[int],
+    common: list[int],
+    rows: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    start: int,
+    stop: int,
+    depth: int = 0,
 ) -> tuple[int, list[tuple[int, int]]]:
     """Return the least cost in tokens of the sorted rows from `start` to `stop`, and the ranges that reach it."""
     if start == stop:
@@ -50,11 +57,11 @@ def _split(
     length = _prefix_length(order, common, limits, start, stop)
     tokens = sum(len(rows[order[i]]) for i in range(start, stop))
     whole = tokens - (stop - start - 1) * length + (PASS_COST if length else 0)
-    if stop - start == 1:
+    if stop - start == 1 or depth == DEEPEST_CUT:
         return whole, [(start, stop)]
     shortest = min(common[start + 1 : stop])
     cuts = [start, *(i for i in range(start + 1, stop) if common[i] == shortest), stop]
-    parts = [_split(order, common, rows, limits, a, b) for a, b in pairwise(cuts)]
+    parts = [_split(order, common, rows, limits, a, b, depth + 1) for a, b in pairwise(cuts)]
     apart = sum(cost for cost, _ in parts)
     if apart < whole:
         return apart, [piece for _, pieces in parts for piece in pieces]

@@ -5,8 +5,8 @@ difficulty and a constant, is fitted by L1-penalised logistic regression (liblin
 cross-validation), together with AlpacaEval's annotations of two gamed baselines as a regulariser. The win rate is the
 mean prediction at no length difference.
 
-Sound only on all 805 instructions in their order (the difficulty goes by position), against the published reference, and
-with the regulariser file that the difficulties come from; else there is no length-controlled win rate.
+Sound only on all 805 instructions in their order (the difficulty goes by position), against the published reference,
+and with the regulariser file that the difficulties come from; else there is no length-controlled win rate.
 """
 
 import csv
@@ -24,7 +24,8 @@ from lorabench.files import sha256_file, sha256_json
 from lorabench.rows.item_result import ItemResult
 from lorabench.uncertainty import Floats, mean_estimate
 
-REFERENCE_LENGTHS_SHA256 = "@@"  # of the JSON list of the 805 reference outputs' characters: proves items, order, reference
+# Of the JSON list of the 805 reference outputs' numbers of characters: proves the items, their order and the reference.
+REFERENCE_LENGTHS_SHA256 = "8e03fb585b5a2d961eed76a231d8c292aee4994736d3c29769007730027a6724"
 REGULARISER_SHA256 = "97aeec3f1c7de6dee6fd31fe66f1702623f4614c3efe1c6fc5f4927cd5fd674d"  # df_gamed.csv at 2edc6fad
 GAMED_WEIGHT = 0.2 / 2  # of a gamed row: alpaca_eval's lambda over its two gamed baselines
 FOLDS = 5
@@ -49,13 +50,18 @@ def read_regulariser(path: Path) -> Regulariser:
     """
     if not path.is_file() or sha256_file(path) != REGULARISER_SHA256:
         raise DataError(
-            f"{path}: expected df_gamed.csv of the hub's tatsu-lab/alpaca_eval at 2edc6fad, SHA-256 {REGULARISER_SHA256}"
+            f"{path}: expected df_gamed.csv of the hub's tatsu-lab/alpaca_eval at 2edc6fad, "
+            f"SHA-256 {REGULARISER_SHA256}"
         )
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     difficulty = {int(row["index"]): float(row["instruction_difficulty"]) for row in reversed(rows)}
     columns = [
-        [np.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), row["not_gamed_baseline"] == "True"]
+        [
+            np.tanh(float(row["std_delta_len"])),
+            float(row["instruction_difficulty"]),
+            row["not_gamed_baseline"] == "True",
+        ]
         for row in rows
     ]
     return Regulariser(
@@ -66,7 +72,7 @@ def read_regulariser(path: Path) -> Regulariser:
 
 
 def length_control(rows: Sequence[ItemResult], regulariser: Regulariser | None, confidence: float) -> dict[str, Any]:
-    """Return the length-controlled win rate as a share, or why there is none: `status`, `text`, and `score` and the rest.
+    """Return the length-controlled win rate as a share with `status` and `text`, or why there is none.
 
     Args:
         rows: AlpacaEval's rows in index order, with `output_characters` and `reference_characters`.
@@ -77,7 +83,7 @@ def length_control(rows: Sequence[ItemResult], regulariser: Regulariser | None, 
     if sha256_json(reference) != REFERENCE_LENGTHS_SHA256:
         return _none("it is defined on all 805 instructions in order against AlpacaEval 2's reference outputs alone")
     if regulariser is None:
-        return _none("AlpacaEval's df_gamed.csv is not configured (score_benchmark.length_control_file)")
+        return _none("AlpacaEval's df_gamed.csv, which it is fitted with, was not given")
     lengths = np.array([row.detail["reference_characters"] - row.detail["output_characters"] for row in rows])
     scores = np.array([np.nan if row.score is None else row.score for row in rows])
     predictions = controlled_preferences(scores, lengths, regulariser.difficulty, regulariser)

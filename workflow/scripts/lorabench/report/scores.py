@@ -56,6 +56,15 @@ def score_items(benchmark: str, rows: Sequence[ItemResult], confidence: float) -
     }
 
 
+def why_no_score(rows: Sequence[ItemResult], not_run_reason: str | None) -> str | None:
+    """Return why there is nothing to average, None where there is: no rows, or a judge that failed on every one."""
+    if not rows:
+        return not_run_reason or "no rows were made for it"
+    if all(row.score is None for row in rows):
+        return f"none of {len(rows)} items has a score: {_counted(Counter(row.outcome for row in rows))}"
+    return None
+
+
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 

@@ -20,6 +20,7 @@ PART_TITLES = {
     "macro_average": "macro average, over subjects",
     "clustered_by_subject": "micro average, error clustered by subject",
     "without_oasst_instructions": "without the instructions that come from oasst",
+    "length_control": "length-controlled win rate",
     "stem": "STEM",
 }
 MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from lorabench.provenance import now
 from lorabench.training.attention import choose_attention, use_attention
@@ -39,6 +39,7 @@ def fit(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Sequence[Encoded],
+    validation: Sequence[Encoded],
     settings: TrainingSettings,
     *,
     dtype: torch.dtype,
@@ -54,6 +55,7 @@ def fit(
         base: frozen, on its device.
         tokenizer: for the padding token.
         train: the training set.
+        validation: for evaluations during training, where the settings ask for them.
         dtype: in which the layers multiply.
         checkpointing: recompute activations in the backward pass.
         revision: the base model's commit, written into the adapter.
@@ -66,32 +68,39 @@ def fit(
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
     attention = choose_attention(base.device)
     use_attention(base, attention)
+    set_seed(settings.seed)
+    model = get_peft_model(base, lora_config(settings, revision))
+    evaluation_steps = settings.evaluation_steps(len(train))
     trainer = AdapterTrainer(
-        model=base,
-        args=trainer_arguments(settings, work, checkpointing, cpu=base.device.type == "cpu"),
+        model=model,
+        args=trainer_arguments(settings, work, checkpointing, base.device.type == "cpu", evaluation_steps),
         processing_class=tokenizer,
-        peft_config=lora_config(settings, revision),
         callbacks=[SaveByTheMinute(settings.save_minutes)],
         conversations=train,
+        validation=validation,
         plan=plan,
         attention=attention,
         per_step=settings.conversations_per_step,
+        loraplus_ratio=settings.loraplus_ratio,
         on_halved=lambda event: add_to_history(work, event | {"time": now()}),
     )
     trainer.remove_callback(PrinterCallback)
-    trainable = make_adapters_float32(trainer.model)
-    keep_input_dtype(trainer.model)
-    install_label_loss(trainer.model.get_base_model(), dtype)
+    if settings.early_stopping_patience:
+        trainer.add_callback(EarlyStoppingCallback(settings.early_stopping_patience))
+    trainable = make_adapters_float32(model)
+    if not settings.use_dora:
+        keep_input_dtype(model)
+    install_label_loss(base, dtype, settings.neftune_alpha)
     add_to_history(
         work,
         {"event": "resumed" if checkpoint else "started", "checkpoint": checkpoint and checkpoint.name, "time": now()},
     )
     started = time.monotonic()
-    total = settings.num_epochs * sum(len(item.input_ids) for item in train)
+    total = round(settings.num_epochs * sum(len(item.input_ids) for item in train))
     with tqdm(total=total, desc="train", unit="tok", mininterval=1) as trainer.progress:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return Fitted(
-        model=trainer.model,
+        model=model,
         attention=attention,
         device=base.device,
         trainable=trainable,

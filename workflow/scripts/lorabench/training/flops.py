@@ -20,6 +20,8 @@ class Shapes:
     attention_width: int  # heads x head size
     key_value_width: int  # key-value heads x head size
     vocabulary: int
+    head_size: int
+    tied: bool  # the output layer is the embedding
 
     @property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
@@ -60,6 +62,8 @@ def shapes_of(config: dict[str, Any]) -> Shapes:
         attention_width=head_size * config["num_attention_heads"],
         key_value_width=head_size * (config.get("num_key_value_heads") or config["num_attention_heads"]),
         vocabulary=config["vocab_size"],
+        head_size=head_size,
+        tied=config.get("tie_word_embeddings", False),
     )
 
 

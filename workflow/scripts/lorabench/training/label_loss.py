@@ -44,7 +44,7 @@ class LabelLoss(torch.autograd.Function):
         return ctx.gradient * output_gradient.to(ctx.gradient.dtype), None, None
 
 
-def install_label_loss(model: PreTrainedModel, dtype: torch.dtype) -> None:
+def install_label_loss(model: PreTrainedModel, dtype: torch.dtype, neftune_alpha: float | None = None) -> None:
     """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
 
     The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the attention's
@@ -62,20 +62,43 @@ def install_label_loss(model: PreTrainedModel, dtype: torch.dtype) -> None:
             f"{type(model).__name__}: training expects an output layer that is linear without bias or scaling, "
             "as in the Llama architecture; choose such a base model"
         )
-    model.forward = _loss_forward(model, head, dtype)
+    model.forward = _loss_forward(model, head, dtype, neftune_alpha)
 
 
 def _loss_forward(
-    model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype
+    model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype, neftune_alpha: float | None
 ) -> Callable[..., dict[str, torch.Tensor]]:
     decoder = model.get_decoder()
 
     def forward(
-        input_ids: torch.Tensor, predictors: torch.Tensor, targets: torch.Tensor, **kwargs: Any
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        predictors: torch.Tensor,
+        targets: torch.Tensor,
+        **kwargs: Any,
     ) -> dict[str, torch.Tensor]:
+        given = {name: value for name, value in kwargs.items() if value is not None}  # peft passes unset arguments on
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            hidden = decoder(input_ids=input_ids, use_cache=False, **kwargs).last_hidden_state
+            embeddings = model.get_input_embeddings()(input_ids)
+            if model.training and neftune_alpha:
+                embeddings = embeddings + noise(embeddings, position_ids, neftune_alpha)
+            output = decoder(inputs_embeds=embeddings, position_ids=position_ids, use_cache=False, **given)
+        hidden = output.last_hidden_state
         weight = head.weight if model.training else head.weight.float()
         return {"loss": LabelLoss.apply(hidden.flatten(0, 1)[predictors], weight, targets)}
 
     return forward
+
+
+def noise(embeddings: torch.Tensor, position_ids: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size), length by conversation.
+
+    Args:
+        embeddings: (rows, length, size).
+        position_ids: (rows, length), from 0 in each conversation.
+    """
+    starts = (position_ids == 0).flatten()
+    document = starts.cumsum(0) - 1  # which conversation each token belongs to
+    lengths = document.bincount()[document].view(position_ids.shape)
+    scale = alpha / (lengths.unsqueeze(2) * embeddings.shape[2]).sqrt()
+    return torch.empty_like(embeddings).uniform_(-1, 1) * scale.to(embeddings.dtype)

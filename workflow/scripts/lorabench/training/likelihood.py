@@ -6,13 +6,14 @@ A trainer's `eval_loss` is a mean of batch means and moves with the batch size; 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from lorabench.training.attention import boundaries
 from lorabench.training.encode import Encoded
-from lorabench.training.micro_batches import pack
-from lorabench.training.trainer import model_inputs
+from lorabench.training.micro_batches import MicroBatch, pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,17 @@ class Likelihood:
             "label_tokens": self.label_tokens,
             "conversations": self.conversations,
         }
+
+
+def model_inputs(batch: MicroBatch, attention: str, device: torch.device) -> dict[str, Any]:
+    """Return the arguments of the loss forward (`install_label_loss`) for a micro-batch, on `device`."""
+    return {
+        "input_ids": batch.input_ids.to(device, non_blocking=True),
+        "position_ids": batch.position_ids.to(device, non_blocking=True),
+        "predictors": batch.predictors.to(device, non_blocking=True),
+        "targets": batch.targets.to(device, non_blocking=True),
+        **boundaries(attention, batch, device),
+    }
 
 
 @torch.no_grad()

@@ -22,6 +22,8 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules=sorted(settings.target_modules),
+        use_rslora=settings.use_rslora,
+        use_dora=settings.use_dora,
         task_type="CAUSAL_LM",
         revision=revision,
     )

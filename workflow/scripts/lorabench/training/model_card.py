@@ -46,7 +46,8 @@ def model_card(
         f"- Method: {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, "
         f"rank {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout {settings['lora_dropout']}, "
         f"on {', '.join(settings['target_modules'])}",
-        f"- Data: {data['train_conversations']} conversations, {data['train_tokens']} tokens an epoch; loss on the assistant's text and its end-of-turn tokens only",
+        f"- Data: {data['train_conversations']} conversations, {data['train_tokens']} tokens an epoch; "
+        "loss on the assistant's text and its end-of-turn tokens only",
         f"- Recipe: {settings['num_epochs']} epochs, learning rate {settings['learning_rate']}, "
         f"{settings['batch_size'] * settings['gradient_accumulation']} conversations a step, seed {settings['seed']}",
         "",

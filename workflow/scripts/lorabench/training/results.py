@@ -52,7 +52,7 @@ def train_metrics(
     squared_tokens: int,
     model_config: dict[str, Any],
     trainable: int,
-    epochs: int,
+    epochs: float,
     checkpointing: bool,
     likelihood: dict[str, Any],
     phase_seconds: dict[str, float],
@@ -71,12 +71,13 @@ def train_metrics(
         phase_seconds: wall time of this process by phase.
     """
     steps = step_rows(log_history)
+    tokens = sum(row["tokens"] for row in steps)
     flops = training_flops(
         shapes_of(model_config),
         trainable,
-        epochs * data["train_tokens"],
-        epochs * data["train_label_tokens"],
-        epochs * squared_tokens,
+        tokens,
+        sum(row["label_tokens"] for row in steps),
+        round(squared_tokens * tokens / data["train_tokens"]),
         checkpointing,
     )
     seconds = sum(row["seconds"] for row in steps)
@@ -88,10 +89,10 @@ def train_metrics(
         "totals": {
             "steps": len(steps),
             "epochs": epochs,
-            "tokens": sum(row["tokens"] for row in steps),
+            "tokens": tokens,
             "label_tokens": sum(row["label_tokens"] for row in steps),
             "step_seconds": seconds,
-            "tokens_per_second": sum(row["tokens"] for row in steps) / seconds,
+            "tokens_per_second": tokens / seconds,
             "median_step_tokens_per_second": statistics.median(row["tokens_per_second"] for row in steps),
             "trainable_parameters": trainable,
             "floating_point_operations": flops,
@@ -99,6 +100,11 @@ def train_metrics(
         },
         "phase_seconds": phase_seconds,
         "peak_memory": peak_memory(),
+        "evaluations": [
+            {"step": row["step"], "epoch": row["epoch"], "nll_per_token": row["eval_loss"]}
+            for row in log_history
+            if "eval_loss" in row
+        ],
         "steps": steps,
     }
 

@@ -13,6 +13,10 @@ class TrainingSettings:
     lora_r: int
     lora_alpha: int
     lora_dropout: float
+    use_rslora: bool
+    use_dora: bool
+    loraplus_ratio: float | None
+    neftune_alpha: float | None
     target_modules: list[str]
     use_4bit: bool
     dtype: str
@@ -24,10 +28,19 @@ class TrainingSettings:
     warmup_share: float
     weight_decay: float
     max_grad_norm: float
-    num_epochs: int
+    num_epochs: float
     max_seq_length: int
+    evaluations_per_epoch: int
+    early_stopping_patience: int | None
+    keep_best: bool
     save_minutes: float
     seed: int
+
+    def evaluation_steps(self, conversations: int) -> int | None:
+        """Return the optimiser steps between two evaluations for a training set of this size; None = no evaluations."""
+        if not self.evaluations_per_epoch:
+            return None
+        return max(1, -(-conversations // self.conversations_per_step) // self.evaluations_per_epoch)
 
     @property
     def conversations_per_step(self) -> int:
@@ -39,11 +52,17 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
     """Turn the config section into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing.
+        ConfigurationError: a key is unknown or missing, or keys contradict each other.
     """
     known = {field.name for field in fields(TrainingSettings)}
     if unknown := sorted(set(section) - known):
         raise ConfigurationError(f"train_adapter.{unknown[0]}: unknown key; valid keys: {', '.join(sorted(known))}")
     if missing := sorted(known - set(section)):
         raise ConfigurationError(f"train_adapter.{missing[0]}: key missing")
-    return TrainingSettings(**section)
+    settings = TrainingSettings(**section)
+    if (settings.early_stopping_patience or settings.keep_best) and not settings.evaluations_per_epoch:
+        raise ConfigurationError(
+            "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best compare evaluations; "
+            "set it to 1"
+        )
+    return settings

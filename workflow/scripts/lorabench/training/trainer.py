@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
+from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 from trl import SFTConfig, SFTTrainer
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.attention import boundaries
 from lorabench.training.encode import Encoded
+from lorabench.training.likelihood import likelihood, model_inputs
 from lorabench.training.micro_batches import MicroBatch, pack, pad
 from lorabench.training.settings import TrainingSettings
 
@@ -45,7 +47,7 @@ class StepSampler(Sampler[list[int]]):
             yield order[start : start + self.per_step]
 
 
-class StepLoader(DataLoader[list[Encoded]]):
+class StepLoader(DataLoader[Encoded]):
     """A data loader that passes the epoch on to its sampler."""
 
     def set_epoch(self, epoch: int) -> None:
@@ -82,6 +84,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def step_batch(rows: list[Encoded]) -> dict[str, Any]:
+    """Return the trainer's batch: the conversations of one optimiser step."""
+    return {"conversations": rows}
+
+
 class AdapterTrainer(SFTTrainer):
     """SFTTrainer whose batch is a whole optimiser step.
 
@@ -93,52 +100,76 @@ class AdapterTrainer(SFTTrainer):
     def __init__(
         self,
         *,
+        model: PeftModel,
         conversations: Sequence[Encoded],
+        validation: Sequence[Encoded],
         plan: StepPlan,
         attention: str,
         per_step: int,
         on_halved: Any,
+        loraplus_ratio: float | None,
         **kwargs: Any,
     ) -> None:
         """Take what `SFTTrainer` takes, with encoded conversations in place of a data set.
 
         Args:
+            model: with adapters.
             conversations: the training set.
+            validation: for evaluations during training.
             plan: how steps are divided.
             attention: see `lorabench.training.attention`.
             per_step: conversations an optimiser step, over all processes.
             on_halved: called with a dict describing the event when memory ran out and the micro-batch was halved.
+            loraplus_ratio: learning rate of the B matrices over that of A; None = the same.
             kwargs: as for `SFTTrainer`.
         """
         self.conversations, self.plan, self.attention, self.per_step = conversations, plan, attention, per_step
-        self.on_halved = on_halved
+        self.on_halved, self.loraplus_ratio = on_halved, loraplus_ratio
         self.step_record: dict[str, float] = {}
         self.step_started = 0.0
         self.progress: tqdm[Any] | None = None
         placeholder = Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]})  # batches come from get_train_dataloader
-        super().__init__(train_dataset=placeholder, data_collator=lambda rows: rows, **kwargs)
+        self.validation, self.adapters = validation, model
+        super().__init__(
+            train_dataset=placeholder, eval_dataset=placeholder, model=model, data_collator=step_batch, **kwargs
+        )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole steps; every process sees all of them and takes its share in `training_step`."""
-        sampler = StepSampler(len(self.conversations), self.per_step, self.args.data_seed)
-        return StepLoader(self.conversations, batch_sampler=sampler, collate_fn=list)  # type: ignore[arg-type]
+        sampler = StepSampler(len(self.conversations), self.per_step, self.args.seed)
+        return StepLoader(self.conversations, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return AdamW; with LoRA+ (arXiv 2402.12354), the B matrices have a learning rate of their own."""
+        if self.loraplus_ratio is None:
+            return super().create_optimizer(model)
+        self.optimizer = create_loraplus_optimizer(
+            self.adapters,
+            torch.optim.AdamW,
+            lr=self.args.learning_rate,
+            loraplus_lr_ratio=self.loraplus_ratio,
+            weight_decay=self.args.weight_decay,
+            fused=True,
+        )
+        return self.optimizer
 
     def training_step(
-        self, model: torch.nn.Module, inputs: list[Encoded], num_items_in_batch: Any = None
-    ) -> torch.Tensor:  # type: ignore[override]
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """Accumulate the gradient of one optimiser step and return its loss, the mean over labelled tokens."""
         model.train()
         started = time.monotonic()
+        conversations: list[Encoded] = inputs["conversations"]
         state = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         while True:
-            batches = self.plan.divide(inputs)
+            batches = self.plan.divide(conversations)
             try:
                 loss = self._accumulate(model, batches)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(inputs, error)
+                self._halve(conversations, error)
             model.zero_grad()
             torch.set_rng_state(state[0])
             if state[1]:
@@ -149,7 +180,7 @@ class AdapterTrainer(SFTTrainer):
         self.step_record = {
             "tokens": tokens,
             "label_tokens": sum(len(batch.targets) for batch in batches),
-            "conversations": len(inputs),
+            "conversations": len(conversations),
             "micro_batches": len(batches),
             "padding_fraction": padding / (tokens + padding),
         }
@@ -185,7 +216,8 @@ class AdapterTrainer(SFTTrainer):
             longest = max(len(item.input_ids) for item in inputs)
             raise PrerequisiteError(
                 "out of memory with a micro-batch that cannot be halved further "
-                f"(longest conversation {longest} tokens): lower train_adapter.max_seq_length or lora_r, or set use_4bit: true"
+                f"(longest conversation {longest} tokens): lower train_adapter.max_seq_length or lora_r, "
+                "or set use_4bit: true"
             ) from error
         logger.warning("out of memory: micro-batch halved, accumulation doubled, same effective batch")
         self.on_halved({"event": "out_of_memory", "step": self.state.global_step, "halvings": self.plan.halvings})
@@ -201,6 +233,15 @@ class AdapterTrainer(SFTTrainer):
                 self.progress.update(tokens)
         super().log(logs, start_time)
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Return the exact validation loss as `eval_loss`; log it and tell the callbacks, as `Trainer` does."""
+        capacity = max(self.plan.size if self.plan.packing else 0, *(len(item.input_ids) for item in self.validation))
+        found = likelihood(self.adapters, self.validation, capacity, self.attention, self.args.device, "validation")
+        metrics = {"eval_loss": found.nll_sum / found.label_tokens}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the FLOPs of LoRA training are counted by `lorabench.training.flops`."""
         return 0
@@ -209,41 +250,39 @@ class AdapterTrainer(SFTTrainer):
         """Write no card into checkpoints; the finished adapter gets its own."""
 
 
-def model_inputs(batch: MicroBatch, attention: str, device: torch.device) -> dict[str, Any]:
-    """Return the arguments of the loss forward (`install_label_loss`) for a micro-batch, on `device`."""
-    return {
-        "input_ids": batch.input_ids.to(device, non_blocking=True),
-        "position_ids": batch.position_ids.to(device, non_blocking=True),
-        "predictors": batch.predictors.to(device, non_blocking=True),
-        "targets": batch.targets.to(device, non_blocking=True),
-        **boundaries(attention, batch, device),
-    }
-
-
-def trainer_arguments(settings: TrainingSettings, work: Path, checkpointing: bool, cpu: bool) -> SFTConfig:
+def trainer_arguments(
+    settings: TrainingSettings, work: Path, checkpointing: bool, cpu: bool, evaluation_steps: int | None
+) -> SFTConfig:
     """Translate the settings into trl's configuration.
 
     Precision is handled by the loss forward's autocast, batches by `StepPlan`; so trl sees batch 1 and no bf16 flag.
     """
+    constant = settings.lr_scheduler == "constant"
     return SFTConfig(
         output_dir=str(work),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=1,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler,
+        lr_scheduler_type="constant_with_warmup" if constant else settings.lr_scheduler,
         warmup_steps=settings.warmup_share,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         num_train_epochs=settings.num_epochs,
         optim="adamw_torch_fused",
         seed=settings.seed,
-        data_seed=settings.seed,
         bf16=False,
         fp16=False,
         use_cpu=cpu,
         gradient_checkpointing=checkpointing,
-        save_strategy="no",
+        eval_strategy="steps" if evaluation_steps else "no",
+        eval_steps=evaluation_steps,
+        save_strategy="steps" if evaluation_steps else "no",  # beside the checkpoints by the minute
+        save_steps=evaluation_steps or 1,
         save_total_limit=2,
+        load_best_model_at_end=settings.keep_best,
+        metric_for_best_model="eval_loss" if evaluation_steps else None,
+        greater_is_better=False,
+        restore_callback_states_from_checkpoint=True,
         logging_steps=1,
         report_to="none",
         disable_tqdm=True,

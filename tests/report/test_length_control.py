@@ -1,0 +1,115 @@
+"""The length-controlled win rate against AlpacaEval's published figures."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lorabench.errors import DataError
+from lorabench.report.length_control import (
+    REFERENCE_LENGTHS_SHA256,
+    Regulariser,
+    controlled_preferences,
+    length_control,
+    read_regulariser,
+)
+from lorabench.rows.item_result import ItemResult
+
+PUBLISHED_PERCENT = {"vicuna-13b-v1.5": 10.4844, "Meta-Llama-3-8B-Instruct": 22.9188}  # weights of alpaca_eval 0.6.6
+
+
+@pytest.fixture(scope="module")
+def annotations(shared_data: Path) -> list[dict[str, Any]]:
+    """Return the 805 real annotations of vicuna-13b-v1.5 against the published reference."""
+    path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
+    return list(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def difficulty(shared_data: Path) -> np.ndarray[Any, Any]:
+    """Return the recovered difficulty of each instruction."""
+    with (shared_data / "alpaca_eval" / "instruction_difficulty_recovered.csv").open(encoding="utf-8") as file:
+        return np.array([float(row["instruction_difficulty"]) for row in csv.DictReader(file)])
+
+
+def item_rows(annotations: list[dict[str, Any]]) -> list[ItemResult]:
+    """Return annotations as item rows."""
+    return [
+        ItemResult(
+            index=index,
+            id=f"alpaca-{index}",
+            cluster=f"alpaca-{index}",
+            score=row["preference"] - 1,
+            outcome="judged",
+            detail={
+                "category": row["dataset"],
+                "output_characters": len(row["output_2"]),
+                "reference_characters": len(row["output_1"]),
+            },
+        )
+        for index, row in enumerate(annotations)
+    ]
+
+
+def test_difficulties_reproduce_the_published_win_rates(shared_data: Path, difficulty: np.ndarray[Any, Any]) -> None:
+    """The prediction formula with AlpacaEval's published weights gives the published length-controlled win rates."""
+    path = shared_data / "alpaca_eval" / "lc_v1_weights_baseline_gpt4_1106_preview.csv"
+    with path.open(encoding="utf-8") as file:
+        weights = {row[""]: row for row in csv.DictReader(file)}
+    for model, percent in PUBLISHED_PERCENT.items():
+        row = weights[model]
+        constant = float(row["not_gamed_baseline.astype(float)"])
+        logits = float(row["instruction_difficulty"]) * difficulty + constant
+        assert 100 * np.mean(1 / (1 + np.exp(-logits))) == pytest.approx(percent, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_fit_is_that_of_alpaca_eval(annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]) -> None:
+    """Without the regulariser alpaca_eval 0.6.6 (`length_controlled_noreg`) gives 8.61 % for vicuna-13b-v1.5."""
+    rows = item_rows(annotations)
+    preferences = np.array([row.score for row in rows], dtype=np.float64)
+    lengths = np.array([row.detail["reference_characters"] - row.detail["output_characters"] for row in rows])
+    assert 100 * preferences.mean() == pytest.approx(6.722, abs=1e-3)
+    predicted = controlled_preferences(preferences, lengths, difficulty, None)
+    assert 100 * predicted.mean() == pytest.approx(8.606, abs=0.01)
+
+
+def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[str, Any]]) -> None:
+    """Only all 805 instructions in order against the published reference have a length-controlled win rate."""
+    rows = item_rows(annotations)
+    assert "was not given" in length_control(rows, None, 0.95)["text"]
+    for part in (rows[:804], rows[::-1]):
+        assert "all 805 instructions in order" in length_control(part, None, 0.95)["text"]
+
+
+def test_gamed_rows_pull_the_fit_and_missing_preferences_are_predicted() -> None:
+    """A regulariser changes the result; an instruction without a preference still gets a prediction."""
+    random = np.random.default_rng(0)
+    difficulty, lengths = random.normal(size=60), random.normal(size=60) * 100
+    preferences = np.clip(0.3 + 0.2 * np.tanh(lengths / 100) + 0.05 * random.normal(size=60), 0, 1)
+    features = np.column_stack([np.tanh(random.normal(size=120)), random.normal(size=120), np.zeros(120)])
+    regulariser = Regulariser(difficulty=difficulty, features=features, preferences=np.full(120, 0.9))
+    alone = controlled_preferences(preferences, lengths, difficulty, None)
+    pulled = controlled_preferences(preferences, lengths, difficulty, regulariser)
+    assert not np.allclose(alone, pulled)
+    preferences[3] = np.nan
+    assert np.isfinite(controlled_preferences(preferences, lengths, difficulty, None)).all()
+
+
+def test_another_regulariser_file_is_refused(tmp_path: Path) -> None:
+    """The file is known by its hash."""
+    (tmp_path / "df_gamed.csv").write_text("index,preference\n", encoding="utf-8")
+    with pytest.raises(DataError, match="SHA-256"):
+        read_regulariser(tmp_path / "df_gamed.csv")
+
+
+def test_the_reference_is_known_by_its_lengths(shared_data: Path) -> None:
+    """The recorded hash is that of the published reference outputs."""
+    from lorabench.files import sha256_json
+
+    path = shared_data / "alpaca_eval" / "reference_outputs_gpt4_1106_preview.json"
+    reference = json.loads(path.read_text(encoding="utf-8"))
+    assert sha256_json([len(row["output"]) for row in reference]) == REFERENCE_LENGTHS_SHA256

@@ -1,0 +1,42 @@
+"""Numbers in words."""
+
+import pytest
+
+from lorabench.report import wording
+from lorabench.report.licences import LLAMA_3, find_licence
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0412, "share", "+4.1 pp"),
+        (-0.0412, "share", "−4.1 pp"),  # noqa: RUF001
+        (-0.0001, "share", "0.0 pp"),
+        (0.35, "rating 1-10", "+0.35 points"),
+    ],
+)
+def test_differences_carry_sign_and_unit(value: float, unit: str, text: str) -> None:
+    """Shares differ in percentage points; what rounds to nothing has no sign."""
+    assert wording.difference_text(value, unit) == text
+
+
+def test_intervals_and_sizes_stand_in_the_unit_of_the_score() -> None:
+    """A share's interval is in percent, a rating's in points; no interval is said so."""
+    assert wording.interval_text([-0.0004, 0.271], "share") == "[0.0, 27.1]"
+    assert wording.interval_text([7.15, 8.37], "rating 1-10") == "[7.15, 8.37]"
+    assert wording.interval_text(None, "share") == "no interval"
+    assert wording.bytes_text(1_430_000_000) == "1.43 GB"
+    assert wording.bytes_text(83_000_000) == "83 MB"
+
+
+@pytest.mark.parametrize(("p", "text"), [(None, "–"), (0.0004, "< 0.001"), (0.0421, "0.042"), (1.0, "1")])  # noqa: RUF001
+def test_p_values_have_two_digits(p: float | None, text: str) -> None:
+    """Small ones are bounded, missing ones are a dash."""
+    assert wording.p_text(p) == text
+
+
+@pytest.mark.parametrize("name", ["llama3", "Meta Llama 3 Community License", "meta-llama-3"])
+def test_llama_3_is_recognised_under_its_names(name: str) -> None:
+    """The hub's tag and the licence's title mean the same licence; 3.1 has another one."""
+    assert find_licence(name) is LLAMA_3
+    assert find_licence("llama3.1") is None
