@@ -221,11 +221,18 @@ def results_of(wildcards, suffix):
     return [path] if can_judge or judged_before(wildcards.run, wildcards.variant, wildcards.benchmark) else []
 
 
-def answers_of(wildcards):
-    """Return the answers that a judged score speaks of."""
+def answers_of(wildcards, suffix):
+    """Return the answers that a judged score speaks of, or how they were made."""
     if wildcards.benchmark not in JUDGED:
         return []
-    return f"results/{wildcards.run}/answers/{wildcards.variant}/{wildcards.benchmark}.jsonl"
+    return f"results/{wildcards.run}/answers/{wildcards.variant}/{wildcards.benchmark}.{suffix}"
+
+
+def length_control_of(wildcards):
+    """Return AlpacaEval's regulariser of the length-controlled win rate where the config names it."""
+    if wildcards.benchmark != "alpaca_eval":
+        return []
+    return RUNS[wildcards.run]["score_benchmark"]["length_control_file"] or []
 
 
 def not_run_reason(wildcards):

@@ -2,7 +2,9 @@ rule score_benchmark:
     input:
         rows=lambda wildcards: results_of(wildcards, "jsonl"),
         protocols=lambda wildcards: results_of(wildcards, "json"),
-        answers=answers_of,
+        answers=lambda wildcards: answers_of(wildcards, "jsonl"),
+        answers_protocol=lambda wildcards: answers_of(wildcards, "json"),
+        length_control_file=length_control_of,
     output:
         rows="results/{run}/eval/{variant}/{benchmark}.jsonl",
         score="results/{run}/eval/{variant}/{benchmark}.json",
@@ -30,7 +32,6 @@ rule compare_variants:
         scores=lambda wildcards: scores(wildcards.run),
         rows=lambda wildcards: scores(wildcards.run, "jsonl"),
         perf=lambda wildcards: measurements(wildcards.run),
-        times=lambda wildcards: measurements(wildcards.run, "jsonl"),
         merge_report="results/{run}/merged/merge_report.json",
         train_metrics="results/{run}/adapter/train_metrics.json",
         contamination="results/{run}/data/contamination.json",

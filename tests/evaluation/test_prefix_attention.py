@@ -5,6 +5,7 @@ import torch
 
 from lorabench.evaluation.prefix_attention import (
     Decoding,
+    Packing,
     Prefix,
     SuffixScoring,
     join,
@@ -54,11 +55,14 @@ def test_decoding_token_by_token_equals_one_pass() -> None:
     _, prefix_key, prefix_value = tensors(1, 5, seed=4)
     prefix = Prefix(length=5, keys=[prefix_key], values=[prefix_value])
     query, key, value = tensors(2, 6, seed=5)
-    whole = SuffixScoring(prefix).attend(0, query, key, value, SCALE)
+    packed = [torch.cat(tuple(tensor), dim=1)[None] for tensor in (query, key, value)]  # two rows of 6 tokens
+    whole = SuffixScoring(prefix, Packing([6, 6], query.device)).attend(0, *packed, SCALE)
+    whole = torch.stack(whole[0].split(6, dim=1))
     memory = Decoding(prefix, slots=2, capacity=6)
-    memory.read(0)
-    memory.attend(0, query[:, :, :4], key[:, :, :4], value[:, :, :4], SCALE)
-    lengths = [2, 4]  # the first row's third and fourth tokens are pads here, and written over below
+    lengths = [2, 4]
+    memory.read(0, Packing(lengths, query.device))
+    prompts = [torch.cat([tensor[0, :, :2], tensor[1, :, :4]], dim=1)[None] for tensor in (query, key, value)]
+    memory.attend(0, *prompts, SCALE)
     for step in range(2):
         at = torch.tensor([length + step for length in lengths])
         rows = torch.arange(2)
@@ -66,3 +70,18 @@ def test_decoding_token_by_token_equals_one_pass() -> None:
         now = [tensor[rows, :, at][:, :, None] for tensor in (query, key, value)]
         ours = memory.attend(0, *now, SCALE)
         torch.testing.assert_close(ours[:, :, 0], whole[rows, :, at], rtol=1e-5, atol=1e-5)
+
+
+def test_packing_loses_nothing() -> None:
+    """Unpacked rows hold their own tokens in front, and packing them again gives back what there was."""
+    packing = Packing([3, 1, 4], torch.device("cpu"))
+    packed = torch.arange(8.0).reshape(1, 1, 8, 1)
+    rows = packing.unpack(packed)
+    assert rows[:, 0, :, 0].tolist()[0][:3] == [0, 1, 2]
+    assert rows[:, 0, :, 0].tolist()[1][:1] == [3]
+    assert rows[:, 0, :, 0].tolist()[2] == [4, 5, 6, 7]
+    again, normaliser = packing.pack(rows, rows[..., 0])
+    assert torch.equal(again, packed)
+    assert normaliser[0, 0].tolist() == list(range(8))
+    assert packing.ends.tolist() == [2, 3, 7]
+    assert packing.positions.tolist() == [0, 1, 2, 0, 0, 1, 2, 3]

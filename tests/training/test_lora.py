@@ -25,7 +25,7 @@ def encoded(folder: Path) -> list[Encoded]:
     return encode_conversations(load_tokenizer(folder), rows, 128)[0]
 
 
-def run(folder: Path, work: Path, settings: dict[str, Any]) -> Fitted:
+def run(folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool = False) -> Fitted:
     """Train on ten conversations."""
     options, dtype = parse_settings(settings), torch.float32
     base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
@@ -36,7 +36,7 @@ def run(folder: Path, work: Path, settings: dict[str, Any]) -> Fitted:
         encoded(folder)[:3],
         options,
         dtype=dtype,
-        checkpointing=False,
+        checkpointing=checkpointing,
         revision=None,
         recipe={},
         work=work,
@@ -141,3 +141,15 @@ def test_the_best_adapter_is_kept_and_training_stops_early(
     items = encoded(tiny_model)[:3]
     found = likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
     assert found.nll_sum / found.label_tokens == pytest.approx(min(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("use_4bit", [False, True])
+def test_activation_checkpointing_changes_memory_only(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool
+) -> None:
+    """Recomputed activations, dropout included, give the same losses."""
+    settings |= {"use_4bit": use_4bit}
+    kept = run(tiny_model, tmp_path / "kept", settings)
+    recomputed = run(tiny_model, tmp_path / "recomputed", settings, checkpointing=True)
+    losses = [[row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (kept, recomputed)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

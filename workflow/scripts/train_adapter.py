@@ -21,9 +21,11 @@ from lorabench.training.adapter_files import save_adapter
 from lorabench.training.encode import Encoded, encode_conversations
 from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.fit import fit
+from lorabench.training.flops import shapes_of
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
 from lorabench.training.model_card import model_card
+from lorabench.training.placement import recompute_activations
 from lorabench.training.results import data_summary, run_config, train_metrics
 from lorabench.training.settings import parse_settings
 
@@ -63,7 +65,8 @@ def train_adapter(
         "train": hashes[train.name],
         "model": source["sha256"],
     }
-    dtype, checkpointing = resolve_dtype(options.dtype), False
+    model_config = read_json(folder / "config.json")
+    dtype, checkpointing = resolve_dtype(options.dtype), recompute_activations(options, shapes_of(model_config))
     started = time.monotonic()
     base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
     phases["load"] = time.monotonic() - started
@@ -91,7 +94,7 @@ def train_adapter(
         log_history=fitted.log_history,
         data=data_summary(train_set, validation_set, {"train": train_dropped, "validation": validation_dropped}),
         squared_tokens=sum(len(item.input_ids) ** 2 for item in train_set),
-        model_config=read_json(folder / "config.json"),
+        model_config=model_config,
         trainable=fitted.trainable,
         epochs=options.num_epochs,
         checkpointing=checkpointing,

@@ -14,7 +14,7 @@ def score_rows(
 ) -> Iterator[tuple[int, list[Score]]]:
     """Yield (position in `rows`, a score for each of its continuations), batch by batch.
 
-    `tokens_per_batch` counts padded tokens of a forward pass without the shared prefix.
+    `tokens_per_batch` counts the tokens of a forward pass without the shared prefix.
     """
     tokens = [row.tokens for row in rows]
     for group in plan_groups(tokens, [len(row.tokens) - row.scored for row in rows]):

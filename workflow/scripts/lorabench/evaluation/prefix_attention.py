@@ -2,12 +2,14 @@
 
 A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long row) and over the
 row's own tokens. Each part is a softmax of its own; the two are joined exactly by the logarithms of their normalisers.
-Neither part needs a padding mask while rows are padded on the right, so that the fused kernels can be used. The idea is
-that of Hydragen (Juravsky et al. 2024, arXiv 2402.05099); the code is transformers' attention interface plus the fused
-kernels of torch that also return the normaliser.
+The idea is that of Hydragen (Juravsky et al. 2024, arXiv 2402.05099); the code is transformers' attention interface
+plus the fused kernels of torch that also return the normaliser.
+
+Rows go through the model packed one behind the other. Only the second part needs a row apart: there they are padded on
+the right, so that causality keeps pads out and the fused kernels need no mask.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -48,15 +50,44 @@ class PrefixEncoding:
         return partial_attention(query, key, value, scale, causal=True)[0]
 
 
-class SuffixScoring:
-    """Forward pass over right-padded suffixes of one prefix; nothing is kept."""
+class Packing:
+    """Where the tokens of rows that are packed one behind the other stand in right-padded rows.
 
-    def __init__(self, prefix: Prefix) -> None:
+    Args:
+        lengths: tokens of each row.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        sizes = torch.tensor(lengths, device=device)
+        self.rows = torch.arange(len(lengths), device=device).repeat_interleave(sizes)  # (tokens,)
+        self.ends = sizes.cumsum(0) - 1  # (rows,) place of each row's last token
+        starts = self.ends + 1 - sizes
+        self.positions = torch.arange(len(self.rows), device=device) - starts[self.rows]  # (tokens,) within the row
+        padded = starts[:, None] + torch.arange(max(lengths), device=device)
+        self._places = padded.clamp_(max=len(self.rows) - 1)  # (rows, longest); pads repeat some other token
+        self.longest = max(lengths)
+
+    def unpack(self, tensor: Tensor) -> Tensor:
+        """Turn (1, heads, tokens, size) into (rows, heads, longest, size)."""
+        return tensor[0][:, self._places].transpose(0, 1)
+
+    def pack(self, output: Tensor, normaliser: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn (rows, heads, longest, …) into (1, heads, tokens, …), for an output and its normaliser."""
+        packed = output[self.rows, :, self.positions].transpose(0, 1)[None]
+        return packed, normaliser[self.rows, :, self.positions].T[None]
+
+
+class SuffixScoring:
+    """Forward pass over packed suffixes of one prefix; nothing is kept."""
+
+    def __init__(self, prefix: Prefix, packing: Packing) -> None:
         self.prefix = prefix
+        self.packing = packing
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Attend to the prefix and causally to the row itself."""
-        own = partial_attention(query, key, value, scale, causal=True)
+        query_rows, key_rows, value_rows = (self.packing.unpack(tensor) for tensor in (query, key, value))
+        own = self.packing.pack(*partial_attention(query_rows, key_rows, value_rows, scale, causal=True))
         return join(own, prefix_attention(self.prefix, layer, query, scale))
 
 
@@ -72,17 +103,19 @@ class Decoding:
         self.capacity = capacity  # own tokens of a row, generated ones included
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
-        self.first_slot: int | None = 0  # slot of the first row of the prompts being read; None while decoding
+        self.packing: Packing | None = None  # of the prompts being read; None while decoding
+        self.first_slot = 0  # that the first of these prompts takes
         self.positions = torch.empty(0, dtype=torch.long)  # (n,) own position that the current token takes
         self.mask = torch.empty(0)  # (n, 1, 1, longest row) 0 where a row has a token, -inf elsewhere
 
-    def read(self, first_slot: int) -> None:
-        """Announce a pass over right-padded prompts that take the slots from `first_slot` on."""
+    def read(self, first_slot: int, packing: Packing) -> None:
+        """Announce a pass over packed prompts that take the slots from `first_slot` on."""
         self.first_slot = first_slot
+        self.packing = packing
 
     def step(self, positions: Tensor, dtype: torch.dtype) -> None:
         """Announce a pass over one token for each of the slots 0 to n - 1, at these own positions (n,)."""
-        self.first_slot = None
+        self.packing = None
         self.positions = positions
         reach = torch.arange(int(positions.max()) + 1, device=positions.device)
         outside = reach[None, None, None, :] > positions[:, None, None, None]
@@ -101,11 +134,12 @@ class Decoding:
             self.keys.append(key.new_zeros(shape))
             self.values.append(value.new_zeros(shape))
         keys, values = self.keys[layer], self.values[layer]
-        if self.first_slot is not None:
-            rows = slice(self.first_slot, self.first_slot + key.shape[0])
-            keys[rows, :, : key.shape[2]] = key
-            values[rows, :, : key.shape[2]] = value
-            own = partial_attention(query, key, value, scale, causal=True)
+        if self.packing:
+            query_rows, key_rows, value_rows = (self.packing.unpack(tensor) for tensor in (query, key, value))
+            taken = slice(self.first_slot, self.first_slot + key_rows.shape[0])
+            keys[taken, :, : self.packing.longest] = key_rows
+            values[taken, :, : self.packing.longest] = value_rows
+            own = self.packing.pack(*partial_attention(query_rows, key_rows, value_rows, scale, causal=True))
         else:
             own = self._attend_to_own(query, key, value, scale, keys, values)
         return join(own, prefix_attention(self.prefix, layer, query, scale))

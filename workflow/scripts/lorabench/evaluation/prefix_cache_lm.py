@@ -31,7 +31,7 @@ class PrefixCacheLM(HFLM):
     Args:
         model: base, merged or unmerged PeftModel, on its device.
         tokenizer: the model's tokenizer.
-        tokens_per_batch: padded tokens in a forward pass, a shared prefix not counted; for generation, tokens whose
+        tokens_per_batch: tokens in a forward pass, a shared prefix not counted; for generation, tokens whose
             keys and values are held at once.
         store: answers of earlier, interrupted runs; None = nothing is kept.
     """

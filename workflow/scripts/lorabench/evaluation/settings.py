@@ -40,7 +40,7 @@ class EvaluateTaskSettings:
 
     dtype: str  # "auto" | "bfloat16" | "float32"
     apply_chat_template: bool
-    tokens_per_batch: int  # padded tokens a forward pass, shared prefix not counted
+    tokens_per_batch: int  # tokens a forward pass, shared prefix not counted
     benchmark: Gsm8kSettings | MmluSettings
 
     @classmethod

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from lorabench.evaluation.prefix_attention import (
     Decoding,
     Memory,
+    Packing,
     Prefix,
     PrefixEncoding,
     SuffixScoring,
@@ -78,14 +79,14 @@ class SharedPrefixModel:
         self.head = self.model.get_output_embeddings()
         self.device = self.model.device
         self._head_weight: Tensor | None = None
-        self.tokens_computed = 0  # padding included
+        self.tokens_computed = 0
 
     def encode_prefix(self, tokens: Sequence[int]) -> Prefix:
         """Return the keys and values of a prefix; an empty one costs nothing."""
         if not tokens:
             return Prefix()
         encoding = PrefixEncoding(len(tokens))
-        self._hidden(self._pad([tokens]), torch.arange(len(tokens), device=self.device)[None], encoding)
+        self._hidden(self._pack([tokens]), torch.arange(len(tokens), device=self.device)[None], encoding)
         return encoding.prefix
 
     def score(self, prefix: Prefix, rows: Sequence[ScoredRow]) -> list[list[tuple[float, bool]]]:
@@ -94,11 +95,12 @@ class SharedPrefixModel:
         The rows' tokens begin after the prefix. Final projection and log-softmax are float32 in any dtype:
         the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
         """
-        inputs = self._pad([row.tokens for row in rows])
-        positions = prefix.length + torch.arange(inputs.shape[1], device=self.device)[None]
-        hidden = self._hidden(inputs, positions, SuffixScoring(prefix))
+        packing = Packing([len(row.tokens) for row in rows], self.device)
+        inputs = self._pack([row.tokens for row in rows])
+        hidden = self._hidden(inputs, prefix.length + packing.positions[None], SuffixScoring(prefix, packing))[0]
+        ends = (packing.ends + 1).tolist()
         wanted = [
-            hidden[i, len(row.tokens) - row.scored : len(row.tokens)] for i, row in enumerate(rows)
+            hidden[end - row.scored : end] for row, end in zip(rows, ends, strict=True)
         ]  # each (scored, hidden size)
         scores: list[list[tuple[float, bool]]] = []
         start = 0
@@ -140,12 +142,11 @@ class SharedPrefixModel:
             yield from _retire(memory, active)
 
     def _read_prompts(self, memory: Decoding, first_slot: int, rows: list[_Row]) -> Tensor:
-        memory.read(first_slot)
-        inputs = self._pad([row.request.tokens for row in rows])
-        positions = memory.prefix.length + torch.arange(inputs.shape[1], device=self.device)[None]
-        hidden = self._hidden(inputs, positions, memory)
-        last = torch.tensor([len(row.request.tokens) - 1 for row in rows], device=self.device)
-        return self._project(hidden[torch.arange(len(rows), device=self.device), last])
+        packing = Packing([len(row.request.tokens) for row in rows], self.device)
+        memory.read(first_slot, packing)
+        inputs = self._pack([row.request.tokens for row in rows])
+        hidden = self._hidden(inputs, memory.prefix.length + packing.positions[None], memory)[0]
+        return self._project(hidden[packing.ends])
 
     def _step(self, memory: Decoding, rows: list[_Row]) -> Tensor:
         own = torch.tensor([len(row.request.tokens) + len(row.tokens) - 1 for row in rows], device=self.device)
@@ -174,10 +175,9 @@ class SharedPrefixModel:
                 self._head_weight = self.head.weight.float()
             return nn.functional.linear(hidden.float(), self._head_weight)
 
-    def _pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Return token ids (rows, longest), padded on the right with zeros, which nothing attends to."""
-        width = max(len(row) for row in rows)
-        return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
+    def _pack(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Return the token ids (1, tokens) of all rows, one behind the other."""
+        return torch.tensor([[token for row in rows for token in row]], device=self.device)
 
 
 def _score_row(row: ScoredRow, logits: Tensor) -> list[tuple[float, bool]]:

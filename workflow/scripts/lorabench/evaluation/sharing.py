@@ -87,15 +87,19 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def plan_batches(lengths: Sequence[int], members: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield batches of `members`, longest first, whose padded size (rows x longest) stays within `tokens_per_batch`.
+    """Yield batches of `members`, longest first, that hold at most `tokens_per_batch` tokens.
 
-    A row longer than the budget is a batch of its own.
+    Rows that differ much in length are kept apart: padded to the longest, which attention does to them, a batch is at
+    most twice the budget. A row longer than the budget is a batch of its own.
     """
     batch: list[int] = []
+    tokens = 0
     for index in sorted(members, key=lambda member: -lengths[member]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+        padded = (len(batch) + 1) * lengths[batch[0]] if batch else 0
+        if batch and (tokens + lengths[index] > tokens_per_batch or padded > 2 * tokens_per_batch):
             yield batch
-            batch = []
+            batch, tokens = [], 0
         batch.append(index)
+        tokens += lengths[index]
     if batch:
         yield batch

@@ -18,7 +18,8 @@ from lorabench.training.encode import Encoded
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.trainer import AdapterTrainer, StepPlan, trainer_arguments
+from lorabench.training.steps import StepPlan
+from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
 
 @dataclass(frozen=True, kw_only=True)

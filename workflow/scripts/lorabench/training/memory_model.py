@@ -1,7 +1,8 @@
 """Predict the peak memory of LoRA training from shapes, in bytes. Needs no torch.
 
-Terms: weights; adapters with gradient and two Adam moments in float32; what autograd keeps of each layer for each token of
-the largest micro-batch (or, with activation checkpointing, each layer's input and one layer's all); the output layer's chunk.
+Terms: weights; adapters with gradient and two Adam moments in float32; what autograd keeps of each layer for each token
+of the largest micro-batch (or, with activation checkpointing, each layer's input and one layer's all); the output
+layer's chunk.
 The count of kept tensors follows the Llama layer as transformers and peft run it; a frozen linear map keeps nothing.
 """
 
@@ -21,7 +22,7 @@ class MemoryModel:
 
     weights: float
     adapters: float
-    activations: float
+    activations: float  # or, where that is more, what exact evaluation needs in their place
     output_layer: float
     process: float  # libraries and, on a GPU, the driver's context
 
@@ -51,13 +52,13 @@ def predict_memory(
     inputs = shapes.hidden * number_bytes * tokens * shapes.layers
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
     head = CHUNK * shapes.vocabulary * (4 + 2 * number_bytes)
-    evaluation = 0 if number_bytes == 4 else shapes.head_parameters * 4  # float32 copy for exact likelihoods
+    evaluation = shapes.head_parameters * (4.0 if number_bytes == 2 else 0.0)  # float32 copy for exact likelihoods
     return MemoryModel(
         weights=shapes.layer_parameters * layer + embeddings + (largest * number_bytes if settings.use_4bit else 0),
         adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),
-        activations=inputs + kept if checkpointing else kept * shapes.layers,
-        output_layer=head + evaluation,
-        process=0.6e9 if gpu else 0.85e9,
+        activations=max(inputs + kept if checkpointing else kept * shapes.layers, evaluation),
+        output_layer=head,
+        process=0.6e9 if gpu else 0.7e9,
     )
 
 
@@ -65,7 +66,7 @@ def layer_bytes(shapes: Shapes, settings: TrainingSettings, number_bytes: int, l
     """Return the bytes that autograd keeps of one layer for one token, in conversations of `length` tokens."""
     hidden, width, key_value = shapes.hidden, shapes.attention_width, shapes.key_value_width
     norms = 2 * (4 + number_bytes) * hidden  # float32 input and the output, which feeds several adapters
-    attention = number_bytes * (2 * width + 2 * key_value)  # query, key, value, and the output, which feeds o_proj
+    attention = number_bytes * (2.0 * width + 2 * key_value)  # query, key, value, and the output, which feeds o_proj
     if not gpu:
         heads = shapes.attention_width // shapes.head_size
         attention += number_bytes * heads * length / 2  # probabilities, kept by BlockAttention

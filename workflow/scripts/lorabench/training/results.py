@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorabench.provenance import git_state, hardware, software
+from lorabench.git import git_state
+from lorabench.provenance import hardware, software
 from lorabench.training.encode import Encoded
 from lorabench.training.flops import shapes_of, training_flops
 from lorabench.training.memory_use import peak_memory

@@ -1,0 +1,44 @@
+"""Where .venv cannot be built, one line says what is missing and how to get it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(folder: Path, python: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script in an empty project folder on the given interpreter."""
+    (folder / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "make_venv.sh", folder / "tools")
+    return subprocess.run(
+        ["sh", "tools/make_venv.sh"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def interpreter(path: Path, line: str) -> Path:
+    """Write a stand-in for an interpreter that decides by its arguments."""
+    path.write_text(f'#!/bin/sh\n{line}\nexec "{sys.executable}" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_out_of_range_is_named_with_the_remedy(tmp_path: Path) -> None:
+    """An interpreter of another version is refused before anything is made."""
+    answer = build(tmp_path, interpreter(tmp_path / "python", "exit 1"))
+    assert answer.returncode == 1
+    assert "no Python 3.11, 3.12 or 3.13 found" in answer.stderr and "apt-get install" in answer.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_python_without_venv_is_named_with_the_remedy(tmp_path: Path) -> None:
+    """Debian ships Python without its venv module; the path may hold spaces."""
+    python = interpreter(tmp_path / "my python", 'case "$*" in *ensurepip*) exit 1 ;; esac')
+    answer = build(tmp_path, python)
+    assert answer.returncode == 1
+    assert f"{python} cannot make virtual environments" in answer.stderr and "python3-venv" in answer.stderr

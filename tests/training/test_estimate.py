@@ -1,0 +1,71 @@
+"""The estimate: known counts of Llama 3 8B, sane predictions on named GPUs, refusals with a way out, and no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.errors import ConfigurationError
+from lorabench.training.estimate import GPUS, Device, estimate
+from lorabench.training.flops import shapes_of, training_flops
+
+pytest_plugins = ["training_fixtures"]
+
+LLAMA_3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+RECIPE = {"lora_r": 64, "use_4bit": True, "max_seq_length": 2048, "num_epochs": 3, "batch_size": 4, "dtype": "auto"}
+
+
+def test_counts_of_llama_3_8b_are_the_known_ones(settings: dict[str, Any]) -> None:
+    """167,772,160 trained parameters at rank 64; 31.5 GFLOP a token without and 47.0 with checkpointing (512 tokens).
+
+    By the usual counts: 4N and 6N of 6.979e9 layer and 0.525e9 output parameters, every token labelled.
+    """
+    shapes = shapes_of(LLAMA_3_8B)
+    assert shapes.adapter_parameters(64, settings["target_modules"]) == 167_772_160
+    assert shapes.layer_parameters == pytest.approx(6.979e9, rel=1e-3)
+    kept = training_flops(shapes, 167_772_160, 512, 512, 512**2, False) / 512
+    recomputed = training_flops(shapes, 167_772_160, 512, 512, 512**2, True) / 512
+    assert kept == pytest.approx(31.5e9, rel=0.03)
+    assert recomputed == pytest.approx(47.0e9, rel=0.03)
+
+
+@pytest.mark.parametrize("name", list(GPUS))
+def test_qlora_of_8b_fits_every_named_gpu(name: str, settings: dict[str, Any]) -> None:
+    """With activation checkpointing only below 40 GB; the A100 needs an hour or so for three epochs of oasst1."""
+    found = estimate(settings | RECIPE, LLAMA_3_8B, None, name)
+    assert found.fits
+    assert found.activation_checkpointing == (GPUS[name].memory_bytes < 40e9)
+    if name == "A100-80":
+        assert 0.5 * 3600 < found.seconds < 2 * 3600
+
+
+def test_what_cannot_fit_is_refused_with_a_way_out(settings: dict[str, Any]) -> None:
+    """8B in bfloat16 does not fit 16 GB; in 4 bits it does. On 4 GB nothing helps."""
+    large = settings | RECIPE | {"use_4bit": False}
+    found = estimate(large, LLAMA_3_8B, None, "L4")
+    assert found.fits  # 16 GB of weights, checkpointed
+    small = Device(name="16 GB", memory_bytes=16e9, bfloat16_flops=1e14, float32_flops=1e13)
+    refused = estimate(large, LLAMA_3_8B, None, small)
+    assert not refused.fits and refused.suggestions[0] == "use_4bit: true"
+    tiny = Device(name="4 GB", memory_bytes=4e9, bfloat16_flops=1e14, float32_flops=1e13)
+    assert "smaller base model" in estimate(large, LLAMA_3_8B, None, tiny).suggestions[0]
+    with pytest.raises(ConfigurationError, match="A100-80"):
+        estimate(large, LLAMA_3_8B, None, "A1000")
+
+
+def test_the_estimate_is_light(root: Path) -> None:
+    """Preflight imports it, so it must not bring torch along."""
+    code = "import sys, lorabench.training.estimate; sys.exit('torch' in sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(root / "workflow/scripts")}, check=True, timeout=60
+    )
