@@ -9,7 +9,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lorabench.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
-from lorabench.files import read_json
+from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
@@ -198,13 +198,15 @@ def why_not_judged(run, benchmark):
 
 
 def judged_before(run, variant, benchmark):
-    """Return whether judgments lie there that the configured judge has made, in a call that had its key."""
+    """Return whether judgments of these very answers lie there that the configured judge made, in a call with its key."""
     protocol = Path(f"results/{run}/judgments/{variant}/{benchmark}.json")
+    answers = Path(f"results/{run}/answers/{variant}/{benchmark}.jsonl")
     judge = RUNS[run][JUDGED[benchmark]]["judge"]
-    if not protocol.is_file():
+    if not (protocol.is_file() and answers.is_file()):
         return False
-    made_by = read_json(protocol)["judge"]
-    return (made_by["kind"], made_by["model"]) == (judge["kind"], judge["model"])
+    made = read_json(protocol)
+    same_judge = (made["judge"]["kind"], made["judge"]["model"]) == (judge["kind"], judge["model"])
+    return same_judge and made["answers_sha256"] == sha256_file(answers)
 
 
 def judgeable_runs(benchmark):

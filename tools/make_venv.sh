@@ -8,6 +8,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+case $PWD in
+*[[:space:]\'\"\`\$\;\&\|\(\)\<\>]*) # Snakemake 9.27 does not quote the interpreter's path when it starts a script
+    echo "make: Snakemake cannot run scripts below a folder with a space or quote in its path: move $PWD" >&2
+    exit 1
+    ;;
+esac
+
 fits() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
 }

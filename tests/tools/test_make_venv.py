@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(folder: Path, python: Path) -> subprocess.CompletedProcess[str]:
     """Run the script in an empty project folder on the given interpreter."""
-    (folder / "tools").mkdir()
+    (folder / "tools").mkdir(parents=True)
     shutil.copy(ROOT / "tools" / "make_venv.sh", folder / "tools")
     return subprocess.run(
         ["sh", "tools/make_venv.sh"],
@@ -42,3 +44,11 @@ def test_a_python_without_venv_is_named_with_the_remedy(tmp_path: Path) -> None:
     answer = build(tmp_path, python)
     assert answer.returncode == 1
     assert f"{python} cannot make virtual environments" in answer.stderr and "python3-venv" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["my project", "it's", 'a "b"', "a$b", "a;b"])
+def test_a_folder_that_snakemake_cannot_run_in_is_refused(tmp_path: Path, name: str) -> None:
+    """Snakemake starts scripts with the interpreter's path unquoted, so a space or quote in it fails every job."""
+    answer = build(tmp_path / name, interpreter(tmp_path / "python", ""))
+    assert answer.returncode == 1
+    assert "space or quote" in answer.stderr and str(tmp_path / name) in answer.stderr

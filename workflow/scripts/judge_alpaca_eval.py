@@ -82,6 +82,7 @@ def judge_alpaca_eval(
         replies=replies,
         prompt_sha256={"judge_prompt.txt": sha256_file(prompt_file)},
         details={
+            "answers_sha256": sha256_file(answers),
             "reference": "published" if reference_answers is None else "base",
             "both_orders": settings["both_orders"],
             "preference_kinds": sorted({order["kind"] for row in preferences for order in row.detail["orders"]}),

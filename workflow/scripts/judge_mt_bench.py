@@ -70,6 +70,7 @@ def judge_mt_bench(
         replies=replies,
         prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},
         details={
+            "answers_sha256": sha256_file(answers),
             "reference_sha256": sha256_file(references_file),
             "max_tokens": None if local else settings["max_tokens"],
             "reasks": 0 if local else settings["reasks"],

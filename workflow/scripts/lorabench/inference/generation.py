@@ -10,10 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
 from transformers import DynamicCache, PreTrainedModel
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 NANOSECONDS_PER_MILLISECOND = 1e6
 
@@ -29,7 +32,7 @@ class Generation:
 
 
 def generate_timed(
-    model: PreTrainedModel | PeftModel, prompt: Sequence[int], new_tokens: int, suppressed: Sequence[int]
+    model: "PreTrainedModel | PeftModel", prompt: Sequence[int], new_tokens: int, suppressed: Sequence[int]
 ) -> Generation:
     """Generate exactly `new_tokens` tokens after `prompt`, greedily, never one of `suppressed`.
 
@@ -52,7 +55,7 @@ def generate_timed(
 
 @torch.inference_mode()
 def _generate(
-    model: PreTrainedModel | PeftModel, prompt: Sequence[int], new_tokens: int, suppressed: Sequence[int]
+    model: "PreTrainedModel | PeftModel", prompt: Sequence[int], new_tokens: int, suppressed: Sequence[int]
 ) -> tuple[list[int], list[int]]:
     """Return the new tokens, and the time of the call followed by that of each token in nanoseconds."""
     banned = torch.tensor(suppressed, dtype=torch.long, device=model.device)

@@ -13,11 +13,10 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.errors import DataError, LorabenchError
@@ -26,6 +25,9 @@ from lorabench.inference.environment import MIB
 from lorabench.inference.generation import generate_timed
 from lorabench.inference.memory import MemoryMeter, gpu_uuid
 from lorabench.llama import device, load_tokenizer, load_variant
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class Worker:
@@ -91,7 +93,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
 
 
-def end_token_ids(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def end_token_ids(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return all tokens that end a turn or a text: the generation config's (Llama 3 has several), the tokenizer's."""
     configured = model.generation_config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]

@@ -9,7 +9,7 @@ class TokenTimes:
 
     variant: str  # base | lora | merged; "base_again" is the A/A control
     repeat: int  # from 0; warm-up is not recorded
-    order: int  # position of this variant within the repeat, from 0
+    order: int  # place of this variant in the turn of its prompt, from 0
     prompt_id: str
     category: str
     prompt_tokens: int

@@ -1,0 +1,107 @@
+"""Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor CONFIG=config/demo.yaml`.
+
+Prints the machine, tokens that are set (never their values), every fault that would stop a run, and what training needs:
+memory, operations, time and disk, here and on well-known GPUs. Exit code 1 where the configuration cannot run here.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lorabench.configuration import load, resolve
+from lorabench.errors import LorabenchError
+from lorabench.judging.availability import judge_available
+from lorabench.preflight import check, gpu_found, model_folder
+from lorabench.training.estimate import GPUS, estimate
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+RULES = {"fetch_model", "fetch_conversations", "fetch_benchmark", "train_adapter", "import_adapter", "merge_adapter"}
+# Shapes of Meta-Llama-3-8B (its config.json), for an estimate before the gated checkpoint is here.
+LLAMA_3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+def describe_machine() -> list[str]:
+    """Return lines on Python, processor, memory, disk, GPUs and which secrets are set."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    gpus = ["none found by nvidia-smi"]
+    if gpu_found():
+        query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+        gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    set_secrets = [name for name in SECRETS if os.environ.get(name)]
+    return [
+        f"Python    {platform.python_version()}, {platform.platform()}",
+        f"processor {len(os.sched_getaffinity(0))} cores, {memory:.1f} GB of memory",
+        f"disk      {shutil.disk_usage('.').free / 1e9:.1f} GB free",
+        *(f"GPU       {gpu}" for gpu in gpus),
+        f"secrets   {', '.join(set_secrets) or 'none'} set; others of {', '.join(SECRETS)} are not",
+    ]
+
+
+def describe_training(run: dict[str, Any]) -> list[str]:
+    """Return lines on what training needs here and on the GPUs of the estimate's table."""
+    folder = model_folder(run)
+    if folder is not None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    elif "Llama-3-8B" in run["fetch_model"]["base"]["name"]:
+        config = LLAMA_3_8B
+    else:
+        return ["training  no estimate before the model has been fetched"]
+    metrics = Path("results") / run["run"] / "adapter" / "train_metrics.json"
+    data = json.loads(metrics.read_text(encoding="utf-8")).get("data") if metrics.is_file() else None
+    if data is None and run["fetch_conversations"]["kind"] != "hub":
+        return ["training  no estimate before the first training has counted the tokens of these conversations"]
+    devices = list(GPUS) if run["require_gpu"] else [None]
+    source = "counted in the last training" if data else "expected of oasst1, about 5.4 million an epoch"
+    return [f"training  tokens: {source}"] + [
+        line for device in devices for line in estimate(run["train_adapter"], config, data, device).lines()
+    ]
+
+
+def doctor(overlays: list[Path]) -> list[str]:
+    """Print the findings; return the faults that would stop a run of this configuration here."""
+    files = [ROOT / "config" / "config.yaml", *overlays]
+    print("\n".join(describe_machine()))
+    runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
+    for name, run in runs.items():
+        print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
+        print("\n".join(describe_training(run)))
+        for section in ("judge_mt_bench", "judge_alpaca_eval"):
+            reason = judge_available(run[section]["judge"], os.environ)
+            print(f"judging   {section}: {reason or 'ready'}")
+    try:
+        check(runs, RULES, local=True, environment=os.environ)
+    except LorabenchError as error:
+        return str(error).splitlines()
+    return []
+
+
+def main() -> None:
+    """Parse the command line, print the findings, exit with 1 where a run would stop."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml")
+    try:
+        faults = doctor(parser.parse_args().configfile)
+    except LorabenchError as error:
+        print(f"lorabench: {error}", file=sys.stderr)
+        sys.exit(2)
+    print("\n" + ("\n".join(f"missing   {fault}" for fault in faults) or "nothing is missing for this configuration"))
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
