@@ -1,10 +1,18 @@
 """Code hashes: documentation never counts, code and reached modules always do."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
-from lorabench.source_hash import closure, code_hash, normalise
+from lorabench import source_hash
+from lorabench.source_hash import closure, code_hash, read_source
+
+
+def normalise(text: str) -> str:
+    """Return the normal form of a text."""
+    return source_hash.normalise(text, ast.parse(text))
+
 
 CODE = '''"""Docstring."""
 
@@ -45,8 +53,10 @@ def test_code_and_the_content_of_strings_count(old: str, new: str) -> None:
 
 
 def test_a_hash_sign_inside_a_string_is_no_comment() -> None:
-    """A string with a hash sign stays whole."""
+    """A string with a hash sign stays whole, formatted ones and what follows them included."""
     assert normalise('x = "a # b"') != normalise('x = "a"')
+    assert normalise('x = f"{y} # b"  # c') == normalise('x = f"{y} # b"')
+    assert normalise('x = f"{y} # b"') != normalise('x = f"{y}"')
 
 
 @pytest.fixture
@@ -87,8 +97,5 @@ def test_the_hash_changes_with_reached_code_alone(tree: Path, file: str, text: s
 
 
 def _fresh_hash(tree: Path) -> str:
-    from lorabench import source_hash
-
-    source_hash._imports.cache_clear()
-    source_hash._normalised.cache_clear()
+    read_source.cache_clear()
     return code_hash(tree / "run.py", tree / "env.yaml")

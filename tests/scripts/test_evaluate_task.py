@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluate_task import evaluate_task
 from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks
 from lorabench.evaluation.settings import EvaluateTaskSettings
+from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl
 
 pytest_plugins = ["evaluation_fixtures"]
@@ -45,11 +46,8 @@ def arguments(
 ) -> dict[str, Any]:
     """Return the arguments of `evaluate_task` with outputs in the folder `out`."""
     return {
-        "variant": "base",
+        "weights": Weights(variant="base", source=source, adapter=None, merged=None),
         "benchmark": benchmark,
-        "source": source,
-        "adapter": None,
-        "merged": None,
         "data": data,
         "tasks": root / "workflow" / "resources" / "tasks",
         "rows": out / f"{benchmark}.{shard}-of-{shards}.jsonl",
@@ -165,12 +163,15 @@ def test_a_killed_job_goes_on_where_it_was(root: Path, tmp_path: Path, source: P
     longer = {**GSM8K, "max_new_tokens": 150}
     settings = {"benchmark": longer, "tokens_per_batch": 160}  # one problem at a time
     given = arguments(root, tmp_path, source, data["gsm8k"], "gsm8k", settings=settings)
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in given.items() if key != "weights"}
+    plain["source"] = str(source)
     code = (
-        "import json, sys; from pathlib import Path; from evaluate_task import evaluate_task\n"
+        "import json, sys; from pathlib import Path; from evaluate_task import Weights, evaluate_task\n"
         "given = json.loads(sys.argv[1])\n"
-        "paths = ('source', 'data', 'tasks', 'rows', 'protocol', 'store')\n"
-        "evaluate_task(**{key: Path(value) if key in paths else value for key, value in given.items()})"
+        "weights = Weights(variant='base', source=Path(given.pop('source')), adapter=None, merged=None)\n"
+        "paths = ('data', 'tasks', 'rows', 'protocol', 'store')\n"
+        "given = {key: Path(value) if key in paths else value for key, value in given.items()}\n"
+        "evaluate_task(weights=weights, **given)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(

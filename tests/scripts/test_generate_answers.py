@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from generate_answers import generate_answers
 from lorabench.errors import DataError
+from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl, write_jsonl
 
 pytest_plugins = ["evaluation_fixtures"]
@@ -42,11 +43,8 @@ def run(
 ) -> list[dict[str, Any]]:
     """Generate the answers in the folder `out` and return the rows."""
     generate_answers(
-        variant="base",
+        weights=Weights(variant="base", source=source, adapter=None, merged=None),
         benchmark=benchmark,
-        source=source,
-        adapter=None,
-        merged=None,
         data=data,
         answers=out / "answers.jsonl",
         protocol=out / "answers.json",

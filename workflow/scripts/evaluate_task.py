@@ -19,25 +19,22 @@ import torch
 from lm_eval.evaluator import evaluate
 
 from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks, protocol_sentence
-from lorabench.evaluation.identity import answer_identity, model_fingerprint
 from lorabench.evaluation.item_results import gsm8k_rows, mmlu_rows, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
+from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import job
-from lorabench.llama import load_tokenizer, load_variant, resolve_dtype
+from lorabench.llama import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate_task(
     *,
-    variant: str,
+    weights: Weights,
     benchmark: str,
-    source: Path,
-    adapter: Path | None,
-    merged: Path | None,
     data: Path,
     tasks: Path,
     rows: Path,
@@ -50,9 +47,8 @@ def evaluate_task(
     """Answer one shard of a benchmark.
 
     Args:
-        variant: base, lora or merged.
+        weights: the variant.
         benchmark: gsm8k or mmlu.
-        source, adapter, merged: the small files that describe the weights beside them (see `model_fingerprint`).
         data: folder with the benchmark's rows.
         tasks: folder with the project's task files.
         rows, protocol: outputs.
@@ -65,43 +61,27 @@ def evaluate_task(
     own = chosen.benchmark
     all_tasks = gsm8k_tasks(tasks, data, own) if isinstance(own, Gsm8kSettings) else mmlu_tasks(tasks, data, own)
     items = shard_items(all_tasks, shard, shards)
-    dtype = str(resolve_dtype(chosen.dtype)).removeprefix("torch.")
-    fingerprint = model_fingerprint(source, adapter, merged)
-    name = f"{variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    with ResponseStore(store / name, answer_identity(fingerprint, dtype, {})) as answers:
-        model = load_variant(
-            variant,
-            base=source.parent,
-            adapter=adapter.parent if adapter else None,
-            merged=merged.parent if merged else None,
-            dtype=chosen.dtype,
-        )
-        lm = PrefixCacheLM(
-            model, load_tokenizer(source.parent), tokens_per_batch=chosen.tokens_per_batch, store=answers
-        )
+    file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
+    with ResponseStore(file, answer_identity(weights, chosen.dtype, {})) as answers:
+        model, tokenizer = weights.load(chosen.dtype), load_tokenizer(weights.source.parent)
+        lm = PrefixCacheLM(model, tokenizer, tokens_per_batch=chosen.tokens_per_batch, store=answers)
         samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
     if isinstance(own, Gsm8kSettings):
         results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)
     else:
         results = mmlu_rows(all_tasks, samples)
     count = write_jsonl(rows, map(asdict, results))
-    logger.info("%s on %s: %d items, %d requests found in the store", benchmark, variant, count, answers.hits)
-    write_json(
-        protocol,
-        {
-            "schema_version": 1,
-            "protocol": protocol_sentence(all_tasks, chosen, dtype),
-            "harness": f"lm_eval {version('lm_eval')}",
-            "settings": settings,
-            "dtype": dtype,
-            "device": str(lm.device),
-            "model": fingerprint,
-            "items": count,
-            "requests_from_store": answers.hits,
-            "tokens_computed": lm.shared.tokens_computed,
-            "seconds": round(time.perf_counter() - started, 3),
-        },
-    )
+    logger.info("%s, %s: %d items, %d requests from the store", benchmark, weights.variant, count, answers.hits)
+    made = {
+        "protocol": protocol_sentence(all_tasks, chosen, dtype_name(chosen.dtype)),
+        "harness": f"lm_eval {version('lm_eval')}",
+        "dtype": dtype_name(chosen.dtype),
+        "device": str(lm.device),
+        "model": weights.fingerprint(),
+    }
+    cost = {"items": count, "requests_from_store": answers.hits, "tokens_computed": lm.shared.tokens_computed}
+    seconds = round(time.perf_counter() - started, 3)
+    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **cost, "seconds": seconds})
 
 
 def run_harness(
@@ -126,11 +106,13 @@ if __name__ == "__main__":
         given = snakemake  # noqa: F821
         torch.set_num_threads(given.threads)
         evaluate_task(
-            variant=given.wildcards.variant,
+            weights=Weights(
+                variant=given.wildcards.variant,
+                source=Path(given.input.model),
+                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
+                merged=Path(given.input.merged) if given.input.get("merged") else None,
+            ),
             benchmark=given.wildcards.benchmark,
-            source=Path(given.input.model),
-            adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-            merged=Path(given.input.merged) if given.input.get("merged") else None,
             data=Path(given.input.benchmark).parent,
             tasks=Path(given.input.tasks[0]).parent,
             rows=Path(given.output.rows),

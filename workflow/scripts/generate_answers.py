@@ -15,26 +15,23 @@ from typing import Any
 import torch
 
 from lorabench.evaluation.chat_answers import ChatAnswerer
-from lorabench.evaluation.identity import answer_identity, model_fingerprint
 from lorabench.evaluation.questions import read_questions
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.sampling import sampling_limits
 from lorabench.evaluation.settings import GenerateAnswersSettings
 from lorabench.evaluation.shared_prefix_model import SharedPrefixModel
+from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import job
-from lorabench.llama import load_tokenizer, load_variant, resolve_dtype
+from lorabench.llama import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
 
 def generate_answers(
     *,
-    variant: str,
+    weights: Weights,
     benchmark: str,
-    source: Path,
-    adapter: Path | None,
-    merged: Path | None,
     data: Path,
     answers: Path,
     protocol: Path,
@@ -44,9 +41,8 @@ def generate_answers(
     """Answer all questions of a benchmark.
 
     Args:
-        variant: base, lora or merged.
+        weights: the variant.
         benchmark: mt_bench or alpaca_eval.
-        source, adapter, merged: the small files that describe the weights beside them (see `model_fingerprint`).
         data: folder with the benchmark's rows.
         answers, protocol: outputs.
         store: folder of the answers given so far.
@@ -55,42 +51,25 @@ def generate_answers(
     started = time.perf_counter()
     chosen = GenerateAnswersSettings.parse(settings)
     questions = read_questions(benchmark, data, chosen.benchmark.limit)
-    dtype = str(resolve_dtype(chosen.dtype)).removeprefix("torch.")
-    fingerprint = model_fingerprint(source, adapter, merged)
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
-    with ResponseStore(
-        store / f"{variant}.{benchmark}.jsonl", answer_identity(fingerprint, dtype, generation)
-    ) as stored:
-        model = SharedPrefixModel(
-            load_variant(
-                variant,
-                base=source.parent,
-                adapter=adapter.parent if adapter else None,
-                merged=merged.parent if merged else None,
-                dtype=chosen.dtype,
-            )
-        )
-        results = ChatAnswerer(model, load_tokenizer(source.parent), chosen, stored).answer(questions)
+    file = store / f"{weights.variant}.{benchmark}.jsonl"
+    with ResponseStore(file, answer_identity(weights, chosen.dtype, generation)) as stored:
+        model = SharedPrefixModel(weights.load(chosen.dtype))
+        results = ChatAnswerer(model, load_tokenizer(weights.source.parent), chosen, stored).answer(questions)
     write_jsonl(answers, map(asdict, results))
     cut = sum(flag for result in results for flag in result.truncated)
-    logger.info("%s on %s: %d answers, %d turns cut at the token limit", benchmark, variant, len(results), cut)
-    top_k, top_p = sampling_limits(model.model.generation_config)
-    write_json(
-        protocol,
-        {
-            "schema_version": 1,
-            "protocol": protocol_sentence(benchmark, chosen, dtype, top_k, top_p),
-            "settings": settings,
-            "dtype": dtype,
-            "device": str(model.device),
-            "model": fingerprint,
-            "questions": len(results),
-            "turns_truncated": cut,
-            "turns_from_store": stored.hits,
-            "tokens_computed": model.tokens_computed,
-            "seconds": round(time.perf_counter() - started, 3),
-        },
-    )
+    logger.info("%s, %s: %d answers, %d turns cut at the limit", benchmark, weights.variant, len(results), cut)
+    dtype = dtype_name(chosen.dtype)
+    limits = sampling_limits(model.model.generation_config)
+    made = {
+        "protocol": protocol_sentence(benchmark, chosen, dtype, *limits),
+        "dtype": dtype,
+        "device": str(model.device),
+        "model": weights.fingerprint(),
+    }
+    counts = {"questions": len(results), "turns_truncated": cut, "turns_from_store": stored.hits}
+    cost = {"tokens_computed": model.tokens_computed, "seconds": round(time.perf_counter() - started, 3)}
+    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
 
 
 def protocol_sentence(benchmark: str, settings: GenerateAnswersSettings, dtype: str, top_k: int, top_p: float) -> str:
@@ -109,11 +88,13 @@ if __name__ == "__main__":
         given = snakemake  # noqa: F821
         torch.set_num_threads(given.threads)
         generate_answers(
-            variant=given.wildcards.variant,
+            weights=Weights(
+                variant=given.wildcards.variant,
+                source=Path(given.input.model),
+                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
+                merged=Path(given.input.merged) if given.input.get("merged") else None,
+            ),
             benchmark=given.wildcards.benchmark,
-            source=Path(given.input.model),
-            adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-            merged=Path(given.input.merged) if given.input.get("merged") else None,
             data=Path(given.input.benchmark).parent,
             answers=Path(given.output.answers),
             protocol=Path(given.output.protocol),

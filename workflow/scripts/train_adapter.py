@@ -16,7 +16,7 @@ import torch
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
 from lorabench.job import job
-from lorabench.llama import device, load_tokenizer, resolve_dtype
+from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.training.adapter_files import save_adapter
 from lorabench.training.encode import Encoded, encode_conversations
 from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
@@ -43,35 +43,23 @@ def train_adapter(
 ) -> None:
     """Train, measure and write the adapter.
 
-    Args:
-        model: source.json beside the base model's checkpoint.
-        train, validation: conversations, JSON Lines.
-        adapter: folder of the outputs.
-        work: folder of the checkpoints; removed when the outputs are written.
-        run: the run's name.
-        settings: the config section.
-        attempt: how often the job has been tried.
+    `model` is source.json beside the base's checkpoint, `adapter` the folder of the outputs, `work` that of checkpoints
+    (removed at the end), `settings` the config section, `attempt` how often the job has been tried.
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
     tokenizer = load_tokenizer(folder)
-    train_set, train_dropped = _encode(tokenizer, train, options.max_seq_length)
-    validation_set, validation_dropped = _encode(tokenizer, validation, options.max_seq_length)
+    train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases = {"encode": time.monotonic() - started}
 
-    hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    recipe = {
-        "settings": {key: value for key, value in settings.items() if key != "save_minutes"},
-        "train": hashes[train.name],
-        "model": source["sha256"],
-    }
-    model_config = read_json(folder / "config.json")
-    dtype, checkpointing = resolve_dtype(options.dtype), recompute_activations(options, shapes_of(model_config))
     started = time.monotonic()
+    model_config = read_json(folder / "config.json")
+    checkpointing = recompute_activations(options, shapes_of(model_config))
+    dtype, from_hub = resolve_dtype(options.dtype), source["kind"] == "hub"
     base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
     phases["load"] = time.monotonic() - started
-    hub = source["kind"] == "hub"
-    base_name = source["origin"].partition("@")[0] if hub else folder.name
+
+    hashes = {path.name: sha256_file(path) for path in (train, validation)}
     fitted = fit(
         base,
         tokenizer,
@@ -80,8 +68,8 @@ def train_adapter(
         options,
         dtype=dtype,
         checkpointing=checkpointing,
-        revision=source["revision"] if hub else None,
-        recipe=recipe,
+        revision=source["revision"] if from_hub else None,
+        recipe=_recipe(settings, hashes, source),
         work=work,
         attempt=attempt,
     )
@@ -91,32 +79,37 @@ def train_adapter(
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
     metrics = train_metrics(
-        log_history=fitted.log_history,
-        data=data_summary(train_set, validation_set, {"train": train_dropped, "validation": validation_dropped}),
+        fitted,
+        data=counts,
         squared_tokens=sum(len(item.input_ids) ** 2 for item in train_set),
         model_config=model_config,
-        trainable=fitted.trainable,
         epochs=options.num_epochs,
-        checkpointing=checkpointing,
         likelihood=likelihoods,
         phase_seconds=phases,
     )
+    about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
     config = run_config(
-        run=run,
-        settings=settings,
-        resolved={
-            "dtype": str(dtype).removeprefix("torch."),
-            "device": str(device()),
-            "attention": fitted.attention,
-            "activation_checkpointing": checkpointing,
-            "micro_batch_halvings": fitted.halvings,
-        },
-        model={"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)},
-        data=hashes,
-        history=fitted.history,
+        run=run, settings=settings, resolved=fitted.resolved(), model=about, data=hashes, history=fitted.history
     )
+    base_name = source["origin"].partition("@")[0] if from_hub else folder.name
     _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
     shutil.rmtree(work)
+
+
+def _recipe(settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the adapter: two runs with the same recipe may continue each other's checkpoints."""
+    deciding = {key: value for key, value in settings.items() if key != "save_minutes"}
+    return {"settings": deciding, "data": data, "model": source["sha256"]}
+
+
+def _encode_both(
+    tokenizer: Any, train: Path, validation: Path, max_length: int
+) -> tuple[list[Encoded], list[Encoded], dict[str, Any]]:
+    """Return both sets as tokens, and what there is to count about them."""
+    train_set, train_dropped = _encode(tokenizer, train, max_length)
+    validation_set, validation_dropped = _encode(tokenizer, validation, max_length)
+    dropped = {"train": train_dropped, "validation": validation_dropped}
+    return train_set, validation_set, data_summary(train_set, validation_set, dropped)
 
 
 def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded], int]:

@@ -29,11 +29,23 @@ class Fitted:
     model: PeftModel
     attention: str
     device: torch.device
+    dtype: torch.dtype
+    checkpointing: bool
     trainable: int  # parameters
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
     halvings: int  # of the micro-batch, for lack of memory
     seconds: float  # wall time of this process's part
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the settings' "auto" and this machine came to, as JSON."""
+        return {
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "attention": self.attention,
+            "activation_checkpointing": self.checkpointing,
+            "micro_batch_halvings": self.halvings,
+        }
 
 
 def fit(
@@ -71,42 +83,59 @@ def fit(
     use_attention(base, attention)
     set_seed(settings.seed)
     model = get_peft_model(base, lora_config(settings, revision))
-    evaluation_steps = settings.evaluation_steps(len(train))
-    trainer = AdapterTrainer(
+    trainer = _trainer(
+        settings,
+        work,
+        checkpointing,
         model=model,
-        args=trainer_arguments(settings, work, checkpointing, base.device.type == "cpu", evaluation_steps),
         processing_class=tokenizer,
-        callbacks=[SaveByTheMinute(settings.save_minutes)],
         conversations=train,
         validation=validation,
         plan=plan,
         attention=attention,
-        per_step=settings.conversations_per_step,
-        loraplus_ratio=settings.loraplus_ratio,
-        on_halved=lambda event: add_to_history(work, event | {"time": now()}),
     )
-    trainer.remove_callback(PrinterCallback)
-    if settings.early_stopping_patience:
-        trainer.add_callback(EarlyStoppingCallback(settings.early_stopping_patience))
     trainable = make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha)
-    add_to_history(
-        work,
-        {"event": "resumed" if checkpoint else "started", "checkpoint": checkpoint and checkpoint.name, "time": now()},
-    )
-    started = time.monotonic()
-    total = round(settings.num_epochs * sum(len(item.input_ids) for item in train))
-    with tqdm(total=total, desc="train", unit="tok", mininterval=1) as trainer.progress:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = _train(trainer, checkpoint, work, round(settings.num_epochs * sum(len(item.input_ids) for item in train)))
     return Fitted(
         model=model,
         attention=attention,
         device=base.device,
+        dtype=dtype,
+        checkpointing=checkpointing,
         trainable=trainable,
         log_history=trainer.state.log_history,
         history=read_history(work),
         halvings=plan.halvings,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
+
+
+def _trainer(settings: TrainingSettings, work: Path, checkpointing: bool, **kwargs: Any) -> AdapterTrainer:
+    """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are those of the trainer."""
+    on_cpu = kwargs["model"].device.type == "cpu"
+    evaluation_steps = settings.evaluation_steps(len(kwargs["conversations"]))
+    trainer = AdapterTrainer(
+        args=trainer_arguments(settings, work, checkpointing, on_cpu, evaluation_steps),
+        callbacks=[SaveByTheMinute(settings.save_minutes)],
+        per_step=settings.conversations_per_step,
+        loraplus_ratio=settings.loraplus_ratio,
+        on_halved=lambda event: add_to_history(work, event | {"time": now()}),
+        **kwargs,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if settings.early_stopping_patience:
+        trainer.add_callback(EarlyStoppingCallback(settings.early_stopping_patience))
+    return trainer
+
+
+def _train(trainer: AdapterTrainer, checkpoint: Path | None, work: Path, tokens: int) -> float:
+    """Run the trainer with a progress bar over `tokens` and return its wall time in seconds."""
+    event = "resumed" if checkpoint else "started"
+    add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    started = time.monotonic()
+    with tqdm(total=tokens, desc="train", unit="tok", mininterval=1) as trainer.progress:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return time.monotonic() - started

@@ -8,7 +8,8 @@ from typing import Any
 from lorabench.git import git_state
 from lorabench.provenance import hardware, software
 from lorabench.training.encode import Encoded
-from lorabench.training.flops import shapes_of, training_flops
+from lorabench.training.fit import Fitted
+from lorabench.training.flops import Shapes, shapes_of, training_flops
 from lorabench.training.memory_use import peak_memory
 
 STEP_KEYS = (
@@ -47,66 +48,58 @@ def data_summary(train: Sequence[Encoded], validation: Sequence[Encoded], droppe
 
 
 def train_metrics(
+    fitted: Fitted,
     *,
-    log_history: list[dict[str, Any]],
     data: dict[str, Any],
     squared_tokens: int,
     model_config: dict[str, Any],
-    trainable: int,
     epochs: float,
-    checkpointing: bool,
     likelihood: dict[str, Any],
     phase_seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Return the content of train_metrics.json.
 
     Args:
-        log_history: the trainer's log, of all processes that took part when the run was resumed.
+        fitted: the trained model with its log, of all processes that took part when the run was resumed.
         data: from `data_summary`.
         squared_tokens: the sum of squared lengths over the training conversations of one epoch.
         model_config: the base model's config.json.
-        trainable: trained parameters.
-        epochs: passes over the data.
-        checkpointing: whether activations were recomputed.
+        epochs: passes over the data that were asked for.
         likelihood: split -> {"base": …, "adapter": …}.
         phase_seconds: wall time of this process by phase.
     """
-    steps = step_rows(log_history)
-    tokens = sum(row["tokens"] for row in steps)
-    flops = training_flops(
-        shapes_of(model_config),
-        trainable,
-        tokens,
-        sum(row["label_tokens"] for row in steps),
-        round(squared_tokens * tokens / data["train_tokens"]),
-        checkpointing,
-    )
-    seconds = sum(row["seconds"] for row in steps)
+    steps = step_rows(fitted.log_history)
+    share = sum(row["tokens"] for row in steps) / data["train_tokens"]  # passes over the data that were made
     return {
         "schema_version": 1,
         "status": "ok",
         "likelihood": likelihood,
         "data": data,
-        "totals": {
-            "steps": len(steps),
-            "epochs": epochs,
-            "tokens": tokens,
-            "label_tokens": sum(row["label_tokens"] for row in steps),
-            "step_seconds": seconds,
-            "tokens_per_second": tokens / seconds,
-            "median_step_tokens_per_second": statistics.median(row["tokens_per_second"] for row in steps),
-            "trainable_parameters": trainable,
-            "floating_point_operations": flops,
-            "flops_per_second": flops / seconds,
-        },
+        "totals": {"epochs": epochs, **_totals(fitted, steps, shapes_of(model_config), round(squared_tokens * share))},
         "phase_seconds": phase_seconds,
         "peak_memory": peak_memory(),
         "evaluations": [
             {"step": row["step"], "epoch": row["epoch"], "nll_per_token": row["eval_loss"]}
-            for row in log_history
+            for row in fitted.log_history
             if "eval_loss" in row
         ],
         "steps": steps,
+    }
+
+
+def _totals(fitted: Fitted, steps: list[dict[str, Any]], shapes: Shapes, squared_tokens: int) -> dict[str, Any]:
+    tokens, labels, seconds = (sum(row[key] for row in steps) for key in ("tokens", "label_tokens", "seconds"))
+    flops = training_flops(shapes, fitted.trainable, tokens, labels, squared_tokens, fitted.checkpointing)
+    return {
+        "steps": len(steps),
+        "tokens": tokens,
+        "label_tokens": labels,
+        "step_seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        "median_step_tokens_per_second": statistics.median(row["tokens_per_second"] for row in steps),
+        "trainable_parameters": fitted.trainable,
+        "floating_point_operations": flops,
+        "flops_per_second": flops / seconds,
     }
 
 

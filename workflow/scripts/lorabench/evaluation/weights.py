@@ -1,0 +1,52 @@
+"""The weights of a variant, their name in the answer store, and what else a stored answer depends on."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedModel
+
+from lorabench.files import sha256_file
+from lorabench.llama import load_variant, resolve_dtype
+
+if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+    from peft import PeftModel
+
+PACKAGES = ("torch", "transformers", "peft", "lm_eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A variant, given by the small files that describe the weights beside them."""
+
+    variant: str  # base | lora | merged
+    source: Path  # the base model's source.json, which holds the hashes of its files
+    adapter: Path | None  # the adapter's fingerprint.json; for lora
+    merged: Path | None  # merge_report.json; for merged
+
+    def fingerprint(self) -> str:
+        """Return a name for the weights: the hashes of the files that describe them."""
+        files = {"base": self.source, "adapter": self.adapter, "merged": self.merged}
+        return " ".join(f"{name}:{sha256_file(file)[:16]}" for name, file in files.items() if file)
+
+    def load(self, dtype: str) -> "PreTrainedModel | PeftModel":
+        """Load the model; `dtype` is the config's word."""
+        return load_variant(
+            self.variant,
+            base=self.source.parent,
+            adapter=self.adapter.parent if self.adapter else None,
+            merged=self.merged.parent if self.merged else None,
+            dtype=dtype,
+        )
+
+
+def dtype_name(dtype: str) -> str:
+    """Return what the config's `dtype` means on this machine: bfloat16 or float32."""
+    return str(resolve_dtype(dtype)).removeprefix("torch.")
+
+
+def answer_identity(weights: Weights, dtype: str, more: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity under which answers are stored; `more` is what a generation itself depends on."""
+    versions = {name: version(name) for name in PACKAGES}
+    return {"model": weights.fingerprint(), "dtype": dtype_name(dtype), "versions": versions, **more}
