@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the project's samples, a tiny real Llama checkpoint, and real data where it is present."""
+"""Fixtures of all tests: the project's samples, a tiny real Llama checkpoint, and real data where it is present."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor CONFIG=config/demo.yaml`.
 
-Prints the machine, tokens that are set (never their values), every fault that would stop a run, and what training needs:
-memory, operations, time and disk, here and on well-known GPUs. Exit code 1 where the configuration cannot run here.
+Prints the machine, secrets that are set (never their values), every fault that would stop a run, and what training
+needs: memory, operations, time and disk, here or on known GPUs. Exit code 1 where the configuration cannot run here.
 """
 
 import argparse

@@ -51,14 +51,11 @@ def train_adapter(
     tokenizer = load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases = {"encode": time.monotonic() - started}
-
     started = time.monotonic()
-    model_config = read_json(folder / "config.json")
-    checkpointing = recompute_activations(options, shapes_of(model_config))
-    dtype, from_hub = resolve_dtype(options.dtype), source["kind"] == "hub"
+    model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
+    checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
     base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
     phases["load"] = time.monotonic() - started
-
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     fitted = fit(
         base,
@@ -74,14 +71,12 @@ def train_adapter(
         attempt=attempt,
     )
     phases["train"] = fitted.seconds
-
     started = time.monotonic()
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
     metrics = train_metrics(
         fitted,
         data=counts,
-        squared_tokens=sum(len(item.input_ids) ** 2 for item in train_set),
         model_config=model_config,
         epochs=options.num_epochs,
         likelihood=likelihoods,

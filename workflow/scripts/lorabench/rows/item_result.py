@@ -8,13 +8,16 @@ from typing import Any
 class ItemResult:
     """What one variant did on one item; rows of two variants pair by `id`.
 
-    An item whose outcome is a failure of the procedure (unparsed judge answer, refused request) has `score` None: it is
-    counted as a failure beside the score and never averaged as zero. A wrong or unparsable *model* answer is a score of 0.
+    An item whose outcome is a failure of the procedure (unparsed judgment, refused request) has `score` None: it
+    is counted as a failure beside the score and never averaged as zero. A wrong or unparsable *model* answer scores 0.
+
+    `score` is 0 or 1 for GSM8K and MMLU, 1 to 10 for MT-Bench (one row a turn), and for AlpacaEval the judge's preference
+    for the variant, 0 to 1.
     """
 
     index: int  # position in the benchmark after `limit`, from 0; shards join by it
     id: str  # stable name of the item, the same for all variants
-    cluster: str  # unit of resampling: MMLU subject, MT-Bench question id, else the item's own id
-    score: float | None  # GSM8K, MMLU: 0 or 1. MT-Bench: 1 to 10, one row a turn. AlpacaEval: preference for the variant, 0 to 1
+    cluster: str  # unit of resampling: MMLU subject, MT-Bench question, else the item itself
+    score: float | None
     outcome: str  # "correct" | "incorrect" | "judged" | "judge_unparsed" | "judge_refused" | "judge_failed"
     detail: dict[str, Any]  # what the benchmark adds: responses, log-likelihoods, lengths, category, turn

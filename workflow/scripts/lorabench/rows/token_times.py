@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TokenTimes:
-    """One prompt, one repeat; greedy, end-of-turn suppressed, so that every variant generates the same number of tokens."""
+    """One prompt, one repeat; greedy, end of turn suppressed, so that all variants generate equally many tokens."""
 
     variant: str  # base | lora | merged; "base_again" is the A/A control
     repeat: int  # from 0; warm-up is not recorded

@@ -65,12 +65,9 @@ def fit(
     """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where there is one.
 
     Args:
-        base: frozen, on its device.
-        tokenizer: for the padding token.
-        train: the training set.
-        validation: for evaluations during training, where the settings ask for them.
-        dtype: in which the layers multiply.
-        checkpointing: recompute activations in the backward pass.
+        base: frozen, on its device; `tokenizer` gives the padding token.
+        train: the training set; `validation` is for evaluations during training, where the settings ask for them.
+        dtype: in which the layers multiply; `checkpointing` recomputes activations in the backward pass.
         revision: the base model's commit, written into the adapter.
         recipe: what identifies the run; checkpoints of another recipe are discarded.
         work: folder of the checkpoints.

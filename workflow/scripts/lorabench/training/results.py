@@ -39,6 +39,7 @@ def data_summary(train: Sequence[Encoded], validation: Sequence[Encoded], droppe
         summary |= {
             f"{split}_conversations": len(items),
             f"{split}_tokens": sum(len(item.input_ids) for item in items),
+            f"{split}_squared_tokens": sum(len(item.input_ids) ** 2 for item in items),  # what attention costs goes by
             f"{split}_label_tokens": sum(item.label_count for item in items),
             f"{split}_truncated_conversations": sum(item.cut_tokens > 0 for item in items),
             f"{split}_cut_tokens": sum(item.cut_tokens for item in items),
@@ -51,7 +52,6 @@ def train_metrics(
     fitted: Fitted,
     *,
     data: dict[str, Any],
-    squared_tokens: int,
     model_config: dict[str, Any],
     epochs: float,
     likelihood: dict[str, Any],
@@ -62,7 +62,6 @@ def train_metrics(
     Args:
         fitted: the trained model with its log, of all processes that took part when the run was resumed.
         data: from `data_summary`.
-        squared_tokens: the sum of squared lengths over the training conversations of one epoch.
         model_config: the base model's config.json.
         epochs: passes over the data that were asked for.
         likelihood: split -> {"base": …, "adapter": …}.
@@ -75,7 +74,10 @@ def train_metrics(
         "status": "ok",
         "likelihood": likelihood,
         "data": data,
-        "totals": {"epochs": epochs, **_totals(fitted, steps, shapes_of(model_config), round(squared_tokens * share))},
+        "totals": {
+            "epochs": epochs,
+            **_totals(fitted, steps, shapes_of(model_config), round(data["train_squared_tokens"] * share)),
+        },
         "phase_seconds": phase_seconds,
         "peak_memory": peak_memory(),
         "evaluations": [
