@@ -14,7 +14,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """Return a copy of the repository in which the smoke run is complete."""
-    copy = copy_repository(tmp_path_factory.mktemp("finished") / "lora bench")
+    copy = copy_repository(tmp_path_factory.mktemp("finished") / "lorabench")
     answer = copy.snakemake()
     assert answer.returncode == 0, answer.stderr[-6000:]
     return copy

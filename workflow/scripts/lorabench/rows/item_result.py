@@ -11,8 +11,8 @@ class ItemResult:
     An item whose outcome is a failure of the procedure (unparsed judgment, refused request) has `score` None: it is
     counted as a failure beside the score and never averaged as zero. A wrong or unparsable *model* answer scores 0.
 
-    `score` is 0 or 1 for GSM8K and MMLU, 1 to 10 for MT-Bench (one row a turn), and for AlpacaEval the judge's preference
-    for the variant, 0 to 1.
+    `score` is 0 or 1 for GSM8K and MMLU, 1 to 10 for MT-Bench (one row a turn), and for AlpacaEval the judge's
+    preference for the variant, 0 to 1.
     """
 
     index: int  # position in the benchmark after `limit`, from 0; shards join by it
