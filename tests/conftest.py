@@ -34,9 +34,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
-    """Return a checkpoint folder of the built-in tiny random Llama."""
-    from lorabench.data.tiny_llama import make_tiny_llama
+    """Return the folder of the built-in tiny random Llama as `fetch_model` makes it; tests never write into it."""
+    from fetch_model import fetch_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny-random-llama"
-    make_tiny_llama(folder, seed=0, samples=samples / "oasst_trees.jsonl")
+    fetch_model(samples=samples / "oasst_trees.jsonl", source=folder / "source.json", settings={"kind": "built-in"})
     return folder

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lorabench.files import write_json, write_jsonl
+from lorabench.files import write_jsonl
 
 TOPICS = ["tides", "bread", "glaciers", "bicycles", "violins", "honey", "maps", "yeast", "lenses", "ferries"]
 
@@ -37,13 +37,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_source(tiny_model: Path) -> Path:
     """Return source.json beside the tiny model's checkpoint."""
-    from lorabench.files import sha256_file
-
-    path = tiny_model / "source.json"
-    hashes = {"model.safetensors": sha256_file(tiny_model / "model.safetensors")}
-    source = {"schema_version": 1, "kind": "built-in", "origin": "built-in", "revision": None, "sha256": hashes}
-    write_json(path, source | {"rows": {}, "licence": None})
-    return path
+    return tiny_model / "source.json"
 
 
 @pytest.fixture

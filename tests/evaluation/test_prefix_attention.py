@@ -56,19 +56,19 @@ def test_decoding_token_by_token_equals_one_pass() -> None:
     prefix = Prefix(length=5, keys=[prefix_key], values=[prefix_value])
     query, key, value = tensors(2, 6, seed=5)
     packed = [torch.cat(tuple(tensor), dim=1)[None] for tensor in (query, key, value)]  # two rows of 6 tokens
-    whole = SuffixScoring(prefix, Packing([6, 6], query.device)).attend(0, *packed, SCALE)
-    whole = torch.stack(whole[0].split(6, dim=1))
+    scored = SuffixScoring(prefix, Packing([6, 6], query.device)).attend(0, packed[0], packed[1], packed[2], SCALE)
+    whole = torch.stack(scored[0].split(6, dim=1))
     memory = Decoding(prefix, slots=2, capacity=6)
     lengths = [2, 4]
     memory.read(0, Packing(lengths, query.device))
     prompts = [torch.cat([tensor[0, :, :2], tensor[1, :, :4]], dim=1)[None] for tensor in (query, key, value)]
-    memory.attend(0, *prompts, SCALE)
+    memory.attend(0, prompts[0], prompts[1], prompts[2], SCALE)
     for step in range(2):
         at = torch.tensor([length + step for length in lengths])
         rows = torch.arange(2)
         memory.step(at, torch.float32)
         now = [tensor[rows, :, at][:, :, None] for tensor in (query, key, value)]
-        ours = memory.attend(0, *now, SCALE)
+        ours = memory.attend(0, now[0], now[1], now[2], SCALE)
         torch.testing.assert_close(ours[:, :, 0], whole[rows, :, at], rtol=1e-5, atol=1e-5)
 
 

@@ -12,7 +12,6 @@ from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from judging.fake_judge import FakeJudge, Response, judge_settings, openai_answer
-from lorabench.files import write_json
 from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_messages
 from lorabench.judging.choices import choice_log_probabilities, encode_choices
 from lorabench.judging.exchange import JudgeRequest, Reply
@@ -66,9 +65,7 @@ def test_batches_hold_the_token_budget() -> None:
 @pytest.fixture
 def model_source(tiny_model: Path) -> Path:
     """Return source.json beside the tiny checkpoint."""
-    path = tiny_model / "source.json"
-    write_json(path, {"schema_version": 1, "origin": "built-in, seed 0", "sha256": {"model.safetensors": "0" * 64}})
-    return path
+    return tiny_model / "source.json"
 
 
 def requests(count: int) -> list[JudgeRequest]:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluate_task import evaluate_task
 from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks
-from lorabench.evaluation.settings import EvaluateTaskSettings
+from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
 from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl
 
@@ -80,7 +80,11 @@ def test_scores_equal_those_of_stock_lm_eval(
     given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings={"apply_chat_template": chat})
     evaluate_task(**given)
     own = EvaluateTaskSettings.parse(benchmark, given["settings"]).benchmark
-    tasks = (gsm8k_tasks if benchmark == "gsm8k" else mmlu_tasks)(given["tasks"], data[benchmark], own)
+    tasks = (
+        gsm8k_tasks(given["tasks"], data[benchmark], own)
+        if isinstance(own, Gsm8kSettings)
+        else mmlu_tasks(given["tasks"], data[benchmark], own)
+    )
     stock = lm_eval.simple_evaluate(
         HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1),
         tasks=list(tasks.values()),

@@ -63,8 +63,10 @@ def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, messages:
     """Return the answer that transformers' own generate gives to one dialogue."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     tokens = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
-    output = model.generate(tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=new)
-    return tokenizer.decode(output[0, tokens.shape[1] :], skip_special_tokens=True).strip()
+    output: torch.Tensor = model.generate(  # type: ignore[operator]
+        tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=new
+    )
+    return str(tokenizer.decode(output[0, tokens.shape[1] :], skip_special_tokens=True)).strip()
 
 
 def test_greedy_answers_are_those_of_generate(

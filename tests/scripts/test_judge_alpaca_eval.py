@@ -18,7 +18,6 @@ from judging.fake_judge import (
     write_benchmark,
     write_rows,
 )
-from lorabench.files import write_json
 from lorabench.judging.alpaca_eval import shows_variant_first
 
 
@@ -135,7 +134,6 @@ def test_judge_without_log_probabilities_is_binary(
 
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Weighted preferences from both orders, labelled as carrying no signal."""
-    write_json(tiny_model / "source.json", {"schema_version": 1, "origin": "built-in", "sha256": {"a": "0" * 64}})
     judge = judge_section(FakeJudge(), kind="local")
     rows, protocol = run(tmp_path, benchmark_folder, judge, base=True, both=True, model=tiny_model / "source.json")
     assert all(0 < row["score"] < 1 for row in rows)

@@ -23,8 +23,8 @@ def job(snakemake: Any) -> Iterator[None]:
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(log, mode="w", encoding="utf-8")
-    file.setLevel(logging.INFO)
+    stream = log.open("w", encoding="utf-8", buffering=1)
+    file = logging.StreamHandler(stream)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
@@ -36,14 +36,15 @@ def job(snakemake: Any) -> Iterator[None]:
         yield
     except LorabenchError as error:
         message = f"lorabench: {snakemake.rule}: {error}"
-        file.stream.write(f"{traceback.format_exc()}{message}\n")
+        stream.write(f"{traceback.format_exc()}{message}\n")
         print(message, file=sys.stderr)
         sys.exit(1)
     except Exception:
-        file.stream.write(traceback.format_exc())
+        stream.write(traceback.format_exc())
         raise
     finally:
-        file.flush()
+        logging.getLogger().removeHandler(file)
+        stream.close()
 
 
 def _for_people(record: logging.LogRecord) -> bool:

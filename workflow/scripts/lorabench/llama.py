@@ -94,13 +94,14 @@ def load_variant(
     folder = merged if variant == "merged" else base
     if folder is None or (variant == "lora" and adapter is None):
         raise DataError(f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder")
-    model = load_base(folder, resolve_dtype(dtype), use_4bit)
-    if variant == "lora":
+    checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
+    model: PreTrainedModel | PeftModel = checkpoint
+    if variant == "lora" and adapter is not None:
         from peft import PeftModel  # two seconds that base and merged need not wait
 
-        model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False, local_files_only=True)
+        model = PeftModel.from_pretrained(checkpoint, adapter, autocast_adapter_dtype=False, local_files_only=True)
         if not use_4bit:
-            model.to(resolve_dtype(dtype))
+            model.to(resolve_dtype(dtype))  # type: ignore[arg-type]
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(True)
