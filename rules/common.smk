@@ -14,8 +14,10 @@ from lorabench.judging.availability import judge_available
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
 
-# Read by Python, cuBLAS and tokenizers at their own start, so that the same work gives the same bits.
+# Read by Python, cuBLAS and tokenizers at their own start: this tree's package before any installed copy, and the same
+# bits for the same work.
 os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])),
     PYTHONHASHSEED="0",
     CUBLAS_WORKSPACE_CONFIG=":4096:8",
     TOKENIZERS_PARALLELISM="false",
