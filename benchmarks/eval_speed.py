@@ -121,7 +121,7 @@ def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Pat
     results = []
     for benchmark in arguments.benchmarks:
         if benchmark == "mmlu":
-            settings = MmluSettings(few_shot=5, subjects=[], limit_per_subject=arguments.questions)
+            settings = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=arguments.questions)
             requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
             method, batch = "loglikelihood", arguments.stock_batch_mmlu
         else:

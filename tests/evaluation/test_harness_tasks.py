@@ -1,5 +1,6 @@
 """Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and no cache."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings
 pytest_plugins = ["evaluation_fixtures"]
 
 GSM8K = Gsm8kSettings(task="gsm8k", few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None)
-MMLU = MmluSettings(few_shot=5, subjects=[], limit_per_subject=None)
+MMLU = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=None)
 
 
 @pytest.fixture
@@ -75,18 +76,23 @@ def test_gsm8k_prompts_are_the_harness_own(tasks: Path, gsm8k_data: Path, tmp_pa
     assert ours[0].args[0].count({"gsm8k": "Question:", "gsm8k_cot": "Q:"}[name]) == {"gsm8k": 6, "gsm8k_cot": 9}[name]
 
 
-def test_mmlu_prompts_are_the_harness_own(tasks: Path, mmlu_data: Path, tmp_path: Path) -> None:
-    """Description, examples, question and the four letters are those of the packaged task of the subject."""
+@pytest.mark.parametrize("variant", ["mmlu", "mmlu_continuation"])
+def test_mmlu_prompts_are_the_harness_own(tasks: Path, mmlu_data: Path, tmp_path: Path, variant: str) -> None:
+    """Description, examples, question and the four letters or texts are those of the packaged task of the subject."""
     splits = {"dev": "dev.jsonl", "test": "test.jsonl"}
-    for name, task in mmlu_tasks(tasks, mmlu_data, MMLU).items():
+    folder = {"mmlu": "default", "mmlu_continuation": "continuation"}[variant]
+    for name, task in mmlu_tasks(tasks, mmlu_data, replace(MMLU, task=variant)).items():
         own = tmp_path / name
         own.mkdir()
         for file in splits.values():
             rows = (mmlu_data / file).read_text(encoding="utf-8").splitlines(keepends=True)
-            subject = name.removeprefix("mmlu_")
+            subject = name.removeprefix("mmlu_").removesuffix("_continuation")
             (own / file).write_text("".join(row for row in rows if f'"subject": "{subject}"' in row), encoding="utf-8")
-        stock = packaged(own, f"mmlu/default/{name}.yaml", own, splits, num_fewshot=5)
+        file = f"mmlu/{folder}/{name.removesuffix('_continuation')}.yaml"
+        stock = packaged(own, file, own, splits, num_fewshot=5)
         assert arguments(built(task)) == arguments(built(stock))
+        assert [task.doc_to_target(doc) for doc in task.eval_docs] == [doc["answer"] for doc in stock.eval_docs]
+        assert set(task.aggregation()) == set(stock.aggregation())
         assert len(built(task)) == 4 * 5
 
 
@@ -105,7 +111,7 @@ def test_limits_take_the_first_items(tasks: Path, gsm8k_data: Path, mmlu_data: P
     ]
     both = mmlu_tasks(tasks, mmlu_data, MMLU)
     one = sorted(both)[1].removeprefix("mmlu_")
-    chosen = mmlu_tasks(tasks, mmlu_data, MmluSettings(few_shot=2, subjects=[one], limit_per_subject=2))
+    chosen = mmlu_tasks(tasks, mmlu_data, replace(MMLU, few_shot=2, subjects=[one], limit_per_subject=2))
     assert [doc["id"] for doc in chosen[f"mmlu_{one}"].eval_docs] == [f"{one}-test-0", f"{one}-test-1"]
 
 
@@ -119,4 +125,4 @@ def test_wrong_data_is_named(tasks: Path, gsm8k_data: Path, mmlu_data: Path, tmp
     with pytest.raises(DataError, match="1 rows, but few_shot asks for 5"):
         gsm8k_tasks(tasks, tmp_path, GSM8K)
     with pytest.raises(DataError, match="no rows of the subject 'alchemy'"):
-        mmlu_tasks(tasks, mmlu_data, MmluSettings(few_shot=5, subjects=["alchemy"], limit_per_subject=None))
+        mmlu_tasks(tasks, mmlu_data, replace(MMLU, subjects=["alchemy"]))

@@ -24,8 +24,9 @@ pytest_plugins = ["evaluation_fixtures"]
 
 COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
 GSM8K = {"task": "gsm8k", "few_shot": 2, "answer_filter": "flexible-extract", "max_new_tokens": 12, "limit": None}
-MMLU = {"few_shot": 5, "subjects": [], "limit_per_subject": None}
+MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
+TEXTS = {"benchmark": {**MMLU, "task": "mmlu_continuation"}}
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("chat", [False, True])
-@pytest.mark.parametrize("benchmark", ["gsm8k", "mmlu"])
+@pytest.mark.parametrize(("benchmark", "own_settings"), [("gsm8k", {}), ("mmlu", {}), ("mmlu", TEXTS)])
 def test_scores_equal_those_of_stock_lm_eval(
     root: Path,
     tmp_path: Path,
@@ -74,10 +75,12 @@ def test_scores_equal_those_of_stock_lm_eval(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     benchmark: str,
+    own_settings: dict[str, Any],
     chat: bool,
 ) -> None:
     """simple_evaluate with the harness' HFLM on the same tasks gives the same result for every item."""
-    given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings={"apply_chat_template": chat})
+    settings = {"apply_chat_template": chat, **own_settings}
+    given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings=settings)
     evaluate_task(**given)
     own = EvaluateTaskSettings.parse(benchmark, given["settings"]).benchmark
     tasks = (
@@ -106,6 +109,7 @@ def test_scores_equal_those_of_stock_lm_eval(
         for row, sample in zip(rows, samples, strict=True):
             expected = [response[0][0] for response in sample["resps"]]
             assert row["detail"]["log_probabilities"] == pytest.approx(expected, abs=1e-4)
+            assert row["detail"].get("acc_norm") == sample.get("acc_norm")
     assert [row["index"] for row in rows] == list(range(10))
 
 

@@ -135,3 +135,20 @@ def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) 
     assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text
     report = json.loads(given["document"].read_text(encoding="utf-8"))
     assert not any(value["comparable"] for part in report["benchmarks"] for value in part["published"])
+
+
+def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root: Path) -> None:
+    """MMLU scored by the texts of the choices compares with no published value, whatever the number of items."""
+    given = report_inputs(tmp_path, root)
+    given["sources"]["model"] = write_source(tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3")
+    for path in given["scores"]:
+        score = json.loads(path.read_text(encoding="utf-8"))
+        if score["benchmark"] == "mmlu":
+            detail = {**score["protocol_detail"], "task": "mmlu_continuation"}
+            path.write_text(json.dumps({**score, "n": 14042, "protocol_detail": detail}), encoding="utf-8")
+    write_report(**given)
+    report = json.loads(given["document"].read_text(encoding="utf-8"))
+    published = next(part["published"] for part in report["benchmarks"] if part["benchmark"] == "mmlu")
+    assert [(value["comparable"], value["why"]) for value in published] == [
+        (False, "this run scored the task mmlu_continuation, another protocol")
+    ]

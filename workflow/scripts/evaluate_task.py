@@ -5,7 +5,7 @@ few-shot examples that questions share once. A shard holds the items with index 
 prompt does not depend on it. Answers go to a store as they come, so that a killed job repeats none.
 
 GSM8K: exact match of the final number (https://arxiv.org/abs/2110.14168). MMLU: share of questions whose right choice
-has the highest log-likelihood (https://arxiv.org/abs/2009.03300).
+has the highest log-likelihood, of its letter or of its text (https://arxiv.org/abs/2009.03300).
 """
 
 import logging
@@ -74,6 +74,7 @@ def evaluate_task(
     logger.info("%s, %s: %d items, %d requests from the store", benchmark, weights.variant, count, answers.hits)
     made = {
         "protocol": protocol_sentence(all_tasks, chosen, dtype_name(chosen.dtype)),
+        "task": own.task,
         "harness": f"lm_eval {version('lm_eval')}",
         "dtype": dtype_name(chosen.dtype),
         "device": str(lm.device),

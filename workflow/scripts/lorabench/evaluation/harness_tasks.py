@@ -47,7 +47,7 @@ def mmlu_tasks(tasks: Path, data: Path, settings: MmluSettings) -> dict[str, Con
     Args:
         tasks: folder with the project's task files.
         data: folder with dev.jsonl and test.jsonl (id, subject, question, choices, answer).
-        settings: subjects, number of examples, limit a subject.
+        settings: which variant, subjects, number of examples, limit a subject.
 
     Raises:
         DataError: a subject of the settings has no rows.
@@ -63,10 +63,10 @@ def mmlu_tasks(tasks: Path, data: Path, settings: MmluSettings) -> dict[str, Con
     built = {}
     for subject in [subject for subject in test if subject in settings.subjects or not settings.subjects]:
         _check_examples(settings.few_shot, dev.get(subject, []), f"{data}/dev.jsonl, subject {subject}")
-        config = _packaged(tasks / "mmlu.yaml", subject=subject)
-        config |= {"task": f"mmlu_{subject}", "num_fewshot": settings.few_shot}
+        config = _packaged(tasks / f"{settings.task}.yaml", subject=subject)
+        config["num_fewshot"] = settings.few_shot
         splits = {"dev": dev.get(subject, []), "test": test[subject][: settings.limit_per_subject]}
-        built[f"mmlu_{subject}"] = _task(config, splits)
+        built[config["task"]] = _task(config, splits)
     return built
 
 
@@ -85,8 +85,14 @@ def protocol_sentence(tasks: dict[str, ConfigurableTask], settings: EvaluateTask
         task = f"task {own.task}, {shots}-shot ({examples}), greedy, at most {own.max_new_tokens} new tokens"
         measure = f"exact match of the number found by the {own.answer_filter} filter"
     else:
-        task = f"tasks mmlu_*, {shots}-shot (the first {shots} dev questions of the subject)"
-        measure = 'share of questions whose right letter has the highest log-likelihood among " A" to " D"'
+        names = "mmlu_*" if own.task == "mmlu" else "mmlu_*_continuation"
+        task = f"tasks {names}, {shots}-shot (the first {shots} dev questions of the subject)"
+        measure = (
+            'share of questions whose right letter has the highest log-likelihood among " A" to " D"'
+            if own.task == "mmlu"
+            else "share of questions whose right choice has the highest log-likelihood among the texts of the four, "
+            "which the prompt does not list (no letters; not normalised by length)"
+        )
     return f"{harness}, {task}, {template}, {dtype}; {measure}"
 
 

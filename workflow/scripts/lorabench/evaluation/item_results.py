@@ -73,9 +73,11 @@ def mmlu_rows(tasks: dict[str, ConfigurableTask], samples: dict[str, list[Sample
             "subject": sample["doc"]["subject"],
             "answer": CHOICES[sample["doc"]["answer"]],
             "predicted": CHOICES[log_probabilities.index(best)],
-            "log_probabilities": log_probabilities,  # natural, of " A" to " D"
+            "log_probabilities": log_probabilities,  # natural, of " A" to " D" or of the choices' texts, in their order
             "margin": best - second,  # nats
         }
+        if "acc_norm" in sample:  # declared where texts are scored: log-likelihoods over the texts' lengths in characters
+            detail["acc_norm"] = bool(sample["acc_norm"])
         rows.append(_row(index, sample["doc"]["id"], sample["doc"]["subject"], bool(sample["acc"]), detail))
     return rows
 

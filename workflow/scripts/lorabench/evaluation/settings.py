@@ -21,6 +21,7 @@ class Gsm8kSettings:
 class MmluSettings:
     """MMLU."""
 
+    task: str  # "mmlu" (choices are listed, their letters scored) | "mmlu_continuation" (the choices' texts are scored)
     few_shot: int  # first n rows of the subject's dev split
     subjects: list[str]  # empty = all that the data has
     limit_per_subject: int | None  # first n test items of each subject

@@ -124,7 +124,10 @@ def _published(name: str, model: str) -> list[dict[str, Any]]:
 
 
 def _reference(name: str, reference: dict[str, Any], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a published value; a run on a part of the benchmark compares with none."""
+    """Return a published value; a run of another task or on a part of the benchmark compares with none."""
+    task = next((score["protocol_detail"].get("task", name) for score in done), name)
+    if reference["comparable"] and task != name:  # the task with which values were published has the benchmark's name
+        return {**reference, "comparable": False, "why": f"this run scored the task {task}, another protocol"}
     items = max((score["n"] for score in done), default=0)
     if reference["comparable"] and items < FULL_SIZES[name]:
         why = f"this run scored {items:,} of the benchmark's {FULL_SIZES[name]:,} items"
