@@ -49,7 +49,9 @@ def stop(error):
 
 def read_runs():
     """Return run name -> config for the run and its sweep."""
-    files = [Path(os.path.relpath(file)) for file in reversed(workflow.configfiles)]  # what wins comes last
+    overlays = [str(file) for file in workflow.overwrite_configfiles]
+    defaults = [str(file) for file in workflow.configfiles if str(file) not in overlays]
+    files = [Path(os.path.relpath(file)) for file in (*defaults, *overlays)]  # what wins comes last
     try:
         return resolve(config, ROOT / "config" / "schema.yaml", files, os.environ)
     except LorabenchError as error:

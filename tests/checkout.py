@@ -12,7 +12,16 @@ ROOT = Path(__file__).resolve().parents[1]
 CLEAN = {
     name: value
     for name, value in os.environ.items()
-    if name not in ("ADAPTER_PATH", "BATCH_SIZE", "LORA_OUTPUT_DIR", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN")
+    if name
+    not in (
+        "ADAPTER_PATH",
+        "BATCH_SIZE",
+        "LORA_OUTPUT_DIR",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+    )
 }
 
 

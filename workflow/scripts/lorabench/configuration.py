@@ -103,7 +103,8 @@ def find_faults(config: dict[str, Any], schema: dict[str, Any], places: dict[tup
 
 
 def _line(path: tuple[str, ...], message: str, places: dict[tuple[str, ...], str]) -> str:
-    place = f"{places[path]}: " if path in places else ""
+    known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in places), None)
+    place = f"{places[known]}: " if known else ""
     return f"{place}{'.'.join(path) or 'config'}: {message}"
 
 

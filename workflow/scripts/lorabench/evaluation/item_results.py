@@ -76,7 +76,7 @@ def mmlu_rows(tasks: dict[str, ConfigurableTask], samples: dict[str, list[Sample
             "log_probabilities": log_probabilities,  # natural, of " A" to " D" or of the choices' texts, in their order
             "margin": best - second,  # nats
         }
-        if "acc_norm" in sample:  # declared where texts are scored: log-likelihoods over the texts' lengths in characters
+        if "acc_norm" in sample:  # where texts are scored: log-likelihoods over the texts' lengths in characters
             detail["acc_norm"] = bool(sample["acc_norm"])
         rows.append(_row(index, sample["doc"]["id"], sample["doc"]["subject"], bool(sample["acc"]), detail))
     return rows

@@ -1,0 +1,64 @@
+"""The progress view: what started, what is done in each stage, and errors whole."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from checkout import CLEAN, ROOT
+from snakemake_logger_plugin_lorabench import STAGE_OF, clock
+
+SNAKEFILE = """
+rule all:
+    input: "report"
+rule fetch_model:
+    output: "model"
+    message: "fetch a model"
+    shell: "echo noise of a job >&2; touch {output}"
+rule write_report:
+    input: "model"
+    output: "report"
+    message: "write a report"
+    shell: "SHELL_COMMAND"
+"""
+
+
+def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a workflow of two jobs with the progress view."""
+    (folder / "Snakefile").write_text(SNAKEFILE.replace("SHELL_COMMAND", command))
+    environment = {**CLEAN, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    words = [sys.executable, "-m", "snakemake", "all", "--cores", "1", "--logger", "lorabench"]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
+    """Starts and ends are told in order, with what is done in every stage; noise of jobs goes to their log."""
+    answer = run(tmp_path, "touch {output}")
+    lines = [re.sub(r"\d+:\d\d", "T", line) for line in answer.stderr.splitlines() if line.startswith("[")]
+    assert [" ".join(line.split()) for line in lines] == [
+        "[0/2 T] start fetch a model",
+        "[1/2 T] done fetch a model (T) | data 1/1 · report 0/1",
+        "[1/2 T] start write a report",
+        "[2/2 T] done write a report (T) | data 1/1 · report 1/1",
+    ]
+    assert "noise of a job" not in answer.stderr
+    assert "noise of a job" in (tmp_path / "logs" / "jobs.log").read_text()
+
+
+def test_errors_are_shown_whole(tmp_path: Path) -> None:
+    """A failing job is named by Snakemake's own words, with what it printed."""
+    answer = run(tmp_path, "echo the reason >&2; exit 3")
+    assert answer.returncode == 1
+    assert "Error in rule write_report" in answer.stderr
+    assert "the reason" in answer.stderr
+
+
+def test_every_rule_belongs_to_a_stage() -> None:
+    """A rule without a stage would run unseen."""
+    rules = {
+        name
+        for file in (ROOT / "rules").glob("*.smk")
+        for name in re.findall(r"^\s*rule (\w+):", file.read_text(), re.MULTILINE)
+    }
+    assert rules == set(STAGE_OF)
+    assert (clock(59), clock(3661)) == ("0:59", "1:01:01")
