@@ -67,7 +67,7 @@ if [ "$TORCH" = cpu ] && ! .venv/bin/uv pip install --quiet --dry-run --no-deps 
 fi
 echo "make: installing the pinned packages with torch's $TORCH build"
 # The lock constrains builds too: the few source packages are built by the pinned, hashed setuptools.
-.venv/bin/uv pip sync --quiet --require-hashes --build-constraints requirements/lock.txt $backend \
+.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes --build-constraints requirements/lock.txt $backend \
     requirements/lock.txt requirements/uv.txt "requirements/torch-$TORCH.txt" || {
     [ -z "$backend" ] || echo "make: without access to PyTorch's own index, point PIP_FIND_LINKS at a folder that holds" \
         "the wheel of $(grep -o '^torch==[^ ]*+cpu' requirements/torch-cpu.txt)" >&2
