@@ -208,7 +208,7 @@ def test_paths_given_to_make_reach_the_workflow_whole(tmp_path: Path) -> None:
         f"include Makefile\nprobe:\n\t@{sys.executable} -c 'import os; print(os.environ[\"ADAPTER_PATH\"])'\n"
     )
     answer = subprocess.run(
-        ["make", "-f", str(probe), "probe", f"ADAPTER_PATH={path}"],
+        ["make", "--no-print-directory", "-f", str(probe), "probe", f"ADAPTER_PATH={path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

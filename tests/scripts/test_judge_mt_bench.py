@@ -18,7 +18,6 @@ from judging.fake_judge import (
     write_benchmark,
     write_rows,
 )
-from lorabench.files import write_json
 from lorabench.judging.mt_bench import REASK
 
 
@@ -113,7 +112,6 @@ def test_second_run_asks_nothing(quiet_first: FakeJudge, benchmark_folder: Path,
 
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Expected ratings between 1 and 10, and the warning that they carry no signal."""
-    write_json(tiny_model / "source.json", {"schema_version": 1, "origin": "built-in", "sha256": {"a": "0" * 64}})
     run(tmp_path, benchmark_folder, judge_section(FakeJudge(), kind="local"), tiny_model / "source.json")
     rows, protocol = read(tmp_path)
     assert all(1 < row["score"] < 10 and row["detail"]["expected_score"] for row in rows)
