@@ -45,7 +45,7 @@ bench-smoke: $(venv) ## the whole pipeline on a tiny random model, CPU, about 2 
 lora-smoke: $(venv) ## train the tiny model's adapter alone
 	$(snakemake) train --profile $(PROFILE) --configfile config/smoke.yaml $(progress)
 
-bench-llama3: $(venv) ## the whole pipeline on Llama 3 8B: a GPU, HF_TOKEN, about 8 hours
+bench-llama3: $(venv) ## the whole pipeline on Llama 3 8B: a GPU, HF_TOKEN, hours
 	$(snakemake) all --profile $(PROFILE) $(overlay) $(progress)
 
 lora-train-llama3: $(venv) ## train the Llama 3 adapter alone

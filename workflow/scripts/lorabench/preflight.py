@@ -77,7 +77,7 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
     if free < needed:
         faults.append(
             f"run {run['run']!r} needs about {needed / GIGABYTE:.1f} GB of disk and {free / GIGABYTE:.1f} GB are free "
-            "here: free some, or run from a larger disk with `snakemake --directory`"
+            "here: free some, or move the project to a larger disk"
         )
     return faults
 
