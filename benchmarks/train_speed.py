@@ -51,8 +51,10 @@ def run_lorabench(
     from lorabench.training.adapter_files import save_adapter
     from lorabench.training.fit import fit
     from lorabench.training.lora import load_frozen_base
+    from lorabench.training.memory_use import keep_freed_memory
     from lorabench.training.settings import parse_settings
 
+    keep_freed_memory()
     options, dtype = parse_settings(settings), resolve_dtype(settings["dtype"])
     base = load_frozen_base(model, dtype, False, options.target_modules)
     fitted = fit(
@@ -184,7 +186,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--validation", type=Path, required=True)
-    parser.add_argument("--conversations", type=int, default=16, help="of the training file, the first")
+    parser.add_argument("--conversations", type=int, default=48, help="of the training file, the first")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--dropout", type=float, default=0.0)

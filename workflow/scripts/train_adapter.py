@@ -24,6 +24,7 @@ from lorabench.training.fit import fit
 from lorabench.training.flops import shapes_of
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
+from lorabench.training.memory_use import keep_freed_memory
 from lorabench.training.model_card import model_card
 from lorabench.training.placement import recompute_activations
 from lorabench.training.results import data_summary, run_config, train_metrics
@@ -150,6 +151,7 @@ def _publish(
 if __name__ == "__main__":
     with job(snakemake):  # noqa: F821
         torch.set_num_threads(snakemake.threads)  # noqa: F821
+        keep_freed_memory()
         train_adapter(
             model=Path(snakemake.input.model),  # noqa: F821
             train=Path(snakemake.input.train),  # noqa: F821

@@ -12,7 +12,7 @@ from lorabench.training.flops import Shapes
 from lorabench.training.settings import TrainingSettings
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
-CHUNK = 256  # positions of the output layer at a time, as in label_loss
+CHUNK = 2**25  # logits at a time, as in label_loss
 ADAM_BYTES = 4 + 4 + 8  # of a trained parameter: itself, its gradient, two moments
 
 
@@ -51,7 +51,7 @@ def predict_memory(
     kept = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu) * tokens
     inputs = shapes.hidden * number_bytes * tokens * shapes.layers
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
-    head = CHUNK * shapes.vocabulary * (4 + 2 * number_bytes)
+    head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
     evaluation = shapes.head_parameters * (4.0 if number_bytes == 2 else 0.0)  # float32 copy for exact likelihoods
     return MemoryModel(
         weights=shapes.layer_parameters * layer + embeddings + (largest * number_bytes if settings.use_4bit else 0),

@@ -1,8 +1,25 @@
-"""Memory that this process has used, in bytes."""
+"""How this process takes memory, and how much it has used."""
 
+import ctypes
 import resource
+import sys
 
 import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Make the C library keep freed memory for the next tensor, for this process.
+
+    By default glibc returns every large block to the kernel, which clears it page by page when the next step asks again:
+    a sixth of the time of a training step on a CPU.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "mallopt"):  # musl has none
+            library.mallopt(M_MMAP_MAX, 0)
+            library.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def peak_memory() -> dict[str, int | None]:
