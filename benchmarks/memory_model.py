@@ -1,0 +1,119 @@
+"""Compare the predicted peak memory of training on this machine with what training takes, over several recipes.
+
+    python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
+
+Each recipe trains two optimiser steps on full rows of random tokens in a process of its own, computes the exact
+likelihood as a run does at its end, and reports the peak resident set (on a GPU: the peak that PyTorch reserved).
+Prints one JSON line a recipe.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from lorabench.training.estimate import Device, choose, this_cpu  # noqa: E402
+from lorabench.training.flops import shapes_of  # noqa: E402
+from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
+
+LABEL_SHARE = 0.75
+RECIPES: dict[str, dict[str, Any]] = {
+    "rows of 512": {"max_seq_length": 512},
+    "rows of 1024": {"max_seq_length": 1024},
+    "rows of 2048": {"max_seq_length": 2048},
+    "dropout 0.05": {"max_seq_length": 1024, "lora_dropout": 0.05},
+    "rank 16": {"max_seq_length": 1024, "lora_r": 16, "lora_alpha": 32},
+    "attention layers only": {"max_seq_length": 1024, "target_modules": ["q_proj", "v_proj"]},
+    "padded, 4 rows": {"max_seq_length": 512, "packing": False},
+    "float32": {"max_seq_length": 512, "dtype": "float32"},
+    "NF4": {"max_seq_length": 1024, "use_4bit": True},
+}
+
+
+def settings_of(name: str) -> TrainingSettings:
+    """Return config/config.yaml's recipe without quantisation and dropout, with the changes of `name`."""
+    section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))["train_adapter"]
+    return parse_settings(section | {"use_4bit": False, "lora_dropout": 0.0} | RECIPES[name])
+
+
+def train(model: Path, name: str) -> dict[str, Any]:
+    """Train the recipe in this process; return its peak memory in bytes, by kind."""
+    import torch
+
+    from lorabench.files import read_json
+    from lorabench.llama import load_tokenizer, resolve_dtype
+    from lorabench.training.encode import IGNORED, Encoded
+    from lorabench.training.fit import fit
+    from lorabench.training.likelihood import likelihood
+    from lorabench.training.lora import load_frozen_base
+    from lorabench.training.memory_use import keep_freed_memory, peak_memory
+
+    keep_freed_memory()
+    settings = replace(settings_of(name), batch_size=4, gradient_accumulation=1, num_epochs=1)
+    length, vocabulary = settings.max_seq_length, read_json(model / "config.json")["vocab_size"]
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for _ in range(8):
+        ids = torch.randint(vocabulary, (length,), generator=generator).tolist()
+        start = round(length * (1 - LABEL_SHARE))
+        rows.append(Encoded(id=str(len(rows)), input_ids=ids, labels=[IGNORED] * start + ids[start:], cut_tokens=0))
+    dtype = resolve_dtype(settings.dtype)
+    base = load_frozen_base(model, dtype, settings.use_4bit, settings.target_modules)
+    with tempfile.TemporaryDirectory() as work:
+        fitted = fit(
+            base,
+            load_tokenizer(model),
+            rows,
+            rows[:2],
+            settings,
+            dtype=dtype,
+            checkpointing=False,
+            revision=None,
+            recipe={},
+            work=Path(work),
+        )
+    trained = peak_memory()["resident_bytes"]
+    likelihood(fitted.model, rows[:2], length, fitted.attention, fitted.device, "likelihood")
+    return peak_memory() | {"after_training": trained}
+
+
+def main() -> None:
+    """Run every recipe asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(train(arguments.model, arguments.recipes[0])))
+        return
+    shapes = shapes_of(json.loads((arguments.model / "config.json").read_text(encoding="utf-8")))
+    device: Device = this_cpu()
+    for name in arguments.recipes:
+        done = subprocess.run(
+            [sys.executable, __file__, "--model", str(arguments.model), "--recipes", name, "--child"],
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        measured = json.loads(done.stdout.splitlines()[-1])
+        terms = choose(settings_of(name), shapes, device)[2]
+        peak = measured["gpu_reserved_bytes"] or measured["resident_bytes"]
+        result = {"recipe": name, "predicted": sum(terms.values()), "measured": peak, "terms": terms}
+        result |= {"ratio": result["predicted"] / peak, "after_training": measured["after_training"]}
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
