@@ -68,7 +68,7 @@ def train(model: Path, name: str) -> dict[str, Any]:
         start = round(length * (1 - LABEL_SHARE))
         rows.append(Encoded(id=str(len(rows)), input_ids=ids, labels=[IGNORED] * start + ids[start:], cut_tokens=0))
     dtype = resolve_dtype(settings.dtype)
-    base = load_frozen_base(model, dtype, settings.use_4bit, settings.target_modules)
+    base = load_frozen_base(model, dtype, settings)
     with tempfile.TemporaryDirectory() as work:
         fitted = fit(
             base,

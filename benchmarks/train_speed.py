@@ -56,7 +56,7 @@ def run_lorabench(
 
     keep_freed_memory()
     options, dtype = parse_settings(settings), resolve_dtype(settings["dtype"])
-    base = load_frozen_base(model, dtype, False, options.target_modules)
+    base = load_frozen_base(model, dtype, options)
     fitted = fit(
         base,
         load_tokenizer(model),

@@ -22,7 +22,7 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
         threads: all_cores()
         resources:
             machine_share=100,
-            gpu=gpus(),
+            gpu=training_gpus(),
             attempt=lambda wildcards, attempt: attempt,
         params:
             settings=section("train_adapter"),

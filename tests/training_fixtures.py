@@ -54,6 +54,7 @@ def settings() -> dict[str, Any]:
         "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         "use_4bit": False,
         "dtype": "float32",
+        "fsdp": False,
         "batch_size": 2,
         "gradient_accumulation": 2,
         "packing": True,

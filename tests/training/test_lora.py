@@ -28,7 +28,7 @@ def encoded(folder: Path) -> list[Encoded]:
 def run(folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool = False) -> Fitted:
     """Train on ten conversations."""
     options, dtype = parse_settings(settings), torch.float32
-    base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
+    base = load_frozen_base(folder, dtype, options)
     return fit(
         base,
         load_tokenizer(folder),

@@ -7,6 +7,7 @@ results/{run}/work/train_adapter.
 """
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from lorabench.training.lora import load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
 from lorabench.training.model_card import model_card
 from lorabench.training.placement import recompute_activations
+from lorabench.training.processes import is_first, run_as_one_of_several, run_processes
 from lorabench.training.results import data_summary, run_config, train_metrics
 from lorabench.training.settings import parse_settings
 
@@ -55,7 +57,7 @@ def train_adapter(
     started = time.monotonic()
     model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
-    base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
+    base = load_frozen_base(folder, dtype, options)
     phases["load"] = time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     fitted = fit(
@@ -83,6 +85,8 @@ def train_adapter(
         likelihood=likelihoods,
         phase_seconds=phases,
     )
+    if not is_first():
+        return
     about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
     config = run_config(
         run=run, settings=settings, resolved=fitted.resolved(), model=about, data=hashes, history=fitted.history
@@ -149,16 +153,25 @@ def _publish(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
+    if len(sys.argv) > 1:
+        run_as_one_of_several(train_adapter)
+        sys.exit()
     with job(snakemake):  # noqa: F821
-        torch.set_num_threads(snakemake.threads)  # noqa: F821
-        keep_freed_memory()
-        train_adapter(
-            model=Path(snakemake.input.model),  # noqa: F821
-            train=Path(snakemake.input.train),  # noqa: F821
-            validation=Path(snakemake.input.validation),  # noqa: F821
-            adapter=Path(snakemake.output.config).parent,  # noqa: F821
-            work=Path(snakemake.params.work),  # noqa: F821
-            run=snakemake.wildcards.run,  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-            attempt=snakemake.resources.get("attempt", 1),  # noqa: F821
-        )
+        arguments = {
+            "model": Path(snakemake.input.model),  # noqa: F821
+            "train": Path(snakemake.input.train),  # noqa: F821
+            "validation": Path(snakemake.input.validation),  # noqa: F821
+            "adapter": Path(snakemake.output.config).parent,  # noqa: F821
+            "work": Path(snakemake.params.work),  # noqa: F821
+            "run": snakemake.wildcards.run,  # noqa: F821
+            "settings": snakemake.params.settings,  # noqa: F821
+            "attempt": snakemake.resources.get("attempt", 1),  # noqa: F821
+        }
+        if snakemake.resources.get("gpu", 0) > 1:  # noqa: F821
+            script = Path(snakemake.scriptdir) / "train_adapter.py"  # noqa: F821
+            log = Path(snakemake.log[0])  # noqa: F821
+            run_processes(script, arguments, snakemake.resources.gpu, log, snakemake.threads)  # noqa: F821
+        else:
+            torch.set_num_threads(snakemake.threads)  # noqa: F821
+            train_adapter(**arguments)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return this process's GPU where there is one, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def resolve_dtype(name: str) -> torch.dtype:
@@ -63,12 +63,14 @@ def four_bit() -> BitsAndBytesConfig:
     )
 
 
-def load_base(folder: Path, dtype: torch.dtype, use_4bit: bool = False) -> PreTrainedModel:
-    """Load a checkpoint folder on `device()` with sdpa attention; safetensors only."""
+def load_base(
+    folder: Path, dtype: torch.dtype, use_4bit: bool = False, place: torch.device | None = None
+) -> PreTrainedModel:
+    """Load a checkpoint folder on `place`, or `device()`, with sdpa attention; safetensors only."""
     return AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
-        device_map={"": device()},
+        device_map={"": place or device()},
         local_files_only=True,
         use_safetensors=True,
         attn_implementation="sdpa",

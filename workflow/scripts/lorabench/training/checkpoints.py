@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lorabench.files import read_json, sha256_json, write_json
@@ -29,12 +31,14 @@ class SaveByTheMinute(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Ask for a checkpoint when it is time and after the last step, so that what follows can be killed too."""
-        if time.monotonic() - self.last >= self.seconds or state.global_step >= state.max_steps:
-            control.should_save = True
+        due = [time.monotonic() - self.last >= self.seconds or state.global_step >= state.max_steps]
+        broadcast_object_list(due)  # the processes' clocks differ
+        control.should_save = control.should_save or due[0]
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Mark the checkpoint that was just written."""
+        """Mark the checkpoint that all processes have just written."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARKER).touch()
         self.last = time.monotonic()

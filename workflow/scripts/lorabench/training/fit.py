@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import PeftModel, get_peft_model
+from torch import distributed
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
+from lorabench.llama import device
 from lorabench.provenance import now
 from lorabench.training.attention import choose_attention, use_attention
 from lorabench.training.checkpoints import SaveByTheMinute, add_to_history, open_work_folder, read_history
 from lorabench.training.encode import Encoded
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
+from lorabench.training.processes import divide_frozen_layers, is_first
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.steps import StepPlan
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
@@ -45,6 +49,7 @@ class Fitted:
             "attention": self.attention,
             "activation_checkpointing": self.checkpointing,
             "micro_batch_halvings": self.halvings,
+            "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
         }
 
 
@@ -73,13 +78,17 @@ def fit(
         work: folder of the checkpoints.
         attempt: how often this job has been tried; each further try starts with half the micro-batch.
     """
-    checkpoint = open_work_folder(work, recipe)
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        checkpoint = open_work_folder(work, recipe)
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
-    attention = choose_attention(base.device)
+    place = device()
+    attention = choose_attention(place)
     use_attention(base, attention)
     set_seed(settings.seed)
     model = get_peft_model(base, lora_config(settings, revision))
+    if settings.fsdp:
+        divide_frozen_layers(model)
     trainer = _trainer(
         settings,
         work,
@@ -99,7 +108,7 @@ def fit(
     return Fitted(
         model=model,
         attention=attention,
-        device=base.device,
+        device=place,
         dtype=dtype,
         checkpointing=checkpointing,
         trainable=trainable,
@@ -112,7 +121,7 @@ def fit(
 
 def _trainer(settings: TrainingSettings, work: Path, checkpointing: bool, **kwargs: Any) -> AdapterTrainer:
     """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are those of the trainer."""
-    on_cpu = kwargs["model"].device.type == "cpu"
+    on_cpu = device().type == "cpu"
     evaluation_steps = settings.evaluation_steps(len(kwargs["conversations"]))
     trainer = AdapterTrainer(
         args=trainer_arguments(settings, work, checkpointing, on_cpu, evaluation_steps),
@@ -131,8 +140,9 @@ def _trainer(settings: TrainingSettings, work: Path, checkpointing: bool, **kwar
 def _train(trainer: AdapterTrainer, checkpoint: Path | None, work: Path, tokens: int) -> float:
     """Run the trainer with a progress bar over `tokens` and return its wall time in seconds."""
     event = "resumed" if checkpoint else "started"
-    add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    if is_first():
+        add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
     started = time.monotonic()
-    with tqdm(total=tokens, desc="train", unit="tok", mininterval=1) as trainer.progress:
+    with tqdm(total=tokens, desc="train", unit="tok", mininterval=1, disable=not is_first()) as trainer.progress:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return time.monotonic() - started

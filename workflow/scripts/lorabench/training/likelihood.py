@@ -14,6 +14,7 @@ from tqdm import tqdm
 from lorabench.training.attention import boundaries
 from lorabench.training.encode import Encoded
 from lorabench.training.micro_batches import MicroBatch, pack
+from lorabench.training.processes import is_first, share, sum_over_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,12 @@ def likelihood(
     model.eval()
     total = 0.0
     batches = pack(conversations, capacity)
-    with tqdm(total=sum(batch.tokens for batch in batches), desc=description, unit="tok", mininterval=1) as progress:
-        for batch in batches:
-            total += model(**model_inputs(batch, attention, device))["loss"].item()
+    tokens = sum(batch.tokens for batch in batches)
+    with tqdm(total=tokens, desc=description, unit="tok", mininterval=1, disable=not is_first()) as progress:
+        for batch, counts in share(batches):
+            total += counts * model(**model_inputs(batch, attention, device))["loss"].item()
             progress.update(batch.tokens)
+    total = sum_over_processes(total, device)
     model.train(training)
     labels = sum(len(batch.targets) for batch in batches)
     return Likelihood(nll_sum=total, label_tokens=labels, conversations=len(conversations))

@@ -29,17 +29,18 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     )
 
 
-def load_frozen_base(folder: Path, dtype: torch.dtype, use_4bit: bool, targets: list[str]) -> PreTrainedModel:
-    """Load the base for training.
+def load_frozen_base(folder: Path, dtype: torch.dtype, settings: TrainingSettings) -> PreTrainedModel:
+    """Load the base for training; with `fsdp` into main memory, from where each process takes its part.
 
     Raises:
         ConfigurationError: the model has no layer of the name of a target module.
     """
-    model = load_base(folder, dtype, use_4bit)
-    if use_4bit:
+    place = torch.device("cpu") if settings.fsdp else None
+    model = load_base(folder, dtype, settings.use_4bit, place)
+    if settings.use_4bit:
         keep_training_layout(model)
     present = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    if missing := sorted(set(targets) - present):
+    if missing := sorted(set(settings.target_modules) - present):
         raise ConfigurationError(
             f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r}; "
             f"it has {', '.join(sorted(present - {'lm_head'}))}"

@@ -20,6 +20,7 @@ class TrainingSettings:
     target_modules: list[str]
     use_4bit: bool
     dtype: str
+    fsdp: bool
     batch_size: int
     gradient_accumulation: int
     packing: bool
@@ -64,5 +65,10 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
         raise ConfigurationError(
             "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best compare evaluations; "
             "set it to 1"
+        )
+    if settings.fsdp and settings.use_4bit:
+        raise ConfigurationError(
+            "train_adapter.fsdp divides weights among GPUs, which packed 4-bit weights do not allow: "
+            "set use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)"
         )
     return settings

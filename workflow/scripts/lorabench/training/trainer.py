@@ -19,6 +19,7 @@ from lorabench.errors import PrerequisiteError
 from lorabench.training.encode import Encoded
 from lorabench.training.likelihood import likelihood, model_inputs
 from lorabench.training.micro_batches import MicroBatch
+from lorabench.training.processes import share
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.steps import StepLoader, StepPlan, StepSampler
 
@@ -134,15 +135,12 @@ class AdapterTrainer(SFTTrainer):
 
     def _accumulate(self, model: torch.nn.Module, batches: list[MicroBatch]) -> torch.Tensor:
         labels = sum(len(batch.targets) for batch in batches)
-        world, rank, device = self.args.world_size, self.args.process_index, self.args.device
-        rounds = -(-len(batches) // world)
+        weight, device = self.args.world_size / labels, self.args.device  # DDP averages over processes
         total = torch.zeros((), device=device)
-        for turn in range(rounds):
-            index = turn * world + rank
-            batch, weight = (batches[index], world / labels) if index < len(batches) else (batches[-1], 0.0)
-            last = turn == rounds - 1
-            with nullcontext() if last else self.accelerator.no_sync(model):
-                loss = self._loss(model, batch, device) * weight
+        parts = list(share(batches))
+        for turn, (batch, counts) in enumerate(parts, 1):
+            with nullcontext() if turn == len(parts) else self.accelerator.no_sync(model):
+                loss = self._loss(model, batch, device) * (weight * counts)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
@@ -158,15 +156,20 @@ class AdapterTrainer(SFTTrainer):
         Raises:
             PrerequisiteError: the micro-batch is a single conversation already, or other processes wait for this one.
         """
-        if self.args.world_size > 1 or not self.plan.halve(inputs):
+        if not self.plan.halve(inputs):
             longest = max(len(item.input_ids) for item in inputs)
             raise PrerequisiteError(
                 "out of memory with a micro-batch that cannot be halved further "
                 f"(longest conversation {longest} tokens): lower train_adapter.max_seq_length or lora_r, "
                 "or set use_4bit: true"
             ) from error
-        logger.warning("out of memory: micro-batch halved, accumulation doubled, same effective batch")
         self.on_halved({"event": "out_of_memory", "step": self.state.global_step, "halvings": self.plan.halvings})
+        if self.args.world_size > 1:
+            raise PrerequisiteError(
+                "out of memory in one of several processes: run the same command again, it goes on from the last "
+                "checkpoint with half the micro-batch and the same effective batch"
+            ) from error
+        logger.warning("out of memory: micro-batch halved, accumulation doubled, same effective batch")
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the step's counts, and its time with the optimiser's update, to what is logged after each step."""
@@ -230,6 +233,7 @@ def trainer_arguments(
         greater_is_better=False,
         restore_callback_states_from_checkpoint=True,
         logging_steps=1,
+        ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,

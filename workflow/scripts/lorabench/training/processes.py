@@ -1,0 +1,131 @@
+"""Several training processes on one machine: torch's launcher starts them, accelerate joins them.
+
+Each process runs the rule's own script on the same arguments; what it computes depends on its rank alone. Adapters are
+replicated and their gradients averaged (DDP). With `fsdp`, the frozen layers are divided among the processes and put
+together one layer at a time.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+from peft import PeftModel
+from torch import distributed
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+import lorabench.errors
+from lorabench.job import FORMAT
+from lorabench.llama import device
+
+T = TypeVar("T")
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+def run_processes(script: Path, arguments: dict[str, Any], processes: int, log: Path, threads: int) -> None:
+    """Run `script` in `processes` processes and wait; when one fails the others are ended.
+
+    Args:
+        script: passes its main function to `run_as_one_of_several`.
+        arguments: of that function, as JSON values and paths.
+        processes: one a GPU; on a machine without, on its CPU.
+        log: file to which the first process appends.
+        threads: of all processes together.
+
+    Raises:
+        LorabenchError: a process failed with it.
+        RuntimeError: a process failed otherwise.
+    """
+    text = json.dumps(arguments, default=lambda path: {"path of": str(path)})
+    with tempfile.TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.5,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-u", str(script), text, str(log), str(max(1, threads // processes)))
+        except ChildFailedError as error:
+            failure = error.get_first_failure()[1]
+            raise _as_error(failure.message) from None
+
+
+def _as_error(report: Any) -> Exception:
+    """Return the error that a process reported: a dict where Python raised it, text where a signal ended it."""
+    text = report["message"] if isinstance(report, dict) else str(report)
+    name, _, message = text.partition(": ")
+    kind = getattr(lorabench.errors, name, None)
+    return kind(message) if kind else RuntimeError(f"a training process failed: {text}")
+
+
+def run_as_one_of_several(function: Callable[..., None]) -> None:
+    """Run `function` on the arguments of `run_processes`, as the process that the environment says this is."""
+    if sys.platform == "linux":  # a killed job must not leave processes that go on writing
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    text, log, threads = sys.argv[1:]
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers[0].setLevel(logging.WARNING)
+    if int(os.environ["RANK"]) == 0:
+        handlers.append(logging.FileHandler(log, encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    torch.set_num_threads(int(threads))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    PartialState(cpu=not torch.cuda.is_available())
+    arguments = json.loads(text, object_hook=lambda found: Path(found["path of"]) if "path of" in found else found)
+    record(function)(**arguments)
+    distributed.destroy_process_group()
+
+
+def is_first() -> bool:
+    """Tell whether this process writes the files."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def share(items: Sequence[T]) -> Iterator[tuple[T, bool]]:
+    """Yield this process's part of `items`, every n-th, each with whether it counts.
+
+    All processes get equally many, since each pass may wait for the others; the ones that fill up do not count.
+    """
+    several = distributed.is_initialized()
+    rank, world = (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
+    for start in range(0, len(items), world):
+        index = start + rank
+        yield items[min(index, len(items) - 1)], index < len(items)
+
+
+def sum_over_processes(value: float, place: torch.device) -> float:
+    """Return the sum of every process's value; `place` is this process's device."""
+    if not distributed.is_initialized():
+        return value
+    total = torch.tensor(value, dtype=torch.float64, device=place)
+    distributed.all_reduce(total)
+    return total.item()
+
+
+def divide_frozen_layers(model: PeftModel) -> None:
+    """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and output stay whole."""
+    mesh = distributed.init_device_mesh(device().type, (distributed.get_world_size(),))
+    base: Any = model.get_base_model()
+    for layer in base.get_decoder().layers:
+        trained = {parameter for parameter in layer.parameters() if parameter.requires_grad}
+        fully_shard(layer, mesh=mesh, ignored_params=trained, reshard_after_forward=True)
+    # DDP must not copy the parts of the first process to the others
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    model._ddp_params_and_buffers_to_ignore = frozen  # type: ignore[assignment]
