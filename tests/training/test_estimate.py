@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from lorabench.errors import ConfigurationError
-from lorabench.training.estimate import GPUS, Device, estimate
+from lorabench.training.estimate import GPUS, Device, choose, estimate
 from lorabench.training.flops import shapes_of, training_flops
+from lorabench.training.settings import parse_settings
 
 pytest_plugins = ["training_fixtures"]
 
@@ -61,6 +62,14 @@ def test_what_cannot_fit_is_refused_with_a_way_out(settings: dict[str, Any]) -> 
     assert "smaller base model" in estimate(large, LLAMA_3_8B, None, tiny).suggestions[0]
     with pytest.raises(ConfigurationError, match="A100-80"):
         estimate(large, LLAMA_3_8B, None, "A1000")
+
+
+def test_several_gpus_divide_a_base_that_none_holds_alone(settings: dict[str, Any]) -> None:
+    """8B in bfloat16 does not fit a 16 GB GPU, and fits four of them with fsdp."""
+    options = parse_settings(settings | RECIPE | {"use_4bit": False, "fsdp": True})
+    gpu = Device(name="16 GB", memory_bytes=16e9, bfloat16_flops=1e14, float32_flops=1e13)
+    assert not choose(options, shapes_of(LLAMA_3_8B), gpu)[0]
+    assert choose(options, shapes_of(LLAMA_3_8B), gpu, processes=4)[0]
 
 
 def test_the_estimate_is_light(root: Path) -> None:

@@ -153,8 +153,10 @@ def uses_bfloat16(settings: TrainingSettings, device: Device) -> bool:
     return settings.dtype == "bfloat16" or (settings.dtype == "auto" and device.bfloat16_flops > 0)
 
 
-def choose(settings: TrainingSettings, shapes: Shapes, device: Device) -> tuple[bool, bool, dict[str, float]]:
-    """Return (fits, activation checkpointing, memory terms); checkpointing only where memory needs it."""
+def choose(
+    settings: TrainingSettings, shapes: Shapes, device: Device, processes: int = 1
+) -> tuple[bool, bool, dict[str, float]]:
+    """Return (fits, activation checkpointing, memory terms of a process); checkpointing only where memory needs it."""
     rows = 1 if settings.packing else settings.batch_size
     for checkpointing in (False, True):
         model = predict_memory(
@@ -164,6 +166,7 @@ def choose(settings: TrainingSettings, shapes: Shapes, device: Device) -> tuple[
             tokens=rows * settings.max_seq_length,
             checkpointing=checkpointing,
             gpu=device.gpu,
+            processes=processes,
         )
         if model.peak <= USABLE * device.memory_bytes:
             break

@@ -33,7 +33,14 @@ class MemoryModel:
 
 
 def predict_memory(
-    shapes: Shapes, settings: TrainingSettings, *, number_bytes: int, tokens: int, checkpointing: bool, gpu: bool
+    shapes: Shapes,
+    settings: TrainingSettings,
+    *,
+    number_bytes: int,
+    tokens: int,
+    checkpointing: bool,
+    gpu: bool,
+    processes: int = 1,
 ) -> MemoryModel:
     """Predict the peak of one process.
 
@@ -44,6 +51,7 @@ def predict_memory(
         tokens: positions of the largest micro-batch, padding counted.
         checkpointing: recompute activations.
         gpu: on a GPU; else the resident memory of a CPU process.
+        processes: that divide the layers' weights among them where the recipe says `fsdp`.
     """
     adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)
     embeddings = shapes.head_parameters * (1 if shapes.tied else 2) * number_bytes
@@ -53,8 +61,11 @@ def predict_memory(
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
     head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
     evaluation = shapes.head_parameters * (4.0 if number_bytes == 2 else 0.0)  # float32 copy for exact likelihoods
+    layers = shapes.layer_parameters * layer
+    if settings.fsdp and processes > 1:
+        layers = layers / processes + 2 * layers / shapes.layers  # the layer at work and the next are whole
     return MemoryModel(
-        weights=shapes.layer_parameters * layer + embeddings + (largest * number_bytes if settings.use_4bit else 0),
+        weights=layers + embeddings + (largest * number_bytes if settings.use_4bit else 0),
         adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),
         activations=max(inputs + kept if checkpointing else kept * shapes.layers, evaluation),
         output_layer=head,

@@ -1,6 +1,7 @@
 """Decide from the memory model, for the device at hand, whether activations are kept or recomputed."""
 
 import torch
+from torch import distributed
 
 from lorabench.errors import PrerequisiteError
 from lorabench.training.estimate import GPUS, Device, choose, suggest, this_cpu
@@ -29,7 +30,8 @@ def recompute_activations(settings: TrainingSettings, shapes: Shapes) -> bool:
         PrerequisiteError: training cannot fit even so.
     """
     device = device_at_hand()
-    fits, checkpointing, terms = choose(settings, shapes, device)
+    processes = distributed.get_world_size() if distributed.is_initialized() else 1
+    fits, checkpointing, terms = choose(settings, shapes, device, processes)
     if not fits:
         raise PrerequisiteError(
             f"training needs about {sum(terms.values()) / 1e9:.1f} GB, {device.name} has "
