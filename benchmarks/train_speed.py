@@ -83,7 +83,7 @@ def run_trl(model: Path, train: list[Any], validation: list[Any], settings: dict
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from lorabench.llama import load_tokenizer
+    from lorabench.llama import load_tokenizer, resolve_dtype
     from lorabench.training.lora import lora_config
     from lorabench.training.settings import parse_settings
 
@@ -112,6 +112,7 @@ def run_trl(model: Path, train: list[Any], validation: list[Any], settings: dict
             seed=options.seed,
             logging_steps=1,
             use_cpu=not torch.cuda.is_available(),
+            bf16=resolve_dtype(settings["dtype"]) == torch.bfloat16,  # trl's default is slow where this is not the case
             save_strategy="no",
             report_to="none",
         ),

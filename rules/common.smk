@@ -189,10 +189,11 @@ def merged_of(wildcards):
     return f"results/{wildcards.run}/merged/merge_report.json" if wildcards.variant == "merged" else []
 
 
-def shards(wildcards, suffix):
-    """Return the shard files of a task."""
-    count = RUNS[wildcards.run]["evaluate_task"]["shards"]
-    stem = f"results/{wildcards.run}/work/eval/{wildcards.variant}/{wildcards.benchmark}"
+def shards(wildcards, rule, suffix):
+    """Return the shard files of a benchmark that `rule` makes."""
+    count = RUNS[wildcards.run][rule]["shards"]
+    folder = {"evaluate_task": "eval", "generate_answers": "answers"}[rule]
+    stem = f"results/{wildcards.run}/work/{folder}/{wildcards.variant}/{wildcards.benchmark}"
     return [f"{stem}.{shard}-of-{count}.{suffix}" for shard in range(count)]
 
 
@@ -221,7 +222,7 @@ def judgeable_runs(benchmark):
 def results_of(wildcards, suffix):
     """Return the per-item results that a score is made of; nothing where a judge cannot be asked and never was."""
     if wildcards.benchmark not in JUDGED:
-        return shards(wildcards, suffix)
+        return shards(wildcards, "evaluate_task", suffix)
     path = f"results/{wildcards.run}/judgments/{wildcards.variant}/{wildcards.benchmark}.{suffix}"
     can_judge = why_not_judged(wildcards.run, wildcards.benchmark) is None
     return [path] if can_judge or judged_before(wildcards.run, wildcards.variant, wildcards.benchmark) else []

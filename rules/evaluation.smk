@@ -37,12 +37,12 @@ rule generate_answers:
         merged=merged_of,
         benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
     output:
-        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
-        protocol="results/{run}/answers/{variant}/{benchmark}.json",
+        answers="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
+        protocol="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.json",
     log:
-        "logs/{run}/generate_answers/{variant}.{benchmark}.log",
+        "logs/{run}/generate_answers/{variant}.{benchmark}.{shard}-of-{shards}.log",
     benchmark:
-        "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.tsv"
+        "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
     wildcard_constraints:
         benchmark="mt_bench|alpaca_eval",
     conda:
@@ -59,3 +59,29 @@ rule generate_answers:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
     script:
         "../workflow/scripts/generate_answers.py"
+
+
+rule merge_answers:
+    input:
+        shards=lambda wildcards: shards(wildcards, "generate_answers", "jsonl"),
+        protocols=lambda wildcards: shards(wildcards, "generate_answers", "json"),
+    output:
+        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
+        protocol="results/{run}/answers/{variant}/{benchmark}.json",
+    log:
+        "logs/{run}/merge_answers/{variant}.{benchmark}.log",
+    benchmark:
+        "results/{run}/benchmarks/merge_answers/{variant}.{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark="mt_bench|alpaca_eval",
+    conda:
+        "../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        machine_share=1,
+    params:
+        code=code("merge_answers", "evaluation"),
+    message:
+        "{wildcards.run}: put the answers of {wildcards.variant} to {wildcards.benchmark} together"
+    script:
+        "../workflow/scripts/merge_answers.py"

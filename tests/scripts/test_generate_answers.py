@@ -11,6 +11,7 @@ from generate_answers import generate_answers
 from lorabench.errors import DataError
 from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl, write_jsonl
+from merge_answers import merge_answers
 
 pytest_plugins = ["evaluation_fixtures"]
 
@@ -39,7 +40,14 @@ def questions(tmp_path: Path) -> Path:
 
 
 def run(
-    out: Path, source: Path, data: Path, benchmark: str, tokens_per_batch: int = 2048, new: int = 12
+    out: Path,
+    source: Path,
+    data: Path,
+    benchmark: str,
+    tokens_per_batch: int = 2048,
+    new: int = 12,
+    shard: int = 0,
+    shards: int = 1,
 ) -> list[dict[str, Any]]:
     """Generate the answers in the folder `out` and return the rows."""
     generate_answers(
@@ -49,6 +57,8 @@ def run(
         answers=out / "answers.jsonl",
         protocol=out / "answers.json",
         store=out / "store",
+        shard=shard,
+        shards=shards,
         settings={
             "dtype": "float32",
             "tokens_per_batch": tokens_per_batch,
@@ -104,6 +114,24 @@ def test_batching_changes_no_answer(tmp_path: Path, source: Path, questions: Pat
     together = run(tmp_path / "together", source, questions, benchmark)
     alone = run(tmp_path / "alone", source, questions, benchmark, tokens_per_batch=1)
     assert together == alone
+
+
+@pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
+def test_shards_merge_into_what_one_job_answers(tmp_path: Path, source: Path, questions: Path, benchmark: str) -> None:
+    """Three jobs' answers, sampled ones included, are those of one; missing shards are noticed."""
+    whole = run(tmp_path / "whole", source, questions, benchmark)
+    folders = [tmp_path / str(shard) for shard in range(3)]
+    for shard, folder in enumerate(folders):
+        run(folder, source, questions, benchmark, shard=shard, shards=3)
+    shards, protocols = ([folder / f"answers.{kind}" for folder in folders] for kind in ("jsonl", "json"))
+    out = {"answers": tmp_path / "merged.jsonl", "protocol": tmp_path / "merged.json"}
+    merge_answers(shards=shards[::-1], protocols=protocols[::-1], **out)
+    assert [row for _, row in read_jsonl(out["answers"])] == whole
+    one, merged = read_json(tmp_path / "whole" / "answers.json"), read_json(out["protocol"])
+    for key in ("protocol", "model", "questions", "turns_truncated"):
+        assert merged[key] == one[key]
+    with pytest.raises(DataError, match="do not add up"):
+        merge_answers(shards=shards[1:], protocols=protocols[1:], **out)
 
 
 def test_a_second_run_generates_nothing(tmp_path: Path, source: Path, questions: Path) -> None:

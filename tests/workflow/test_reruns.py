@@ -22,14 +22,26 @@ MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
 ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
 MERGE = (
     Counter(
-        merge_adapter=1, evaluate_task=2, generate_answers=2, judge_mt_bench=1, judge_alpaca_eval=1, score_benchmark=4
+        merge_adapter=1,
+        evaluate_task=2,
+        generate_answers=2,
+        merge_answers=2,
+        judge_mt_bench=1,
+        judge_alpaca_eval=1,
+        score_benchmark=4,
     )
     + Counter(measure_inference=1)
     + REPORT
 )
 TRAINING = (
     Counter(
-        train_adapter=1, merge_adapter=1, evaluate_task=4, generate_answers=4, judge_mt_bench=2, judge_alpaca_eval=2
+        train_adapter=1,
+        merge_adapter=1,
+        evaluate_task=4,
+        generate_answers=4,
+        merge_answers=4,
+        judge_mt_bench=2,
+        judge_alpaca_eval=2,
     )
     + Counter(score_benchmark=8, measure_inference=1, export_adapter=1)
     + REPORT
@@ -37,9 +49,17 @@ TRAINING = (
 PREPARATION = Counter(prepare_conversations=1, check_contamination=1) + TRAINING
 CONTAMINATION = Counter(check_contamination=1) + REPORT
 ALL_JUDGING = MT_BENCH_JUDGE + ALPACA_JUDGE - REPORT
-GENERATION = Counter(generate_answers=6) + ALL_JUDGING
+GENERATION = Counter(generate_answers=6, merge_answers=6) + ALL_JUDGING
 MODEL = (
-    Counter(fetch_model=1, train_adapter=1, merge_adapter=1, evaluate_task=6, generate_answers=6, judge_mt_bench=3)
+    Counter(
+        fetch_model=1,
+        train_adapter=1,
+        merge_adapter=1,
+        evaluate_task=6,
+        generate_answers=6,
+        merge_answers=6,
+        judge_mt_bench=3,
+    )
     + Counter(judge_alpaca_eval=3, score_benchmark=12, measure_inference=1, export_adapter=1)
     + REPORT
 )
@@ -53,8 +73,8 @@ SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"evaluate_task": {"gsm8k": {"limit": 3}}}, PER_TASK),
     ({"evaluate_task": {"mmlu": {"few_shot": 3}}}, PER_TASK),
     ({"evaluate_task": {"dtype": "float32"}}, PER_TASK + PER_TASK - REPORT),
-    ({"generate_answers": {"mt_bench": {"limit": 3}}}, Counter(generate_answers=3) + MT_BENCH_JUDGE),
-    ({"generate_answers": {"alpaca_eval": {"limit": 3}}}, Counter(generate_answers=3) + ALPACA_JUDGE),
+    ({"generate_answers": {"mt_bench": {"limit": 3}}}, Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE),
+    ({"generate_answers": {"alpaca_eval": {"limit": 3}}}, Counter(generate_answers=3, merge_answers=3) + ALPACA_JUDGE),
     ({"judge_mt_bench": {"max_tokens": 100}}, MT_BENCH_JUDGE),
     ({"judge_alpaca_eval": {"both_orders": False}}, ALPACA_JUDGE),
     ({"score_benchmark": {"confidence": 0.9}}, Counter(score_benchmark=12) + REPORT),

@@ -1,8 +1,9 @@
-"""Answer MT-Bench or AlpacaEval: checkpoint + questions -> results/{run}/answers/{variant}/{benchmark}.jsonl.
+"""Answer a shard of MT-Bench or AlpacaEval: results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second turn the model's own
 first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is answered greedily. A question's random
-stream depends on the seed, the question and the turn only. Answers go to a store as they come, so that a killed job
+stream depends on the seed, the question and the turn only, so the shards (index % shards == shard) are parts of what
+one job would answer. Answers go to a store as they come, so that a killed job
 repeats none.
 """
 
@@ -36,9 +37,11 @@ def generate_answers(
     answers: Path,
     protocol: Path,
     store: Path,
+    shard: int,
+    shards: int,
     settings: dict[str, Any],
 ) -> None:
-    """Answer all questions of a benchmark.
+    """Answer one shard of a benchmark.
 
     Args:
         weights: the variant.
@@ -46,16 +49,18 @@ def generate_answers(
         data: folder with the benchmark's rows.
         answers, protocol: outputs.
         store: folder of the answers given so far.
+        shard, shards: which part of the questions, from 0.
         settings: section `generate_answers` with this benchmark's keys under `benchmark`.
     """
     started = time.perf_counter()
     chosen = GenerateAnswersSettings.parse(settings)
-    questions = read_questions(benchmark, data, chosen.benchmark.limit)
+    questions = dict(enumerate(read_questions(benchmark, data, chosen.benchmark.limit)))
+    part = {index: question for index, question in questions.items() if index % shards == shard}
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
-    file = store / f"{weights.variant}.{benchmark}.jsonl"
+    file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
     with ResponseStore(file, answer_identity(weights, chosen.dtype, generation)) as stored:
         model = SharedPrefixModel(weights.load(chosen.dtype))
-        results = ChatAnswerer(model, load_tokenizer(weights.source.parent), chosen, stored).answer(questions)
+        results = ChatAnswerer(model, load_tokenizer(weights.source.parent), chosen, stored).answer(part)
     write_jsonl(answers, map(asdict, results))
     cut = sum(flag for result in results for flag in result.truncated)
     logger.info("%s, %s: %d answers, %d turns cut at the limit", benchmark, weights.variant, len(results), cut)
@@ -99,5 +104,7 @@ if __name__ == "__main__":
             answers=Path(given.output.answers),
             protocol=Path(given.output.protocol),
             store=Path(given.params.store),
+            shard=int(given.wildcards.shard),
+            shards=int(given.wildcards.shards),
             settings=given.params.settings,
         )

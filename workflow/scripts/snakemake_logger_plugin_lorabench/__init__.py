@@ -22,7 +22,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 STAGES = {
     "data": ("fetch_model", "fetch_conversations", "fetch_benchmark", "prepare_conversations", "check_contamination"),
     "training": ("train_adapter", "import_adapter", "merge_adapter"),
-    "evaluation": ("evaluate_task", "generate_answers"),
+    "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
     "inference": ("measure_inference",),
     "report": ("score_benchmark", "compare_variants", "write_report", "export_adapter", "export_report"),

@@ -1,7 +1,7 @@
 """Generate a chat model's answers to questions, turn by turn, all questions of a turn together."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,18 +60,18 @@ class ChatAnswerer:
         self.config = model.model.generation_config
         self.stop = StopAt(tokenizer, end_token_ids(model.model, tokenizer))
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Return an answer to each question, in order.
+    def answer(self, questions: Mapping[int, Question]) -> list[Answer]:
+        """Return an answer to each question, in order; the keys are the questions' indices in the benchmark.
 
         Raises:
             DataError: a prompt and the longest answer do not fit the model's context.
         """
-        dialogues = [_Dialogue(question=question) for question in questions]
-        total = sum(len(question.turns) for question in questions)
+        dialogues = {index: _Dialogue(question=question) for index, question in questions.items()}
+        total = sum(len(question.turns) for question in questions.values())
         with tqdm(total=total, desc="answers", file=sys.stderr, mininterval=1) as bar:
-            for turn in range(max(len(question.turns) for question in questions)):
-                self._answer_turn([dialogue for dialogue in dialogues if turn < len(dialogue.question.turns)], bar)
-        return [_to_answer(index, dialogue) for index, dialogue in enumerate(dialogues)]
+            for turn in range(max((len(question.turns) for question in questions.values()), default=0)):
+                self._answer_turn([one for one in dialogues.values() if turn < len(one.question.turns)], bar)
+        return [_to_answer(index, dialogue) for index, dialogue in dialogues.items()]
 
     def _answer_turn(self, dialogues: list[_Dialogue], bar: "tqdm[None]") -> None:
         """Add the next reply to each dialogue, from the store or from the model."""

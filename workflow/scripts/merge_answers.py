@@ -1,0 +1,42 @@
+"""Put the shards of a benchmark's answers together: results/{run}/work/answers -> results/{run}/answers/{variant}/.
+
+The rows are those that one job would have made, in the order of the questions.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lorabench.errors import DataError
+from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
+from lorabench.job import job
+
+SUMS = ("questions", "turns_truncated", "turns_from_store", "tokens_computed", "seconds")
+
+
+def merge_answers(*, shards: list[Path], protocols: list[Path], answers: Path, protocol: Path) -> None:
+    """Write all shards' rows and one protocol.
+
+    Args:
+        shards: rows (`Answer`) of every shard; `protocols` says how each was made.
+        answers, protocol: outputs.
+
+    Raises:
+        DataError: a question is missing or stands twice, so the shards do not belong together.
+    """
+    rows = sorted((row for path in shards for _, row in read_jsonl(path)), key=lambda row: row["index"])
+    if [row["index"] for row in rows] != list(range(len(rows))):
+        raise DataError(f"{shards[0].parent}: the shards do not add up to one benchmark; delete them and run again")
+    made: list[dict[str, Any]] = [read_json(path) for path in protocols]
+    sums = {key: round(sum(one[key] for one in made), 3) for key in SUMS}
+    write_jsonl(answers, rows)
+    write_json(protocol, made[0] | sums | {"shards": len(shards)})
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        merge_answers(
+            shards=[Path(path) for path in snakemake.input.shards],  # noqa: F821
+            protocols=[Path(path) for path in snakemake.input.protocols],  # noqa: F821
+            answers=Path(snakemake.output.answers),  # noqa: F821
+            protocol=Path(snakemake.output.protocol),  # noqa: F821
+        )
