@@ -125,7 +125,7 @@ def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Pat
             requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
             method, batch = "loglikelihood", arguments.stock_batch_mmlu
         else:
-            limits = {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems}
+            limits = {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems, "engine": "transformers"}
             settings = Gsm8kSettings(task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits)
             requests = requests_of(gsm8k_tasks(TASKS, folder / "gsm8k", settings))
             method, batch = "generate_until", arguments.stock_batch_gsm8k

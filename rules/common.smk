@@ -100,6 +100,24 @@ def benchmark_section(rule):
     return settings
 
 
+def engine(run, rule, benchmark):
+    """Return what generates the texts of a benchmark."""
+    settings = RUNS[run][rule]
+    return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
+
+
+def generating(rule):
+    """Return (conda file, params function of the code's hash) of a rule whose engine has an environment of its own."""
+
+    def environment(wildcards):
+        return "vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation"
+
+    return (
+        lambda wildcards: str(ROOT / "envs" / f"{environment(wildcards)}.yaml"),
+        lambda wildcards: code(rule, environment(wildcards)),
+    )
+
+
 def code(rule, environment):
     """Return the hash of the code behind a rule; see docs/reruns.md."""
     return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")

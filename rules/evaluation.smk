@@ -15,14 +15,14 @@ rule evaluate_task:
     wildcard_constraints:
         benchmark="gsm8k|mmlu",
     conda:
-        "../envs/evaluation.yaml"
+        generating("evaluate_task")[0]
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
         settings=benchmark_section("evaluate_task"),
-        code=code("evaluate_task", "evaluation"),
+        code=generating("evaluate_task")[1],
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
@@ -46,14 +46,14 @@ rule generate_answers:
     wildcard_constraints:
         benchmark="mt_bench|alpaca_eval",
     conda:
-        "../envs/evaluation.yaml"
+        generating("generate_answers")[0]
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
         settings=benchmark_section("generate_answers"),
-        code=code("generate_answers", "evaluation"),
+        code=generating("generate_answers")[1],
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"

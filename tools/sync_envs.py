@@ -34,6 +34,7 @@ STAGE_EXTRAS = {  # file in envs/ -> extra in pyproject.toml
     "inference": "perf",
     "report": "report",
 }
+VLLM = "vllm==0.33.0"  # an engine that pins torch and transformers itself, so it is resolved apart, for Linux x86_64
 ENV_HEAD = """\
 # {stage}: the pins of extra `{extra}` and of what they need. Written by `make fix` from requirements/.
 channels:
@@ -104,6 +105,16 @@ def resolve(root: Path) -> dict[str, Pin]:
         return parse_lock(without_common_marker(output.read_text()))
 
 
+def resolve_vllm(root: Path) -> str:
+    """Return the lock of the evaluation stage with vLLM, which takes its own torch and transformers."""
+    own = [f"{name}=={version}" for name, version in direct_pins(root)["eval"].items()]
+    wanted = [VLLM, *(pin for pin in own if not pin.startswith(("torch==", "transformers==", "bitsandbytes==")))]
+    command = ["uv", "pip", "compile", "-", "--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+    command += ["--generate-hashes", "--no-header", "--quiet"]
+    done = subprocess.run(command, cwd=root, input="\n".join(wanted), stdout=subprocess.PIPE, check=True, text=True)
+    return f"# The engine vLLM with what evaluation needs. Written by `make lock`.\n{done.stdout}"
+
+
 def torch_cpu_text(cuda: Pin) -> str:
     """Return the requirement of torch's CPU build; on macOS that is the wheel of the package index."""
     if cuda.version not in TORCH_CPU_SHA256:
@@ -170,6 +181,9 @@ def env_files(pins: dict[str, Pin], root: Path) -> dict[Path, str]:
         names = [name for name in closure(pins, direct[extra]) if not CUDA_PACKAGE.fullmatch(name)]
         lines = [f"      - {name}=={pins[name].version}\n" for name in names]
         files[root / "envs" / f"{stage}.yaml"] = ENV_HEAD.format(stage=stage, extra=extra) + "".join(lines)
+    vllm = parse_lock((root / "requirements" / "vllm.txt").read_text())
+    lines = [f"      - {name}=={pin.version}\n" for name, pin in vllm.items() if not CUDA_PACKAGE.fullmatch(name)]
+    files[root / "envs" / "vllm.yaml"] = ENV_HEAD.format(stage="vllm", extra="eval") + "".join(lines)
     return files
 
 
@@ -201,6 +215,8 @@ def main() -> int:
     action.add_argument("--lock", action="store_true", help="resolve pyproject.toml anew before writing")
     arguments = parser.parse_args()
     pins = resolve(ROOT) if arguments.lock else read_lock(ROOT)
+    if arguments.lock:
+        (ROOT / "requirements" / "vllm.txt").write_text(resolve_vllm(ROOT))
     faults = unlocked(pins, ROOT) or (out_of_step(pins, ROOT) if arguments.check else [])
     if faults:
         print("\n".join(faults), file=sys.stderr)

@@ -16,7 +16,9 @@ from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings
 
 pytest_plugins = ["evaluation_fixtures"]
 
-GSM8K = Gsm8kSettings(task="gsm8k", few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None)
+GSM8K = Gsm8kSettings(
+    task="gsm8k", few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None, engine="transformers"
+)
 MMLU = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=None)
 
 
@@ -68,7 +70,9 @@ def test_gsm8k_prompts_are_the_harness_own(tasks: Path, gsm8k_data: Path, tmp_pa
     file = {"gsm8k": "gsm8k/gsm8k.yaml", "gsm8k_cot": "gsm8k/gsm8k-cot.yaml"}[name]
     splits = {"train": "train.jsonl", "test": "test.jsonl"}
     changes: dict[str, Any] = {"fewshot_config": {"sampler": "first_n"}} if name == "gsm8k" else {}
-    settings = Gsm8kSettings(task=name, few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None)
+    settings = Gsm8kSettings(
+        task=name, few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None, engine="transformers"
+    )
     ours = built(gsm8k_tasks(tasks, gsm8k_data, settings)["gsm8k"])
     stock = built(packaged(tmp_path, file, gsm8k_data, splits, **changes))
     assert arguments(ours) == arguments(stock)
@@ -105,7 +109,9 @@ def test_a_prompt_does_not_depend_on_the_shard(tasks: Path, gsm8k_data: Path) ->
 
 def test_limits_take_the_first_items(tasks: Path, gsm8k_data: Path, mmlu_data: Path) -> None:
     """`limit` counts test items, `limit_per_subject` those of each subject, `subjects` chooses."""
-    few = Gsm8kSettings(task="gsm8k", few_shot=1, answer_filter="strict-match", max_new_tokens=8, limit=3)
+    few = Gsm8kSettings(
+        task="gsm8k", few_shot=1, answer_filter="strict-match", max_new_tokens=8, limit=3, engine="transformers"
+    )
     assert [doc["id"] for doc in gsm8k_tasks(tasks, gsm8k_data, few)["gsm8k"].eval_docs] == [
         f"gsm8k-test-{n}" for n in range(3)
     ]

@@ -24,6 +24,7 @@ pytest_plugins = ["evaluation_fixtures"]
 
 COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
 GSM8K = {"task": "gsm8k", "few_shot": 2, "answer_filter": "flexible-extract", "max_new_tokens": 12, "limit": None}
+GSM8K |= {"engine": "transformers"}
 MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
 TEXTS = {"benchmark": {**MMLU, "task": "mmlu_continuation"}}

@@ -61,6 +61,7 @@ def run(
         shards=shards,
         settings={
             "dtype": "float32",
+            "engine": "transformers",
             "tokens_per_batch": tokens_per_batch,
             "seed": 42,
             "benchmark": {"max_new_tokens": new, "limit": None},

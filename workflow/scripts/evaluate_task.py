@@ -23,10 +23,11 @@ from lorabench.evaluation.item_results import gsm8k_rows, mmlu_rows, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
+from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
 from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import job
-from lorabench.llama import load_tokenizer
+from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +63,16 @@ def evaluate_task(
     all_tasks = gsm8k_tasks(tasks, data, own) if isinstance(own, Gsm8kSettings) else mmlu_tasks(tasks, data, own)
     items = shard_items(all_tasks, shard, shards)
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    with ResponseStore(file, answer_identity(weights, chosen.dtype, {})) as answers:
-        model, tokenizer = weights.load(chosen.dtype), load_tokenizer(weights.source.parent)
-        lm = PrefixCacheLM(model, tokenizer, tokens_per_batch=chosen.tokens_per_batch, store=answers)
+    engine = own.engine if isinstance(own, Gsm8kSettings) else "transformers"
+    with ResponseStore(file, answer_identity(weights, chosen.dtype, engine, {})) as answers:
+        by_vllm, tokenizer = engine == "vllm", load_tokenizer(weights.source.parent)
+        lm = PrefixCacheLM(
+            load_skeleton(weights) if by_vllm else weights.load(chosen.dtype),
+            tokenizer,
+            tokens_per_batch=chosen.tokens_per_batch,
+            store=answers,
+            generate=VllmEngine(weights, chosen.dtype) if by_vllm else None,
+        )
         samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
     if isinstance(own, Gsm8kSettings):
         results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)
@@ -77,7 +85,8 @@ def evaluate_task(
         "task": own.task,
         "harness": f"lm_eval {version('lm_eval')}",
         "dtype": dtype_name(chosen.dtype),
-        "device": str(lm.device),
+        "engine": engine,
+        "device": str(device()),
         "model": weights.fingerprint(),
     }
     cost = {"items": count, "requests_from_store": answers.hits, "tokens_computed": lm.shared.tokens_computed}

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from lorabench.errors import DataError
-from lorabench.evaluation.grouped_passes import generate_rows
+from lorabench.evaluation.grouped_passes import Generate, generate_rows
 from lorabench.evaluation.questions import Question
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.sampling import SeededSampler
@@ -44,6 +45,7 @@ class ChatAnswerer:
         tokenizer: with a chat template.
         settings: limits, budget and seed.
         store: answers of earlier, interrupted runs.
+        generate: another engine than our own passes; `model` then needs no weights.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class ChatAnswerer:
         tokenizer: PreTrainedTokenizerBase,
         settings: GenerateAnswersSettings,
         store: ResponseStore,
+        generate: Generate | None = None,
     ) -> None:
         self.model = model
+        self.generate = generate or partial(generate_rows, model, tokens_per_batch=settings.tokens_per_batch)
         self.tokenizer = tokenizer
         self.settings = settings
         self.store = store
@@ -90,7 +94,7 @@ class ChatAnswerer:
             waiting.append(dialogue)
             keys.append(key)
             requests.append(self._request(dialogue, prompt))
-        for index, generation in generate_rows(self.model, requests, self.settings.tokens_per_batch):
+        for index, generation in self.generate(requests):
             reply = self._reply(generation)
             self.store.add(keys[index], reply)
             waiting[index].replies.append(reply)

@@ -1,12 +1,13 @@
 """Send many rows through a model: grouped by shared prefix, batched by length under a token budget."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest, ScoredRow, SharedPrefixModel
 from lorabench.evaluation.sharing import plan_batches, plan_groups
 
 Score = tuple[float, bool]  # log-likelihood of a continuation, whether it is the greedy choice
+Generate = Callable[[Sequence[GenerationRequest]], Iterator[tuple[int, Generation]]]  # an engine, as `generate_rows`
 
 
 def score_rows(

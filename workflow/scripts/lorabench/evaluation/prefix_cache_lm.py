@@ -3,6 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.errors import ConfigurationError
-from lorabench.evaluation.grouped_passes import generate_rows, score_rows
+from lorabench.evaluation.grouped_passes import Generate, generate_rows, score_rows
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, ScoredRow, SharedPrefixModel
 from lorabench.evaluation.stopping import StopAt, end_token_ids
@@ -34,6 +35,7 @@ class PrefixCacheLM(HFLM):
         tokens_per_batch: tokens in a forward pass, a shared prefix not counted; for generation, tokens whose
             keys and values are held at once.
         store: answers of earlier, interrupted runs; None = nothing is kept.
+        generate: another engine for generations than our own passes; `model` then needs no weights.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class PrefixCacheLM(HFLM):
         *,
         tokens_per_batch: int,
         store: ResponseStore | None = None,
+        generate: Generate | None = None,
     ) -> None:
         super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal")
         self.shared = SharedPrefixModel(model)
         self.tokens_per_batch = tokens_per_batch
+        self.generate = generate or partial(generate_rows, self.shared, tokens_per_batch=tokens_per_batch)
         self.store = store
         self.truncated: dict[str, bool] = {}  # prompt -> the token limit ended its generation
         self._encoded: dict[str, list[int]] = {}  # texts of the requests being encoded
@@ -161,7 +165,7 @@ class PrefixCacheLM(HFLM):
             GenerationRequest(tokens=self.tok_encode(prompt)[-room:], max_new_tokens=limit, is_complete=stop)
             for prompt in prompts
         ]
-        for number, generation in generate_rows(self.shared, wanted, self.tokens_per_batch):
+        for number, generation in self.generate(wanted):
             text = postprocess_generated_text(self.tok_decode(generation.tokens), until, None)
             yield number, {"text": text, "tokens": len(generation.tokens), "truncated": generation.truncated}
 

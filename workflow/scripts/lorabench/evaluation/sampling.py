@@ -23,7 +23,8 @@ class SeededSampler:
         self.temperature = temperature
         self.top_k, self.top_p = sampling_limits(config)
         digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-        self._random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        self.stream = int.from_bytes(digest[:7], "big")
+        self._random = torch.Generator().manual_seed(self.stream)
 
     def __call__(self, logits: Tensor) -> int:
         """Return a token id drawn from logits (vocabulary,)."""

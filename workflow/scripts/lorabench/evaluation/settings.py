@@ -15,6 +15,7 @@ class Gsm8kSettings:
     answer_filter: str  # "strict-match" | "flexible-extract" (the last number): which of the two makes the score
     max_new_tokens: int
     limit: int | None  # first n test items
+    engine: str  # "transformers" | "vllm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class GenerateAnswersSettings:
     """Section `generate_answers`, with the subsection of one benchmark."""
 
     dtype: str
+    engine: str  # "transformers" | "vllm"
     tokens_per_batch: int  # tokens whose keys and values are held at once
     seed: int
     benchmark: GenerationSettings

@@ -18,6 +18,7 @@ from lorabench.evaluation.prefix_attention import (
     SuffixScoring,
     shared_prefix_attention,
 )
+from lorabench.evaluation.stopping import StopAt
 
 if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
     from peft import PeftModel
@@ -52,7 +53,7 @@ class GenerationRequest:
 
     tokens: list[int]
     max_new_tokens: int
-    is_complete: Callable[[list[int]], bool]  # of the new tokens so far; called after each
+    is_complete: StopAt  # of the new tokens so far; called after each
     choose: Callable[[Tensor], int] | None = (
         None  # next token from logits (vocabulary,) in float32; None = the likeliest
     )

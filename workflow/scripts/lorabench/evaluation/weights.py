@@ -13,7 +13,10 @@ from lorabench.llama import load_variant, resolve_dtype
 if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
     from peft import PeftModel
 
-PACKAGES = ("torch", "transformers", "peft", "lm_eval")
+PACKAGES = {
+    "transformers": ("torch", "transformers", "peft", "lm_eval"),
+    "vllm": ("torch", "transformers", "vllm", "lm_eval"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,11 @@ class Weights:
         """Return a name for the weights: the hashes of the files that describe them."""
         files = {"base": self.source, "adapter": self.adapter, "merged": self.merged}
         return " ".join(f"{name}:{sha256_file(file)[:16]}" for name, file in files.items() if file)
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint folder: the merged one, or that of the base."""
+        return self.merged.parent if self.variant == "merged" and self.merged else self.source.parent
 
     def load(self, dtype: str) -> "PreTrainedModel | PeftModel":
         """Load the model; `dtype` is the config's word."""
@@ -46,7 +54,7 @@ def dtype_name(dtype: str) -> str:
     return str(resolve_dtype(dtype)).removeprefix("torch.")
 
 
-def answer_identity(weights: Weights, dtype: str, more: dict[str, Any]) -> dict[str, Any]:
+def answer_identity(weights: Weights, dtype: str, engine: str, more: dict[str, Any]) -> dict[str, Any]:
     """Return the identity under which answers are stored; `more` is what a generation itself depends on."""
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {name: version(name) for name in PACKAGES[engine]}
     return {"model": weights.fingerprint(), "dtype": dtype_name(dtype), "versions": versions, **more}
