@@ -12,8 +12,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 def keep_freed_memory() -> None:
     """Make the C library keep freed memory for the next tensor, for this process.
 
-    By default glibc returns every large block to the kernel, which clears it page by page when the next step asks again:
-    a sixth of the time of a training step on a CPU.
+    By default glibc returns every large block to the kernel, which clears it page by page when the next step asks
+    again: a sixth of the time of a training step on a CPU.
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
