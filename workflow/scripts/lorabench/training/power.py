@@ -1,4 +1,4 @@
-"""Power, energy and memory of the GPUs while a block runs, as the driver (NVML) tells them; not run where it is silent."""
+"""Power, energy and memory of the GPUs while a block runs, as the driver (NVML) tells them."""
 
 import os
 import threading
@@ -24,6 +24,8 @@ class PowerMeter:
         self.reason: str | None = None  # why there is nothing to tell
         self.memory: dict[str, int | None] = {"gpu_device_peak_bytes": None, "gpu_process_peak_bytes": None}
         self._gpus: list[Any] = []
+        self._start: float | None = None  # joules
+        self._end: float | None = None
         self._watts: list[tuple[float, float]] = []  # monotonic seconds, power of all GPUs
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="power", daemon=True)
@@ -32,7 +34,7 @@ class PowerMeter:
         try:
             self._gpus = open_gpus()
             if self._gpus:
-                self._counters = [_counter(gpu) for gpu in self._gpus]
+                self._start = _counted_joules(self._gpus)
                 self._sample()
                 self._thread.start()
             else:
@@ -48,7 +50,7 @@ class PowerMeter:
         self._thread.join()
         try:
             self._sample()
-            self._ends = [_counter(gpu) for gpu in self._gpus]
+            self._end = _counted_joules(self._gpus)
         except pynvml.NVMLError as error:
             self.reason = f"NVML: {error}"
 
@@ -57,12 +59,14 @@ class PowerMeter:
         if self.reason is not None:
             return {"status": "not_run", "reason": self.reason}
         seconds = self._watts[-1][0] - self._watts[0][0]
-        counted = None not in self._counters + self._ends
-        joules = sum(self._ends) - sum(self._counters) if counted else _integral(self._watts)
+        if self._start is None or self._end is None:
+            method, joules = "sampled power", _integral(self._watts)
+        else:
+            method, joules = "energy counter", self._end - self._start
         return {
             "status": "ok",
             "reason": None,
-            "method": "energy counter" if counted else "sampled power",
+            "method": method,
             "gpus": len(self._gpus),
             "seconds": seconds,
             "mean_watts": joules / seconds,
@@ -110,10 +114,10 @@ def open_gpus() -> list[Any]:
     return [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
 
 
-def _counter(gpu: Any) -> float | None:
-    """Return the joules since the driver was loaded; None where the GPU does not count them."""
+def _counted_joules(gpus: list[Any]) -> float | None:
+    """Return the joules of all GPUs since the driver was loaded; None where one does not count them."""
     try:
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
+        return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) for gpu in gpus)) / 1000
     except pynvml.NVMLError:
         return None
 
