@@ -39,7 +39,9 @@ def recipe(arguments: argparse.Namespace) -> dict[str, Any]:
         "lora_dropout": arguments.dropout,
         "max_seq_length": arguments.max_length,
         "num_epochs": arguments.epochs,
+        "adapter_dtype": "float32",
         "save_minutes": 1000,
+        "tracker": None,
     }
 
 

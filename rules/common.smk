@@ -33,6 +33,7 @@ ADAPTER_FILES = (
     "train_metrics.json",
     "README.md",
 )
+FREE_SETTINGS = {"train_adapter": ("save_minutes", "tracker")}  # by section: the keys that change no result
 REPORT_FILES = (
     *(f"{name}.json" for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")),
     *(f"{name}.json" for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")),
@@ -84,7 +85,19 @@ def section(rule, *keys):
 
     def settings(wildcards):
         values = RUNS[wildcards.run][rule]
-        return ordered({key: values[key] for key in keys or values})
+        return ordered({key: values[key] for key in keys or values if key not in FREE_SETTINGS.get(rule, ())})
+
+    return settings
+
+
+def free_settings(rule):
+    """Return a params function: the keys of the section that change no result, so that a change of them reruns nothing.
+
+    It takes `input`, because Snakemake records no parameter that follows from inputs.
+    """
+
+    def settings(wildcards, input):
+        return {key: RUNS[wildcards.run][rule][key] for key in FREE_SETTINGS[rule]}
 
     return settings
 

@@ -26,8 +26,10 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
             attempt=lambda wildcards, attempt: attempt,
         params:
             settings=section("train_adapter"),
+            free_settings=free_settings("train_adapter"),
             code=code("train_adapter", "training"),
             work="results/{run}/work/train_adapter",
+            tracking="logs/tracking",
         message:
             "train the adapter of {wildcards.run}"
         script:

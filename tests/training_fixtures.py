@@ -68,7 +68,9 @@ def settings() -> dict[str, Any]:
         "evaluations_per_epoch": 0,
         "early_stopping_patience": None,
         "keep_best": False,
+        "adapter_dtype": "float32",
         "save_minutes": 0,
+        "tracker": None,
         "seed": 42,
     }
 

@@ -187,7 +187,7 @@ def broken_parquet(folder: Path) -> object:
         (alpaca_with_two_files, r"several files \(a.json, b.json\)"),
         (alpaca_prompt_without_slot, r"judge_prompt.txt: no \{output_2\}"),
         (broken_json, "train.jsonl:2: not JSON"),
-        (latin_text, "train.jsonl: cannot be read"),
+        (latin_text, "train.jsonl:1: not UTF-8"),
         (broken_parquet, "not a readable parquet file"),
         (read_gsm8k, "no GSM8K train split; expected one of train.jsonl"),
         (read_mt_bench, "no MT-Bench questions"),

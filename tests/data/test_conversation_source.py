@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from fetch_conversations import fetch_conversations
+from lorabench.data.check_source import check_source
 from lorabench.data.conversation_source import read_messages
 from lorabench.errors import DataError
 
@@ -41,6 +44,11 @@ def as_flat() -> list[dict[str, Any]]:
         PROMPT | TREE | {"parent_id": None, "labels": None},
         ANSWER | TREE | {"parent_id": "p", "labels": FLAT_LABELS},
     ]
+
+
+def plain(*roles: str) -> dict[str, Any]:
+    """Return a plain conversation with these roles."""
+    return {"messages": [{"role": role, "content": "x"} for role in roles]}
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -115,6 +123,18 @@ def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
         ),
         ({"messages": [{"role": "user"}]}, r"a.jsonl:2: messages\[0\]: field 'content' is missing"),
         ({"messages": [{"role": "tool", "content": ""}]}, "field 'role': expected one of .*found 'tool'"),
+        ({}, "a.jsonl:2: expected a conversation tree .*found nothing"),
+        ({"messages": []}, "a.jsonl:2: field 'messages' is empty; expected user and assistant"),
+        (plain("user", "assistant", "assistant"), r"a.jsonl:2: messages\[2\]: role 'assistant' after 'assistant'"),
+        (plain("user", "user", "assistant"), r"messages\[1\]: role 'user' after 'user'"),
+        (plain("assistant", "user"), r"messages\[0\]: role 'assistant' at the beginning; expected user and assistant"),
+        (plain("user", "system"), "role 'system' after 'user'; .* at most one system message before them"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "labels": "high"}}, "field 'labels': expected names"),
+        (TREE | {"prompt": PROMPT | {"message_id": "q", "replies": 3}}, "field 'replies': expected a list, found 3"),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": {"value": float("nan")}}}},
+            "field 'labels': expected names",
+        ),
         ({"messages": "hi"}, "a.jsonl:2: field 'messages': expected a list, found 'hi'"),
         (as_tree(), "a.jsonl:2: message_id 'p' is already taken"),
     ],
@@ -130,3 +150,43 @@ def test_folder_without_conversations_is_refused(tmp_path: Path) -> None:
     """An empty folder is an error, not an empty data set."""
     with pytest.raises(DataError, match="no conversations; expected one of"):
         list(read_messages(tmp_path))
+
+
+GOOD = json.dumps(plain("user", "assistant")).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"", "a.jsonl: holds no conversation; expected one JSON object a line"),
+        ("a.jsonl", b"\n \n", "a.jsonl: holds no conversation"),
+        ("a.jsonl", GOOD + b'{"messages": [}', r"a.jsonl:2: not JSON \(Expecting value\)"),
+        ("a.jsonl", GOOD + b'{"messages": "\xff"}', r"a.jsonl:2: not UTF-8 \(byte 15 of the line\); save it as UTF-8"),
+        ("a.jsonl", GOOD.decode().encode("utf-16"), "a.jsonl:1: not UTF-8"),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl:1: JSON nested too deeply"),
+        ("a.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "a.jsonl:1: JSON that cannot be read"),
+        ("a.jsonl.gz", GOOD, "a.jsonl.gz: cannot be read"),
+        ("a.jsonl.gz", gzip.compress(GOOD * 99)[:50], "a.jsonl.gz: cannot be read"),
+        ("a.jsonl.gz", gzip.compress(GOOD)[:12] + b"\xff" * 40, "a.jsonl.gz: cannot be read"),
+        ("a.parquet", b"PAR1", "a.parquet: not a readable parquet file"),
+        ("a.txt", GOOD, "a.txt: expected a .jsonl"),
+    ],
+)
+def test_broken_file_is_one_line_and_leaves_nothing(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    """Before the run and in the job: which file and line, what is wrong; no file is half written."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    settings = {"kind": "path", "path": str(path)}
+    [fault] = check_source("conversations", settings, {})
+    assert re.search(message, fault)
+    assert "\n" not in fault
+    with pytest.raises(DataError, match=message):
+        fetch_conversations(samples=path, source=tmp_path / "out" / "source.json", settings=settings)
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+
+
+def test_a_folder_in_place_of_a_file_is_searched(tmp_path: Path) -> None:
+    """A folder that is named like a file is a folder: what it lacks is named."""
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"a.jsonl: no conversations; expected one of"):
+        list(read_messages(tmp_path / "a.jsonl"))

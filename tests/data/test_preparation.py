@@ -121,6 +121,21 @@ def test_synthetic_messages_are_left_out_on_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("extra", "fault"),
+    [
+        ([message("c", "gone", "assistant")], "message 'c' answers 'gone', which is not in the tree"),
+        ([message("c", "d", "assistant"), message("d", "c", "prompter")], "message 'c' form a circle"),
+        ([message("c", "c", "assistant")], "message 'c' form a circle"),
+        ([message("c", None, "prompter")], "messages 'p' and 'c' have no parent_id"),
+    ],
+)
+def test_what_is_no_tree_is_refused(extra: list[dict[str, Any]], fault: str) -> None:
+    """A missing parent, a circle and a second prompt would otherwise drop messages without a word."""
+    with pytest.raises(DataError, match=f"conversation tree 't': .*{fault}"):
+        group_trees([PROMPT, message("a", "p", "assistant"), *extra])
+
+
+@pytest.mark.parametrize(
     ("bad", "settings", "reason"),
     [
         (conversation("bad", deleted=True), {}, "no_answered_prompt"),

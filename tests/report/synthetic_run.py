@@ -170,11 +170,13 @@ def write_training(folder: Path) -> dict[str, Path]:
     }
     steps = [{"step": step, "loss": 2.0 - 0.02 * step, "learning_rate": 2e-4, "seconds": 1.0} for step in range(1, 21)]
     totals = {"steps": 20, "epochs": 3, "tokens": 9000, "label_tokens": 7000, "tokens_per_second": 300.0}
+    utilisation = {"peak_name": "H100", "precision": "bfloat16", "share": 0.41}
     metrics = {
         "schema_version": 1,
         "status": "ok",
         "likelihood": {"validation": likelihood, "train": likelihood},
-        "totals": {**totals, "trainable_parameters": 4884480},
+        "totals": {**totals, "trainable_parameters": 4884480, "utilisation": utilisation},
+        "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
     }
     counts = {"dropped": {"no_ranked_reply": 2}, "languages": {"en": 30, "de": 8}, "turns": 90, "characters": 50000}

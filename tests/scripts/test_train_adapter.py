@@ -12,7 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from lorabench.errors import ConfigurationError, DataError
-from lorabench.files import read_json, sha256_file, write_jsonl
+from lorabench.files import read_json, read_jsonl, sha256_file, write_jsonl
+from lorabench.llama import load_tokenizer, load_variant
+from lorabench.training.encode import encode_conversations
+from merge_adapter import merge_adapter
+from report.schema_check import faults_of
 from train_adapter import train_adapter
 
 pytest_plugins = ["training_fixtures"]
@@ -106,7 +110,9 @@ def test_every_output_is_written_and_says_what_happened(
     likelihood = metrics["likelihood"]
     for split in ("train", "validation"):
         assert likelihood[split]["adapter"]["nll_per_token"] < likelihood[split]["base"]["nll_per_token"]
+    assert metrics["power"]["status"] in ("ok", "not_run")
     assert config["settings"] == settings
+    assert config["determinism"]["seed"] == settings["seed"]
     assert config["data_sha256"]["train.jsonl"] == sha256_file(prepared / "train.jsonl")
     weights = sha256_file(adapter / "adapter_model.safetensors")
     assert read_json(adapter / "fingerprint.json")["sha256"]["adapter_model.safetensors"] == weights
@@ -114,6 +120,48 @@ def test_every_output_is_written_and_says_what_happened(
     assert saved["base_model_name_or_path"] == "tiny-random-llama"
     assert saved["target_modules"] == sorted(settings["target_modules"])
     assert not (tmp_path / "work").exists()
+
+
+def test_metrics_and_run_config_keep_their_schemas(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """With evaluations during training too, both files validate."""
+    adapter = train(tiny_source, prepared, tmp_path, settings | {"evaluations_per_epoch": 1})
+    for name in ("train_metrics", "run_config"):
+        assert faults_of(adapter / f"{name}.json", name) == []
+    assert [row["step"] for row in read_json(adapter / "train_metrics.json")["evaluations"]] == [3, 6]
+
+
+def test_the_adapter_is_saved_in_the_precision_asked_for(
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """bfloat16 holds the float32 adapter rounded once; it merges, and loads with the likelihood that was recorded."""
+    saved = {}
+    for dtype in ("float32", "bfloat16"):
+        adapter = train(tiny_source, prepared, tmp_path / dtype, settings | {"adapter_dtype": dtype})
+        saved[dtype] = load_file(adapter / "adapter_model.safetensors")
+        assert {str(tensor.dtype) for tensor in saved[dtype].values()} == {f"torch.{dtype}"}
+        assert read_json(adapter / "run_config.json")["settings"]["adapter_dtype"] == dtype
+    for name, tensor in saved["bfloat16"].items():
+        torch.testing.assert_close(tensor, saved["float32"][name].bfloat16(), rtol=0, atol=0)
+    adapter = tmp_path / "bfloat16" / "adapter"
+    merge_adapter(
+        model=tiny_source,
+        adapter=adapter / "fingerprint.json",
+        conversations=prepared / "validation.jsonl",
+        report=tmp_path / "merged" / "merge_report.json",
+        settings={"dtype": "float32", "max_shard_size": "5GB", "max_logit_difference": 1e-3},
+    )
+    model = load_variant("lora", base=tiny_source.parent, adapter=adapter, merged=None, dtype="float32", use_4bit=False)
+    rows = ((f"{number}", row) for number, row in read_jsonl(prepared / "validation.jsonl"))
+    items, _ = encode_conversations(load_tokenizer(tiny_source.parent), rows, settings["max_seq_length"])
+    nll = 0.0
+    for item in items:
+        tokens, labels = torch.tensor([item.input_ids]), torch.tensor([item.labels])
+        logits = model(input_ids=tokens).logits[0, :-1].float()
+        nll += torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum").item()
+    recorded = read_json(adapter / "train_metrics.json")["likelihood"]["validation"]["adapter"]["nll_sum"]
+    assert nll == pytest.approx(recorded, rel=1e-5)
 
 
 @pytest.mark.slow

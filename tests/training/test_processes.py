@@ -46,6 +46,7 @@ def start(source: Path, prepared: Path, folder: Path, settings: dict[str, Any], 
         "validation": str(prepared / "validation.jsonl"),
         "adapter": str(folder / "adapter"),
         "work": str(folder / "work"),
+        "tracking": str(folder / "tracking"),
         "settings": settings,
     }
     scripts = root / "workflow" / "scripts"
@@ -80,6 +81,7 @@ def test_two_processes_learn_what_one_learns(
         validation=prepared / "validation.jsonl",
         adapter=tmp_path / "adapter",
         work=tmp_path / "work",
+        tracking=tmp_path / "tracking",
         run="test",
         settings=settings,
     )

@@ -18,7 +18,7 @@ from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
 from lorabench.job import job
 from lorabench.llama import load_tokenizer, resolve_dtype
-from lorabench.training.adapter_files import save_adapter
+from lorabench.training.adapter_files import round_adapter, save_adapter
 from lorabench.training.encode import Encoded, encode_conversations
 from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.fit import fit
@@ -28,9 +28,14 @@ from lorabench.training.lora import load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
 from lorabench.training.model_card import model_card
 from lorabench.training.placement import recompute_activations
+from lorabench.training.power import PowerMeter
 from lorabench.training.processes import is_first, run_as_one_of_several, run_processes
 from lorabench.training.results import data_summary, run_config, train_metrics
 from lorabench.training.settings import parse_settings
+from lorabench.training.tracking import open_tracker
+
+# Settings that do not touch the course of training: checkpoints made under other values of them go on.
+FREE_SETTINGS = ("adapter_dtype", "save_minutes", "tracker")
 
 
 def train_adapter(
@@ -43,14 +48,17 @@ def train_adapter(
     run: str,
     settings: dict[str, Any],
     attempt: int = 1,
+    tracking: Path = Path("logs/tracking"),
 ) -> None:
     """Train, measure and write the adapter.
 
     `model` is source.json beside the base's checkpoint, `adapter` the folder of the outputs, `work` that of checkpoints
-    (removed at the end), `settings` the config section, `attempt` how often the job has been tried.
+    (removed at the end), `settings` the config section, `attempt` how often the job has been tried, `tracking` the
+    folder of experiment trackers.
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
+    tracker = open_tracker(options.tracker, run, tracking)
     tokenizer = load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases = {"encode": time.monotonic() - started}
@@ -60,21 +68,24 @@ def train_adapter(
     base = load_frozen_base(folder, dtype, options)
     phases["load"] = time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    fitted = fit(
-        base,
-        tokenizer,
-        train_set,
-        validation_set,
-        options,
-        dtype=dtype,
-        checkpointing=checkpointing,
-        revision=source["revision"] if from_hub else None,
-        recipe=_recipe(settings, hashes, source),
-        work=work,
-        attempt=attempt,
-    )
+    with PowerMeter() as meter:
+        fitted = fit(
+            base,
+            tokenizer,
+            train_set,
+            validation_set,
+            options,
+            dtype=dtype,
+            checkpointing=checkpointing,
+            revision=source["revision"] if from_hub else None,
+            recipe=_recipe(settings, hashes, source),
+            work=work,
+            attempt=attempt,
+            tracking=tracker,
+        )
     phases["train"] = fitted.seconds
     started = time.monotonic()
+    round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
     metrics = train_metrics(
@@ -84,6 +95,7 @@ def train_adapter(
         epochs=options.num_epochs,
         likelihood=likelihoods,
         phase_seconds=phases,
+        meter=meter,
     )
     if not is_first():
         return
@@ -98,7 +110,7 @@ def train_adapter(
 
 def _recipe(settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]) -> dict[str, Any]:
     """Return what decides the adapter: two runs with the same recipe may continue each other's checkpoints."""
-    deciding = {key: value for key, value in settings.items() if key != "save_minutes"}
+    deciding = {key: value for key, value in settings.items() if key not in FREE_SETTINGS}
     return {"settings": deciding, "data": data, "model": source["sha256"]}
 
 
@@ -140,7 +152,7 @@ def _publish(
     """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint comes last."""
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
-    save_adapter(model, partial, base_name, torch.float32)
+    save_adapter(model, partial, base_name, resolve_dtype(config["settings"]["adapter_dtype"]))
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, WEIGHTS):
         (partial / name).replace(folder / name)
@@ -165,8 +177,9 @@ if __name__ == "__main__":
             "adapter": Path(snakemake.output.config).parent,  # noqa: F821
             "work": Path(snakemake.params.work),  # noqa: F821
             "run": snakemake.wildcards.run,  # noqa: F821
-            "settings": snakemake.params.settings,  # noqa: F821
+            "settings": snakemake.params.settings | snakemake.params.free_settings,  # noqa: F821
             "attempt": snakemake.resources.get("attempt", 1),  # noqa: F821
+            "tracking": Path(snakemake.params.tracking),  # noqa: F821
         }
         if snakemake.resources.get("gpu", 0) > 1:  # noqa: F821
             script = Path(snakemake.scriptdir) / "train_adapter.py"  # noqa: F821

@@ -7,14 +7,14 @@ from typing import Any
 
 from lorabench.data.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval, read_judge_prompt
 from lorabench.data.checkpoint import checkpoint_files
-from lorabench.data.conversation_source import messages_of_row, source_files
+from lorabench.data.conversation_source import EMPTY, messages_of_row, source_files
 from lorabench.data.gsm8k import read_gsm8k
 from lorabench.data.hub_access import find_hub_faults
 from lorabench.data.mmlu import read_mmlu
 from lorabench.data.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
 from lorabench.data.source import HubSource, PathSource, parse_source
 from lorabench.data.tables import read_rows
-from lorabench.errors import LorabenchError
+from lorabench.errors import DataError, LorabenchError
 
 SMALL_BYTES = 20_000_000  # files up to this size are read whole
 FIRST_ROWS = 200  # of larger ones
@@ -46,11 +46,15 @@ def check_source(kind_of_data: str, source: Mapping[str, Any], environment: Mapp
 
 def _check_conversations(path: Path) -> None:
     """Read small files whole and the first rows of large ones."""
+    rows = 0
     for file in source_files(path):
         limit = None if file.stat().st_size <= SMALL_BYTES else FIRST_ROWS
         for place, row in islice(read_rows(file), limit):
+            rows += 1
             for _ in messages_of_row(row, None, place):
                 pass
+    if not rows:
+        raise DataError(f"{path}: {EMPTY}")
 
 
 def _check_prompt(

@@ -4,6 +4,7 @@ Accepted, by the keys of a row: conversation trees with nested replies (`prompt`
 both are OpenAssistant's, arXiv 2304.07327), and plain conversations (`messages`: list of role and content).
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,17 @@ from lorabench.errors import DataError
 
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
 PATTERNS = ("data/*.parquet", "*.parquet", "*.jsonl", "*.jsonl.gz")
+EMPTY = "holds no conversation; expected one JSON object a line (or a row), with messages or a tree"
 SPLITS = ("train", "validation")
 ROLES = {"user": "prompter", "prompter": "prompter", "assistant": "assistant", "system": "system"}
+
+# Role of a plain conversation's message -> roles that may come next; None = its beginning.
+FOLLOWERS: dict[str | None, tuple[str, ...]] = {
+    None: ("system", "prompter"),
+    "system": ("prompter",),
+    "prompter": ("assistant",),
+    "assistant": ("prompter",),
+}
 
 
 def source_files(path: Path) -> list[Path]:
@@ -39,7 +49,8 @@ def read_messages(path: Path) -> Iterator[Row]:
     synthetic, created_date, labels (name -> value) and split (null where the source has none). User ids are dropped.
 
     Raises:
-        DataError: a file is missing, a row fits none of the schemas (file, line, field), or an id occurs twice.
+        DataError: a file is missing, a row fits none of the schemas (file, line, field), an id occurs twice, or there
+            is no row at all.
     """
     seen: set[str] = set()
     for file in source_files(path):
@@ -50,6 +61,8 @@ def read_messages(path: Path) -> Iterator[Row]:
                     raise DataError(f"{place}: message_id {message['message_id']!r} is already taken by an earlier row")
                 seen.add(message["message_id"])
                 yield message
+    if not seen:
+        raise DataError(f"{path}: {EMPTY}")
 
 
 def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:
@@ -67,7 +80,7 @@ def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:
     else:
         raise DataError(
             f"{place}: expected a conversation tree (message_tree_id, prompt), a flat message (message_id, parent_id)"
-            f" or a conversation (messages); found {', '.join(map(str, row))}"
+            f" or a conversation (messages); found {', '.join(map(str, row)) or 'nothing'}"
         )
 
 
@@ -86,7 +99,8 @@ def _tree_messages(tree: Row, split: str | None, place: str) -> Iterator[Row]:
             raise DataError(f"{place}: field 'replies': expected a list of messages, found {node!r:.60}")
         message = _message(node | {"parent_id": parent}, shared, split, place)
         yield message
-        waiting += [(reply, message["message_id"]) for reply in node.get("replies") or []]
+        replies = optional(node, "replies", list, f"{place}: message {message['message_id']}") or []
+        waiting += [(reply, message["message_id"]) for reply in replies]
 
 
 def _plain_messages(row: Row, split: str | None, place: str) -> Iterator[Row]:
@@ -94,15 +108,27 @@ def _plain_messages(row: Row, split: str | None, place: str) -> Iterator[Row]:
     tree = str(row.get("id") or f"row-{place.rsplit(':', 1)[-1].removeprefix(' row ')}")
     language = row.get("language") or row.get("lang") or "und"
     turns = field(row, "messages", list, place)
+    if not turns:
+        raise DataError(
+            f"{place}: field 'messages' is empty; expected user and assistant in turn, or leave the row out"
+        )
+    before: str | None = None
     for number, turn in enumerate(turns):
         here = f"{place}: messages[{number}]"
         if not isinstance(turn, dict):
             raise DataError(f"{here}: expected an object with role and content, found {turn!r:.60}")
+        role = field(turn, "role", str, here)
+        if role in ROLES and ROLES[role] not in FOLLOWERS[before and ROLES[before]]:
+            raise DataError(
+                f"{here}: role {role!r} {f'after {before!r}' if before else 'at the beginning'}; expected user and "
+                "assistant in turn, with at most one system message before them"
+            )
+        before = role
         node = {
             "message_id": f"{tree}/{number}",
             "parent_id": f"{tree}/{number - 1}" if number else None,
             "text": field(turn, "content", str, here),
-            "role": field(turn, "role", str, here),
+            "role": role,
             "lang": language,
         }
         yield _message(node, {"message_tree_id": tree}, split or row.get("split"), here)
@@ -145,6 +171,9 @@ def _labels(labels: Any, place: str) -> dict[str, float]:
             values = dict(zip(labels["name"], labels["value"], strict=True))
         else:
             values = {name: entry["value"] for name, entry in labels.items()}
-        return {name: float(values[name]) for name in sorted(values)}
-    except (TypeError, KeyError, ValueError):
+        numbers = {name: float(values[name]) for name in sorted(values)}
+        if not all(map(math.isfinite, numbers.values())):
+            raise ValueError
+        return numbers
+    except (AttributeError, TypeError, KeyError, ValueError):
         raise DataError(f"{place}: field 'labels': expected names with values, found {labels!r:.60}") from None

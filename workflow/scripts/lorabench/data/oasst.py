@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from lorabench.errors import DataError
+
 Message = dict[str, Any]
 REPLY_ROLE = {"system": "prompter", "prompter": "assistant", "assistant": "prompter"}
 
@@ -25,17 +27,47 @@ class Tree:
 
 
 def group_trees(messages: Iterable[Message]) -> list[Tree]:
-    """Return the trees of flat messages, in the order of their first message."""
+    """Return the trees of flat messages, in the order of their first message.
+
+    Raises:
+        DataError: a tree is none: no prompt or several, a parent that is not in it, or parents in a circle.
+    """
     replies: dict[str, dict[str | None, list[Message]]] = {}
     first: dict[str, Message] = {}
     for message in messages:
         tree = message["message_tree_id"]
         first.setdefault(tree, message)
         replies.setdefault(tree, defaultdict(list))[message["parent_id"]].append(message)
+    for name, branches in replies.items():
+        _check_tree(name, branches)
     return [
         Tree(id=name, state=message["tree_state"], split=message["split"], replies=dict(replies[name]))
         for name, message in first.items()
     ]
+
+
+def _check_tree(tree: str, replies: dict[str | None, list[Message]]) -> None:
+    """Check that every message is reached from one prompt."""
+    here = f"conversation tree {tree!r}"
+    prompts = [message["message_id"] for message in replies.get(None, [])]
+    if len(prompts) > 1:
+        raise DataError(
+            f"{here}: messages {prompts[0]!r} and {prompts[1]!r} have no parent_id; only its prompt has none"
+        )
+    reached = set(prompts)
+    waiting = prompts
+    while waiting:
+        children = [message["message_id"] for message in replies.get(waiting.pop(), [])]
+        reached.update(children)
+        waiting += children
+    everything = {message["message_id"]: message["parent_id"] for branch in replies.values() for message in branch}
+    for identity, parent in everything.items():
+        if parent is not None and parent not in everything:
+            raise DataError(
+                f"{here}: message {identity!r} answers {parent!r}, which is not in the tree; add or drop one"
+            )
+    if lost := sorted(everything.keys() - reached):
+        raise DataError(f"{here}: the parents of message {lost[0]!r} form a circle; correct their parent_id")
 
 
 def top_ranked_path(tree: Tree, *, exclude_synthetic: bool) -> list[Message]:

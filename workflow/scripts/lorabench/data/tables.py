@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,21 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
             yield from _parquet_rows(path)
         else:
             raise DataError(f"{path}: expected a .jsonl, .jsonl.gz, .json, .csv or .parquet file")
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
-    open_text = gzip.open if path.suffix == ".gz" else open
-    with open_text(path, "rt", encoding="utf-8-sig") as file:
+    open_file = gzip.open if path.suffix == ".gz" else open
+    with open_file(path, "rb") as file:
         for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield f"{path}:{number}", _as_row(_parse(line, f"{path}:{number}"), f"{path}:{number}")
+            place = f"{path}:{number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{place}: not UTF-8 (byte {error.start + 1} of the line); save it as UTF-8") from None
+            if text.strip():
+                yield place, _as_row(_parse(text, place), place)
 
 
 def _json_list(path: Path) -> Iterator[tuple[str, Row]]:
@@ -84,6 +90,10 @@ def _parse(text: str, place: str) -> Any:
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if error.lineno > 1 else ""
         raise DataError(f"{place}: not JSON ({error.msg}{line})") from None
+    except RecursionError:
+        raise DataError(f"{place}: JSON nested too deeply to be read") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"{place}: JSON that cannot be read ({error})") from None
 
 
 def _as_row(value: Any, place: str) -> Row:

@@ -12,6 +12,13 @@ from lorabench.files import write_json
 from lorabench.training.fingerprint import CONFIG, WEIGHTS
 
 
+def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
+    """Round the trained weights to what a file in `dtype` will hold, so that what is measured is what is saved."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype).to(parameter.dtype)
+
+
 def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dtype) -> None:
     """Write adapter_model.safetensors and adapter_config.json to `folder`, which must exist.
 

@@ -23,6 +23,7 @@ from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters
 from lorabench.training.processes import divide_frozen_layers, is_first
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.steps import StepPlan
+from lorabench.training.tracking import OFF
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
 
@@ -66,6 +67,7 @@ def fit(
     recipe: dict[str, Any],
     work: Path,
     attempt: int = 1,
+    tracking: dict[str, Any] = OFF,
 ) -> Fitted:
     """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where there is one.
 
@@ -77,6 +79,7 @@ def fit(
         recipe: what identifies the run; checkpoints of another recipe are discarded.
         work: folder of the checkpoints.
         attempt: how often this job has been tried; each further try starts with half the micro-batch.
+        tracking: the trainer's arguments about an experiment tracker, see `open_tracker`.
     """
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         checkpoint = open_work_folder(work, recipe)
@@ -93,6 +96,7 @@ def fit(
         settings,
         work,
         checkpointing,
+        tracking,
         model=model,
         processing_class=tokenizer,
         conversations=train,
@@ -119,12 +123,14 @@ def fit(
     )
 
 
-def _trainer(settings: TrainingSettings, work: Path, checkpointing: bool, **kwargs: Any) -> AdapterTrainer:
+def _trainer(
+    settings: TrainingSettings, work: Path, checkpointing: bool, tracking: dict[str, Any], **kwargs: Any
+) -> AdapterTrainer:
     """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are those of the trainer."""
     on_cpu = device().type == "cpu"
     evaluation_steps = settings.evaluation_steps(len(kwargs["conversations"]))
     trainer = AdapterTrainer(
-        args=trainer_arguments(settings, work, checkpointing, on_cpu, evaluation_steps),
+        args=trainer_arguments(settings, work, checkpointing, on_cpu, evaluation_steps, tracking),
         callbacks=[SaveByTheMinute(settings.save_minutes)],
         per_step=settings.conversations_per_step,
         loraplus_ratio=settings.loraplus_ratio,

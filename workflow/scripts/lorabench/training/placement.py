@@ -7,6 +7,7 @@ from lorabench.errors import PrerequisiteError
 from lorabench.training.estimate import GPUS, Device, choose, suggest, this_cpu
 from lorabench.training.flops import Shapes
 from lorabench.training.settings import TrainingSettings
+from lorabench.training.utilisation import known_gpu
 
 
 def device_at_hand() -> Device:
@@ -14,7 +15,7 @@ def device_at_hand() -> Device:
     if not torch.cuda.is_available():
         return this_cpu()
     name = torch.cuda.get_device_name()
-    known = next((gpu for key, gpu in GPUS.items() if key.partition("-")[0] in name.replace(" ", "")), GPUS["A100-80"])
+    known = known_gpu(name) or GPUS["A100-80"]
     return Device(
         name=name,
         memory_bytes=torch.cuda.mem_get_info()[0],

@@ -1,9 +1,13 @@
 """Assemble train_metrics.json and run_config.json."""
 
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import distributed
 
 from lorabench.git import git_state
 from lorabench.provenance import hardware, software
@@ -11,6 +15,8 @@ from lorabench.training.encode import Encoded
 from lorabench.training.fit import Fitted
 from lorabench.training.flops import Shapes, shapes_of, training_flops
 from lorabench.training.memory_use import peak_memory
+from lorabench.training.power import PowerMeter
+from lorabench.training.utilisation import utilisation
 
 STEP_KEYS = (
     "epoch",
@@ -56,6 +62,7 @@ def train_metrics(
     epochs: float,
     likelihood: dict[str, Any],
     phase_seconds: dict[str, float],
+    meter: PowerMeter,
 ) -> dict[str, Any]:
     """Return the content of train_metrics.json.
 
@@ -66,6 +73,7 @@ def train_metrics(
         epochs: passes over the data that were asked for.
         likelihood: split -> {"base": …, "adapter": …}.
         phase_seconds: wall time of this process by phase.
+        meter: what it read while this process trained.
     """
     steps = step_rows(fitted.log_history)
     share = sum(row["tokens"] for row in steps) / data["train_tokens"]  # passes over the data that were made
@@ -79,7 +87,8 @@ def train_metrics(
             **_totals(fitted, steps, shapes_of(model_config), round(data["train_squared_tokens"] * share)),
         },
         "phase_seconds": phase_seconds,
-        "peak_memory": peak_memory(),
+        "peak_memory": peak_memory() | meter.memory,
+        "power": meter.result(),
         "evaluations": [
             {"step": row["step"], "epoch": row["epoch"], "nll_per_token": row["eval_loss"]}
             for row in fitted.log_history
@@ -91,6 +100,7 @@ def train_metrics(
 
 def _totals(fitted: Fitted, steps: list[dict[str, Any]], shapes: Shapes, squared_tokens: int) -> dict[str, Any]:
     tokens, labels, seconds = (sum(row[key] for row in steps) for key in ("tokens", "label_tokens", "seconds"))
+    processes = distributed.get_world_size() if distributed.is_initialized() else 1
     flops = training_flops(shapes, fitted.trainable, tokens, labels, squared_tokens, fitted.checkpointing)
     return {
         "steps": len(steps),
@@ -102,6 +112,21 @@ def _totals(fitted: Fitted, steps: list[dict[str, Any]], shapes: Shapes, squared
         "trainable_parameters": fitted.trainable,
         "floating_point_operations": flops,
         "flops_per_second": flops / seconds,
+        "utilisation": utilisation(flops / seconds, fitted.dtype, fitted.device, processes),
+    }
+
+
+def determinism(seed: int) -> dict[str, Any]:
+    """Return what decides whether the same work gives the same bits."""
+    return {
+        "seed": seed,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "threads": torch.get_num_threads(),
+        "cublas_workspace_config": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+        "python_hash_seed": os.environ.get("PYTHONHASHSEED"),
     }
 
 
@@ -134,5 +159,6 @@ def run_config(
         "history": history,
         "hardware": hardware(),
         "software": software(),
+        "determinism": determinism(settings["seed"]),
         "git": git_state(Path(__file__).parent),
     }

@@ -34,7 +34,9 @@ class TrainingSettings:
     evaluations_per_epoch: int
     early_stopping_patience: int | None
     keep_best: bool
+    adapter_dtype: str
     save_minutes: float
+    tracker: str | None
     seed: int
 
     def evaluation_steps(self, conversations: int) -> int | None:

@@ -200,7 +200,12 @@ class AdapterTrainer(SFTTrainer):
 
 
 def trainer_arguments(
-    settings: TrainingSettings, work: Path, checkpointing: bool, cpu: bool, evaluation_steps: int | None
+    settings: TrainingSettings,
+    work: Path,
+    checkpointing: bool,
+    cpu: bool,
+    evaluation_steps: int | None,
+    tracking: dict[str, Any],
 ) -> SFTConfig:
     """Translate the settings into trl's configuration.
 
@@ -234,7 +239,7 @@ def trainer_arguments(
         restore_callback_states_from_checkpoint=True,
         logging_steps=1,
         ddp_find_unused_parameters=False,
-        report_to="none",
+        **tracking,
         disable_tqdm=True,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},

@@ -1,0 +1,41 @@
+"""Utilisation: a share of a named peak, or null with the reason."""
+
+import pytest
+import torch
+
+from lorabench.training.estimate import CORE_FLOAT32_FLOPS, GPUS
+from lorabench.training.utilisation import known_gpu, utilisation
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA A100-SXM4-80GB", "A100-40"),  # both rows have the same peaks
+        ("NVIDIA GeForce RTX 4090", "RTX4090"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA A10G", "A10G"),
+        ("NVIDIA L40S", None),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA T400 4GB", None),
+    ],
+)
+def test_a_gpu_is_known_by_its_whole_name(name: str, key: str | None) -> None:
+    """Names that merely begin alike are other devices."""
+    assert known_gpu(name) == (GPUS[key] if key else None)
+
+
+def test_the_share_is_of_all_threads_and_processes() -> None:
+    """On a CPU the peak is that of the threads in use, times the processes."""
+    peak = torch.get_num_threads() * CORE_FLOAT32_FLOPS * 2
+    found = utilisation(peak / 4, torch.float32, torch.device("cpu"), 2)
+    assert (found["share"], found["peak_flops_per_second"], found["precision"]) == (0.25, peak, "float32")
+    assert found["peak_name"].startswith("2 x ")
+
+
+def test_an_unknown_peak_is_null_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU outside the table has no share."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L40S")
+    found = utilisation(1e12, torch.bfloat16, torch.device("cuda"), 1)
+    assert found["share"] is found["peak_name"] is found["peak_flops_per_second"] is None
+    assert found["reason"] == "no bfloat16 peak is known of NVIDIA L40S"
