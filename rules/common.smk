@@ -11,6 +11,7 @@ from lorabench.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
+from lorabench.judging.preflight import ask_judges
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
 
@@ -64,11 +65,16 @@ MAIN_RUN = config["run"]
 
 
 def check_before_start():
-    """Stop before the first job where something that the scheduled jobs need is missing; all faults at once."""
+    """Stop before the first job where something that the scheduled jobs need is missing; all faults at once.
+
+    Remote judges of scheduled jobs are asked one tiny question each, so that a retired model costs no GPU hour.
+    """
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     rules = {job.rule.name for job in jobs}
     try:
         check(RUNS, rules, local=workflow.local_exec, environment=os.environ)
+        judging = {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
+        ask_judges([(rule, RUNS[run][rule]["judge"]) for run, rule in sorted(judging)])
     except LorabenchError as error:
         stop(error)
 

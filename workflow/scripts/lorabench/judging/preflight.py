@@ -6,10 +6,33 @@ from typing import Any
 from lorabench.errors import JudgeError
 from lorabench.judging.clients import JudgeClient, Unanswered
 from lorabench.judging.exchange import JudgeRequest, Reply
-from lorabench.judging.settings import JudgeSettings
+from lorabench.judging.settings import JudgeSettings, parse_judge
 
 QUESTION = "Answer with the single letter m."
 TOKENS = 16  # enough for any answer, a hundredth of a cent
+
+
+def ask_judges(sections: list[tuple[str, dict[str, Any]]]) -> None:
+    """Ask every remote judge of the named config sections, each once, whether it will judge.
+
+    Args:
+        sections: (name of the section, its `judge`); judges that run here are passed over.
+
+    Raises:
+        JudgeError: with one line for each judge that will not.
+    """
+    faults, asked = [], []
+    for name, section in sections:
+        judge = parse_judge(section)
+        if judge.kind == "local" or (name, judge) in asked:
+            continue
+        asked.append((name, judge))
+        try:
+            check_judge(judge, log_probabilities=name == "judge_alpaca_eval")
+        except JudgeError as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise JudgeError("\n".join(faults))
 
 
 def check_judge(
