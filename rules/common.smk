@@ -125,20 +125,20 @@ def engine(run, rule, benchmark):
     return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
 
 
-def generating(rule):
-    """Return (conda file, params function of the code's hash) of a rule whose engine has an environment of its own."""
+def engine_environment(rule):
+    """Return a function of the wildcards: the environment of what generates for a rule."""
+    return lambda wildcards: ("vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation")
 
-    def environment(wildcards):
-        return "vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation"
 
-    return (
-        lambda wildcards: str(ROOT / "envs" / f"{environment(wildcards)}.yaml"),
-        lambda wildcards: code(rule, environment(wildcards)),
-    )
+def conda_file(environment):
+    """Return a function of the wildcards: the conda file of the environment that `environment` returns for them."""
+    return lambda wildcards: str(ROOT / "envs" / f"{environment(wildcards)}.yaml")
 
 
 def code(rule, environment):
-    """Return the hash of the code behind a rule; see docs/reruns.md."""
+    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md."""
+    if callable(environment):
+        return lambda wildcards: code(rule, environment(wildcards))
     return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")
 
 

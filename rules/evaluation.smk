@@ -15,14 +15,14 @@ rule evaluate_task:
     wildcard_constraints:
         benchmark="gsm8k|mmlu",
     conda:
-        generating("evaluate_task")[0]
+        conda_file(engine_environment("evaluate_task"))
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
         settings=benchmark_section("evaluate_task"),
-        code=generating("evaluate_task")[1],
+        code=code("evaluate_task", engine_environment("evaluate_task")),
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
@@ -46,14 +46,14 @@ rule generate_answers:
     wildcard_constraints:
         benchmark="mt_bench|alpaca_eval",
     conda:
-        generating("generate_answers")[0]
+        conda_file(engine_environment("generate_answers"))
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
         settings=benchmark_section("generate_answers"),
-        code=generating("generate_answers")[1],
+        code=code("generate_answers", engine_environment("generate_answers")),
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
@@ -80,6 +80,7 @@ rule merge_answers:
     resources:
         machine_share=1,
     params:
+        settings=section("generate_answers", "shards"),
         code=code("merge_answers", "evaluation"),
     message:
         "{wildcards.run}: put the answers of {wildcards.variant} to {wildcards.benchmark} together"

@@ -16,7 +16,7 @@ import torch
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
-from lorabench.job import job
+from lorabench.job import job, log_process
 from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.training.adapter_files import round_adapter, save_adapter
 from lorabench.training.encode import Encoded, encode_conversations
@@ -68,6 +68,7 @@ def train_adapter(
     base = load_frozen_base(folder, dtype, options)
     phases["load"] = time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
+    revision, recipe = source["revision"] if from_hub else None, _recipe(settings, hashes, source)
     with PowerMeter() as meter:
         fitted = fit(
             base,
@@ -77,8 +78,8 @@ def train_adapter(
             options,
             dtype=dtype,
             checkpointing=checkpointing,
-            revision=source["revision"] if from_hub else None,
-            recipe=_recipe(settings, hashes, source),
+            revision=revision,
+            recipe=recipe,
             work=work,
             attempt=attempt,
             tracking=tracker,
@@ -88,24 +89,16 @@ def train_adapter(
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
-    metrics = train_metrics(
-        fitted,
-        data=counts,
-        model_config=model_config,
-        epochs=options.num_epochs,
-        likelihood=likelihoods,
-        phase_seconds=phases,
-        meter=meter,
-    )
-    if not is_first():
-        return
+    about_run = {"epochs": options.num_epochs, "likelihood": likelihoods, "phase_seconds": phases, "meter": meter}
+    metrics = train_metrics(fitted, data=counts, model_config=model_config, **about_run)
     about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
     config = run_config(
         run=run, settings=settings, resolved=fitted.resolved(), model=about, data=hashes, history=fitted.history
     )
-    base_name = source["origin"].partition("@")[0] if from_hub else folder.name
-    _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
-    shutil.rmtree(work)
+    if is_first():
+        base_name = source["origin"].partition("@")[0] if from_hub else folder.name
+        _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
+        shutil.rmtree(work)
 
 
 def _recipe(settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]) -> dict[str, Any]:
@@ -167,6 +160,7 @@ def _publish(
 if __name__ == "__main__":
     keep_freed_memory()
     if len(sys.argv) > 1:
+        log_process(Path(sys.argv[2]))
         run_as_one_of_several(train_adapter)
         sys.exit()
     with job(snakemake):  # noqa: F821

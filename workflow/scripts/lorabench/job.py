@@ -47,6 +47,17 @@ def job(snakemake: Any) -> Iterator[None]:
         stream.close()
 
 
+def log_process(log: Path) -> None:
+    """Set up the log of a process that a job started: as for the job in the first, warnings alone in the others."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(_for_people)
+    handlers: list[logging.Handler] = [terminal]
+    if os.environ.get("RANK", "0") == "0":
+        handlers.append(logging.FileHandler(log, encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+
+
 def _for_people(record: logging.LogRecord) -> bool:
     """Pass the project's own warnings and everybody's errors; what libraries remark stands in the log."""
     return record.levelno >= (logging.WARNING if record.name.startswith("lorabench") else logging.ERROR)

@@ -85,13 +85,8 @@ def fit(
         checkpoint = open_work_folder(work, recipe)
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
-    place = device()
-    attention = choose_attention(place)
-    use_attention(base, attention)
-    set_seed(settings.seed)
-    model = get_peft_model(base, lora_config(settings, revision))
-    if settings.fsdp:
-        divide_frozen_layers(model)
+    attention = choose_attention(device())
+    model = _with_adapters(base, settings, revision, attention)
     trainer = _trainer(
         settings,
         work,
@@ -112,7 +107,7 @@ def fit(
     return Fitted(
         model=model,
         attention=attention,
-        device=place,
+        device=device(),
         dtype=dtype,
         checkpointing=checkpointing,
         trainable=trainable,
@@ -121,6 +116,18 @@ def fit(
         halvings=plan.halvings,
         seconds=seconds,
     )
+
+
+def _with_adapters(
+    base: PreTrainedModel, settings: TrainingSettings, revision: str | None, attention: str
+) -> PeftModel:
+    """Return the base with fresh adapters, its layers divided among the processes where the settings say so."""
+    use_attention(base, attention)
+    set_seed(settings.seed)
+    model = get_peft_model(base, lora_config(settings, revision))
+    if settings.fsdp:
+        divide_frozen_layers(model)
+    return model
 
 
 def _trainer(

@@ -7,7 +7,6 @@ together one layer at a time.
 
 import ctypes
 import json
-import logging
 import os
 import signal
 import sys
@@ -26,7 +25,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import lorabench.errors
-from lorabench.job import FORMAT
 from lorabench.llama import device
 
 T = TypeVar("T")
@@ -40,7 +38,7 @@ def run_processes(script: Path, arguments: dict[str, Any], processes: int, log: 
         script: passes its main function to `run_as_one_of_several`.
         arguments: of that function, as JSON values and paths.
         processes: one a GPU; on a machine without, on its CPU.
-        log: file to which the first process appends.
+        log: file to which the first process appends; see `lorabench.job.log_process`.
         threads: of all processes together.
 
     Raises:
@@ -78,12 +76,7 @@ def run_as_one_of_several(function: Callable[..., None]) -> None:
     """Run `function` on the arguments of `run_processes`, as the process that the environment says this is."""
     if sys.platform == "linux":  # a killed job must not leave processes that go on writing
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    text, log, threads = sys.argv[1:]
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    handlers[0].setLevel(logging.WARNING)
-    if int(os.environ["RANK"]) == 0:
-        handlers.append(logging.FileHandler(log, encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    text, _, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
