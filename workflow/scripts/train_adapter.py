@@ -50,17 +50,14 @@ def train_adapter(
 ) -> None:
     """Train, measure and write the adapter.
 
-    `model` is source.json beside the base's checkpoint, `adapter` the folder of the outputs, `work` that of checkpoints
-    (removed at the end), `settings` the config section, `attempt` how often the job has been tried, `tracking` the
-    folder of experiment trackers.
+    `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the folders of outputs,
+    checkpoints (removed at the end) and trackers; `settings` is the config section, `attempt` counts tries of the job.
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
-    tracker = open_tracker(options.tracker, run, tracking)
-    tokenizer = load_tokenizer(folder)
+    tracker, tokenizer = open_tracker(options.tracker, run, tracking), load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
-    phases = {"encode": time.monotonic() - started}
-    started = time.monotonic()
+    phases, started = {"encode": time.monotonic() - started}, time.monotonic()
     model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
     base = load_frozen_base(folder, dtype, options.use_4bit, options.target_modules)
@@ -81,8 +78,7 @@ def train_adapter(
             attempt=attempt,
             tracking=tracker,
         )
-    phases["train"] = fitted.seconds
-    started = time.monotonic()
+    phases["train"], started = fitted.seconds, time.monotonic()
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
@@ -96,9 +92,7 @@ def train_adapter(
         meter=meter,
     )
     about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
-    config = run_config(
-        run=run, settings=settings, resolved=fitted.resolved(), model=about, data=hashes, history=fitted.history
-    )
+    config = run_config(run=run, settings=settings, fitted=fitted, model=about, data=hashes)
     base_name = source["origin"].partition("@")[0] if from_hub else folder.name
     _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
     shutil.rmtree(work)

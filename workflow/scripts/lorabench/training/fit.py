@@ -72,17 +72,14 @@ def fit(
         dtype: in which the layers multiply; `checkpointing` recomputes activations in the backward pass.
         revision: the base model's commit, written into the adapter.
         recipe: what identifies the run; checkpoints of another recipe are discarded.
-        work: folder of the checkpoints.
+        work: folder of the checkpoints; `tracking` is what `open_tracker` returned.
         attempt: how often this job has been tried; each further try starts with half the micro-batch.
-        tracking: the trainer's arguments about an experiment tracker, see `open_tracker`.
     """
     checkpoint = open_work_folder(work, recipe)
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
     attention = choose_attention(base.device)
-    use_attention(base, attention)
-    set_seed(settings.seed)
-    model = get_peft_model(base, lora_config(settings, revision))
+    model = _adapted(base, settings, attention, revision)
     trainer = _trainer(
         settings,
         work,
@@ -112,6 +109,13 @@ def fit(
         halvings=plan.halvings,
         seconds=seconds,
     )
+
+
+def _adapted(base: PreTrainedModel, settings: TrainingSettings, attention: str, revision: str | None) -> Any:
+    """Return `base` with new adapters, which start from the seed."""
+    use_attention(base, attention)
+    set_seed(settings.seed)
+    return get_peft_model(base, lora_config(settings, revision))
 
 
 def _trainer(
