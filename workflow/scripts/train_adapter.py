@@ -52,23 +52,22 @@ def train_adapter(
 ) -> None:
     """Train, measure and write the adapter.
 
-    `model` is source.json beside the base's checkpoint, `adapter` the folder of the outputs, `work` that of checkpoints
-    (removed at the end), `settings` the config section, `attempt` how often the job has been tried, `tracking` the
-    folder of experiment trackers.
+    `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the folders of outputs,
+    checkpoints (removed at the end) and trackers; `settings` is the config section, `attempt` counts tries of the job.
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
-    tracker = open_tracker(options.tracker, run, tracking)
-    tokenizer = load_tokenizer(folder)
+    tracker, tokenizer = open_tracker(options.tracker, run, tracking), load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
-    phases = {"encode": time.monotonic() - started}
-    started = time.monotonic()
+    phases, started = {"encode": time.monotonic() - started}, time.monotonic()
     model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
+    base_name = source["origin"].partition("@")[0] if from_hub else folder.name
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
-    base = load_frozen_base(folder, dtype, options)
+    base, hashes = (
+        load_frozen_base(folder, dtype, options),
+        {path.name: sha256_file(path) for path in (train, validation)},
+    )
     phases["load"] = time.monotonic() - started
-    hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    revision, recipe = source["revision"] if from_hub else None, _recipe(settings, hashes, source)
     with PowerMeter() as meter:
         fitted = fit(
             base,
@@ -78,25 +77,28 @@ def train_adapter(
             options,
             dtype=dtype,
             checkpointing=checkpointing,
-            revision=revision,
-            recipe=recipe,
+            revision=source["revision"] if from_hub else None,
+            recipe=_recipe(settings, hashes, source),
             work=work,
             attempt=attempt,
             tracking=tracker,
         )
-    phases["train"] = fitted.seconds
-    started = time.monotonic()
+    phases["train"], started = fitted.seconds, time.monotonic()
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
     phases["likelihood"] = time.monotonic() - started
-    about_run = {"epochs": options.num_epochs, "likelihood": likelihoods, "phase_seconds": phases, "meter": meter}
-    metrics = train_metrics(fitted, data=counts, model_config=model_config, **about_run)
-    about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
-    config = run_config(
-        run=run, settings=settings, resolved=fitted.resolved(), model=about, data=hashes, history=fitted.history
+    metrics = train_metrics(
+        fitted,
+        data=counts,
+        model_config=model_config,
+        epochs=options.num_epochs,
+        likelihood=likelihoods,
+        phase_seconds=phases,
+        meter=meter,
     )
+    about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
+    config = run_config(run=run, settings=settings, fitted=fitted, model=about, data=hashes)
     if is_first():
-        base_name = source["origin"].partition("@")[0] if from_hub else folder.name
         _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
         shutil.rmtree(work)
 

@@ -74,12 +74,10 @@ def fit(
     Args:
         base: frozen, on its device; `tokenizer` gives the padding token.
         train: the training set; `validation` is for evaluations during training, where the settings ask for them.
-        dtype: in which the layers multiply; `checkpointing` recomputes activations in the backward pass.
-        revision: the base model's commit, written into the adapter.
+        dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is the base's commit.
         recipe: what identifies the run; checkpoints of another recipe are discarded.
-        work: folder of the checkpoints.
+        work: folder of the checkpoints; `tracking` is what `open_tracker` returned.
         attempt: how often this job has been tried; each further try starts with half the micro-batch.
-        tracking: the trainer's arguments about an experiment tracker, see `open_tracker`.
     """
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         checkpoint = open_work_folder(work, recipe)

@@ -134,29 +134,27 @@ def run_config(
     *,
     run: str,
     settings: dict[str, Any],
-    resolved: dict[str, Any],
+    fitted: Fitted,
     model: dict[str, Any],
     data: dict[str, Any],
-    history: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return the content of run_config.json: everything that repeating the run takes.
 
     Args:
         run: the run's name.
         settings: the config section as given.
-        resolved: what "auto" and the machine made of it (dtype, attention, checkpointing, micro-batch).
+        fitted: the trained model: what "auto" and the machine came to, and starts, resumes and memory shortages.
         model: name and source.json of the base model, and the hash of its chat template.
         data: file -> SHA-256.
-        history: starts, resumes and memory shortages of the run.
     """
     return {
         "schema_version": 1,
         "run": run,
         "settings": settings,
-        "resolved": resolved,
+        "resolved": fitted.resolved(),
         "model": model,
         "data_sha256": data,
-        "history": history,
+        "history": fitted.history,
         "hardware": hardware(),
         "software": software(),
         "determinism": determinism(settings["seed"]),
