@@ -63,11 +63,9 @@ def train_adapter(
     model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
     base_name = source["origin"].partition("@")[0] if from_hub else folder.name
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
-    base, hashes = (
-        load_frozen_base(folder, dtype, options),
-        {path.name: sha256_file(path) for path in (train, validation)},
-    )
+    base = load_frozen_base(folder, dtype, options)
     phases["load"] = time.monotonic() - started
+    hashes = {path.name: sha256_file(path) for path in (train, validation)}
     with PowerMeter() as meter:
         fitted = fit(
             base,
@@ -86,14 +84,13 @@ def train_adapter(
     phases["train"], started = fitted.seconds, time.monotonic()
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
-    phases["likelihood"] = time.monotonic() - started
     metrics = train_metrics(
         fitted,
         data=counts,
         model_config=model_config,
         epochs=options.num_epochs,
         likelihood=likelihoods,
-        phase_seconds=phases,
+        phase_seconds=phases | {"likelihood": time.monotonic() - started},
         meter=meter,
     )
     about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
