@@ -77,6 +77,29 @@ def test_the_fit_is_that_of_alpaca_eval(annotations: list[dict[str, Any]], diffi
     assert 100 * predicted.mean() == pytest.approx(8.606, abs=0.01)
 
 
+@pytest.mark.slow
+def test_the_regularised_fit_is_that_of_alpaca_eval(
+    annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]
+) -> None:
+    """With the gamed rows made here as its df_gamed.csv, alpaca_eval 0.6.6 gives 5.842654916836878 %."""
+    random = np.random.default_rng(7)
+    features, gamed = [], []
+    for shift in (2.0, -2.0):
+        for hard in difficulty:
+            delta = random.normal(shift, 0.7)
+            chance = 1 / (1 + np.exp(-(0.9 * np.tanh(delta) + 0.4 * hard - 1)))
+            gamed.append(np.clip(chance + random.normal(0, 0.05), 0, 1))
+            features.append([np.tanh(delta), hard, 0.0])
+    regulariser = Regulariser(difficulty=difficulty, features=np.array(features), preferences=np.array(gamed))
+    rows = item_rows(annotations)
+    preferences = np.array([row.score for row in rows], dtype=np.float64)
+    preferences[[3, 77, 500]] = np.nan  # answers that the judge did not give
+    lengths = np.array([row.detail["reference_characters"] - row.detail["output_characters"] for row in rows])
+    predicted = 100 * controlled_preferences(preferences, lengths, difficulty, regulariser)
+    assert predicted.mean() == pytest.approx(5.842654916836878, abs=1e-6)
+    assert predicted.std(ddof=1) / np.sqrt(805) == pytest.approx(0.376311542724074, abs=1e-6)
+
+
 def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[str, Any]]) -> None:
     """Only all 805 instructions in order against the published reference have a length-controlled win rate."""
     rows = item_rows(annotations)
