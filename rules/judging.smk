@@ -2,6 +2,7 @@ rule judge_mt_bench:
     input:
         answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
         benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        references=lambda wildcards: RUNS[wildcards.run]["judge_mt_bench"]["references"] or [],
         model=judge_model,
     output:
         rows="results/{run}/judgments/{variant}/{benchmark}.jsonl",

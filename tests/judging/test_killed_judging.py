@@ -21,7 +21,8 @@ from pathlib import Path
 from judge_mt_bench import judge_mt_bench
 given = json.loads(sys.argv[1])
 settings = given.pop("settings")
-judge_mt_bench(model=None, writer="mt_bench-lora", settings=settings, **{k: Path(v) for k, v in given.items()})
+paths = {k: Path(v) for k, v in given.items()}
+judge_mt_bench(references=None, model=None, writer="mt_bench-lora", settings=settings, **paths)
 """
 
 

@@ -18,6 +18,7 @@ from judging.fake_judge import (
     write_benchmark,
     write_rows,
 )
+from lorabench.errors import DataError
 from lorabench.judging.mt_bench import REASK
 
 
@@ -34,13 +35,22 @@ def benchmark_folder(tmp_path: Path) -> Path:
     return write_benchmark(tmp_path / "benchmark")
 
 
-def run(tmp_path: Path, folder: Path, judge: dict[str, Any], model: Path | None = None, reasks: int = 2) -> None:
+def run(
+    tmp_path: Path,
+    folder: Path,
+    judge: dict[str, Any],
+    model: Path | None = None,
+    reasks: int = 2,
+    references: Path | None = None,
+) -> None:
     """Judge three questions, one of them guided by a reference."""
+    tmp_path.mkdir(exist_ok=True)
     answers = [answer_row(0), answer_row(1), answer_row(2, id="101", category="math")]
     write_rows(tmp_path / "answers.jsonl", answers)
     judge_mt_bench(
         answers=tmp_path / "answers.jsonl",
         benchmark=folder,
+        references=references,
         model=model,
         store=tmp_path / "store",
         writer="mt_bench-lora",
@@ -98,6 +108,25 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
     assert protocol["signal"] is True
     assert "3 questions, 6 turns; judge judge (openai, temperature 0)" in protocol["protocol"]
     assert "secret" not in (tmp_path / "protocol.json").read_text()
+
+
+def test_corrected_references_take_the_place_of_the_originals(
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
+) -> None:
+    """The judge reads the corrected answer, the protocol says so, and a file that corrects nothing is refused."""
+    file = tmp_path / "corrected.jsonl"
+    write_rows(file, [{"question_id": 101, "turns": ["five", "ten"]}])
+    run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
+    guided = [body["messages"][1]["content"] for body in judge_server.requests if "Reference" in str(body)]
+    assert any("five" in text for text in guided) and not any("four" in text for text in guided)
+    protocol = read(tmp_path)[1]
+    assert "corrected reference answers" in protocol["protocol"]
+    run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
+    assert read(tmp_path / "plain")[1]["reference_sha256"] != protocol["reference_sha256"]
+    for row, fault in (({"question_id": 7, "turns": ["a", "b"]}, "question_id 7"), ({"question_id": 101}, "jsonl:1")):
+        write_rows(file, [row])
+        with pytest.raises(DataError, match=fault):
+            run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
 
 
 def test_second_run_asks_nothing(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:

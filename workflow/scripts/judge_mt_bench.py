@@ -12,12 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
+from lorabench.files import read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
 from lorabench.job import job
 from lorabench.judging.judges import open_judge
 from lorabench.judging.mt_bench import (
     RATING_START,
     RATINGS,
+    corrected_references,
     rate_turns,
     read_prompts,
     read_references,
@@ -33,6 +34,7 @@ def judge_mt_bench(
     *,
     answers: Path,
     benchmark: Path,
+    references: Path | None,
     model: Path | None,
     store: Path,
     writer: str,
@@ -45,6 +47,7 @@ def judge_mt_bench(
     Args:
         answers: jsonl of Answer rows.
         benchmark: folder with judge_prompts.jsonl and reference.jsonl.
+        references: reference answers that replace some of the benchmark's own; None = its own.
         model: source.json of a local judge's model.
         store, writer: folder of the answer store shared by the run's judges, and this job's file in it.
         settings: judge, max_tokens, reasks.
@@ -57,13 +60,17 @@ def judge_mt_bench(
         parameters = {"assistant_prefix": RATING_START, "choices": RATINGS}
     prompts_file, references_file = benchmark / "judge_prompts.jsonl", benchmark / "reference.jsonl"
     given = [Answer(**row) for _, row in read_jsonl(answers)]
-    turns = list(turns_to_rate(given, read_prompts(prompts_file), read_references(references_file), parameters))
+    guides = read_references(references_file)
+    if references is not None:
+        guides = corrected_references(guides, references)
+    turns = list(turns_to_rate(given, read_prompts(prompts_file), guides, parameters))
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
         ratings, replies = rate_turns(judge, turns, settings["reasks"])
     document = describe_judging(
         benchmark="mt_bench",
-        method=f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions, {len(turns)} turns",
+        method=f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions, {len(turns)} turns"
+        + (", corrected reference answers" if references else ""),
         judge=judge,
         settings=judge_settings,
         rows=ratings,
@@ -71,7 +78,7 @@ def judge_mt_bench(
         prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},
         details={
             "answers_sha256": sha256_file(answers),
-            "reference_sha256": sha256_file(references_file),
+            "reference_sha256": sha256_json(guides),
             "max_tokens": None if local else settings["max_tokens"],
             "reasks": 0 if local else settings["reasks"],
         },
@@ -87,6 +94,7 @@ if __name__ == "__main__":
         judge_mt_bench(
             answers=Path(given.input.answers),
             benchmark=Path(given.input.benchmark).parent,
+            references=Path(given.input.references) if given.input.get("references") else None,
             model=Path(given.input.model) if given.input.get("model") else None,
             store=Path(given.params.store),
             writer=f"mt_bench-{given.wildcards.variant}",

@@ -68,8 +68,32 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_references(path: Path) -> dict[str, list[str]]:
-    """Return question id -> reference answers, one a turn."""
-    return {str(row["question_id"]): row["turns"] for _, row in read_jsonl(path)}
+    """Return question id -> reference answers, one a turn.
+
+    Raises:
+        DataError: a row has no question_id or no two turns of text.
+    """
+    references = {}
+    for number, row in read_jsonl(path):
+        turns = row.get("turns") if isinstance(row, dict) else None
+        if not (isinstance(turns, list) and len(turns) == 2 and all(isinstance(turn, str) for turn in turns)):
+            raise DataError(
+                f'{path}:{number}: expected {{"question_id": 104, "turns": ["first answer", "second answer"]}}'
+            )
+        references[str(row.get("question_id"))] = turns
+    return references
+
+
+def corrected_references(original: Mapping[str, list[str]], path: Path) -> dict[str, list[str]]:
+    """Return the original references with those of the file at `path` in their place.
+
+    Raises:
+        DataError: the file answers a question that has no original reference, or a row is malformed.
+    """
+    corrected = read_references(path)
+    if unknown := sorted(corrected.keys() - original.keys()):
+        raise DataError(f"{path}: question_id {unknown[0]}: the benchmark has no reference answer to correct there")
+    return {**original, **corrected}
 
 
 def turns_to_rate(

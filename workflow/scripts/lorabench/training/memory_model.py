@@ -13,6 +13,9 @@ from lorabench.training.settings import TrainingSettings
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
 CHUNK = 2**25  # logits at a time, as in label_loss
+# On a CPU, what glibc holds for each byte that autograd keeps: freed blocks are aligned, and later ones do not fit into
+# them. Measured with benchmarks/memory_model.py; six recipes lie between 1.5 and 2.1.
+CPU_ALLOCATOR = 1.75
 ADAM_BYTES = 4 + 4 + 8  # of a trained parameter: itself, its gradient, two moments
 
 
@@ -58,6 +61,7 @@ def predict_memory(
     layer = NF4_BYTES if settings.use_4bit else number_bytes
     kept = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu) * tokens
     inputs = shapes.hidden * number_bytes * tokens * shapes.layers
+    allocated = (inputs + kept if checkpointing else kept * shapes.layers) * (1 if gpu else CPU_ALLOCATOR)
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
     head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
     evaluation = shapes.head_parameters * (4.0 if number_bytes == 2 else 0.0)  # float32 copy for exact likelihoods
@@ -67,7 +71,7 @@ def predict_memory(
     return MemoryModel(
         weights=layers + embeddings + (largest * number_bytes if settings.use_4bit else 0),
         adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),
-        activations=max(inputs + kept if checkpointing else kept * shapes.layers, evaluation),
+        activations=max(allocated, evaluation),
         output_layer=head,
         process=0.6e9 if gpu else 0.7e9,
     )
