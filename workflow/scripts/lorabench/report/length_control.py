@@ -39,7 +39,7 @@ class Regulariser:
 
     difficulty: Floats  # [805], by position
     features: Floats  # [gamed rows, 3]
-    preferences: Floats  # [gamed rows]
+    preferences: Floats  # [gamed rows]; not-a-number where there is none
 
 
 def read_regulariser(path: Path) -> Regulariser:
@@ -55,7 +55,7 @@ def read_regulariser(path: Path) -> Regulariser:
         )
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    difficulty = {int(row["index"]): float(row["instruction_difficulty"]) for row in reversed(rows)}
+    items = len({row["index"] for row in rows})  # the first rows are the first baseline's, one an instruction, in order
     columns = [
         [
             np.tanh(float(row["std_delta_len"])),
@@ -65,9 +65,9 @@ def read_regulariser(path: Path) -> Regulariser:
         for row in rows
     ]
     return Regulariser(
-        difficulty=np.array([difficulty[index] for index in sorted(difficulty)]),
+        difficulty=np.array([float(row["instruction_difficulty"]) for row in rows[:items]]),
         features=np.array(columns, dtype=np.float64),
-        preferences=np.array([float(row["preference"]) for row in rows]),
+        preferences=np.array([float(row["preference"] or "nan") for row in rows]),
     )
 
 
@@ -112,12 +112,12 @@ def controlled_preferences(
     ones = np.ones_like(difficulty)
     lengths = np.tanh(length_differences / length_differences.std(ddof=1))
     features = np.column_stack([lengths, difficulty, ones])
-    known = ~np.isnan(preferences)
-    table, target, weights = features[known], preferences[known], ones[known]
+    table, target, weights = features, preferences, ones
     if regulariser is not None:
         table, target = np.vstack([regulariser.features, table]), np.concatenate([regulariser.preferences, target])
         weights = np.concatenate([np.full(len(regulariser.preferences), GAMED_WEIGHT), weights])
-    coefficients = _fit(table, target, weights)
+    known = ~np.isnan(target)
+    coefficients = _fit(table[known], target[known], weights[known])
     return np.asarray(1 / (1 + np.exp(-(features[:, 1:] @ coefficients[1:]))))
 
 
@@ -128,18 +128,19 @@ def _fit(table: Floats, target: Floats, weights: Floats) -> Floats:
     masses = np.concatenate([target, 1 - target]) * weights[rows]
     losses = np.zeros(len(STRENGTHS))
     for train, test in GroupKFold(FOLDS).split(rows, groups=rows):
+        stream = np.random.RandomState(SEED)  # one a fold, as in scikit-learn's LogisticRegressionCV
         for number, strength in enumerate(STRENGTHS):
-            model = _regression(strength).fit(table[rows[train]], labels[train], sample_weight=masses[train])
+            model = _regression(strength, stream).fit(table[rows[train]], labels[train], sample_weight=masses[train])
             share = np.clip(model.predict_proba(table[rows[test]])[:, 1], 1e-15, 1 - 1e-15)
             truth = target[rows[test]]
             loss = -(truth * np.log(share) + (1 - truth) * np.log(1 - share))
             losses[number] += float(np.mean(loss * weights[rows[test]]))
-    best = _regression(float(STRENGTHS[losses.argmin()]))
+    best = _regression(float(STRENGTHS[losses.argmin()]), np.random.RandomState(SEED))
     return np.asarray(best.fit(table[rows], labels, sample_weight=masses).coef_[0])
 
 
-def _regression(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, l1_ratio=1, solver="liblinear", fit_intercept=False, random_state=SEED)
+def _regression(strength: float, stream: np.random.RandomState) -> LogisticRegression:
+    return LogisticRegression(C=strength, l1_ratio=1, solver="liblinear", fit_intercept=False, random_state=stream)
 
 
 def _none(reason: str) -> dict[str, Any]:
