@@ -20,6 +20,7 @@ rule judge_mt_bench:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if judge_model(wildcards) else 1,
     params:
         settings=section("judge_mt_bench"),
         code=code("judge_mt_bench", "judging"),
@@ -56,6 +57,7 @@ rule judge_alpaca_eval:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if judge_model(wildcards) else 1,
     params:
         settings=section("judge_alpaca_eval"),
         code=code("judge_alpaca_eval", "judging"),

@@ -5,10 +5,16 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from checkout import Checkout
+from checkout import Checkout, copy_repository
 from judging.fake_judge import FakeJudge, error, openai_answer, running_judge
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a copy of the repository for this file alone, since its runs leave results."""
+    return copy_repository(tmp_path_factory.mktemp("judged") / "lorabench")
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ class Budget:
     """The spending limit over all jobs that share a store.
 
     Before each call its worst case is reserved: what was spent, what is in flight and the new call together stay within
-    the limit. A job does not see what another has in flight, so two jobs at once may exceed it by those few calls.
+    the limit. A job does not see what another has in flight, so the profiles run one remote judging job at a time;
+    otherwise two jobs at once may exceed it by those few calls.
     """
 
     def __init__(self, settings: JudgeSettings, spent_usd: Callable[[], float]) -> None:
