@@ -1,5 +1,6 @@
 """The vLLM engine: what it is asked for, what it refuses."""
 
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,15 @@ from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.sampling import SeededSampler
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, SharedPrefixModel
 from lorabench.evaluation.stopping import StopAt, end_token_ids
-from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton, lora_arguments, sampling_arguments
-from lorabench.evaluation.weights import Weights
+from lorabench.evaluation.vllm_engine import (
+    VllmEngine,
+    check_adapter_dtype,
+    load_skeleton,
+    lora_arguments,
+    parallel_size,
+    sampling_arguments,
+)
+from lorabench.evaluation.weights import Weights, answer_identity
 
 pytest_plugins = ["evaluation_fixtures"]
 
@@ -59,6 +67,29 @@ def test_the_model_without_weights_ends_texts_like_the_model(
     assert end_token_ids(skeleton, tokenizer) == end_token_ids(base, tokenizer)
     assert skeleton.config.max_position_embeddings == base.config.max_position_embeddings
     assert SharedPrefixModel(skeleton).model.generation_config is not None
+
+
+def test_a_float32_adapter_on_a_gpu_is_refused() -> None:
+    """vLLM's own kernels assert half precision there; on a CPU, and in bfloat16, nothing stands against it."""
+    with pytest.raises(ConfigurationError, match="dtype: bfloat16"):
+        check_adapter_dtype("float32", gpus=1)
+    check_adapter_dtype("float32", gpus=0)
+    check_adapter_dtype("bfloat16", gpus=1)
+
+
+@pytest.mark.parametrize(("heads", "gpus", "size"), [(32, 0, 1), (32, 1, 1), (32, 4, 4), (32, 3, 2), (9, 8, 3)])
+def test_a_model_is_spread_over_gpus_that_divide_its_heads(heads: int, gpus: int, size: int) -> None:
+    """vLLM refuses other sizes."""
+    assert parallel_size(heads, gpus) == size
+
+
+def test_the_first_step_of_a_job_names_a_missing_vllm(source: Path) -> None:
+    """The answers' identity is asked for before the engine: it needs vLLM's version."""
+    weights = Weights(variant="base", source=source, adapter=None, merged=None)
+    if "vllm" in {name.lower() for names in packages_distributions().values() for name in names}:
+        pytest.skip("vLLM is installed")
+    with pytest.raises(PrerequisiteError, match=r"envs/vllm\.yaml"):
+        answer_identity(weights, "float32", "vllm", {})
 
 
 def test_without_vllm_the_message_names_its_environment(source: Path) -> None:

@@ -4,6 +4,7 @@ It takes the same requests, prompts as token ids (so no second begin-of-text), a
 generation only: vLLM's prompt log-probabilities skip its prefix cache and are rounded to the model's dtype.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -45,6 +46,23 @@ def lora_arguments(adapter_config: dict[str, Any]) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(size for size in RANKS if size >= rank)}
 
 
+def check_adapter_dtype(dtype: str, gpus: int) -> None:
+    """Refuse what vLLM's adapter kernels on GPUs assert against, which would end the job after loading.
+
+    Raises:
+        ConfigurationError: an unmerged adapter in float32 on a GPU.
+    """
+    if gpus and dtype == "float32":
+        raise ConfigurationError(
+            "vLLM serves an unmerged adapter on a GPU in bfloat16 only: set dtype: bfloat16, or engine: transformers"
+        )
+
+
+def parallel_size(heads: int, gpus: int) -> int:
+    """Return over how many GPUs a model is spread: as many as there are and its attention heads divide over."""
+    return max(size for size in range(1, max(1, gpus) + 1) if heads % size == 0)
+
+
 def sampling_arguments(request: GenerationRequest) -> dict[str, Any]:
     """Return vLLM's SamplingParams of a request, as keywords."""
     arguments = {
@@ -70,6 +88,8 @@ class VllmEngine:
     """
 
     def __init__(self, weights: Weights, dtype: str) -> None:
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # read at import; vLLM reports to its makers otherwise
+        gpus = torch.cuda.device_count()
         try:
             from vllm import LLM, SamplingParams
             from vllm.lora.request import LoRARequest
@@ -82,13 +102,14 @@ class VllmEngine:
         self._adapter = None
         more: dict[str, Any] = {}
         if weights.variant == "lora" and weights.adapter is not None:
+            check_adapter_dtype(dtype_name(dtype), gpus)
             folder = weights.adapter.parent
             more = lora_arguments(read_json(folder / "adapter_config.json"))
             self._adapter = LoRARequest("adapter", 1, str(folder.resolve()))
         self._llm = LLM(
             model=str(weights.folder),
             dtype=dtype_name(dtype),
-            tensor_parallel_size=max(1, torch.cuda.device_count()),
+            tensor_parallel_size=parallel_size(read_json(weights.folder / "config.json")["num_attention_heads"], gpus),
             generation_config="vllm",  # sampling comes with each request
             enable_prefix_caching=True,
             seed=0,

@@ -1,12 +1,13 @@
 """The weights of a variant, their name in the answer store, and what else a stored answer depends on."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
+from lorabench.errors import PrerequisiteError
 from lorabench.files import sha256_file
 from lorabench.llama import load_variant, resolve_dtype
 
@@ -55,6 +56,16 @@ def dtype_name(dtype: str) -> str:
 
 
 def answer_identity(weights: Weights, dtype: str, engine: str, more: dict[str, Any]) -> dict[str, Any]:
-    """Return the identity under which answers are stored; `more` is what a generation itself depends on."""
-    versions = {name: version(name) for name in PACKAGES[engine]}
+    """Return the identity under which answers are stored; `more` is what a generation itself depends on.
+
+    Raises:
+        PrerequisiteError: a package of the engine is not installed.
+    """
+    try:
+        versions = {name: version(name) for name in PACKAGES[engine]}
+    except PackageNotFoundError as error:
+        raise PrerequisiteError(
+            f"engine: {engine} needs the package {error.name}, which is not in this environment: run snakemake with "
+            "--sdm conda, which builds envs/vllm.yaml for vllm, or set engine: transformers"
+        ) from None
     return {"model": weights.fingerprint(), "dtype": dtype_name(dtype), "versions": versions, **more}
