@@ -114,7 +114,7 @@ def run_trl(model: Path, train: list[Any], validation: list[Any], settings: dict
             seed=options.seed,
             logging_steps=1,
             use_cpu=not torch.cuda.is_available(),
-            bf16=resolve_dtype(settings["dtype"]) == torch.bfloat16,  # trl's default is slow where this is not the case
+            bf16=resolve_dtype(settings["dtype"]) == torch.bfloat16,
             save_strategy="no",
             report_to="none",
         ),

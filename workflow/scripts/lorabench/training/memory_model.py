@@ -13,8 +13,8 @@ from lorabench.training.settings import TrainingSettings
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
 CHUNK = 2**25  # logits at a time, as in label_loss
-# On a CPU, what glibc holds for each byte that autograd keeps: freed blocks are aligned, and later ones do not fit into
-# them. Measured with benchmarks/memory_model.py; six recipes lie between 1.5 and 2.1.
+# On a CPU, what the process holds for each byte that autograd keeps; fitted to six float32 recipes of
+# benchmarks/memory_model.py, which lie between 1.5 and 2.1.
 CPU_ALLOCATOR = 1.75
 ADAM_BYTES = 4 + 4 + 8  # of a trained parameter: itself, its gradient, two moments
 
