@@ -18,6 +18,7 @@ from lorabench.configuration import load, resolve
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import judge_available
 from lorabench.preflight import check, gpu_found, model_folder
+from lorabench.processor import cores
 from lorabench.training.estimate import GPUS, estimate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def describe_machine() -> list[str]:
     set_secrets = [name for name in SECRETS if os.environ.get(name)]
     return [
         f"Python    {platform.python_version()}, {platform.platform()}",
-        f"processor {len(os.sched_getaffinity(0))} cores, {memory:.1f} GB of memory",
+        f"processor {cores()} cores, {memory:.1f} GB of memory",
         f"disk      {shutil.disk_usage('.').free / 1e9:.1f} GB free",
         *(f"GPU       {gpu}" for gpu in gpus),
         f"secrets   {', '.join(set_secrets) or 'none'} set; others of {', '.join(SECRETS)} are not",

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from lorabench.errors import ConfigurationError, DataError
+from lorabench.processor import fast_bfloat16
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -28,20 +29,16 @@ def device() -> torch.device:
 def resolve_dtype(name: str) -> torch.dtype:
     """Turn the config's `dtype` into a torch dtype.
 
-    "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU with AVX512-BF16 or AMX),
-    else float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
+    "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU by `fast_bfloat16`), else
+    float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
     """
     if name == "auto":
-        return torch.bfloat16 if _fast_bfloat16() else torch.float32
+        on_gpu = torch.cuda.is_available()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else fast_bfloat16()
+        return torch.bfloat16 if fast else torch.float32
     if name in ("bfloat16", "float32"):
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     raise ConfigurationError(f"dtype {name!r} is not one of auto, bfloat16, float32")
-
-
-def _fast_bfloat16() -> bool:
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -5,10 +5,11 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from lorabench.processor import fast_bfloat16, processor_name
 
 # Variables that change numbers or speed. None of them can hold a secret.
 ENVIRONMENT = (
@@ -43,10 +44,10 @@ def package_versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     """Return what the computation ran on; the GPU's fields only where there is one."""
     machine: dict[str, Any] = {
-        "cpu": _cpu_name(),
+        "cpu": processor_name(),
         "cpu_cores": os.cpu_count(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "fast_bfloat16_cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "fast_bfloat16_cpu": fast_bfloat16(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "torch_threads": torch.get_num_threads(),
         "gpus": [],
@@ -74,13 +75,3 @@ def software() -> dict[str, Any]:
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "packages": package_versions(),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )

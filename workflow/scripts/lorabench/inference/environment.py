@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import pynvml
 
+from lorabench.processor import cores, processor_name
+
 MIB = 2**20
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 CGROUP = Path("/sys/fs/cgroup")
@@ -18,9 +20,9 @@ CGROUP = Path("/sys/fs/cgroup")
 def describe_machine() -> dict[str, Any]:
     """Return what does not change during a run; None where the system does not tell."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name() or None,
         "cpu_cores": os.cpu_count(),
-        "cpu_cores_allowed": len(os.sched_getaffinity(0)),
+        "cpu_cores_allowed": cores(),
         "cpu_governor": GOVERNOR.read_text(encoding="ascii").strip() if GOVERNOR.is_file() else None,
         "memory_mib": psutil.virtual_memory().total // MIB,
         "platform": platform.platform(),
@@ -85,11 +87,3 @@ def _gpu_processes(uuid: str | None) -> list[dict[str, Any]] | None:
         {"process": entry.pid, "used_mib": None if entry.usedGpuMemory is None else entry.usedGpuMemory / MIB}
         for entry in processes
     ]
-
-
-def _cpu_model() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)

@@ -2,10 +2,10 @@
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lorabench.errors import ConfigurationError
+from lorabench.processor import cores, fast_bfloat16
 from lorabench.training.flops import Shapes, shapes_of, training_flops
 from lorabench.training.memory_model import predict_memory
 from lorabench.training.settings import TrainingSettings, parse_settings
@@ -79,15 +79,12 @@ def duration(seconds: float) -> str:
 
 
 def this_cpu() -> Device:
-    """Describe this machine's CPU; bfloat16 counts where the kernel reports instructions for it."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    cores = len(os.sched_getaffinity(0))
-    fast = "avx512_bf16" in flags or "amx_bf16" in flags
+    """Describe this machine's CPU; bfloat16 counts where it is fast."""
     return Device(
-        name=f"this CPU ({cores} cores)",
+        name=f"this CPU ({cores()} cores)",
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        bfloat16_flops=cores * CORE_BFLOAT16_FLOPS if fast else 0,
-        float32_flops=cores * CORE_FLOAT32_FLOPS,
+        bfloat16_flops=cores() * CORE_BFLOAT16_FLOPS if fast_bfloat16() else 0,
+        float32_flops=cores() * CORE_FLOAT32_FLOPS,
         gpu=False,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lorabench.processor import fast_bfloat16
 from lorabench.training.estimate import CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS, GPUS, Device
 
 
@@ -58,6 +59,6 @@ def _cpu_peak(precision: str) -> tuple[str, float]:
     threads = torch.get_num_threads()
     if precision == "float32":
         return f"{threads} CPU cores (measured on an EPYC with AVX512)", threads * CORE_FLOAT32_FLOPS
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    fast = fast_bfloat16()
     name = f"{threads} CPU cores" + (" (measured on an EPYC with AVX512-BF16)" if fast else "")
     return name, threads * CORE_BFLOAT16_FLOPS * fast
