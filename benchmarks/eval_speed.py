@@ -5,8 +5,9 @@
 
 `--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k` one of train.jsonl
 and test.jsonl; the project's samples otherwise. The adapter of `--variants lora` has random weights: speed does not
-depend on them. Seconds are wall time; CPU seconds stand beside them because they are the steadier figure on a machine
-that does other work. The ratio is stock / ours. Both sides tokenise within the measured time.
+depend on them. Stock's batch size is the one that is fastest on the first requests. Seconds are wall time; CPU seconds
+stand beside them because they are the steadier figure on a machine that does other work. The ratio is stock / ours.
+Both sides tokenise within the measured time.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E4
 TASKS = ROOT / "workflow" / "resources" / "tasks"
 SAMPLES = ROOT / "workflow" / "resources" / "samples"
 LETTERS = 4
+SEARCHED_QUESTIONS = 30  # by which stock's batch size for MMLU is chosen
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -99,6 +101,17 @@ def timed(method: Callable[..., Any], requests: list[Instance]) -> tuple[Any, di
     return result, {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 
 
+def best_batch_size(
+    model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
+) -> tuple[int, dict[int, float]]:
+    """Return the batch size at which the harness' own model is fastest on `requests`, and the seconds of each."""
+    seconds = {}
+    for size in sizes:
+        stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
+        seconds[size] = timed(getattr(stock, method), requests)[1]["seconds"]
+    return min(seconds, key=lambda size: seconds[size]), seconds
+
+
 def compare_mmlu(ours: list[tuple[float, bool]], stock: list[tuple[float, bool]]) -> dict[str, Any]:
     """Return how far the answers agree; margins in nats between the best and second letter."""
     flips = []
@@ -123,19 +136,21 @@ def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Pat
         if benchmark == "mmlu":
             settings = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=arguments.questions)
             requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
-            method, batch = "loglikelihood", arguments.stock_batch_mmlu
+            method, sizes = "loglikelihood", arguments.stock_batches_mmlu
+            searched = requests[: LETTERS * SEARCHED_QUESTIONS]
         else:
             limits = {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems, "engine": "transformers"}
             settings = Gsm8kSettings(task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits)
             requests = requests_of(gsm8k_tasks(TASKS, folder / "gsm8k", settings))
-            method, batch = "generate_until", arguments.stock_batch_gsm8k
+            method, sizes, searched = "generate_until", arguments.stock_batches_gsm8k, requests
+        getattr(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1), method)(requests[:4], disable_tqdm=True)
+        batch, searches = best_batch_size(model, tokenizer, method, searched, sizes)
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
-        for lm in (ours, stock):
-            getattr(lm, method)(requests[:4], disable_tqdm=True)  # warm-up
+        getattr(ours, method)(requests[:4], disable_tqdm=True)  # warm-up
         own, our_time = timed(getattr(ours, method), requests)
         other, stock_time = timed(getattr(stock, method), requests)
         result: dict[str, Any] = {"benchmark": benchmark, "dtype": dtype, "variant": variant, "stock_batch_size": batch}
-        result |= {"ours": our_time, "stock": stock_time}
+        result |= {"stock_search_seconds": searches, "ours": our_time, "stock": stock_time}
         result |= {f"{key}_ratio": stock_time[key] / our_time[key] for key in our_time}
         if benchmark == "mmlu":
             result |= compare_mmlu(own, other)
@@ -162,8 +177,8 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["base"], choices=["base", "lora"])
     parser.add_argument("--benchmarks", nargs="+", default=["mmlu", "gsm8k"], choices=["mmlu", "gsm8k"])
     parser.add_argument("--tokens-per-batch", type=int, default=4096)
-    parser.add_argument("--stock-batch-mmlu", type=int, default=1, help="1 or 2 is stock's best on a CPU")
-    parser.add_argument("--stock-batch-gsm8k", type=int, default=16)
+    parser.add_argument("--stock-batches-mmlu", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--stock-batches-gsm8k", type=int, nargs="+", default=[4, 8, 16])
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

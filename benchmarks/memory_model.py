@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from lorabench.training.estimate import Device, choose, this_cpu  # noqa: E402
 from lorabench.training.flops import shapes_of  # noqa: E402
+from lorabench.training.memory_model import GLIBC_TUNABLES  # noqa: E402
 from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
 
 LABEL_SHARE = 0.75
@@ -35,7 +36,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "rank 16": {"max_seq_length": 1024, "lora_r": 16, "lora_alpha": 32},
     "attention layers only": {"max_seq_length": 1024, "target_modules": ["q_proj", "v_proj"]},
     "padded, 4 rows": {"max_seq_length": 512, "packing": False},
-    "float32": {"max_seq_length": 512, "dtype": "float32"},
+    "float32": {"max_seq_length": 1024, "dtype": "float32"},
+    "bfloat16": {"max_seq_length": 1024, "dtype": "bfloat16"},
+    "bfloat16, dropout 0.05": {"max_seq_length": 1024, "dtype": "bfloat16", "lora_dropout": 0.05},
     "NF4": {"max_seq_length": 1024, "use_4bit": True},
 }
 
@@ -102,7 +105,7 @@ def main() -> None:
     for name in arguments.recipes:
         done = subprocess.run(
             [sys.executable, __file__, "--model", str(arguments.model), "--recipes", name, "--child"],
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": GLIBC_TUNABLES},
             stdout=subprocess.PIPE,
             check=True,
             text=True,

@@ -24,7 +24,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
+from lorabench.training.memory_model import GLIBC_TUNABLES  # noqa: E402
+
 ARMS = ("lorabench", "trl")
+OWN_ENVIRONMENT = {"lorabench": {"GLIBC_TUNABLES": GLIBC_TUNABLES}, "trl": {}}  # as rules/common.smk sets it
 
 
 def recipe(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -166,18 +169,19 @@ def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run both arms `repeats` times in turn and return medians, all runs and the ratio."""
+    """Run both arms `repeats` times in turn, printing each; return medians, all runs and the ratio."""
     runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
     for repeat in range(arguments.repeats):
         for arm in ARMS if repeat % 2 == 0 else ARMS[::-1]:
             done = subprocess.run(
                 [sys.executable, __file__, *sys.argv[1:], "--arm", arm],
-                env=os.environ | {"HF_HUB_OFFLINE": "1"},
+                env=os.environ | {"HF_HUB_OFFLINE": "1"} | OWN_ENVIRONMENT[arm],
                 stdout=subprocess.PIPE,
                 check=True,
                 text=True,
             )
             runs[arm].append(json.loads(done.stdout.splitlines()[-1]))
+            print(json.dumps({"arm": arm, "repeat": repeat, **runs[arm][-1]}), flush=True)
     medians = {arm: {key: statistics.median(run[key] for run in runs[arm]) for key in runs[arm][0]} for arm in ARMS}
     speeds = [medians[arm]["tokens_per_second"] for arm in ARMS]
     return {"speed_ratio": speeds[0] / speeds[1], "medians": medians, "runs": runs}

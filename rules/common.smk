@@ -14,8 +14,9 @@ from lorabench.judging.availability import judge_available
 from lorabench.judging.preflight import ask_judges
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
+from lorabench.training.memory_model import GLIBC_TUNABLES
 
-# Read by Python, cuBLAS and tokenizers at their own start: this tree's package before any installed copy, and the same
+# Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy, and the same
 # bits for the same work.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])),
@@ -23,6 +24,7 @@ os.environ.update(
     CUBLAS_WORKSPACE_CONFIG=":4096:8",
     TOKENIZERS_PARALLELISM="false",
     HF_HUB_DISABLE_TELEMETRY="1",
+    GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", GLIBC_TUNABLES),
 )
 
 BENCHMARKS = ("gsm8k", "mmlu", "mt_bench", "alpaca_eval")

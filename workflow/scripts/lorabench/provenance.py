@@ -15,6 +15,7 @@ from lorabench.processor import fast_bfloat16, processor_name
 ENVIRONMENT = (
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
+    "GLIBC_TUNABLES",
     "HF_HUB_OFFLINE",
     "MALLOC_MMAP_THRESHOLD_",
     "MALLOC_TRIM_THRESHOLD_",

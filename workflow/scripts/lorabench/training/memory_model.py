@@ -13,9 +13,12 @@ from lorabench.training.settings import TrainingSettings
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
 CHUNK = 2**25  # logits at a time, as in label_loss
-# On a CPU, what the process holds for each byte that autograd keeps; fitted to six float32 recipes of
-# benchmarks/memory_model.py, which lie between 1.5 and 2.1.
-CPU_ALLOCATOR = 1.75
+# glibc keeps the small remainders at the edges of aligned blocks in caches of its own, so that a freed tensor's place
+# does not grow together again and is too small for the next tensor. Without these caches training on a CPU takes a
+# fifth to a quarter less memory, and not more time (docs/training.md).
+GLIBC_TUNABLES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+# On a CPU, what the process then holds for each byte that autograd keeps; see benchmarks/memory_model.py.
+CPU_ALLOCATOR = 1.2
 ADAM_BYTES = 4 + 4 + 8  # of a trained parameter: itself, its gradient, two moments
 
 
@@ -88,5 +91,6 @@ def layer_bytes(shapes: Shapes, settings: TrainingSettings, number_bytes: int, l
     gated = 4 * number_bytes * shapes.intermediate  # gate, its activation, up, and their product, which feeds down_proj
     inner = number_bytes * settings.lora_r * len(settings.target_modules)
     dropped = sum(shapes.linear_shapes[name][0] for name in settings.target_modules if name in shapes.linear_shapes)
-    dropout = (number_bytes + 1) * dropped if settings.lora_dropout > 0 else 0  # output and mask
+    mask = 1 if gpu else number_bytes
+    dropout = (number_bytes + mask) * dropped if settings.lora_dropout > 0 else 0  # output and mask
     return norms + attention + gated + inner + dropout
