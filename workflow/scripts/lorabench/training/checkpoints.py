@@ -63,7 +63,12 @@ def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
             whole.append(folder)
         else:
             shutil.rmtree(folder)
-    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimiser steps that were done when a checkpoint was made."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def read_history(work: Path) -> list[dict[str, Any]]:

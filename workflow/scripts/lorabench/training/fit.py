@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 from lorabench.llama import device
 from lorabench.provenance import now
 from lorabench.training.attention import choose_attention, use_attention
-from lorabench.training.checkpoints import SaveByTheMinute, add_to_history, open_work_folder, read_history
+from lorabench.training.checkpoints import SaveByTheMinute, add_to_history, open_work_folder, read_history, step_of
 from lorabench.training.encode import Encoded
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
@@ -40,6 +40,7 @@ class Fitted:
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
     halvings: int  # of the micro-batch, for lack of memory
+    resumed_at_step: int | None  # of the checkpoint that this process began with; None = it trained from the start
     seconds: float  # wall time of this process's part
 
     def resolved(self) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def fit(
         log_history=trainer.state.log_history,
         history=read_history(work),
         halvings=plan.halvings,
+        resumed_at_step=checkpoint and step_of(checkpoint),
         seconds=seconds,
     )
 
