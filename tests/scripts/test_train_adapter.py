@@ -17,7 +17,7 @@ from lorabench.llama import load_tokenizer, load_variant
 from lorabench.training.encode import encode_conversations
 from merge_adapter import merge_adapter
 from report.schema_check import faults_of
-from train_adapter import train_adapter
+from training_fixtures import train
 
 pytest_plugins = ["training_fixtures"]
 # What a library announces to remove, a training run does not use.
@@ -55,20 +55,6 @@ train_adapter(**paths, run="test", settings=arguments["settings"])
 def one_thread() -> None:
     """Compute on one thread: the model is too small for more, and sums do not depend on the machine's cores."""
     torch.set_num_threads(1)
-
-
-def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
-    """Train into `folder` and return the adapter's folder."""
-    train_adapter(
-        model=source,
-        train=prepared / "train.jsonl",
-        validation=prepared / "validation.jsonl",
-        adapter=folder / "adapter",
-        work=folder / "work",
-        run="test",
-        settings=settings,
-    )
-    return folder / "adapter"
 
 
 def kill_while_training(
@@ -194,7 +180,10 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     checkpoint: int | None,
     changes: dict[str, Any],
 ) -> None:
-    """Killed inside a step, while saving or at the end, then run again: the same adapter and the same loss curve, which says where it resumed."""
+    """Killed inside a step, while saving or at the end, then run again: the same adapter and the same loss curve.
+
+    The metrics say at which step the last process began.
+    """
     settings |= changes
     whole = train(tiny_source, prepared, tmp_path / "whole", settings)
     kill_while_training(tiny_source, prepared, tmp_path / "killed", settings, method, step, root)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lorabench.data.tables import Row, field, optional, read_rows
 from lorabench.data.source import HubSource, Source
+from lorabench.data.tables import Row, field, optional, read_rows
 from lorabench.errors import DataError
 
 logger = logging.getLogger(__name__)

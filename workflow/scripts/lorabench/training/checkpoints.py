@@ -1,6 +1,7 @@
 """Checkpoints of a training run: made every few minutes, marked when whole, and found again by the same recipe only."""
 
 import logging
+import re
 import shutil
 import time
 from pathlib import Path
@@ -74,6 +75,11 @@ def step_of(checkpoint: Path) -> int:
 def read_history(work: Path) -> list[dict[str, Any]]:
     """Return what happened to this training run so far: starts, resumes and memory shortages."""
     return read_json(work / HISTORY) if (work / HISTORY).is_file() else []
+
+
+def training_name(run: str, work: Path) -> str:
+    """Return a name of this training of a run, by the time of its first start: a resume has the same one."""
+    return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 
 def add_to_history(work: Path, event: dict[str, Any]) -> None:
