@@ -75,6 +75,23 @@ def settings() -> dict[str, Any]:
     }
 
 
+def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
+    """Train the run "test" into `folder` in this process and return the adapter's folder."""
+    from train_adapter import train_adapter
+
+    train_adapter(
+        model=source,
+        train=prepared / "train.jsonl",
+        validation=prepared / "validation.jsonl",
+        adapter=folder / "adapter",
+        work=folder / "work",
+        tracking=folder / "tracking",
+        run="test",
+        settings=settings,
+    )
+    return folder / "adapter"
+
+
 def make_adapter(base: Path, folder: Path) -> Path:
     """Write a random adapter of rank 4 for the model in `base` and return its folder."""
     import torch

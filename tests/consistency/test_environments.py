@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lorabench.source_hash import closure as imported_files
+from lorabench.training.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,9 +28,8 @@ HEAD_SCRIPTS = ("doctor.py", "validate_config.py")
 def entry_files(environment: str) -> list[Path]:
     """Return the scripts that run in an environment, and for a stage all modules of its folder."""
     if environment == HEAD:
-        modules = re.findall(
-            r"^from (lorabench\.\S+) import", (ROOT / "rules" / "common.smk").read_text(), re.MULTILINE
-        )
+        rules = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
+        modules = re.findall(r"^from (lorabench\.\S+) import", rules, re.MULTILINE)
         files = [SCRIPTS.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
         return [*files, *(SCRIPTS / name for name in HEAD_SCRIPTS), *SCRIPTS.glob("snakemake_logger_plugin_*/*.py")]
     rules = (ROOT / "rules" / f"{environment}.smk").read_text()
@@ -134,6 +134,9 @@ def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
     for module, importer in third_party_imports(entry_files(environment)).items():
         if module == "vllm":  # the engine's own environment
             assert (importer, environment) == ("vllm_engine.py", "evaluation") and module in pinned("vllm")
+            continue
+        if module in PACKAGES:  # a tracker, installed by who wants it
+            assert (importer, environment) == ("tracking.py", "training")
             continue
         packages = {re.sub(r"[-_.]+", "-", name).lower() for name in owners.get(module, [module])}
         assert packages & names, f"{importer} imports {module}: pin it in pyproject.toml, then `make lock`"

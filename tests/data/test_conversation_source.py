@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from fetch_conversations import fetch_conversations
 from lorabench.data.check_source import check_source
-from lorabench.data.conversation_source import read_messages
+from lorabench.data.conversation_source import OASST1, OASST1_TREES, check_trees, read_messages
+from lorabench.data.source import HubSource, PathSource, Source
 from lorabench.errors import DataError
 
 PROMPT: dict[str, Any] = {
@@ -190,3 +191,36 @@ def test_a_folder_in_place_of_a_file_is_searched(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
     with pytest.raises(DataError, match=r"a.jsonl: no conversations; expected one of"):
         list(read_messages(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("source", "trees", "warning"),
+    [
+        (HubSource(repo=OASST1, revision="a" * 40), {"train": 9846, "validation": 518}, None),
+        (
+            HubSource(repo=OASST1, revision="a" * 40),
+            {"train": 9846},
+            f"{OASST1}@{'a' * 40} holds 9,846 train trees (expected 9,846) and 0 validation trees (expected 518): "
+            "another revision, or files are missing",
+        ),
+        (HubSource(repo="somebody/else", revision="a" * 40), {"train": 1}, None),
+        (PathSource(path=Path("mine.jsonl")), {"train": 1}, None),
+    ],
+)
+def test_other_trees_than_published_are_told(
+    source: Source, trees: dict[str, int], warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trees of oasst1 are counted, not messages; nothing is expected of other sources."""
+    messages = [
+        {"message_tree_id": f"{split}-{number}", "split": split}
+        for split, count in trees.items()
+        for number in range(count)
+        for _ in range(2)
+    ]
+    check_trees(source, messages)
+    assert [record.getMessage() for record in caplog.records] == ([warning] if warning else [])
+
+
+def test_the_published_trees_are_those_of_the_hubs_card() -> None:
+    """10,364 conversation trees, as the data set's card counts the exported ones without spam or deleted messages."""
+    assert sum(OASST1_TREES.values()) == 10_364

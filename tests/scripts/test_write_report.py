@@ -126,6 +126,19 @@ def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> Non
     assert sorted(path.name for path in files["figures"].glob("*.svg")) == ["differences.svg", "scores.svg"]
 
 
+def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: Path) -> None:
+    """An energy that misses the steps before the resume is not shown as that of the training."""
+    given = report_inputs(tmp_path, root)
+    metrics = json.loads((tmp_path / "train_metrics.json").read_text())
+    for step in (None, 7):
+        (tmp_path / "train_metrics.json").write_text(json.dumps(metrics | {"resumed_at_step": step}))
+        write_report(**given)
+        for form in ("markdown", "page"):
+            text = given[form].read_text(encoding="utf-8")
+            assert "0.250 kWh" in text
+            assert ("the steps after 7 only" in text) == (step == 7)
+
+
 def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
     given = report_inputs(tmp_path, root)

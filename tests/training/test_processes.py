@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lorabench.errors import ConfigurationError
 from lorabench.files import read_json, write_jsonl
 from lorabench.training.settings import parse_settings
-from train_adapter import train_adapter
+from training_fixtures import train
 
 pytest_plugins = ["training_fixtures"]
 
@@ -75,23 +75,14 @@ def test_two_processes_learn_what_one_learns(
     """Same steps, same losses and, up to rounding, the same adapter, with the base whole or divided (FSDP)."""
     settings |= {"lora_dropout": 0.0, "evaluations_per_epoch": 1, "gradient_accumulation": 3}
     torch.set_num_threads(1)
-    train_adapter(
-        model=tiny_source,
-        train=prepared / "train.jsonl",
-        validation=prepared / "validation.jsonl",
-        adapter=tmp_path / "adapter",
-        work=tmp_path / "work",
-        tracking=tmp_path / "tracking",
-        run="test",
-        settings=settings,
-    )
+    one = train(tiny_source, prepared, tmp_path, settings)
     both = train_by_two(tiny_source, prepared, tmp_path / "two", settings | {"fsdp": fsdp}, root)
-    expected = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    expected = load_file(one / "adapter_model.safetensors")
     found = load_file(both / "adapter_model.safetensors")
     assert expected.keys() == found.keys()
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
-    metrics = [read_json(folder / "train_metrics.json") for folder in (tmp_path / "adapter", both)]
+    metrics = [read_json(folder / "train_metrics.json") for folder in (one, both)]
     for key in ("tokens", "label_tokens", "conversations", "learning_rate"):
         assert [row[key] for row in metrics[1]["steps"]] == [row[key] for row in metrics[0]["steps"]]
     for key in ("loss", "grad_norm"):

@@ -15,8 +15,13 @@ from lorabench.training.utilisation import known_gpu, utilisation
         ("NVIDIA GeForce RTX 4090", "RTX4090"),
         ("Tesla T4", "T4"),
         ("NVIDIA A10G", "A10G"),
-        ("NVIDIA L40S", None),
-        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA H100 PCIe", "H100PCIe"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA L40", None),
+        ("NVIDIA H100 NVL", None),
+        ("NVIDIA H200 NVL", None),
+        ("NVIDIA GH200 480GB", None),
         ("NVIDIA T400 4GB", None),
     ],
 )
@@ -35,7 +40,7 @@ def test_the_share_is_of_all_threads_and_processes() -> None:
 
 def test_an_unknown_peak_is_null_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU outside the table has no share."""
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L40S")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L40")
     found = utilisation(1e12, torch.bfloat16, torch.device("cuda"), 1)
     assert found["share"] is found["peak_name"] is found["peak_flops_per_second"] is None
-    assert found["reason"] == "no bfloat16 peak is known of NVIDIA L40S"
+    assert found["reason"] == "no bfloat16 peak is known of NVIDIA L40"

@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lorabench.data.conversation_source import HUB_FILES, read_messages
+from lorabench.data.conversation_source import HUB_FILES, check_trees, read_messages
 from lorabench.data.locate import locate
 from lorabench.data.source import parse_source, staging_folder, write_record
-from lorabench.files import write_jsonl
+from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import job
 
 
@@ -28,6 +28,7 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
         with TemporaryDirectory(dir=staging) as scratch:
             path, licence = locate(origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch))
             rows = write_jsonl(staging / "messages.jsonl", read_messages(path))
+        check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)
 
 

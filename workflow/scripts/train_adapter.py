@@ -32,7 +32,7 @@ from lorabench.training.power import PowerMeter
 from lorabench.training.processes import is_first, run_as_one_of_several, run_processes
 from lorabench.training.results import data_summary, run_config, train_metrics
 from lorabench.training.settings import parse_settings
-from lorabench.training.tracking import open_tracker
+from lorabench.training.tracking import check_tracker
 
 # Settings that do not touch the course of training: checkpoints made under other values of them go on.
 FREE_SETTINGS = ("adapter_dtype", "save_minutes", "tracker")
@@ -57,7 +57,8 @@ def train_adapter(
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
-    tracker, tokenizer = open_tracker(options.tracker, run, tracking), load_tokenizer(folder)
+    check_tracker(options.tracker)
+    tokenizer = load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases, started = {"encode": time.monotonic() - started}, time.monotonic()
     model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
@@ -79,7 +80,8 @@ def train_adapter(
             recipe=_recipe(settings, hashes, source),
             work=work,
             attempt=attempt,
-            tracking=tracker,
+            run=run,
+            tracking=tracking,
         )
     phases["train"], started = fitted.seconds, time.monotonic()
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))

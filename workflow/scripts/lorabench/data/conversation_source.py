@@ -4,14 +4,21 @@ Accepted, by the keys of a row: conversation trees with nested replies (`prompt`
 both are OpenAssistant's, arXiv 2304.07327), and plain conversations (`messages`: list of role and content).
 """
 
+import logging
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lorabench.data.source import HubSource, Source
 from lorabench.data.tables import Row, field, optional, read_rows
 from lorabench.errors import DataError
 
+logger = logging.getLogger(__name__)
+
+OASST1 = "OpenAssistant/oasst1"
+OASST1_TREES = {"train": 9846, "validation": 518}  # as published: exported trees, all languages, before any filter
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
 PATTERNS = ("data/*.parquet", "*.parquet", "*.jsonl", "*.jsonl.gz")
 EMPTY = "holds no conversation; expected one JSON object a line (or a row), with messages or a tree"
@@ -63,6 +70,18 @@ def read_messages(path: Path) -> Iterator[Row]:
                 yield message
     if not seen:
         raise DataError(f"{path}: {EMPTY}")
+
+
+def check_trees(source: Source, messages: Iterable[Row]) -> None:
+    """Warn where oasst1 from the hub has other trees than those published: what is known of it may not hold then."""
+    if not isinstance(source, HubSource) or source.repo != OASST1:
+        return
+    found = Counter({message["message_tree_id"]: message["split"] for message in messages}.values())
+    if found != OASST1_TREES:
+        counts = " and ".join(
+            f"{found[split]:,} {split} trees (expected {number:,})" for split, number in OASST1_TREES.items()
+        )
+        logger.warning("%s@%s holds %s: another revision, or files are missing", source.repo, source.revision, counts)
 
 
 def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """Checkpoints of a training run: made every few minutes, marked when whole, and found again by the same recipe only."""
 
 import logging
+import re
 import shutil
 import time
 from pathlib import Path
@@ -63,12 +64,22 @@ def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
             whole.append(folder)
         else:
             shutil.rmtree(folder)
-    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimiser steps that were done when a checkpoint was made."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def read_history(work: Path) -> list[dict[str, Any]]:
     """Return what happened to this training run so far: starts, resumes and memory shortages."""
     return read_json(work / HISTORY) if (work / HISTORY).is_file() else []
+
+
+def training_name(run: str, work: Path) -> str:
+    """Return a name of this training of a run, by the time of its first start: a resume has the same one."""
+    return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 
 def add_to_history(work: Path, event: dict[str, Any]) -> None:

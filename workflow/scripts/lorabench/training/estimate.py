@@ -28,9 +28,12 @@ GPUS = {
     "L4": Device(name="L4", memory_bytes=24e9, bfloat16_flops=121e12, float32_flops=30.3e12),
     "A10G": Device(name="A10G", memory_bytes=24e9, bfloat16_flops=70e12, float32_flops=31.2e12),
     "RTX4090": Device(name="RTX4090", memory_bytes=24e9, bfloat16_flops=165e12, float32_flops=82.6e12),
+    "L40S": Device(name="L40S", memory_bytes=48e9, bfloat16_flops=362e12, float32_flops=91.6e12),
     "A100-40": Device(name="A100-40", memory_bytes=40e9, bfloat16_flops=312e12, float32_flops=19.5e12),
     "A100-80": Device(name="A100-80", memory_bytes=80e9, bfloat16_flops=312e12, float32_flops=19.5e12),
+    "H100PCIe": Device(name="H100PCIe", memory_bytes=80e9, bfloat16_flops=756e12, float32_flops=51e12),
     "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
+    "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
 }
 # Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and 0.57; CPU: measured.
 GPU_UTILISATION, CPU_UTILISATION = 0.4, 0.22

@@ -16,14 +16,21 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 from lorabench.llama import device
 from lorabench.provenance import now
 from lorabench.training.attention import choose_attention, use_attention
-from lorabench.training.checkpoints import SaveByTheMinute, add_to_history, open_work_folder, read_history
+from lorabench.training.checkpoints import (
+    SaveByTheMinute,
+    add_to_history,
+    open_work_folder,
+    read_history,
+    step_of,
+    training_name,
+)
 from lorabench.training.encode import Encoded
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
 from lorabench.training.processes import divide_frozen_layers, is_first
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.steps import StepPlan
-from lorabench.training.tracking import OFF
+from lorabench.training.tracking import open_tracker
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
 
@@ -40,6 +47,7 @@ class Fitted:
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
     halvings: int  # of the micro-batch, for lack of memory
+    resumed_at_step: int | None  # of the checkpoint that this process began with; None = it trained from the start
     seconds: float  # wall time of this process's part
 
     def resolved(self) -> dict[str, Any]:
@@ -67,7 +75,8 @@ def fit(
     recipe: dict[str, Any],
     work: Path,
     attempt: int = 1,
-    tracking: dict[str, Any] = OFF,
+    run: str = "",
+    tracking: Path = Path("logs/tracking"),
 ) -> Fitted:
     """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where there is one.
 
@@ -76,11 +85,15 @@ def fit(
         train: the training set; `validation` is for evaluations during training, where the settings ask for them.
         dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is the base's commit.
         recipe: what identifies the run; checkpoints of another recipe are discarded.
-        work: folder of the checkpoints; `tracking` is what `open_tracker` returned.
+        work: folder of the checkpoints.
         attempt: how often this job has been tried; each further try starts with half the micro-batch.
+        run: the run's name, for a tracker; `tracking` is the folder of trackers' files.
     """
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         checkpoint = open_work_folder(work, recipe)
+        if is_first():
+            event = "resumed" if checkpoint else "started"
+            add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
     attention = choose_attention(device())
@@ -89,7 +102,7 @@ def fit(
         settings,
         work,
         checkpointing,
-        tracking,
+        open_tracker(settings.tracker, training_name(run, work), tracking),
         model=model,
         processing_class=tokenizer,
         conversations=train,
@@ -101,7 +114,7 @@ def fit(
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha)
-    seconds = _train(trainer, checkpoint, work, round(settings.num_epochs * sum(len(item.input_ids) for item in train)))
+    seconds = _train(trainer, checkpoint, round(settings.num_epochs * sum(len(item.input_ids) for item in train)))
     return Fitted(
         model=model,
         attention=attention,
@@ -112,6 +125,7 @@ def fit(
         log_history=trainer.state.log_history,
         history=read_history(work),
         halvings=plan.halvings,
+        resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
     )
 
@@ -148,11 +162,8 @@ def _trainer(
     return trainer
 
 
-def _train(trainer: AdapterTrainer, checkpoint: Path | None, work: Path, tokens: int) -> float:
+def _train(trainer: AdapterTrainer, checkpoint: Path | None, tokens: int) -> float:
     """Run the trainer with a progress bar over `tokens` and return its wall time in seconds."""
-    event = "resumed" if checkpoint else "started"
-    if is_first():
-        add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
     started = time.monotonic()
     with tqdm(total=tokens, desc="train", unit="tok", mininterval=1, disable=not is_first()) as trainer.progress:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

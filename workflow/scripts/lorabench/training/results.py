@@ -86,6 +86,7 @@ def train_metrics(
             "epochs": epochs,
             **_totals(fitted, steps, shapes_of(model_config), round(data["train_squared_tokens"] * share)),
         },
+        "resumed_at_step": fitted.resumed_at_step,
         "phase_seconds": phase_seconds,
         "peak_memory": peak_memory() | meter.memory,
         "power": meter.result(),

@@ -1,7 +1,8 @@
 """Send the steps and evaluations of a training run to an experiment tracker, through transformers' own callbacks.
 
 Trackers write below one folder and reach no network unless the environment says otherwise: WANDB_MODE,
-MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there alone.
+MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there alone. A training has a run of its
+own, which it continues when it is resumed: steps after the last checkpoint then stand there twice.
 """
 
 import importlib.util
@@ -23,30 +24,47 @@ PROJECT = "lorabench"
 OFF: dict[str, Any] = {"report_to": "none"}
 
 
-def open_tracker(tracker: str | None, run: str, folder: Path) -> dict[str, Any]:
-    """Prepare a tracker and return the trainer's arguments that make it report there under the run's name.
-
-    Args:
-        tracker: a name of `PACKAGES`, None = no tracker.
-        run: the run's name.
-        folder: of all trackers' files; runs of one tracker share a folder, so that it can compare them.
+def check_tracker(tracker: str | None) -> None:
+    """Tell before anything is loaded that a tracker cannot be used.
 
     Raises:
-        PrerequisiteError: the tracker's package is not installed.
+        PrerequisiteError: its package is not installed.
     """
-    if tracker is None:
-        return OFF
-    if importlib.util.find_spec(tracker) is None:
+    if tracker is not None and importlib.util.find_spec(tracker) is None:
         raise PrerequisiteError(
             f"train_adapter.tracker: the package of {tracker} is not installed: "
             f"{sys.prefix}/bin/pip install {PACKAGES[tracker]}, or set tracker: null"
         )
-    for name, value in environment(tracker, run, (folder / tracker).resolve()).items():
+
+
+def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, Any]:
+    """Prepare a tracker and return the trainer's arguments that make it report there.
+
+    Args:
+        tracker: a name of `PACKAGES`, None = no tracker.
+        training: name of the tracker's run, the same when a killed training goes on.
+        folder: of all trackers' files; runs of one tracker share a folder, so that it can compare them.
+    """
+    if tracker is None:
+        return OFF
+    for name, value in environment(tracker, training, (folder / tracker).resolve()).items():
         os.environ.setdefault(name, value)
-    return {"report_to": tracker, "run_name": run, "project": PROJECT}
+    if tracker == "mlflow":
+        _continue_mlflow_run(training)
+    return {"report_to": tracker, "run_name": training, "project": PROJECT}
 
 
-def environment(tracker: str, run: str, folder: Path) -> dict[str, str]:
+def _continue_mlflow_run(training: str) -> None:
+    """Choose the run that a killed process left, by its name: MLflow makes up the ids of its runs itself."""
+    import mlflow
+
+    experiment, named = os.environ["MLFLOW_EXPERIMENT_NAME"], f"attributes.run_name = '{training}'"
+    runs = mlflow.search_runs(experiment_names=[experiment], filter_string=named, output_format="list")
+    if runs:
+        os.environ.setdefault("MLFLOW_RUN_ID", runs[0].info.run_id)
+
+
+def environment(tracker: str, training: str, folder: Path) -> dict[str, str]:
     """Return the variables that keep a tracker offline and its files in `folder`, which is absolute and made here."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
@@ -60,7 +78,9 @@ def environment(tracker: str, run: str, folder: Path) -> dict[str, str]:
         "wandb": {
             "WANDB_MODE": "offline",
             "WANDB_PROJECT": PROJECT,
+            "WANDB_RUN_ID": training,
+            "WANDB_RESUME": "allow",
             **{f"WANDB_{kind}DIR": str(folder) for kind in ("", "CACHE_", "CONFIG_", "DATA_", "ARTIFACT_")},
         },
-        "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder / run)},
+        "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder / training)},
     }[tracker]

@@ -227,7 +227,7 @@ def trainer_arguments(
         bf16=False,
         fp16=False,
         use_cpu=cpu,
-        gradient_checkpointing=checkpointing,
+        activation_checkpointing=checkpointing,
         eval_strategy="steps" if evaluation_steps else "no",
         eval_steps=evaluation_steps,
         save_strategy="steps" if evaluation_steps else "no",  # beside the checkpoints by the minute

@@ -12,11 +12,11 @@ from lorabench.training.estimate import CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS,
 def known_gpu(name: str) -> Device | None:
     """Return the row of the GPU table for a device as CUDA names it; None where the table has none.
 
-    The H100 of the table is the SXM module; its PCIe and NVL cards are slower and stand in no row.
+    H100 and H200 of the table are the SXM modules; their NVL cards are slower and stand in no row.
     """
-    joined = name.replace("RTX ", "RTX")
-    if "H100" in joined and re.search("PCIe|NVL", joined):
+    if "NVL" in name:
         return None
+    joined = name.replace("RTX ", "RTX").replace("H100 PCIe", "H100PCIe")
     for key, device in GPUS.items():
         if re.search(rf"(?<![A-Za-z0-9]){key.partition('-')[0]}(?![A-Za-z0-9])", joined):
             return device

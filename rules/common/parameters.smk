@@ -1,0 +1,66 @@
+# What a rule is told: its part of the config, the hash of its code, its environment.
+
+FREE_SETTINGS = {"train_adapter": ("save_minutes", "tracker")}  # by section: the keys that change no result
+
+
+def ordered(value):
+    """Return the value with mappings sorted by key: Snakemake compares parameters by their text."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return value
+
+
+def section(rule, *keys):
+    """Return a params function: the run's section of that rule, or the named keys of it, as one sorted dict."""
+
+    def settings(wildcards):
+        values = RUNS[wildcards.run][rule]
+        return ordered({key: values[key] for key in keys or values if key not in FREE_SETTINGS.get(rule, ())})
+
+    return settings
+
+
+def free_settings(rule):
+    """Return a params function: the keys of the section that change no result, so that a change of them reruns nothing.
+
+    It takes `input`, because Snakemake records no parameter that follows from inputs.
+    """
+
+    def settings(wildcards, input):
+        return {key: RUNS[wildcards.run][rule][key] for key in FREE_SETTINGS[rule]}
+
+    return settings
+
+
+def benchmark_section(rule):
+    """Return a params function: the section without other benchmarks' keys; the own ones under `benchmark`."""
+
+    def settings(wildcards):
+        values = RUNS[wildcards.run][rule]
+        common = {key: value for key, value in values.items() if key not in (*BENCHMARKS, "shards")}
+        return ordered(common | {"benchmark": values[wildcards.benchmark]})
+
+    return settings
+
+
+def engine(run, rule, benchmark):
+    """Return what generates the texts of a benchmark."""
+    settings = RUNS[run][rule]
+    return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
+
+
+def engine_environment(rule):
+    """Return a function of the wildcards: the environment of what generates for a rule."""
+    return lambda wildcards: ("vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation")
+
+
+def conda_file(environment):
+    """Return a function of the wildcards: the conda file of the environment that `environment` returns for them."""
+    return lambda wildcards: str(ROOT / "envs" / f"{environment(wildcards)}.yaml")
+
+
+def code(rule, environment):
+    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md."""
+    if callable(environment):
+        return lambda wildcards: code(rule, environment(wildcards))
+    return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")

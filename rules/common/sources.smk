@@ -1,0 +1,75 @@
+# What a run starts from: models, conversations, benchmarks, and the files that the project ships.
+
+
+def shipped(name):
+    """Return the path of a file in workflow/resources, relative to the working folder."""
+    return os.path.relpath(ROOT / "workflow" / "resources" / name)
+
+
+def benchmark_samples(benchmark):
+    """Return the project's own items of a benchmark."""
+    names = {
+        "gsm8k": ("gsm8k_train.jsonl", "gsm8k_test.jsonl"),
+        "mmlu": tuple(f"mmlu/{file.name}" for file in sorted((ROOT / "workflow/resources/samples/mmlu").glob("*.csv"))),
+        "mt_bench": ("mt_bench_question.jsonl", "mt_bench_reference.jsonl", "mt_bench_judge_prompts.jsonl"),
+        "alpaca_eval": ("alpaca_eval_instructions.json", "alpaca_eval_judge_prompt.txt"),
+    }
+    return [shipped(f"samples/{name}") for name in names[benchmark]]
+
+
+def task_files():
+    """Return the lm-evaluation-harness task files."""
+    folder = ROOT / "workflow" / "resources" / "tasks"
+    return [shipped(f"tasks/{file.name}") for file in sorted(folder.iterdir())]
+
+
+def local_files(entry):
+    """Return the files of a `path` source, so that an edit of them reruns the fetch."""
+    if entry["kind"] != "path":
+        return []
+    path = Path(entry["path"])
+    if path.is_dir():
+        return sorted(str(file) for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return [str(path)]
+
+
+def models():
+    """Return model name -> source over all runs."""
+    entries = [model for run in RUNS.values() for model in run["fetch_model"].values() if model]
+    return {model["name"]: ordered(source(model)) for model in entries}
+
+
+def labelled(kind):
+    """Return label -> source over all runs, for `fetch_conversations` or one benchmark of `fetch_benchmark`."""
+    entries = [
+        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind] for run in RUNS.values()
+    ]
+    return {source_label(entry): ordered(source(entry)) for entry in entries}
+
+
+def base_model(wildcards):
+    """Return the source.json of the run's base model."""
+    return f"resources/models/{RUNS[wildcards.run]['fetch_model']['base']['name']}/source.json"
+
+
+def judge_model(wildcards):
+    """Return the source.json of a local judge's model, nothing for other judges."""
+    run = RUNS[wildcards.run]
+    if run[JUDGED[wildcards.benchmark]]["judge"]["kind"] != "local":
+        return []
+    return f"resources/models/{(run['fetch_model']['judge'] or run['fetch_model']['base'])['name']}/source.json"
+
+
+def conversations(wildcards, name):
+    """Return a file of the run's conversation source."""
+    return f"resources/conversations/{source_label(RUNS[wildcards.run]['fetch_conversations'])}/{name}"
+
+
+def benchmark_source(run, benchmark):
+    """Return the source.json of one benchmark of a run."""
+    return f"resources/benchmarks/{benchmark}/{source_label(RUNS[run]['fetch_benchmark'][benchmark])}/source.json"
+
+
+def benchmark_sources(run):
+    """Return the source.json files of all benchmarks that a run scores."""
+    return [benchmark_source(run, benchmark) for benchmark in RUNS[run]["score_benchmark"]["benchmarks"]]
