@@ -1,4 +1,4 @@
-"""A real model for the judge server: a random Llama of 18 words, which gives ratings and verdicts in some answers only."""
+"""A real model for the judge server: a random Llama of 18 words; some of its answers hold a rating or verdict."""
 
 import hashlib
 import json

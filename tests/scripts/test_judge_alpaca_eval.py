@@ -133,7 +133,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Real log-probabilities over HTTP give the preferences; where neither letter is among them the row is a failure."""
+    """Real log-probabilities over HTTP give the preferences; without either letter the row is a failure."""
     judge_server.respond = served_model.respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
     expected = {}
