@@ -77,7 +77,8 @@ def check_before_start():
     try:
         check(RUNS, rules, local=workflow.local_exec, environment=os.environ)
         judging = sorted({(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()})
-        for line in check_judges([(rule, RUNS[run][rule]) for run, rule in judging], local=workflow.local_exec):
+        sections = [(name, RUNS[run][name]) for run, name in judging]
+        for line in check_judges(sections, local=workflow.local_exec):
             print(f"lorabench: {line}", file=sys.stderr)
     except LorabenchError as error:
         stop(error)

@@ -31,9 +31,18 @@ def make_model(folder: Path) -> Path:
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    tokens = {"vocab_size": len(WORDS), "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
-    LlamaForCausalLM(LlamaConfig(**shape, **tokens, initializer_range=0.3)).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        initializer_range=0.3,  # far from uniform, so that answers differ
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
     write_json(folder / "source.json", {"origin": NAME, "sha256": {}})
     return folder / "source.json"
 
@@ -65,7 +74,7 @@ class ServedModel:
         tables = torch.log_softmax(torch.cat(made.logits), dim=-1)  # (token, word)
         shown = [self._shown(table, body["top_logprobs"]) for table in tables] if body.get("logprobs") else None
         return openai_answer(
-            self._tokenizer.decode(tokens),
+            str(self._tokenizer.decode(tokens)),
             NAME,
             tokens=(read, len(tokens)),
             finish_reason="length",
