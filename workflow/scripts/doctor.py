@@ -94,7 +94,8 @@ def doctor(overlays: list[Path]) -> list[str]:
         print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
         print("\n".join(describe_training(run)))
         lines, unusable = ask_about_judging(run)
-        print("\n".join(f"judging   {line}" for line in lines))
+        for line in lines:
+            print(f"judging   {line}")
         faults += unusable
     try:
         check(runs, RULES, local=True, environment=os.environ)

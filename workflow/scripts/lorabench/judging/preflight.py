@@ -39,7 +39,7 @@ def check_judges(sections: Iterable[tuple[str, Mapping[str, Any]]], *, local: bo
         JudgeError: with one line for each judge that cannot judge, or that nobody can reach from where the jobs run.
     """
     states = ask_judges(sections)
-    if faults := [state.text for state in states if not (state.usable or (state.usable is None and not local))]:
+    if faults := [state.text for state in states if state.usable is False or (state.usable is None and local)]:
         raise JudgeError("\n".join(faults))
     return [state.text if state.usable else f"warning: {state.text}; the jobs will try again" for state in states]
 
@@ -67,7 +67,7 @@ async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> J
             reply = await client.complete(request)
         except Unanswered as fault:
             text = f"{name}: judge {judge.model} at {client.url} gives no answer ({fault})"
-            return JudgeState(usable=None, text=text)
+            return JudgeState(usable=None, text=f"{text}: check judge.base_url and the network")
         except JudgeError as error:
             return JudgeState(usable=False, text=f"{name}: {error}")
     if reply.outcome == "failed":
