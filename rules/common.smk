@@ -11,13 +11,13 @@ from lorabench.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
-from lorabench.judging.preflight import ask_judges
+from lorabench.judging.preflight import check_judges
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
 from lorabench.training.memory_model import GLIBC_TUNABLES
 
-# Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy, and the same
-# bits for the same work.
+# Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy,
+# the same bits for the same work, and less memory.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])),
     PYTHONHASHSEED="0",
@@ -56,13 +56,18 @@ def check_before_start():
     """Stop before the first job where something that the scheduled jobs need is missing; all faults at once.
 
     Remote judges of scheduled jobs are asked one tiny question each, so that a retired model costs no GPU hour.
+    Where jobs are only declared done (--touch) nothing is needed.
     """
+    if workflow.touch:
+        return
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     rules = {job.rule.name for job in jobs}
     try:
         check(RUNS, rules, local=workflow.local_exec, environment=os.environ)
-        judging = {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
-        ask_judges([(rule, RUNS[run][rule]["judge"]) for run, rule in sorted(judging)])
+        judging = sorted({(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()})
+        sections = [(name, RUNS[run][name]) for run, name in judging]
+        for line in check_judges(sections, local=workflow.local_exec):
+            print(f"lorabench: {line}", file=sys.stderr)
     except LorabenchError as error:
         stop(error)
 

@@ -1,9 +1,16 @@
 """Fixtures of all tests: the project's samples, a tiny real Llama checkpoint, and real data where it is present."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from judging.fake_judge import FakeJudge, running_judge, write_benchmark
+
+if TYPE_CHECKING:
+    from judging.served_model import ServedModel
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -40,3 +47,32 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-random-llama"
     fetch_model(samples=samples / "oasst_trees.jsonl", source=folder / "source.json", settings={"kind": "built-in"})
     return folder
+
+
+@pytest.fixture
+def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
+    """Return a judge server; keys for both interfaces are set."""
+    with running_judge(monkeypatch) as fake:
+        yield fake
+
+
+@pytest.fixture
+def benchmark_folder(tmp_path: Path) -> Path:
+    """Return a folder with judge prompts, one reference and instructions."""
+    return write_benchmark(tmp_path / "benchmark")
+
+
+@pytest.fixture(scope="session")
+def small_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return source.json of a random model that judges in a few words."""
+    from judging.served_model import make_model
+
+    return make_model(tmp_path_factory.mktemp("judge-model"))
+
+
+@pytest.fixture(scope="session")
+def served_model(small_judge: Path) -> "ServedModel":
+    """Return that model, ready to answer for a judge server."""
+    from judging.served_model import ServedModel
+
+    return ServedModel(small_judge.parent)

@@ -14,9 +14,9 @@ def training_gpus():
 
 def half_the_cores():
     """Return threads for jobs of which two run side by side on one machine."""
-    return max(1, (workflow.cores or 16) // 2)
+    return max(1, (workflow.resource_settings.cores or 16) // 2)
 
 
 def all_cores():
     """Return threads for a job that has the machine to itself."""
-    return min(workflow.cores or 8, 16)
+    return min(workflow.resource_settings.cores or 8, 16)

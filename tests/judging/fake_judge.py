@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from lorabench.judging.clients import JudgeClient
+from lorabench.judging.clients import JudgeClient, Patience
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
 
 QUESTION = [{"role": "system", "content": "Be strict."}, {"role": "user", "content": "Rate this."}]
+QUICK = Patience(first_backoff_seconds=0.01)
 
 
 @dataclass
@@ -31,11 +32,18 @@ class Response:
     cut: bool = False  # close the connection in the middle of the body
 
 
-def openai_answer(text: str = "Rating: [[7]]", model: str = "judge-2026-01-01", **changes: Any) -> Response:
-    """Return a chat completion of 100 input and 10 output tokens."""
+def openai_answer(
+    text: str = "Rating: [[7]]",
+    model: str = "judge-2026-01-01",
+    tokens: tuple[int, int] = (100, 10),
+    delay_seconds: float = 0.0,
+    **changes: Any,
+) -> Response:
+    """Return a chat completion of so many input and output tokens; `changes` are keys of its one choice."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}} | changes
-    usage = {"prompt_tokens": 100, "completion_tokens": 10}
-    return Response(document={"id": "c", "model": model, "choices": [choice], "usage": usage})
+    usage = dict(zip(("prompt_tokens", "completion_tokens"), tokens, strict=True))
+    document = {"id": "c", "model": model, "choices": [choice], "usage": usage}
+    return Response(document=document, delay_seconds=delay_seconds)
 
 
 def anthropic_answer(text: str = "Rating: [[7]]", stop_reason: str = "end_turn") -> Response:
@@ -197,6 +205,11 @@ def write_benchmark(folder: Path) -> Path:
     return folder
 
 
+def sent(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request without its messages."""
+    return {name: value for name, value in body.items() if name != "messages"}
+
+
 def ask_client(
     fake: FakeJudge, parameters: dict[str, Any] | None = None, count: int = 1, **changes: Any
 ) -> list[Reply]:
@@ -205,7 +218,7 @@ def ask_client(
     request = JudgeRequest(item="81-1", messages=QUESTION, parameters=values)
 
     async def run() -> list[Reply]:
-        async with JudgeClient(judge_settings(fake, **changes), 0.01) as client:
+        async with JudgeClient(judge_settings(fake, **changes), QUICK) as client:
             return [await client.complete(request) for _ in range(count)]
 
     return asyncio.run(run())

@@ -10,6 +10,7 @@ import pytest
 
 from judging.fake_judge import (
     QUESTION,
+    QUICK,
     FakeJudge,
     Response,
     anthropic_answer,
@@ -19,11 +20,8 @@ from judging.fake_judge import (
     openai_answer,
 )
 from lorabench.errors import JudgeError
-from lorabench.judging import clients
 from lorabench.judging.clients import JudgeClient, Unanswered, retry_after_seconds
 from lorabench.judging.exchange import JudgeRequest
-
-BACKOFF = 0.01
 
 
 def script(fake: FakeJudge, *responses: Response) -> None:
@@ -109,7 +107,7 @@ def test_lasting_fault_is_unanswered_with_its_reason(judge_server: FakeJudge) ->
     script(judge_server, error(500, "disk full"))
     with pytest.raises(Unanswered, match="HTTP 500: disk full"):
         ask_client(judge_server)
-    assert len(judge_server.requests) == clients.TRIES
+    assert len(judge_server.requests) == QUICK.tries
 
 
 def test_refused_connection_is_unanswered(judge_server: FakeJudge) -> None:
@@ -121,10 +119,10 @@ def test_refused_connection_is_unanswered(judge_server: FakeJudge) -> None:
 def test_trickling_answer_meets_the_timeout(judge_server: FakeJudge) -> None:
     """The timeout is of the whole request."""
     script(judge_server, Response(document=openai_answer().document, delay_seconds=1.0))
-    clients_tries, started = clients.TRIES, time.monotonic()
+    started = time.monotonic()
     with pytest.raises(Unanswered, match=r"no answer within 0\.05 s"):
         ask_client(judge_server, timeout_seconds=0.05)
-    assert time.monotonic() - started < 0.05 * clients_tries + 3
+    assert time.monotonic() - started < 0.05 * QUICK.tries + 3
 
 
 def test_retry_after_holds_back_every_request(judge_server: FakeJudge) -> None:
@@ -135,7 +133,7 @@ def test_retry_after_holds_back_every_request(judge_server: FakeJudge) -> None:
 
     async def run() -> None:
         request = JudgeRequest(item="x", messages=QUESTION, parameters={"max_tokens": 1})
-        async with JudgeClient(judge_settings(judge_server), BACKOFF) as client:
+        async with JudgeClient(judge_settings(judge_server), QUICK) as client:
             first = asyncio.create_task(client.complete(request))
             while not judge_server.requests:
                 await asyncio.sleep(0.01)

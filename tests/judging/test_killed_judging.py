@@ -1,4 +1,4 @@
-"""A judging job killed with SIGKILL at random moments: no answer is lost that had arrived, none is asked again."""
+"""A judging job killed with SIGKILL at random moments: no answer is lost that had arrived, none is paid for twice."""
 
 import json
 import os
@@ -11,10 +11,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from judging.fake_judge import FakeJudge, Response, answer_row, judge_section, openai_answer, write_rows
+import pytest
+
+from judging.fake_judge import FakeJudge, Response, answer_row, judge_section, write_rows
+from judging.served_model import ServedModel
+from lorabench.judging.exchange import JudgeRequest
+from lorabench.judging.settings import parse_judge
+from lorabench.judging.store import AnswerStore
 
 CONCURRENCY = 3
 QUESTIONS = 30
+TOKENS = 6  # of every answer: the served model never ends by itself
+ONE_USD_AN_ANSWER = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1e6 / TOKENS}
 RUNNER = """
 import json, sys
 from pathlib import Path
@@ -35,17 +43,20 @@ def start(root: Path, arguments: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 def test_killed_runs_pay_for_no_answer_twice(
-    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path, root: Path
+    judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path, root: Path
 ) -> None:
-    """After three kills the last run completes; only requests in flight at a kill are repeated."""
+    """Three kills: stored answers are never asked for again, and the limit is exactly what all answers cost once."""
     generator = random.Random(7)
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        answer = openai_answer(f"Rating: [[{1 + len(body['messages'][1]['content']) % 10}]]")
-        answer.delay_seconds = 0.05
+        answer = served_model.respond(number, body)
+        answer.delay_seconds = 0.05  # so that a kill meets requests in flight
         return answer
 
     judge_server.respond = respond
+    limit = 2 * QUESTIONS + 1e-6
+    prices = ONE_USD_AN_ANSWER | {"max_judge_usd": limit}
+    judge = judge_section(judge_server, concurrency=CONCURRENCY, temperature=1.0, **prices)
     write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(QUESTIONS)])
     arguments: dict[str, Any] = {
         "answers": str(tmp_path / "answers.jsonl"),
@@ -53,10 +64,16 @@ def test_killed_runs_pay_for_no_answer_twice(
         "store": str(tmp_path / "store"),
         "rows": str(tmp_path / "rows.jsonl"),
         "protocol": str(tmp_path / "protocol.json"),
-        "settings": {"judge": judge_section(judge_server, concurrency=CONCURRENCY), "max_tokens": 64, "reasks": 0},
+        "settings": {"judge": judge, "max_tokens": TOKENS, "reasks": 0},
     }
-    kills = 3
-    for _ in range(kills):
+
+    def keys(bodies: list[dict[str, Any]]) -> list[str]:
+        parameters, identity = {"temperature": 1.0, "max_tokens": TOKENS}, parse_judge(judge).identity
+        requests = [JudgeRequest(item="", messages=body["messages"], parameters=parameters) for body in bodies]
+        return [request.key(identity) for request in requests]
+
+    kept: list[tuple[int, set[str]]] = []  # after each kill: requests seen so far, answers in the store
+    for _ in range(3):
         process = start(root, arguments)
         goal = len(judge_server.requests) + generator.randint(3, 12)
         while len(judge_server.requests) < goal and process.poll() is None:
@@ -65,14 +82,21 @@ def test_killed_runs_pay_for_no_answer_twice(
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "rows.jsonl").exists()
+        seen = keys(judge_server.requests)
+        with AnswerStore(tmp_path / "store", "reader") as store:
+            kept.append((len(seen), {key for key in seen if key in store}))
     assert start(root, arguments).wait() == 0
+    seen = keys(judge_server.requests)
+    assert len(kept[0][1]) > 0
+    assert all(answered.isdisjoint(seen[count:]) for count, answered in kept)
+    assert len(set(seen)) == 2 * QUESTIONS
+    assert sum(Counter(seen).values()) - len(set(seen)) <= 3 * CONCURRENCY  # those in flight at a kill
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open()]
     assert [row["id"] for row in rows] == [f"{81 + n}-{turn}" for n in range(QUESTIONS) for turn in (1, 2)]
-    asked = Counter(json.dumps(body["messages"]) for body in judge_server.requests)
-    assert len(asked) == 2 * QUESTIONS
-    assert sum(asked.values()) - len(asked) <= kills * CONCURRENCY
-    before = len(judge_server.requests)
+    protocol = json.loads((tmp_path / "protocol.json").read_text())
+    assert protocol["usd"] == pytest.approx(2 * QUESTIONS)
+    assert protocol["cached_calls"] == len(kept[-1][1])
     first = (tmp_path / "rows.jsonl").read_bytes()
     assert start(root, arguments).wait() == 0
-    assert len(judge_server.requests) == before
+    assert len(judge_server.requests) == len(seen)
     assert (tmp_path / "rows.jsonl").read_bytes() == first

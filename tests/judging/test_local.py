@@ -1,7 +1,6 @@
 """The local scoring judge: probabilities of strings, batches, and equality with the model's own probabilities."""
 
 import math
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from judging.fake_judge import FakeJudge, Response, judge_settings, openai_answer
+from judging.fake_judge import FakeJudge, judge_settings
+from judging.served_model import WORDS, ServedModel
 from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_messages
 from lorabench.judging.choices import choice_log_probabilities, encode_choices
 from lorabench.judging.exchange import JudgeRequest, Reply
@@ -147,28 +147,10 @@ def test_too_long_prompt_is_a_failure_of_its_item(model_source: Path, tmp_path: 
 
 
 def test_served_model_gives_the_local_judges_preference(
-    model_source: Path, tmp_path: Path, benchmark_folder: Path, judge_server: FakeJudge
+    small_judge: Path, served_model: ServedModel, tmp_path: Path, benchmark_folder: Path, judge_server: FakeJudge
 ) -> None:
     """The same real model behind the OpenAI interface and read locally prefer the same output by the same margin."""
-    tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
-    network = AutoModelForCausalLM.from_pretrained(model_source.parent, dtype=torch.float32).eval()
-    lock = threading.Lock()
-
-    def respond(number: int, body: dict[str, Any]) -> Response:
-        with lock, torch.inference_mode():
-            chat = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
-            ids = tokenizer.encode(chat, add_special_tokens=False)
-            row = torch.log_softmax(network(torch.tensor([ids])).logits[0, -1], -1)
-        best = int(row.argmax())
-        shown = {
-            best,
-            *row.topk(body["top_logprobs"]).indices.tolist(),
-            *tokenizer.encode("mM", add_special_tokens=False),
-        }
-        top = [{"token": tokenizer.decode([token]), "logprob": float(row[token])} for token in sorted(shown)]
-        return openai_answer(str(tokenizer.decode([best])), logprobs={"content": [{"top_logprobs": top}]})
-
-    judge_server.respond = respond
+    judge_server.respond = served_model.respond
     answers = [
         Answer(
             index=n,
@@ -186,13 +168,13 @@ def test_served_model_gives_the_local_judges_preference(
     references = {answer.id: "It is so." for answer in answers}
     scores = {}
     for kind, parameters in (
-        ("openai", {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 5}),
+        ("openai", {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": len(WORDS)}),
         ("local", {"assistant_prefix": "", "choices": ["m", "M"]}),
     ):
         pairs = pairs_to_judge(answers, references, messages, parameters, both_orders=True)
         with AnswerStore(tmp_path / kind, "w") as store:
             settings = judge_settings(judge_server, kind=kind)
-            rows, _ = compare_pairs(open_judge(settings, store, model_source), pairs)
+            rows, _ = compare_pairs(open_judge(settings, store, small_judge), pairs)
         scores[kind] = [row.score for row in rows]
     assert scores["openai"] == pytest.approx(scores["local"], rel=1e-4)
     assert len(judge_server.requests) == 10

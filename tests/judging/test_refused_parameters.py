@@ -1,15 +1,20 @@
-"""Parameters that a provider refuses, and the question before any expensive work that finds them out."""
+"""Parameters that a provider refuses are left out from then on."""
 
 import asyncio
 from typing import Any
 
-import pytest
-
-from judging.fake_judge import FakeJudge, Response, anthropic_answer, ask_client, error, judge_settings, openai_answer
-from lorabench.errors import JudgeError
+from judging.fake_judge import (
+    QUICK,
+    FakeJudge,
+    Response,
+    anthropic_answer,
+    ask_client,
+    error,
+    judge_settings,
+    openai_answer,
+)
 from lorabench.judging.clients import JudgeClient
 from lorabench.judging.exchange import JudgeRequest, Reply
-from lorabench.judging.preflight import check_judge
 
 REFUSALS = {
     "temperature": error(
@@ -54,7 +59,7 @@ def test_refused_parameters_of_concurrent_requests_do_not_add_up(judge_server: F
     request = JudgeRequest(item="x", messages=[], parameters={"max_tokens": 1})
 
     async def run() -> list[Reply]:
-        async with JudgeClient(judge_settings(judge_server), 0.01) as client:
+        async with JudgeClient(judge_settings(judge_server), QUICK) as client:
             return await asyncio.gather(*(client.complete(request) for _ in range(4)))
 
     assert [reply.outcome for reply in asyncio.run(run())] == ["answered"] * 4
@@ -67,22 +72,3 @@ def test_claude_without_temperature(judge_server: FakeJudge) -> None:
     judge_server.respond = lambda number, body: refused if "temperature" in body else anthropic_answer()
     reply = ask_client(judge_server, kind="anthropic")[0]
     assert (reply.sent, reply.dropped) == ({"max_tokens": 64}, ("temperature",))
-
-
-def test_preflight_returns_what_the_judge_takes(judge_server: FakeJudge) -> None:
-    """One tiny question tells the returned model id and the refused parameters."""
-    judge_server.respond = lambda number, body: REFUSALS["logprobs"] if "logprobs" in body else openai_answer("m")
-    found = check_judge(judge_settings(judge_server), log_probabilities=True)
-    assert found == {
-        "model_requested": "judge",
-        "model_returned": "judge-2026-01-01",
-        "sent": {"max_tokens": 16, "temperature": 0},
-        "dropped": ["logprobs", "top_logprobs"],
-    }
-
-
-def test_preflight_names_a_retired_model(judge_server: FakeJudge) -> None:
-    """Before any expensive work the reason is shown."""
-    judge_server.respond = lambda number, body: error(404, "The model `judge` has been deprecated")
-    with pytest.raises(JudgeError, match="has been deprecated"):
-        check_judge(judge_settings(judge_server), log_probabilities=False)

@@ -1,21 +1,23 @@
 """A round of questions to a remote judge: concurrency, the store, the budget, and what remains after a fault."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from judging.fake_judge import FakeJudge, Response, error, judge_settings, openai_answer
+from judging.fake_judge import QUICK, FakeJudge, Response, error, judge_settings, openai_answer
 from lorabench.errors import JudgeError
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.remote import RemoteJudge
 from lorabench.judging.store import AnswerStore
 
 
-def questions(count: int) -> list[JudgeRequest]:
+def questions(count: int, max_tokens: int = 10) -> list[JudgeRequest]:
     """Return different requests."""
+    parameters = {"max_tokens": max_tokens}
     return [
-        JudgeRequest(item=str(n), messages=[{"role": "user", "content": f"Rate {n}."}], parameters={"max_tokens": 10})
+        JudgeRequest(item=str(n), messages=[{"role": "user", "content": f"Rate {n}."}], parameters=parameters)
         for n in range(count)
     ]
 
@@ -23,14 +25,12 @@ def questions(count: int) -> list[JudgeRequest]:
 def ask(fake: FakeJudge, store: Path, requests: list[JudgeRequest], **changes: Any) -> list[Reply]:
     """Return the judge's replies through a freshly opened store."""
     with AnswerStore(store, "writer") as answers:
-        return RemoteJudge(judge_settings(fake, **changes), answers, first_backoff_seconds=0.01).ask(requests)
+        return RemoteJudge(judge_settings(fake, **changes), answers, QUICK).ask(requests)
 
 
-def echo(number: int, body: dict[str, Any]) -> Response:
+def echo(number: int, body: dict[str, Any], tokens: tuple[int, int] = (100, 10)) -> Response:
     """Answer with the question itself, after a moment."""
-    response = openai_answer(body["messages"][-1]["content"])
-    response.delay_seconds = 0.03
-    return response
+    return openai_answer(body["messages"][-1]["content"], tokens=tokens, delay_seconds=0.03)
 
 
 def test_replies_come_in_the_order_of_the_requests(judge_server: FakeJudge, tmp_path: Path) -> None:
@@ -113,13 +113,7 @@ def test_judge_that_fails_everything_is_an_error(judge_server: FakeJudge, tmp_pa
 
 def test_budget_is_never_exceeded(judge_server: FakeJudge, tmp_path: Path) -> None:
     """Answers dearer than estimated: the run stops within the limit; a higher limit goes on from there."""
-
-    def respond(number: int, body: dict[str, Any]) -> Response:
-        answer = echo(number, body)
-        answer.document["usage"] = {"prompt_tokens": 5, "completion_tokens": 10}
-        return answer
-
-    judge_server.respond = respond
+    judge_server.respond = partial(echo, tokens=(5, 10))
     prices = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1e6 / 10}  # 1 USD an answer
     with pytest.raises(JudgeError, match=r"20 calls are estimated at 20\.00 USD"):
         ask(judge_server, tmp_path, questions(20), max_judge_usd=7.5, **prices)
@@ -134,13 +128,20 @@ def test_budget_is_never_exceeded(judge_server: FakeJudge, tmp_path: Path) -> No
 
 def test_budget_stops_a_running_round(judge_server: FakeJudge, tmp_path: Path) -> None:
     """A judge that reports far more tokens than estimated is stopped after the first call."""
-
-    def respond(number: int, body: dict[str, Any]) -> Response:
-        answer = echo(number, body)
-        answer.document["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
-        return answer
-
-    judge_server.respond = respond
+    judge_server.respond = partial(echo, tokens=(1_000_000, 0))
     with pytest.raises(JudgeError, match="stopped before exceeding"):
         ask(judge_server, tmp_path, questions(50), max_judge_usd=3.0, concurrency=2)
     assert len(judge_server.requests) == 1
+
+
+def test_limit_holds_with_many_requests_in_flight(judge_server: FakeJudge, tmp_path: Path) -> None:
+    """Answers of 1 USD that were estimated at 0.4: nine fit into 9.5; a limit of 20.5 pays for the other eleven."""
+    judge_server.respond = partial(echo, tokens=(0, 1000))
+    changes = {"concurrency": 8, "usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1000.0}
+    with pytest.raises(JudgeError, match=r"stopped before exceeding judge\.max_judge_usd = 9\.50 \(9\.00 USD spent\)"):
+        ask(judge_server, tmp_path, questions(20, 1000), max_judge_usd=9.5, **changes)
+    assert len(judge_server.requests) == 9
+    assert judge_server.most_at_once > 1
+    replies = ask(judge_server, tmp_path, questions(20, 1000), max_judge_usd=20.5, **changes)
+    assert len(judge_server.requests) == 20
+    assert sum(reply.usd for reply in replies) == pytest.approx(20)

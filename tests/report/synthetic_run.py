@@ -218,9 +218,11 @@ def write_contamination(path: Path, overlapping: int) -> Path:
     return path
 
 
-def write_source(path: Path, kind: str = "hub", licence: str | None = "apache-2.0") -> Path:
+def write_source(
+    path: Path, kind: str = "hub", licence: str | None = "apache-2.0", origin: str = "someone/something@0123"
+) -> Path:
     """Write a source.json and return its path."""
-    record = {"schema_version": 1, "kind": kind, "origin": "someone/something@0123", "revision": "0123"}
+    record = {"schema_version": 1, "kind": kind, "origin": origin, "revision": "0123"}
     write_json(path, {**record, "sha256": {"data.jsonl": "0" * 64}, "rows": {"data.jsonl": 10}, "licence": licence})
     return path
 

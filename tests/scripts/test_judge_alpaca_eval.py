@@ -1,7 +1,6 @@
 """The script judge_alpaca_eval: rows and protocol against published references and against the base variant."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,17 @@ from judging.fake_judge import (
     error,
     judge_section,
     openai_answer,
-    running_judge,
-    write_benchmark,
+    sent,
     write_rows,
 )
-from lorabench.judging.alpaca_eval import shows_variant_first
+from judging.served_model import NAME, ServedModel
+from lorabench.judging.alpaca_eval import preference_for_first, shows_variant_first
+from lorabench.judging.preflight import ask_judges
+from lorabench.judging.wire import read_reply
 
 
-@pytest.fixture
-def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
-    """Return a judge server; keys are set."""
-    with running_judge(monkeypatch) as fake:
-        yield fake
-
-
-@pytest.fixture
-def benchmark_folder(tmp_path: Path) -> Path:
-    """Return a folder with judge prompts, one reference and instructions."""
-    return write_benchmark(tmp_path / "benchmark")
-
-
-def answers(output: str) -> list[dict[str, Any]]:
-    """Return answer rows to the first six instructions; every third one is the reference itself."""
+def answers(output: str, count: int = 6) -> list[dict[str, Any]]:
+    """Return answer rows to the first instructions; every third one is the reference itself."""
     return [
         {
             "index": n,
@@ -47,7 +35,7 @@ def answers(output: str) -> list[dict[str, Any]]:
             "truncated": [False],
             "temperature": 0.0,
         }
-        for n in range(6)
+        for n in range(count)
     ]
 
 
@@ -59,10 +47,11 @@ def run(
     base: bool = False,
     both: bool = False,
     model: Path | None = None,
+    count: int = 6,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Judge and return rows and protocol."""
-    write_rows(tmp_path / "answers.jsonl", answers("variant"))
-    write_rows(tmp_path / "base.jsonl", answers("base"))
+    write_rows(tmp_path / "answers.jsonl", answers("variant", count))
+    write_rows(tmp_path / "base.jsonl", answers("base", count))
     judge_alpaca_eval(
         answers=tmp_path / "answers.jsonl",
         reference_answers=tmp_path / "base.jsonl" if base else None,
@@ -139,3 +128,37 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
     assert all(0 < row["score"] < 1 for row in rows)
     assert [row["score"] for row in rows if row["detail"]["identical"]] == [0.5, 0.5]
     assert (protocol["signal"], protocol["calls"]) == (False, 8)
+
+
+def test_a_served_model_as_the_judge(
+    judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
+) -> None:
+    """Real log-probabilities over HTTP give the preferences; without either letter the row is a failure."""
+    judge_server.respond = served_model.respond
+    rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
+    expected = {}
+    for body in judge_server.requests:
+        reply = read_reply("openai", json.dumps(served_model.respond(0, body).document).encode())
+        expected[body["messages"][1]["content"].split("\n")[0]] = preference_for_first(reply)[0]
+    for n, row in enumerate(rows):
+        first = expected[f"Instruction: Say {n}."] if n % 3 != 2 else 0.5
+        variant = first if first is None or shows_variant_first(f"Say {n}.") else 1 - first
+        assert row["score"] == (None if variant is None else pytest.approx(variant, abs=1e-6))
+    unparsed = [row for row in rows if row["outcome"] == "judge_unparsed"]
+    assert 0 < len(unparsed) < 20 and protocol["failures"] == {"judge_unparsed": len(unparsed)}
+    assert (protocol["items"], protocol["calls"], protocol["cached_calls"]) == (30, 20, 0)
+    assert len(judge_server.requests) == 20
+    assert (protocol["models_returned"], protocol["preference_kinds"]) == ([NAME], ["weighted"])
+    again, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
+    assert again == rows
+    assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (0, 20, 20)
+
+
+def test_the_question_before_a_run_has_the_same_parameters(
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
+) -> None:
+    """What a judge refuses of a judging request it refuses of that question."""
+    judge = judge_section(judge_server)
+    run(tmp_path, benchmark_folder, judge)
+    ask_judges([("judge_alpaca_eval", {"judge": judge, "max_tokens": 1})])
+    assert sent(judge_server.requests[-1]) == sent(judge_server.requests[0])

@@ -1,6 +1,7 @@
 """The script judge_mt_bench: rows and protocol from a remote and from the local judge."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,13 @@ from judging.fake_judge import (
     answer_row,
     judge_section,
     openai_answer,
-    running_judge,
-    write_benchmark,
+    sent,
     write_rows,
 )
+from judging.served_model import NAME, ServedModel
 from lorabench.errors import DataError
 from lorabench.judging.mt_bench import REASK
-
-
-@pytest.fixture
-def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
-    """Return a judge server; keys are set."""
-    with running_judge(monkeypatch) as fake:
-        yield fake
-
-
-@pytest.fixture
-def benchmark_folder(tmp_path: Path) -> Path:
-    """Return a folder with judge prompts, one reference and instructions."""
-    return write_benchmark(tmp_path / "benchmark")
+from lorabench.judging.preflight import ask_judges
 
 
 def run(
@@ -42,6 +31,7 @@ def run(
     model: Path | None = None,
     reasks: int = 2,
     references: Path | None = None,
+    max_tokens: int = 64,
 ) -> None:
     """Judge three questions, one of them guided by a reference."""
     tmp_path.mkdir(exist_ok=True)
@@ -54,7 +44,7 @@ def run(
         model=model,
         store=tmp_path / "store",
         writer="mt_bench-lora",
-        settings={"judge": judge, "max_tokens": 64, "reasks": reasks},
+        settings={"judge": judge, "max_tokens": max_tokens, "reasks": reasks},
         rows=tmp_path / "rows.jsonl",
         protocol=tmp_path / "protocol.json",
     )
@@ -147,3 +137,36 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
     assert all(sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows)
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
     assert "carries no signal" in protocol["protocol"]
+
+
+def test_a_served_model_as_the_judge(
+    judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
+) -> None:
+    """Texts that a real model generated: every call, token and unreadable judgment is counted, then all is stored."""
+    judge_server.respond = served_model.respond
+    run(tmp_path, benchmark_folder, judge_section(judge_server, temperature=1.0), reasks=1, max_tokens=3)
+    rows, protocol = read(tmp_path)
+    unparsed = [row for row in rows if row["outcome"] == "judge_unparsed"]
+    assert len(rows) == protocol["items"] == 6
+    assert 0 < len(unparsed) < 6 and protocol["failures"] == {"judge_unparsed": len(unparsed)}
+    for row in rows:
+        ratings = re.findall(r"\[\[(\d)\]\]", row["detail"]["judgment"])
+        assert row["score"] == (float(ratings[-1]) if ratings else None)
+    calls = sum(row["detail"]["tries"] for row in rows)
+    assert protocol["calls"] == len(judge_server.requests) == calls > 6
+    assert protocol["output_tokens"] == 3 * calls
+    assert protocol["models_returned"] == [NAME] and {row["detail"]["judge_model"] for row in rows} == {NAME}
+    run(tmp_path, benchmark_folder, judge_section(judge_server, temperature=1.0), reasks=1, max_tokens=3)
+    again, protocol = read(tmp_path)
+    assert again == rows
+    assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (0, calls, calls)
+
+
+def test_the_question_before_a_run_has_the_same_parameters(
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
+) -> None:
+    """What a judge refuses of a judging request it refuses of that question."""
+    judge = judge_section(judge_server)
+    run(tmp_path, benchmark_folder, judge)
+    ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})])
+    assert sent(judge_server.requests[-1]) == sent(judge_server.requests[0])

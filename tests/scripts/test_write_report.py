@@ -165,3 +165,34 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
     assert [(value["comparable"], value["why"]) for value in published] == [
         (False, "this run scored the task mmlu_continuation, another protocol")
     ]
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ("OpenAssistant/oasst1@fdf72ae0827c", True),
+        ("/data/oasst1", True),
+        ("timdettmers/openassistant-guanaco@831dabac2283", True),
+        ("HuggingFaceH4/no_robots@e6f9a4ac5c08", False),
+        ("lorabench", False),
+    ],
+)
+def test_instructions_from_the_training_datas_source_are_told_apart(
+    tmp_path: Path, root: Path, origin: str, shown: bool
+) -> None:
+    """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else only as it is."""
+    given = report_inputs(tmp_path, root)
+    given["sources"]["conversations"] = write_source(tmp_path / "trained_on.json", origin=origin)
+    write_report(**given)
+    report = json.loads(given["document"].read_text(encoding="utf-8"))
+    limit = [text for text in report["limits"] if text.startswith("AlpacaEval: 8 of 24 instructions come from OpenAss")]
+    row = "| without the instructions that come from OpenAssistant, as the training data does | 50.0 % |"
+    text = given["markdown"].read_text(encoding="utf-8")
+    assert (row in text, len(limit)) == (shown, int(shown))
+    assert ("OpenAssistant, as the training" in text) == shown
+    if shown:
+        scores = {path.parent.name: json.loads(path.read_text()) for path in given["scores"] if "alpaca" in path.name}
+        for variant, title in (("base", "base"), ("lora", "base + adapter")):
+            without = scores[variant]["secondary"]["without_oasst_instructions"]["score"]
+            assert f"{title} {100 * without:.1f} % ({100 * scores[variant]['score']:.1f} % with them)" in limit[0]
+        assert limit[0] in text

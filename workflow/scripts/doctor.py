@@ -1,7 +1,8 @@
 """Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor CONFIG=config/demo.yaml`.
 
 Prints the machine, secrets that are set (never their values), every fault that would stop a run, and what training
-needs: memory, operations, time and disk, here or on known GPUs. Exit code 1 where the configuration cannot run here.
+needs: memory, operations, time and disk, here or on known GPUs. Remote judges are asked one tiny question each. Exit
+code 1 where the configuration cannot run here.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 from lorabench.configuration import load, resolve
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import judge_available
+from lorabench.judging.preflight import ask_judges
 from lorabench.preflight import check, gpu_found, model_folder
 from lorabench.processor import cores
 from lorabench.training.estimate import GPUS, estimate
@@ -73,22 +75,34 @@ def describe_training(run: dict[str, Any]) -> list[str]:
     ]
 
 
+def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return a line on the judge of each judged benchmark, and those of the lines that would stop a run."""
+    sections = [f"judge_{name}" for name in ("mt_bench", "alpaca_eval") if name in run["score_benchmark"]["benchmarks"]]
+    reasons = {section: judge_available(run[section]["judge"], os.environ) for section in sections}
+    states = ask_judges((section, run[section]) for section in sections if reasons[section] is None)
+    silent = [section for section in sections if reasons[section] or run[section]["judge"]["kind"] == "local"]
+    lines = [f"{section}: {reasons[section] or 'a model on this machine'}" for section in silent]
+    return lines + [state.text for state in states], [state.text for state in states if not state.usable]
+
+
 def doctor(overlays: list[Path]) -> list[str]:
     """Print the findings; return the faults that would stop a run of this configuration here."""
     files = [ROOT / "config" / "config.yaml", *overlays]
     print("\n".join(describe_machine()))
+    faults: list[str] = []
     runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
     for name, run in runs.items():
         print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
         print("\n".join(describe_training(run)))
-        for section in ("judge_mt_bench", "judge_alpaca_eval"):
-            reason = judge_available(run[section]["judge"], os.environ)
-            print(f"judging   {section}: {reason or 'ready'}")
+        lines, unusable = ask_about_judging(run)
+        for line in lines:
+            print(f"judging   {line}")
+        faults += unusable
     try:
         check(runs, RULES, local=True, environment=os.environ)
     except LorabenchError as error:
-        return str(error).splitlines()
-    return []
+        faults += str(error).splitlines()
+    return list(dict.fromkeys(faults))
 
 
 def main() -> None:

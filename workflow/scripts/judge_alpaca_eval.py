@@ -16,20 +16,17 @@ from typing import Any
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import job
 from lorabench.judging.alpaca_eval import (
-    FIRST,
-    SECOND,
     compare_pairs,
     pairs_to_judge,
     read_messages,
     read_references,
+    request_parameters,
 )
 from lorabench.judging.judges import open_judge
 from lorabench.judging.protocol import describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
 from lorabench.rows.answer import Answer
-
-TOP_LOG_PROBABILITIES = 5  # alternatives of the answer's first token, as alpaca_eval asks for
 
 
 def judge_alpaca_eval(
@@ -56,11 +53,7 @@ def judge_alpaca_eval(
     """
     started = time.monotonic()
     judge_settings = parse_judge(settings["judge"])
-    local = judge_settings.kind == "local"
-    parameters: dict[str, Any] = {"max_tokens": settings["max_tokens"], "temperature": judge_settings.temperature}
-    parameters |= {"logprobs": True, "top_logprobs": TOP_LOG_PROBABILITIES}
-    if local:
-        parameters = {"assistant_prefix": "", "choices": [FIRST, SECOND]}
+    parameters = request_parameters(judge_settings, settings["max_tokens"])
     prompt_file = benchmark / "judge_prompt.txt"
     given = [Answer(**row) for _, row in read_jsonl(answers)]
     if reference_answers is None:

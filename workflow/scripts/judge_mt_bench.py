@@ -16,12 +16,11 @@ from lorabench.files import read_jsonl, sha256_file, sha256_json, write_json, wr
 from lorabench.job import job
 from lorabench.judging.judges import open_judge
 from lorabench.judging.mt_bench import (
-    RATING_START,
-    RATINGS,
     corrected_references,
     rate_turns,
     read_prompts,
     read_references,
+    request_parameters,
     turns_to_rate,
 )
 from lorabench.judging.protocol import describe_judging
@@ -55,9 +54,7 @@ def judge_mt_bench(
     started = time.monotonic()
     judge_settings = parse_judge(settings["judge"])
     local = judge_settings.kind == "local"
-    parameters: dict[str, Any] = {"temperature": judge_settings.temperature, "max_tokens": settings["max_tokens"]}
-    if local:
-        parameters = {"assistant_prefix": RATING_START, "choices": RATINGS}
+    parameters = request_parameters(judge_settings, settings["max_tokens"])
     prompts_file, references_file = benchmark / "judge_prompts.jsonl", benchmark / "reference.jsonl"
     given = [Answer(**row) for _, row in read_jsonl(answers)]
     guides = read_references(references_file)

@@ -17,12 +17,14 @@ from typing import Any
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.settings import JudgeSettings
 from lorabench.rows.answer import Answer
 from lorabench.rows.item_result import ItemResult
 
 FIRST, SECOND = "m", "M"  # the names under which the outputs are shown
 PLACEHOLDERS = ("instruction", "output_1", "output_2")
 SEED = 0  # alpaca_eval's default
+TOP_LOG_PROBABILITIES = 5  # alternatives of the answer's first token, as alpaca_eval asks for
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class Pair:
     reference: str
     requests: list[JudgeRequest]  # one an order; none for identical outputs
     variant_first: list[bool]  # of each request
+
+
+def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
+    """Return what is sent with every prompt; a local judge generates nothing, it weighs choices."""
+    if judge.kind == "local":
+        return {"assistant_prefix": "", "choices": [FIRST, SECOND]}
+    asked = {"logprobs": True, "top_logprobs": TOP_LOG_PROBABILITIES}
+    return {"max_tokens": max_tokens, "temperature": judge.temperature, **asked}
 
 
 def read_messages(path: Path) -> list[dict[str, str]]:

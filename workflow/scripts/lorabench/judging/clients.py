@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -34,11 +34,21 @@ from lorabench.judging.wire import (
 
 logger = logging.getLogger(__name__)
 
-TRIES = 8  # of one request
 LONGEST_BACKOFF_SECONDS = 60.0
-LONGEST_RETRY_AFTER_SECONDS = 600.0  # a server that asks for more is as good as down
 PASSING = {408, 409, 425, 429}  # besides 5xx, of which 529 is Anthropic's "overloaded"
 CONTENT_CODES = {"content_filter", "content_policy_violation"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a client bears with passing faults of one request."""
+
+    tries: int = 8
+    first_backoff_seconds: float = 1.0  # before the second try; doubled for each further one, less up to half at random
+    longest_retry_after_seconds: float = 600.0  # a server that asks for more is as good as down
+
+
+JUDGING = Patience()
 
 
 class Unanswered(Exception):
@@ -56,19 +66,16 @@ class _Passing(Exception):
 class JudgeClient:
     """A connection pool to one judge. Use as an asynchronous context manager."""
 
-    def __init__(
-        self, settings: JudgeSettings, first_backoff_seconds: float = 1.0, refusals: Refusals | None = None
-    ) -> None:
+    def __init__(self, settings: JudgeSettings, patience: Patience = JUDGING, refusals: Refusals | None = None) -> None:
         """Take the key from the environment; it is never logged or stored.
 
         Args:
-            first_backoff_seconds: wait before the second try, doubled for each further one, less up to half at random.
             refusals: parameters that are known to be refused; `refusals` holds what was learnt in the end.
         """
         self._settings = settings
         self._key = os.environ.get(KEY_VARIABLES[settings.kind], "").strip() or None
-        self._backoff = first_backoff_seconds
-        self._url = endpoint(settings.kind, settings.base_url)
+        self._patience = patience
+        self.url = endpoint(settings.kind, settings.base_url)
         self.refusals = refusals or Refusals()
         self._paused_until = 0.0  # time.monotonic(); a Retry-After holds back all requests
         limits = httpx.Limits(max_connections=settings.concurrency)
@@ -92,21 +99,21 @@ class JudgeClient:
             JudgeError: the judge cannot be used at all.
         """
         reason = ""
-        for attempt in range(TRIES):
+        for attempt in range(self._patience.tries):
             if attempt:
                 await asyncio.sleep(self._wait(attempt))
             try:
                 return await self._try(request)
             except _Passing as fault:
                 reason = str(fault)
-                logger.info("%s: try %d of %d: %s", request.item, attempt + 1, TRIES, reason)
-                if fault.wait > LONGEST_RETRY_AFTER_SECONDS:
+                logger.info("%s: try %d of %d: %s", request.item, attempt + 1, self._patience.tries, reason)
+                if fault.wait > self._patience.longest_retry_after_seconds:
                     break
                 self._paused_until = max(self._paused_until, time.monotonic() + fault.wait)
         raise Unanswered(reason)
 
     def _wait(self, attempt: int) -> float:
-        backoff = min(self._backoff * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
+        backoff = min(self._patience.first_backoff_seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
         return backoff * random.uniform(0.5, 1.0)
 
     async def _try(self, request: JudgeRequest) -> Reply:
@@ -131,9 +138,7 @@ class JudgeClient:
     async def _post(self, content: bytes) -> httpx.Response:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):  # httpx limits each wait, not their sum
-                return await self._http.post(
-                    self._url, content=content, headers=headers(self._settings.kind, self._key)
-                )
+                return await self._http.post(self.url, content=content, headers=headers(self._settings.kind, self._key))
         except TimeoutError:
             raise _Passing(f"no answer within {self._settings.timeout_seconds:g} s") from None
         except httpx.TransportError as error:
@@ -152,7 +157,7 @@ class JudgeClient:
         """Return a failed reply for a fault of this request; raise for the others."""
         status = response.status_code
         text = f"HTTP {status}: {message or response.reason_phrase}"
-        judge = f"judge {self._settings.model} at {self._url}"
+        judge = f"judge {self._settings.model} at {self.url}"
         if code == "insufficient_quota" or status == 402:
             raise JudgeError(f"{judge}: no credit left ({text}); top up the account and run the same command again")
         if status in PASSING or status >= 500:

@@ -15,6 +15,7 @@ from typing import Any
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.settings import JudgeSettings
 from lorabench.rows.answer import Answer
 from lorabench.rows.item_result import ItemResult
 
@@ -49,6 +50,13 @@ class Turn:
     def id(self) -> str:
         """Return the item's id, e.g. "81-1"."""
         return f"{self.answer.id}-{self.number}"
+
+
+def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
+    """Return what is sent with every prompt; a local judge generates nothing, it weighs choices."""
+    if judge.kind == "local":
+        return {"assistant_prefix": RATING_START, "choices": RATINGS}
+    return {"temperature": judge.temperature, "max_tokens": max_tokens}
 
 
 def read_prompts(path: Path) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from lorabench.errors import JudgeError
 from lorabench.judging.budget import Budget
-from lorabench.judging.clients import JudgeClient, Unanswered
+from lorabench.judging.clients import JUDGING, JudgeClient, Patience, Unanswered
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
@@ -20,14 +20,14 @@ UNANSWERED_SHARE = 0.05  # of the requests may stay unanswered (counted as failu
 class RemoteJudge:
     """A judge behind an HTTP interface."""
 
-    def __init__(self, settings: JudgeSettings, store: AnswerStore, first_backoff_seconds: float = 1.0) -> None:
+    def __init__(self, settings: JudgeSettings, store: AnswerStore, patience: Patience = JUDGING) -> None:
         """Use the interface that `settings` names; answers are kept in `store`."""
         self.kind = settings.kind
         self.model = str(settings.model)
         self.estimated_usd = 0.0
         self._settings = settings
         self._store = store
-        self._first_backoff_seconds = first_backoff_seconds
+        self._patience = patience
         self._refusals = Refusals()
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
@@ -61,7 +61,7 @@ class RemoteJudge:
 
     async def _round(self, budget: Budget, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
         """Ask what is missing; return the failures. What the provider refuses is remembered for the next round."""
-        async with JudgeClient(self._settings, self._first_backoff_seconds, self._refusals) as client:
+        async with JudgeClient(self._settings, self._patience, self._refusals) as client:
             try:
                 return await _Round(self._settings, self._store, budget, client, missing).run()
             finally:

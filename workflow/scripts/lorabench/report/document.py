@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lorabench.report.parts import part_tables
+from lorabench.report.parts import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
-from lorabench.report.records import overlapping_items, validation_losses
-from lorabench.report.wording import BENCHMARK_TITLES, contrast_text, equality_text
+from lorabench.report.records import from_open_assistant, overlapping_items, validation_losses
+from lorabench.report.wording import BENCHMARK_TITLES, VARIANT_TITLES, contrast_text, equality_text, score_text
 
 QUESTIONS = {
     "adapter_helps": "Did the adapter help?",
@@ -54,8 +54,9 @@ def assemble_report(
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
     """
+    oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
-        _benchmark(name, [score for score in scores if score["benchmark"] == name], compare, model)
+        _benchmark(name, [score for score in scores if score["benchmark"] == name], compare, model, oasst)
         for name in BENCHMARK_TITLES
         if any(score["benchmark"] == name for score in scores)
     ]
@@ -80,13 +81,13 @@ def assemble_report(
         },
         "data": data_summary,
         "contamination": overlapping_items(contamination),
-        "limits": _limits(benchmarks, compare, sources["model"]),
+        "limits": (_shared_origin(benchmarks) if oasst else []) + _limits(benchmarks, compare, sources["model"]),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
 
 
 def _benchmark(
-    name: str, scores: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model: str
+    name: str, scores: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model: str, oasst: bool
 ) -> dict[str, Any]:
     done = [score for score in scores if score["status"] == "ok"]
     first = (done or scores)[0]
@@ -106,7 +107,7 @@ def _benchmark(
         "protocol": first.get("protocol"),
         "protocol_detail": first.get("protocol_detail"),
         "variants": variants,
-        "tables": part_tables(name, {score["variant"]: score for score in done}),
+        "tables": part_tables(name, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
         "published": [_reference(name, reference, done) for reference in _published(name, model)],
     }
@@ -155,6 +156,29 @@ def _training(train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, 
         "settings": config.get("settings"),
         "resolved": config.get("resolved"),
     }
+
+
+def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how AlpacaEval reads without the instructions that come from where the training conversations do."""
+    limits = []
+    for part in benchmarks:
+        both = {
+            VARIANT_TITLES[name]: (score, score["secondary"][WITHOUT_OASST])
+            for name, score in part["variants"].items()
+            if WITHOUT_OASST in (score["secondary"] or {})
+        }
+        unit = part["unit"]
+        rates = [
+            f"{title} {score_text(without['score'], unit)} ({score_text(whole['score'], unit)} with them)"
+            for title, (whole, without) in both.items()
+        ]
+        if both:
+            whole, without = next(iter(both.values()))
+            limits.append(
+                f"{part['title']}: {whole['n'] - without['n']:,} of {whole['n']:,} instructions come from "
+                f"OpenAssistant, as the training conversations do; win rate without them: {', '.join(rates)}."
+            )
+    return limits
 
 
 def _limits(

@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+WITHOUT_OASST = "without_oasst_instructions"  # of AlpacaEval's score: of interest only beside training on such data
 TITLES = {"mmlu": "subjects", "mt_bench": "turns and categories", "alpaca_eval": "sources of the instructions"}
 
 
-def part_tables(benchmark: str, variants: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def part_tables(benchmark: str, variants: Mapping[str, Mapping[str, Any]], oasst: bool) -> list[dict[str, Any]]:
     """Return non-empty tables {"title", "rows": [{"name", "n", "variants": {variant: {"score", "interval"}}}]}.
 
     Args:
         benchmark: its name.
         variants: variant -> score file content, only those that ran.
+        oasst: the training conversations come from OpenAssistant, as some of AlpacaEval's instructions do.
     """
     groups = {variant: score["secondary"].get("groups", {}) for variant, score in variants.items()}
     breakdown = {variant: score["breakdown"] for variant, score in variants.items()}
     others = {
-        variant: {key: part for key, part in score["secondary"].items() if "score" in part}
+        variant: {
+            key: part for key, part in score["secondary"].items() if "score" in part and (oasst or key != WITHOUT_OASST)
+        }
         for variant, score in variants.items()
     }
     titled = (("groups", groups), ("other scores", others), (TITLES.get(benchmark, "parts"), breakdown))

@@ -1,5 +1,6 @@
 """Read from the JSON files of other stages what a report needs, None where a stage did not write it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ LEAST_CHANGE = 0.001  # nat a token; below that the loss counts as unchanged
 def read_optional(path: Path | None) -> dict[str, Any] | None:
     """Return a JSON object, None for a file that the run does not have."""
     return None if path is None else dict(read_json(path))
+
+
+def from_open_assistant(source: Mapping[str, Any]) -> bool:
+    """Return whether the name of a source tells OpenAssistant's data: OpenAssistant/oasst1, openassistant-guanaco."""
+    return re.search(r"oasst|open[-_ ]?assistant", str(source["origin"]), re.IGNORECASE) is not None
 
 
 def validation_losses(train_metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ PART_TITLES = {
     "micro_average": "micro average, over questions",
     "macro_average": "macro average, over subjects",
     "clustered_by_subject": "micro average, error clustered by subject",
-    "without_oasst_instructions": "without the instructions that come from oasst",
+    "without_oasst_instructions": "without the instructions that come from OpenAssistant, as the training data does",
     "length_control": "length-controlled win rate",
     "stem": "STEM",
 }
