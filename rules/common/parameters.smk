@@ -1,4 +1,4 @@
-# What a rule is told: its part of the config, the hash of its code, its environment.
+# What scripts are told: their part of the config, the hash of their code, their environment.
 
 FREE_SETTINGS = {"train_adapter": ("save_minutes", "tracker")}  # by section: the keys that change no result
 

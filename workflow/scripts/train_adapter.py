@@ -61,11 +61,9 @@ def train_adapter(
     tokenizer = load_tokenizer(folder)
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases, started = {"encode": time.monotonic() - started}, time.monotonic()
-    model_config, from_hub = read_json(folder / "config.json"), source["kind"] == "hub"
-    base_name = source["origin"].partition("@")[0] if from_hub else folder.name
+    model_config = read_json(folder / "config.json")
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
-    base = load_frozen_base(folder, dtype, options)
-    phases["load"] = time.monotonic() - started
+    base, phases["load"] = load_frozen_base(folder, dtype, options), time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     with PowerMeter() as meter:
         fitted = fit(
@@ -76,7 +74,7 @@ def train_adapter(
             options,
             dtype=dtype,
             checkpointing=checkpointing,
-            revision=source["revision"] if from_hub else None,
+            revision=source["revision"] if source["kind"] == "hub" else None,
             recipe=_recipe(settings, hashes, source),
             work=work,
             attempt=attempt,
@@ -98,7 +96,7 @@ def train_adapter(
     about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
     config = run_config(run=run, settings=settings, fitted=fitted, model=about, data=hashes)
     if is_first():
-        _publish(fitted.model, adapter, base_name, metrics, config, source["licence"])
+        _publish(fitted.model, adapter, metrics, config)
         shutil.rmtree(work)
 
 
@@ -140,10 +138,10 @@ def _likelihoods(fitted: Any, train: list[Encoded], validation: list[Encoded], c
     return results
 
 
-def _publish(
-    model: Any, folder: Path, base_name: str, metrics: dict[str, Any], config: dict[str, Any], licence: str | None
-) -> None:
+def _publish(model: Any, folder: Path, metrics: dict[str, Any], config: dict[str, Any]) -> None:
     """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint comes last."""
+    source = config["model"]["source"]
+    base_name = source["origin"].partition("@")[0] if source["kind"] == "hub" else config["model"]["name"]
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
     save_adapter(model, partial, base_name, resolve_dtype(config["settings"]["adapter_dtype"]))
@@ -153,7 +151,9 @@ def _publish(
     partial.rmdir()
     write_json(folder / "train_metrics.json", metrics)
     write_json(folder / "run_config.json", config)
-    card = model_card(base_name=base_name, run=config["run"], licence=licence, metrics=metrics, run_config=config)
+    card = model_card(
+        base_name=base_name, run=config["run"], licence=source["licence"], metrics=metrics, run_config=config
+    )
     write_text(folder / "README.md", card)
     write_fingerprint(folder / "fingerprint.json", folder)
 

@@ -84,16 +84,10 @@ def fit(
         base: frozen, on its device; `tokenizer` gives the padding token.
         train: the training set; `validation` is for evaluations during training, where the settings ask for them.
         dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is the base's commit.
-        recipe: what identifies the run; checkpoints of another recipe are discarded.
-        work: folder of the checkpoints.
-        attempt: how often this job has been tried; each further try starts with half the micro-batch.
-        run: the run's name, for a tracker; `tracking` is the folder of trackers' files.
+        recipe: what identifies the run; `work` is the folder of its checkpoints, those of another are discarded.
+        attempt: number of this try, each starts with half the micro-batch; `run` names a tracker's run, in `tracking`.
     """
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        checkpoint = open_work_folder(work, recipe)
-        if is_first():
-            event = "resumed" if checkpoint else "started"
-            add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    checkpoint = _begin(work, recipe)
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
     plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
     attention = choose_attention(device())
@@ -128,6 +122,16 @@ def fit(
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
     )
+
+
+def _begin(work: Path, recipe: dict[str, Any]) -> Path | None:
+    """Open the folder of checkpoints, note the start, and return the checkpoint to go on from."""
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        checkpoint = open_work_folder(work, recipe)
+        if is_first():
+            event = "resumed" if checkpoint else "started"
+            add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
+    return checkpoint
 
 
 def _with_adapters(
