@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from snakemake.settings.types import DeploymentMethod
+
 ROOT = Path(str(workflow.current_basedir)).resolve().parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -72,7 +74,14 @@ def check_before_start():
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     rules = {job.rule.name for job in jobs}
     try:
-        check(RUNS, rules, local=workflow.local_exec, environment=os.environ)
+        check(
+            RUNS,
+            rules,
+            vllm=vllm_jobs(jobs),
+            conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
+            local=workflow.local_exec,
+            environment=os.environ,
+        )
         judging = {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
         ask_judges([(rule, RUNS[run][rule]["judge"]) for run, rule in sorted(judging)])
     except LorabenchError as error:
@@ -123,6 +132,16 @@ def engine(run, rule, benchmark):
     """Return what generates the texts of a benchmark."""
     settings = RUNS[run][rule]
     return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
+
+
+def vllm_jobs(jobs):
+    """Return (run, rule, variant) of the jobs whose texts vLLM generates."""
+    generating = [job for job in jobs if job.rule.name in ("evaluate_task", "generate_answers")]
+    return {
+        (job.wildcards.run, job.rule.name, job.wildcards.variant)
+        for job in generating
+        if engine(job.wildcards.run, job.rule.name, job.wildcards.benchmark) == "vllm"
+    }
 
 
 def engine_environment(rule):

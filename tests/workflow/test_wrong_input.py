@@ -1,7 +1,9 @@
 """Wrong input stops before any job starts: one clear line a fault, exit code 2, no traceback, under ten seconds."""
 
 import json
+import shutil
 import time
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,22 @@ def test_an_adapter_that_does_not_fit_is_refused(checkout: Checkout, tmp_path: P
     (folder / "adapter_config.json").write_text("{}")
     text = stopped(checkout, {"run": "smoke"}, "config/smoke.yaml", environment={"ADAPTER_PATH": str(folder)})
     assert str(folder) in text
+
+
+@pytest.mark.skipif("vllm" in packages_distributions(), reason="vLLM is installed")
+@pytest.mark.parametrize(
+    "overlay", [{"generate_answers": {"engine": "vllm"}}, {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}]
+)
+def test_a_missing_vllm_is_named_before_training(checkout: Checkout, overlay: dict) -> None:
+    """One line says how to get it; a dry run, and a target that needs no vLLM, go on."""
+    text = stopped(checkout, {"run": "smoke", **overlay}, "config/smoke.yaml")
+    [line] = [line for line in text.splitlines() if "vLLM" in line]
+    assert line.startswith("lorabench: ") and "--sdm conda" in line
+    words = ("--configfile", "config/smoke.yaml", "wrong.yaml")
+    assert checkout.scheduled(*words, configfile=None)["train_adapter"] == 1
+    data = checkout.snakemake("results/smoke/data/summary.json", *words, configfile=None)
+    assert data.returncode == 0, data.stderr
+    shutil.rmtree(checkout.folder / "results")
 
 
 def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
