@@ -78,7 +78,7 @@ def check_before_start():
             RUNS,
             rules,
             vllm=vllm_jobs(jobs),
-            conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
+            with_conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
             local=workflow.local_exec,
             environment=os.environ,
         )

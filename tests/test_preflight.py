@@ -26,7 +26,7 @@ def start(
         "generate_answers": {"dtype": dtype},
     }
     vllm = {("demo", "generate_answers", variant)}
-    check({"demo": run}, set(), vllm=vllm, conda=conda, local=False, environment={})
+    check({"demo": run}, set(), vllm=vllm, with_conda=conda, local=False, environment={})
 
 
 def test_a_missing_vllm_stops_a_run_without_conda() -> None:

@@ -84,7 +84,7 @@ def doctor(overlays: list[Path]) -> list[str]:
             reason = judge_available(run[section]["judge"], os.environ)
             print(f"judging   {section}: {reason or 'ready'}")
     try:
-        check(runs, RULES, vllm=set(), conda=False, local=True, environment=os.environ)
+        check(runs, RULES, vllm=set(), with_conda=False, local=True, environment=os.environ)
     except LorabenchError as error:
         return str(error).splitlines()
     return []

@@ -89,10 +89,9 @@ def evaluate_task(
         "device": str(device()),
         "model": weights.fingerprint(),
     }
-    computed = (vllm or lm.shared).tokens_computed
-    cost = {"items": count, "requests_from_store": answers.hits, "tokens_computed": computed}
-    seconds = round(time.perf_counter() - started, 3)
-    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **cost, "seconds": seconds})
+    counts = {"items": count, "requests_from_store": answers.hits}
+    cost = {"tokens_computed": (vllm or lm.shared).tokens_computed, "seconds": round(time.perf_counter() - started, 3)}
+    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
 
 
 def run_harness(

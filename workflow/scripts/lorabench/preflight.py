@@ -24,7 +24,7 @@ def check(
     rules: Set[str],
     *,
     vllm: Set[tuple[str, str, str]],
-    conda: bool,
+    with_conda: bool,
     local: bool,
     environment: Mapping[str, str],
 ) -> None:
@@ -34,7 +34,7 @@ def check(
         runs: run name -> config.
         rules: names of the rules that have a job to run.
         vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
-        conda: Snakemake builds the jobs' environments.
+        with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine, so that its GPU and disk count.
         environment: os.environ, for tokens.
 
@@ -48,7 +48,7 @@ def check(
             faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
         if local:
             faults += find_machine_faults(run, rules, gpu=gpu_found(), free=shutil.disk_usage(".").free)
-    if vllm and not conda:
+    if vllm and not with_conda:
         faults += find_missing_vllm()
     for name, rule, variant in sorted(vllm):
         if variant == "lora":
