@@ -76,7 +76,8 @@ class VllmEngine:
     """
 
     def __init__(self, weights: Weights, dtype: str) -> None:
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # read at import; vLLM reports to its makers otherwise
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"  # both are read at import; vLLM reports to its makers otherwise
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # an engine of its own process outlives a job that is killed
         gpus = torch.cuda.device_count()
         try:
             from vllm import LLM, SamplingParams

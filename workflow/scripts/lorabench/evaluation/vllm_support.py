@@ -73,7 +73,7 @@ def why_not_in_dtype(dtype: str, gpus: int) -> str | None:
     """Return why vLLM's adapter kernels refuse a dtype, which would end the job after loading, or None.
 
     Args:
-        dtype: bfloat16 or float32.
+        dtype: bfloat16 or float32; auto is decided on the machine of the job, and passes here.
         gpus: 0 on a CPU, where both are served.
     """
     if gpus and dtype == "float32":
