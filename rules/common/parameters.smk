@@ -49,6 +49,16 @@ def engine(run, rule, benchmark):
     return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
 
 
+def vllm_jobs(jobs):
+    """Return (run, rule, variant) of the jobs whose texts vLLM generates."""
+    generating = [job for job in jobs if job.rule.name in ("evaluate_task", "generate_answers")]
+    return {
+        (job.wildcards.run, job.rule.name, job.wildcards.variant)
+        for job in generating
+        if engine(job.wildcards.run, job.rule.name, job.wildcards.benchmark) == "vllm"
+    }
+
+
 def engine_environment(rule):
     """Return a function of the wildcards: the environment of what generates for a rule."""
     return lambda wildcards: ("vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation")

@@ -11,8 +11,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from lorabench.errors import DataError
-from lorabench.evaluation.harness_tasks import HARNESS_TASKS, gsm8k_tasks, mmlu_tasks, protocol_sentence
-from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings, MmluSettings
+from lorabench.evaluation.harness_tasks import HARNESS_TASKS, gsm8k_tasks, mmlu_tasks
+from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings
 
 pytest_plugins = ["evaluation_fixtures"]
 
@@ -132,22 +132,3 @@ def test_wrong_data_is_named(tasks: Path, gsm8k_data: Path, mmlu_data: Path, tmp
         gsm8k_tasks(tasks, tmp_path, GSM8K)
     with pytest.raises(DataError, match="no rows of the subject 'alchemy'"):
         mmlu_tasks(tasks, mmlu_data, replace(MMLU, subjects=["alchemy"]))
-
-
-def test_the_protocol_names_another_engine(tasks: Path, gsm8k_data: Path) -> None:
-    """Shards of GSM8K that two engines answered have two sentences, which are refused as one score."""
-    built_tasks = gsm8k_tasks(tasks, gsm8k_data, GSM8K)
-    sentences = [
-        protocol_sentence(
-            built_tasks,
-            EvaluateTaskSettings(
-                dtype="float32",
-                apply_chat_template=False,
-                tokens_per_batch=1,
-                benchmark=replace(GSM8K, engine=engine),
-            ),
-            "float32",
-        )
-        for engine in ("transformers", "vllm")
-    ]
-    assert "vLLM" in sentences[1] and "vLLM" not in sentences[0]

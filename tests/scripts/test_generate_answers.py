@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from generate_answers import generate_answers
 from lorabench.errors import DataError
 from lorabench.evaluation.weights import Weights
-from lorabench.files import read_json, read_jsonl, write_jsonl
+from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from merge_answers import merge_answers
 
 pytest_plugins = ["evaluation_fixtures"]
@@ -119,7 +119,7 @@ def test_batching_changes_no_answer(tmp_path: Path, source: Path, questions: Pat
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
 def test_shards_merge_into_what_one_job_answers(tmp_path: Path, source: Path, questions: Path, benchmark: str) -> None:
-    """Three jobs' answers, sampled ones included, are those of one; missing shards are noticed."""
+    """Three jobs' answers, sampled ones included, are those of one; missing and foreign shards are noticed."""
     whole = run(tmp_path / "whole", source, questions, benchmark)
     folders = [tmp_path / str(shard) for shard in range(3)]
     for shard, folder in enumerate(folders):
@@ -133,6 +133,9 @@ def test_shards_merge_into_what_one_job_answers(tmp_path: Path, source: Path, qu
         assert merged[key] == one[key]
     with pytest.raises(DataError, match="do not add up"):
         merge_answers(shards=shards[1:], protocols=protocols[1:], **out)
+    write_json(protocols[0], read_json(protocols[0]) | {"protocol": "by another engine"})
+    with pytest.raises(DataError, match=r"made differently.*by another engine"):
+        merge_answers(shards=shards, protocols=protocols, **out)
 
 
 def test_a_second_run_generates_nothing(tmp_path: Path, source: Path, questions: Path) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import time
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 
-from checkout import Checkout
+from checkout import Checkout, copy_repository
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +69,28 @@ def test_an_adapter_that_does_not_fit_is_refused(checkout: Checkout, tmp_path: P
     (folder / "adapter_config.json").write_text("{}")
     text = stopped(checkout, {"run": "smoke"}, "config/smoke.yaml", environment={"ADAPTER_PATH": str(folder)})
     assert str(folder) in text
+
+
+@pytest.mark.skipif("vllm" in packages_distributions(), reason="vLLM is installed")
+@pytest.mark.parametrize(
+    "overlay", [{"generate_answers": {"engine": "vllm"}}, {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}]
+)
+def test_a_missing_vllm_is_named_before_training(checkout: Checkout, overlay: dict) -> None:
+    """One line says how to get it; a dry run goes on."""
+    text = stopped(checkout, {"run": "smoke", **overlay}, "config/smoke.yaml")
+    [line] = [line for line in text.splitlines() if "vLLM" in line]
+    assert line.startswith("lorabench: ") and "--sdm conda" in line
+    words = ("--configfile", "config/smoke.yaml", "wrong.yaml")
+    assert checkout.scheduled(*words, configfile=None)["train_adapter"] == 1
+
+
+def test_a_missing_vllm_stops_no_jobs_that_do_without(tmp_path: Path) -> None:
+    """MMLU stays on our passes, so that its jobs run in a configuration whose GSM8K answers are vLLM's."""
+    copy = copy_repository(tmp_path / "lorabench")
+    (copy.folder / "vllm.yaml").write_text(yaml.safe_dump({"evaluate_task": {"gsm8k": {"engine": "vllm"}}}))
+    target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
+    answer = copy.snakemake(target, "--configfile", "config/smoke.yaml", "vllm.yaml", configfile=None)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:

@@ -99,7 +99,7 @@ def doctor(overlays: list[Path]) -> list[str]:
             print(f"judging   {line}")
         faults += unusable
     try:
-        check(runs, RULES, local=True, environment=os.environ)
+        check(runs, RULES, vllm=set(), with_conda=False, local=True, environment=os.environ)
     except LorabenchError as error:
         faults += str(error).splitlines()
     return list(dict.fromkeys(faults))

@@ -65,13 +65,13 @@ def evaluate_task(
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
     engine = own.engine if isinstance(own, Gsm8kSettings) else "transformers"
     with ResponseStore(file, answer_identity(weights, chosen.dtype, engine, {})) as answers:
-        by_vllm, tokenizer = engine == "vllm", load_tokenizer(weights.source.parent)
+        vllm = VllmEngine(weights, chosen.dtype) if engine == "vllm" else None
         lm = PrefixCacheLM(
-            load_skeleton(weights) if by_vllm else weights.load(chosen.dtype),
-            tokenizer,
+            load_skeleton(weights) if vllm else weights.load(chosen.dtype),
+            load_tokenizer(weights.source.parent),
             tokens_per_batch=chosen.tokens_per_batch,
             store=answers,
-            generate=VllmEngine(weights, chosen.dtype) if by_vllm else None,
+            generate=vllm,
         )
         samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
     if isinstance(own, Gsm8kSettings):
@@ -89,9 +89,9 @@ def evaluate_task(
         "device": str(device()),
         "model": weights.fingerprint(),
     }
-    cost = {"items": count, "requests_from_store": answers.hits, "tokens_computed": lm.shared.tokens_computed}
-    seconds = round(time.perf_counter() - started, 3)
-    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **cost, "seconds": seconds})
+    counts = {"items": count, "requests_from_store": answers.hits}
+    cost = {"tokens_computed": (vllm or lm.shared).tokens_computed, "seconds": round(time.perf_counter() - started, 3)}
+    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
 
 
 def run_harness(

@@ -21,12 +21,15 @@ def merge_answers(*, shards: list[Path], protocols: list[Path], answers: Path, p
         answers, protocol: outputs.
 
     Raises:
-        DataError: a question is missing or stands twice, so the shards do not belong together.
+        DataError: a question is missing or stands twice, or shards were made in different ways.
     """
     rows = sorted((row for path in shards for _, row in read_jsonl(path)), key=lambda row: row["index"])
     if [row["index"] for row in rows] != list(range(len(rows))):
         raise DataError(f"{shards[0].parent}: the shards do not add up to one benchmark; delete them and run again")
     made: list[dict[str, Any]] = [read_json(path) for path in protocols]
+    sentences = sorted({one["protocol"] for one in made})
+    if len(sentences) > 1:
+        raise DataError(f"{shards[0].parent}: the shards were made differently; delete them and run again: {sentences}")
     sums = {key: round(sum(one[key] for one in made), 3) for key in SUMS}
     write_jsonl(answers, rows)
     write_json(protocol, made[0] | sums | {"shards": len(shards)})

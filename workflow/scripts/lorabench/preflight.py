@@ -10,18 +10,31 @@ from typing import Any
 from lorabench.configuration import source
 from lorabench.data.check_source import check_source
 from lorabench.errors import PrerequisiteError
-from lorabench.training.adapter_check import check_adapter
+from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
+from lorabench.files import read_json
+from lorabench.training.adapter_check import check_adapter, read_header
+from lorabench.training.fingerprint import CONFIG, WEIGHTS
 
 GPU_RULES = {"train_adapter", "merge_adapter", "evaluate_task", "generate_answers", "measure_inference"}
 GIGABYTE = 10**9
 
 
-def check(runs: dict[str, dict[str, Any]], rules: Set[str], *, local: bool, environment: Mapping[str, str]) -> None:
+def check(
+    runs: dict[str, dict[str, Any]],
+    rules: Set[str],
+    *,
+    vllm: Set[tuple[str, str, str]],
+    with_conda: bool,
+    local: bool,
+    environment: Mapping[str, str],
+) -> None:
     """Check what the scheduled rules need.
 
     Args:
         runs: run name -> config.
         rules: names of the rules that have a job to run.
+        vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
+        with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine, so that its GPU and disk count.
         environment: os.environ, for tokens.
 
@@ -35,6 +48,11 @@ def check(runs: dict[str, dict[str, Any]], rules: Set[str], *, local: bool, envi
             faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
         if local:
             faults += find_machine_faults(run, rules, gpu=gpu_found(), free=shutil.disk_usage(".").free)
+    if vllm and not with_conda:
+        faults += find_missing_vllm()
+    for name, rule, variant in sorted(vllm):
+        if variant == "lora":
+            faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
 
@@ -63,6 +81,30 @@ def model_folder(run: dict[str, Any]) -> Path | None:
     base = run["fetch_model"]["base"]
     folder = Path(base["path"]) if base["kind"] == "path" else Path("resources/models") / base["name"]
     return folder if (folder / "config.json").is_file() else None
+
+
+def find_missing_vllm() -> list[str]:
+    """Return the line that says that vLLM is not installed beside Snakemake, whose Python runs the jobs then."""
+    try:
+        vllm_version()
+    except PrerequisiteError as error:
+        return [str(error)]
+    return []
+
+
+def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
+    """Return one line where vLLM would not serve the adapter that the run imports or trains, for jobs of `rule`."""
+    imported = run["import_adapter"]["path"]
+    if imported and check_adapter(Path(imported), None):
+        return []  # not whole, or already copied and gone: not for this check to tell
+    if imported:
+        config, tensors = read_json(Path(imported) / CONFIG), list(read_header(Path(imported) / WEIGHTS))
+    else:
+        trained = run["train_adapter"]
+        config = {"r": trained["lora_r"], "use_dora": trained["use_dora"]}
+        tensors = [f"model.{module}.lora_A.weight" for module in trained["target_modules"]]
+    reasons = (why_not_served(config, tensors), why_not_in_dtype(run[rule]["dtype"], gpus=int(run["require_gpu"])))
+    return [f"run {run['run']!r}, {rule}: {reason}" for reason in reasons if reason]
 
 
 def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free: int) -> list[str]:

@@ -6,19 +6,19 @@ generation only: vLLM's prompt log-probabilities skip its prefix cache and are r
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.sampling import SeededSampler
 from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest
+from lorabench.evaluation.vllm_support import RANKS, largest_rank, why_not_in_dtype, why_not_served
 from lorabench.evaluation.weights import Weights, dtype_name
 from lorabench.files import read_json
-
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM 0.33 has kernels for: MaxLoRARanks in vllm/config/lora.py
-CHUNK = 256  # requests between two moments at which finished answers are stored
 
 
 def load_skeleton(weights: Weights) -> PreTrainedModel:
@@ -31,31 +31,19 @@ def load_skeleton(weights: Weights) -> PreTrainedModel:
     return model.eval()
 
 
-def lora_arguments(adapter_config: dict[str, Any]) -> dict[str, Any]:
-    """Return what vLLM needs to know to serve an adapter unmerged; its own default takes ranks up to 16 only.
+def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
+    """Return what vLLM needs to know to serve the adapter in `folder` unmerged; its own default takes ranks up to 16.
 
     Raises:
-        ConfigurationError: vLLM cannot serve such an adapter.
+        ConfigurationError: vLLM would refuse the adapter after loading the model, or answer otherwise than it does.
     """
-    rank = adapter_config["r"]
-    if adapter_config.get("use_dora") or rank > RANKS[-1]:
-        raise ConfigurationError(
-            f"vLLM serves no {'DoRA adapter' if adapter_config.get('use_dora') else f'adapter of rank {rank}'}: "
-            "set engine: transformers, or take the variant lora out of score_benchmark.variants"
-        )
-    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(size for size in RANKS if size >= rank)}
-
-
-def check_adapter_dtype(dtype: str, gpus: int) -> None:
-    """Refuse what vLLM's adapter kernels on GPUs assert against, which would end the job after loading.
-
-    Raises:
-        ConfigurationError: an unmerged adapter in float32 on a GPU.
-    """
-    if gpus and dtype == "float32":
-        raise ConfigurationError(
-            "vLLM serves an unmerged adapter on a GPU in bfloat16 only: set dtype: bfloat16, or engine: transformers"
-        )
+    config = read_json(folder / "adapter_config.json")
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        tensors = list(file.keys())
+    if reason := why_not_in_dtype(dtype, gpus) or why_not_served(config, tensors):
+        raise ConfigurationError(reason)
+    rank = next(size for size in RANKS if size >= largest_rank(config))
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
 
 
 def parallel_size(heads: int, gpus: int) -> int:
@@ -88,23 +76,25 @@ class VllmEngine:
     """
 
     def __init__(self, weights: Weights, dtype: str) -> None:
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # read at import; vLLM reports to its makers otherwise
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"  # both are read at import; vLLM reports to its makers otherwise
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # an engine of its own process outlives a job that is killed
         gpus = torch.cuda.device_count()
         try:
             from vllm import LLM, SamplingParams
             from vllm.lora.request import LoRARequest
         except ImportError as error:
             raise PrerequisiteError(
-                f"engine: vllm needs the environment envs/vllm.yaml ({error}): run snakemake with --sdm conda, or set "
-                "engine: transformers"
+                f"vLLM cannot be imported ({error}): run snakemake with --sdm conda, which builds envs/vllm.yaml, or "
+                "set engine: transformers"
             ) from None
+        # Prompt tokens that its prefix cache did not hold, and new tokens but the last of each text.
+        self.tokens_computed = 0
         self._parameters = SamplingParams
         self._adapter = None
         more: dict[str, Any] = {}
         if weights.variant == "lora" and weights.adapter is not None:
-            check_adapter_dtype(dtype_name(dtype), gpus)
             folder = weights.adapter.parent
-            more = lora_arguments(read_json(folder / "adapter_config.json"))
+            more = adapter_arguments(folder, dtype_name(dtype), gpus)
             self._adapter = LoRARequest("adapter", 1, str(folder.resolve()))
         self._llm = LLM(
             model=str(weights.folder),
@@ -117,15 +107,20 @@ class VllmEngine:
         )
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Generation]]:
-        """Yield (position in `requests`, its generation), chunk by chunk."""
-        for start in range(0, len(requests), CHUNK):
-            chunk = requests[start : start + CHUNK]
-            outputs = self._llm.generate(
-                [{"prompt_token_ids": request.tokens} for request in chunk],
-                [self._parameters(**sampling_arguments(request)) for request in chunk],
-                lora_request=self._adapter,
-                use_tqdm=False,
-            )
-            for index, output in enumerate(outputs, start):
-                text = output.outputs[0]
-                yield index, Generation(tokens=list(text.token_ids), truncated=text.finish_reason == "length")
+        """Yield (position in `requests`, its generation) as generations end, so that each can be stored at once."""
+        names = self._llm.enqueue(
+            [{"prompt_token_ids": request.tokens} for request in requests],
+            [self._parameters(**sampling_arguments(request)) for request in requests],
+            lora_request=self._adapter,
+            use_tqdm=False,
+        )
+        positions = {name.partition("-")[0]: index for index, name in enumerate(names)}  # outputs go without the suffix
+        engine = self._llm.llm_engine
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    text = output.outputs[0]
+                    tokens = list(text.token_ids)
+                    self.tokens_computed += len(output.prompt_token_ids) - output.num_cached_tokens + len(tokens) - 1
+                    cut = text.finish_reason == "length"
+                    yield positions[output.request_id], Generation(tokens=tokens, truncated=cut)

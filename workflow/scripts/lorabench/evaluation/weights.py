@@ -1,23 +1,18 @@
 """The weights of a variant, their name in the answer store, and what else a stored answer depends on."""
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
-from lorabench.errors import PrerequisiteError
+from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
 from lorabench.llama import load_variant, resolve_dtype
 
 if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
     from peft import PeftModel
-
-PACKAGES = {
-    "transformers": ("torch", "transformers", "peft", "lm_eval"),
-    "vllm": ("torch", "transformers", "vllm", "lm_eval"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +54,8 @@ def answer_identity(weights: Weights, dtype: str, engine: str, more: dict[str, A
     """Return the identity under which answers are stored; `more` is what a generation itself depends on.
 
     Raises:
-        PrerequisiteError: a package of the engine is not installed.
+        PrerequisiteError: the engine is not installed.
     """
-    try:
-        versions = {name: version(name) for name in PACKAGES[engine]}
-    except PackageNotFoundError as error:
-        raise PrerequisiteError(
-            f"engine: {engine} needs the package {error.name}, which is not in this environment: run snakemake with "
-            "--sdm conda, which builds envs/vllm.yaml for vllm, or set engine: transformers"
-        ) from None
+    versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
+    versions |= {"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")}
     return {"model": weights.fingerprint(), "dtype": dtype_name(dtype), "versions": versions, **more}
