@@ -1,12 +1,14 @@
 """Compare the speed of training with the peak of the device that it ran on, where that peak is known."""
 
 import re
+import time
 from typing import Any
 
 import torch
 
-from lorabench.processor import fast_bfloat16
-from lorabench.training.estimate import CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS, GPUS, Device
+from lorabench.training.estimate import GPUS, Device
+
+SIDE, PRODUCTS = 2048, 5  # of the matrix products by which a CPU's peak is measured
 
 
 def known_gpu(name: str) -> Device | None:
@@ -33,7 +35,7 @@ def utilisation(flops_per_second: float, dtype: torch.dtype, device: torch.devic
         processes: that trained together.
     """
     precision = str(dtype).removeprefix("torch.")
-    name, peak = _gpu_peak(precision) if device.type == "cuda" else _cpu_peak(precision)
+    name, peak = _gpu_peak(precision) if device.type == "cuda" else _cpu_peak(dtype)
     total = peak * processes
     return {
         "peak_name": (f"{processes} x {name}" if processes > 1 else name) if peak else None,
@@ -54,11 +56,12 @@ def _gpu_peak(precision: str) -> tuple[str, float]:
     return f"{name} (data sheet, dense)", peak
 
 
-def _cpu_peak(precision: str) -> tuple[str, float]:
-    """Return name and peak of the CPU's threads in use, by the measured peak of one core."""
-    threads = torch.get_num_threads()
-    if precision == "float32":
-        return f"{threads} CPU cores (measured on an EPYC with AVX512)", threads * CORE_FLOAT32_FLOPS
-    fast = fast_bfloat16()
-    name = f"{threads} CPU cores" + (" (measured on an EPYC with AVX512-BF16)" if fast else "")
-    return name, threads * CORE_BFLOAT16_FLOPS * fast
+def _cpu_peak(dtype: torch.dtype) -> tuple[str, float]:
+    """Return name and peak of the CPU's threads in use: the best of a few large matrix products, timed here."""
+    left, right = torch.ones(SIDE, SIDE, dtype=dtype), torch.ones(SIDE, SIDE, dtype=dtype)
+    seconds = []
+    for _ in range(PRODUCTS):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - started)
+    return f"{torch.get_num_threads()} CPU cores (a large matrix product, timed here)", 2 * SIDE**3 / min(seconds)
