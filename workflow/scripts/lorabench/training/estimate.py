@@ -35,10 +35,11 @@ GPUS = {
     "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
     "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
 }
-# Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and 0.57; CPU: measured.
-GPU_UTILISATION, CPU_UTILISATION = 0.4, 0.22
-# A core's peak, measured with large matrix products on an EPYC with AVX512-BF16 and, for float32, without.
-CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS = 425e9, 60e9
+# Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and 0.57. A CPU's share and a
+# core's peak were measured with the demo and large matrix products: bfloat16 on an EPYC, float32 on a Xeon with AVX512.
+GPU_UTILISATION = 0.4
+CPU_UTILISATION = {"bfloat16": 0.22, "float32": 0.5}
+CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS = 425e9, 153e9
 USABLE = 0.92  # share of the memory that may be planned for
 # oasst1, one top-ranked conversation a tree, Llama 3's tokenizer: used where the data have not been prepared yet.
 OASST1 = {"train_conversations": 9846, "train_tokens": 9846 * 550}
@@ -130,7 +131,9 @@ def estimate(
     tokens = round(options.num_epochs * data["train_tokens"])
     adapter = shapes.adapter_parameters(options.lora_r, options.target_modules)
     flops = training_flops(shapes, adapter, tokens, round(0.75 * tokens), round(tokens * mean * 2), checkpointing)
-    speed = place.bfloat16_flops if uses_bfloat16(options, place) else place.float32_flops
+    in_bfloat16 = uses_bfloat16(options, place)
+    speed = place.bfloat16_flops if in_bfloat16 else place.float32_flops
+    share = GPU_UTILISATION if place.gpu else CPU_UTILISATION["bfloat16" if in_bfloat16 else "float32"]
     suggestions = [] if fits else suggest(options, shapes, place)
     merged = (shapes.layer_parameters + shapes.head_parameters * (1 if shapes.tied else 2)) * 2
     return Estimate(
@@ -142,7 +145,7 @@ def estimate(
         activation_checkpointing=checkpointing,
         tokens_per_step=options.conversations_per_step * mean,
         flops=flops,
-        seconds=flops / (speed * (GPU_UTILISATION if place.gpu else CPU_UTILISATION)),
+        seconds=flops / (speed * share),
         disk_bytes=adapter * 4 * (1 + 2 * 3) + merged,
         suggestions=suggestions,
     )
