@@ -35,8 +35,8 @@ GPUS = {
     "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
     "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
 }
-# Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and 0.57. A CPU's share and a
-# core's peak were measured with the demo and large matrix products: bfloat16 on an EPYC, float32 on a Xeon with AVX512.
+# Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and 0.57. A CPU's share and
+# a core's peak were measured with the demo and large matrix products: bfloat16 on an EPYC, float32 on a Xeon.
 GPU_UTILISATION = 0.4
 CPU_UTILISATION = {"bfloat16": 0.22, "float32": 0.5}
 CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS = 425e9, 153e9
