@@ -13,7 +13,6 @@ from lorabench.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
-from lorabench.judging.preflight import check_judges
 from lorabench.preflight import check
 from lorabench.source_hash import code_hash
 from lorabench.training.memory_model import GLIBC_TUNABLES
@@ -62,6 +61,8 @@ def check_before_start():
     """
     if workflow.touch:
         return
+    from lorabench.judging.preflight import check_judges  # a tenth of a second that no job's own start should pay
+
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     rules = {job.rule.name for job in jobs}
     try:

@@ -29,7 +29,7 @@ def entry_files(environment: str) -> list[Path]:
     """Return the scripts that run in an environment, and for a stage all modules of its folder."""
     if environment == HEAD:
         rules = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
-        modules = re.findall(r"^from (lorabench\.\S+) import", rules, re.MULTILINE)
+        modules = re.findall(r"^ *from (lorabench\.\S+) import", rules, re.MULTILINE)
         files = [SCRIPTS.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
         return [*files, *(SCRIPTS / name for name in HEAD_SCRIPTS), *SCRIPTS.glob("snakemake_logger_plugin_*/*.py")]
     rules = (ROOT / "rules" / f"{environment}.smk").read_text()

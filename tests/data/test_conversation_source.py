@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from fetch_conversations import fetch_conversations
 from lorabench.data.check_source import check_source
-from lorabench.data.conversation_source import OASST1, OASST1_TREES, check_trees, read_messages
+from lorabench.data.conversation_source import OASST1, check_trees, read_messages
 from lorabench.data.source import HubSource, PathSource, Source
 from lorabench.errors import DataError
 
@@ -219,8 +219,3 @@ def test_other_trees_than_published_are_told(
     ]
     check_trees(source, messages)
     assert [record.getMessage() for record in caplog.records] == ([warning] if warning else [])
-
-
-def test_the_published_trees_are_those_of_the_hubs_card() -> None:
-    """10,364 conversation trees, as the data set's card counts the exported ones without spam or deleted messages."""
-    assert sum(OASST1_TREES.values()) == 10_364

@@ -58,12 +58,12 @@ def train_adapter(
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
     check_tracker(options.tracker)
-    tokenizer = load_tokenizer(folder)
+    tokenizer, model_config = load_tokenizer(folder), read_json(folder / "config.json")
     train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     phases, started = {"encode": time.monotonic() - started}, time.monotonic()
-    model_config = read_json(folder / "config.json")
     checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
-    base, phases["load"] = load_frozen_base(folder, dtype, options), time.monotonic() - started
+    base = load_frozen_base(folder, dtype, options)
+    phases["load"] = time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     with PowerMeter() as meter:
         fitted = fit(

@@ -18,7 +18,7 @@ from lorabench.errors import DataError
 logger = logging.getLogger(__name__)
 
 OASST1 = "OpenAssistant/oasst1"
-OASST1_TREES = {"train": 9846, "validation": 518}  # as published: exported trees, all languages, before any filter
+OASST1_TREES = {"train": 9846, "validation": 518}  # 10,364 in all, as the data set's card says; before any filter
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
 PATTERNS = ("data/*.parquet", "*.parquet", "*.jsonl", "*.jsonl.gz")
 EMPTY = "holds no conversation; expected one JSON object a line (or a row), with messages or a tree"
