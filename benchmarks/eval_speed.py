@@ -1,13 +1,16 @@
-"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and count differing answers.
+"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and
+count differing answers.
 
     python benchmarks/eval_speed.py --model resources/models/SmolLM2-135M-Instruct
-    python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes bfloat16 float32
+    python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes
+    bfloat16 float32
 
-`--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k` one of train.jsonl
-and test.jsonl; the project's samples otherwise. The adapter of `--variants lora` has random weights: speed does not
-depend on them. Stock's batch size is the one that is fastest on the first requests. Seconds are wall time; CPU seconds
-stand beside them because they are the steadier figure on a machine that does other work. The ratio is stock / ours.
-Both sides tokenise within the measured time.
+`--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k`
+one of train.jsonl and test.jsonl; the project's samples otherwise. The adapter of `--variants lora`
+has random weights: speed does not depend on them. Stock's batch size is the one that is fastest on
+the first requests. Seconds are wall time; CPU seconds stand beside them because they are the
+steadier figure on a machine that does other work. The ratio is stock / ours. Both sides tokenise
+within the measured time.
 """
 
 import argparse
@@ -39,7 +42,8 @@ from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E4
 TASKS = ROOT / "workflow" / "resources" / "tasks"
 SAMPLES = ROOT / "workflow" / "resources" / "samples"
 LETTERS = 4
-SEARCHED_QUESTIONS = 30  # by which stock's batch size for MMLU is chosen
+# by which stock's batch size for MMLU is chosen
+SEARCHED_QUESTIONS = 30
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -48,8 +52,12 @@ def load(model: Path, dtype: str, variant: str) -> PreTrainedModel | PeftModel:
     loaded: PreTrainedModel | PeftModel = load_base(model, resolve_dtype(dtype))
     if variant == "lora":
         torch.manual_seed(0)
-        config = LoraConfig(r=64, lora_alpha=128, target_modules=LINEAR_LAYERS, task_type="CAUSAL_LM")
-        loaded = get_peft_model(loaded, config, autocast_adapter_dtype=False).to(resolve_dtype(dtype))
+        config = LoraConfig(
+            r=64, lora_alpha=128, target_modules=LINEAR_LAYERS, task_type="CAUSAL_LM"
+        )
+        loaded = get_peft_model(loaded, config, autocast_adapter_dtype=False).to(
+            resolve_dtype(dtype)
+        )
         for name, parameter in loaded.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=2e-3)
@@ -57,12 +65,17 @@ def load(model: Path, dtype: str, variant: str) -> PreTrainedModel | PeftModel:
 
 
 def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
-    """Write canonical MMLU rows of the subjects (all where the list is empty) to the folder `target`."""
-    names = subjects or sorted(path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv"))
+    """Write canonical MMLU rows of the subjects (all where the list is empty) to the folder
+    `target`."""
+    names = subjects or sorted(
+        path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv")
+    )
     for split in ("dev", "test"):
         rows = []
         for name in names:
-            with next(folder.rglob(f"{name}_{split}.csv")).open(encoding="utf-8", newline="") as file:
+            with next(folder.rglob(f"{name}_{split}.csv")).open(
+                encoding="utf-8", newline=""
+            ) as file:
                 for number, row in enumerate(csv.DictReader(file)):
                     answer = row["answer"]
                     rows.append(
@@ -80,7 +93,11 @@ def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
 def read_problems(folder: Path, target: Path) -> None:
     """Write canonical GSM8K rows to the folder `target`."""
     for split in ("train", "test"):
-        path = next(path for path in (folder / f"{split}.jsonl", folder / f"gsm8k_{split}.jsonl") if path.exists())
+        path = next(
+            path
+            for path in (folder / f"{split}.jsonl", folder / f"gsm8k_{split}.jsonl")
+            if path.exists()
+        )
         rows = ({"id": f"gsm8k-{split}-{number}", **row} for number, row in read_jsonl(path))
         write_jsonl(target / f"{split}.jsonl", rows)
 
@@ -104,7 +121,8 @@ def timed(method: Callable[..., Any], requests: list[Instance]) -> tuple[Any, di
 def best_batch_size(
     model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
 ) -> tuple[int, dict[int, float]]:
-    """Return the batch size at which the harness' own model is fastest on `requests`, and the seconds of each."""
+    """Return the batch size at which the harness' own model is fastest on `requests`, and the
+    seconds of each."""
     seconds = {}
     for size in sizes:
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
@@ -117,45 +135,73 @@ def compare_mmlu(ours: list[tuple[float, bool]], stock: list[tuple[float, bool]]
     flips = []
     ties = 0
     for start in range(0, len(ours), LETTERS):
-        own, other = ([value for value, _ in side[start : start + LETTERS]] for side in (ours, stock))
+        own, other = (
+            [value for value, _ in side[start : start + LETTERS]] for side in (ours, stock)
+        )
         best, second = sorted(other, reverse=True)[:2]
         ties += best == second
         if own.index(max(own)) != other.index(best):
             own_best, own_second = sorted(own, reverse=True)[:2]
             flips.append({"stock_margin": best - second, "our_margin": own_best - own_second})
     difference = max(abs(a - b) for (a, _), (b, _) in zip(ours, stock, strict=True))
-    return {"questions": len(ours) // LETTERS, "max_difference": difference, "stock_ties": ties, "flips": flips}
+    return {
+        "questions": len(ours) // LETTERS,
+        "max_difference": difference,
+        "stock_ties": ties,
+        "flips": flips,
+    }
 
 
-def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Path) -> list[dict[str, Any]]:
+def measure(
+    arguments: argparse.Namespace, dtype: str, variant: str, folder: Path
+) -> list[dict[str, Any]]:
     """Return one result a benchmark."""
     model, tokenizer = load(arguments.model, dtype, variant), load_tokenizer(arguments.model)
     ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=arguments.tokens_per_batch)
     results = []
     for benchmark in arguments.benchmarks:
         if benchmark == "mmlu":
-            settings = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=arguments.questions)
+            settings = MmluSettings(
+                task="mmlu", few_shot=5, subjects=[], limit_per_subject=arguments.questions
+            )
             requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
             method, sizes = "loglikelihood", arguments.stock_batches_mmlu
             searched = requests[: LETTERS * SEARCHED_QUESTIONS]
         else:
-            limits = {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems, "engine": "transformers"}
-            settings = Gsm8kSettings(task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits)
+            limits = {
+                "max_new_tokens": arguments.new_tokens,
+                "limit": arguments.problems,
+                "engine": "transformers",
+            }
+            settings = Gsm8kSettings(
+                task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits
+            )
             requests = requests_of(gsm8k_tasks(TASKS, folder / "gsm8k", settings))
             method, sizes, searched = "generate_until", arguments.stock_batches_gsm8k, requests
-        getattr(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1), method)(requests[:4], disable_tqdm=True)
+        getattr(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1), method)(
+            requests[:4], disable_tqdm=True
+        )
         batch, searches = best_batch_size(model, tokenizer, method, searched, sizes)
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
-        getattr(ours, method)(requests[:4], disable_tqdm=True)  # warm-up
+        # warm-up
+        getattr(ours, method)(requests[:4], disable_tqdm=True)
         own, our_time = timed(getattr(ours, method), requests)
         other, stock_time = timed(getattr(stock, method), requests)
-        result: dict[str, Any] = {"benchmark": benchmark, "dtype": dtype, "variant": variant, "stock_batch_size": batch}
+        result: dict[str, Any] = {
+            "benchmark": benchmark,
+            "dtype": dtype,
+            "variant": variant,
+            "stock_batch_size": batch,
+        }
         result |= {"stock_search_seconds": searches, "ours": our_time, "stock": stock_time}
         result |= {f"{key}_ratio": stock_time[key] / our_time[key] for key in our_time}
         if benchmark == "mmlu":
             result |= compare_mmlu(own, other)
         else:
-            result |= {"problems": len(own), "identical_texts": sum(a == b for a, b in zip(own, other, strict=True))}
+            result |= {
+                "problems": len(own),
+                "identical_texts": sum(a == b for a, b in zip(own, other, strict=True)),
+            }
         results.append(result)
         print(json.dumps(result), flush=True)
     return results
@@ -163,19 +209,26 @@ def measure(arguments: argparse.Namespace, dtype: str, variant: str, folder: Pat
 
 def main() -> None:
     """Measure every dtype and variant asked for and print one JSON line a result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--mmlu", type=Path, default=SAMPLES / "mmlu")
     parser.add_argument("--gsm8k", type=Path, default=SAMPLES)
     parser.add_argument(
-        "--subjects", nargs="*", default=[], help="MMLU subjects; all in the folder where none is named"
+        "--subjects",
+        nargs="*",
+        default=[],
+        help="MMLU subjects; all in the folder where none is named",
     )
     parser.add_argument("--questions", type=int, default=20, help="MMLU questions a subject")
     parser.add_argument("--problems", type=int, default=16, help="GSM8K problems")
     parser.add_argument("--new-tokens", type=int, default=96)
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--variants", nargs="+", default=["base"], choices=["base", "lora"])
-    parser.add_argument("--benchmarks", nargs="+", default=["mmlu", "gsm8k"], choices=["mmlu", "gsm8k"])
+    parser.add_argument(
+        "--benchmarks", nargs="+", default=["mmlu", "gsm8k"], choices=["mmlu", "gsm8k"]
+    )
     parser.add_argument("--tokens-per-batch", type=int, default=4096)
     parser.add_argument("--stock-batches-mmlu", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--stock-batches-gsm8k", type=int, nargs="+", default=[4, 8, 16])

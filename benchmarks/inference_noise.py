@@ -1,11 +1,14 @@
-"""How large must a difference in speed be to be seen? Runs the base model against itself, several sessions in a row.
+"""How large must a difference in speed be to be seen? Runs the base model against itself, several
+sessions in a row.
 
     python benchmarks/inference_noise.py resources/models/SmolLM2-135M-Instruct --sessions 5
 
-Each session is what the rule measure_inference does with the base alone: two processes of the same model that take
-turns. Two readings of decode tokens per second come out:
-    unpaired   one process of one session against the same process of the next: what separate runs would compare
-    paired     the two processes of one session, prompt by prompt: what the pipeline compares
+Each session is what the rule measure_inference does with the base alone: two processes of the same
+model that take turns. Two readings of decode tokens per second come out:
+    unpaired   one process of one session against the same process of the next:
+               what separate runs would compare
+    paired     the two processes of one session, prompt by prompt:
+               what the pipeline compares
 """
 
 import argparse
@@ -27,7 +30,9 @@ PROMPTS = ROOT / "workflow" / "resources" / "samples" / "performance_prompts.jso
 
 def main() -> None:
     """Run the sessions and print the spread of both readings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path, help="checkpoint folder")
     parser.add_argument("--sessions", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=5)
@@ -52,11 +57,17 @@ def main() -> None:
         base, again = ([row for row in rows if row.variant == arm] for arm in ("base", CONTROL))
         rates.append(float(np.median([decode_tokens_per_second(row) for row in base])))
         paired.append(float(np.median(ratio_table(base, again, decode_tokens_per_second))))
-        print(f"session {session}: {rates[-1]:.1f} tokens/s, ratio to itself {paired[-1]:.3f}", flush=True)
+        print(
+            f"session {session}: {rates[-1]:.1f} tokens/s, ratio to itself {paired[-1]:.3f}",
+            flush=True,
+        )
     unpaired = [after / before for before, after in pairwise(rates)]
     for name, ratios in (("unpaired", unpaired), ("paired", paired)):
         if ratios:
-            print(f"{name}: median ratio {np.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+            print(
+                f"{name}: median ratio {np.median(ratios):.3f}, from {min(ratios):.3f} to"
+                f" {max(ratios):.3f}"
+            )
 
 
 if __name__ == "__main__":

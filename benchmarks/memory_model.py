@@ -1,10 +1,11 @@
-"""Compare the predicted peak memory of training on this machine with what training takes, over several recipes.
+"""Compare the predicted peak memory of training on this machine with what training takes, over
+several recipes.
 
     python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
 
-Each recipe trains two optimiser steps on full rows of random tokens in a process of its own, computes the exact
-likelihood as a run does at its end, and reports the peak resident set (on a GPU: the peak that PyTorch reserved).
-Prints one JSON line a recipe.
+Each recipe trains two optimiser steps on full rows of random tokens in a process of its own,
+computes the exact likelihood as a run does at its end, and reports the peak resident set (on a GPU:
+the peak that PyTorch reserved). Prints one JSON line a recipe.
 """
 
 import argparse
@@ -22,9 +23,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.training.estimate import Device, choose, this_cpu  # noqa: E402
-from lorabench.training.flops import shapes_of  # noqa: E402
-from lorabench.training.memory_model import GLIBC_TUNABLES  # noqa: E402
+from lorabench.control.estimate import Device, choose, this_cpu  # noqa: E402
+from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
+from lorabench.description.flops import shapes_of  # noqa: E402
 from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
 
 LABEL_SHARE = 0.75
@@ -44,8 +45,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def settings_of(name: str) -> TrainingSettings:
-    """Return config/config.yaml's recipe without quantisation and dropout, with the changes of `name`."""
-    section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))["train_adapter"]
+    """Return config/config.yaml's recipe without quantisation and dropout, with the changes of
+    `name`."""
+    section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))[
+        "train_adapter"
+    ]
     return parse_settings(section | {"use_4bit": False, "lora_dropout": 0.0} | RECIPES[name])
 
 
@@ -69,7 +73,14 @@ def train(model: Path, name: str) -> dict[str, Any]:
     for _ in range(8):
         ids = torch.randint(vocabulary, (length,), generator=generator).tolist()
         start = round(length * (1 - LABEL_SHARE))
-        rows.append(Encoded(id=str(len(rows)), input_ids=ids, labels=[IGNORED] * start + ids[start:], cut_tokens=0))
+        rows.append(
+            Encoded(
+                id=str(len(rows)),
+                input_ids=ids,
+                labels=[IGNORED] * start + ids[start:],
+                cut_tokens=0,
+            )
+        )
     dtype = resolve_dtype(settings.dtype)
     base = load_frozen_base(model, dtype, settings)
     with tempfile.TemporaryDirectory() as work:
@@ -92,7 +103,9 @@ def train(model: Path, name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Run every recipe asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -104,7 +117,15 @@ def main() -> None:
     device: Device = this_cpu()
     for name in arguments.recipes:
         done = subprocess.run(
-            [sys.executable, __file__, "--model", str(arguments.model), "--recipes", name, "--child"],
+            [
+                sys.executable,
+                __file__,
+                "--model",
+                str(arguments.model),
+                "--recipes",
+                name,
+                "--child",
+            ],
             env=os.environ | {"HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": GLIBC_TUNABLES},
             stdout=subprocess.PIPE,
             check=True,
@@ -113,8 +134,16 @@ def main() -> None:
         measured = json.loads(done.stdout.splitlines()[-1])
         terms = choose(settings_of(name), shapes, device)[2]
         peak = measured["gpu_reserved_bytes"] or measured["resident_bytes"]
-        result = {"recipe": name, "predicted": sum(terms.values()), "measured": peak, "terms": terms}
-        result |= {"ratio": result["predicted"] / peak, "after_training": measured["after_training"]}
+        result = {
+            "recipe": name,
+            "predicted": sum(terms.values()),
+            "measured": peak,
+            "terms": terms,
+        }
+        result |= {
+            "ratio": result["predicted"] / peak,
+            "after_training": measured["after_training"],
+        }
         print(json.dumps(result), flush=True)
 
 

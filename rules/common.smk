@@ -9,13 +9,13 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.configuration import resolve, source, source_label
+from lorabench.control.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
-from lorabench.preflight import check
-from lorabench.source_hash import code_hash
-from lorabench.training.memory_model import GLIBC_TUNABLES
+from lorabench.control.preflight import check
+from lorabench.control.source_hash import code_hash
+from lorabench.control.memory_model import GLIBC_TUNABLES
 
 # Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy,
 # the same bits for the same work, and less memory.
@@ -61,7 +61,9 @@ def check_before_start():
     """
     if workflow.touch:
         return
-    from lorabench.judging.preflight import check_judges  # a tenth of a second that no job's own start should pay
+    from lorabench.control.judge_preflight import (
+        check_judges,
+    )  # a tenth of a second that no job's own start should pay
 
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     rules = {job.rule.name for job in jobs}
@@ -74,7 +76,9 @@ def check_before_start():
             local=workflow.local_exec,
             environment=os.environ,
         )
-        judging = sorted({(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()})
+        judging = sorted(
+            {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
+        )
         sections = [(name, RUNS[run][name]) for run, name in judging]
         for line in check_judges(sections, local=workflow.local_exec):
             print(f"lorabench: {line}", file=sys.stderr)

@@ -5,8 +5,14 @@ rule measure_inference:
         merged="results/{run}/merged/merge_report.json",
         prompts=shipped("samples/performance_prompts.jsonl"),
     output:
-        **{name: f"results/{{run}}/perf/{name}.json" for name in RUNS[MAIN_RUN]["measure_inference"]["variants"]},
-        times=expand("results/{{run}}/perf/{variant}.jsonl", variant=RUNS[MAIN_RUN]["measure_inference"]["variants"]),
+        **{
+            name: f"results/{{run}}/perf/{name}.json"
+            for name in RUNS[MAIN_RUN]["measure_inference"]["variants"]
+        },
+        times=expand(
+            "results/{{run}}/perf/{variant}.jsonl",
+            variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
+        ),
     log:
         "logs/{run}/measure_inference.log",
     benchmark:

@@ -49,14 +49,20 @@ class Checkout:
         command = [sys.executable, "-m", "snakemake", "--profile", profile]
         command += ["--configfile", configfile] if configfile else []
         return subprocess.run(
-            [*command, *words], cwd=self.folder, capture_output=True, text=True, env={**CLEAN, **(environment or {})}
+            [*command, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env={**CLEAN, **(environment or {})},
         )
 
     def scheduled(self, *words: str, **options: object) -> dict[str, int]:
         """Return rule name -> number of jobs that a dry run would start; targets left out."""
         answer = self.snakemake("-n", *words, **options)  # type: ignore[arg-type]
         assert answer.returncode == 0, answer.stderr
-        table = re.search(r"Job stats:\njob +count\n-+ +-+\n(.*?)\n\n", answer.stdout + answer.stderr, re.DOTALL)
+        table = re.search(
+            r"Job stats:\njob +count\n-+ +-+\n(.*?)\n\n", answer.stdout + answer.stderr, re.DOTALL
+        )
         rows = [line.split() for line in table[1].splitlines()] if table else []
         return {
             name: int(count)

@@ -1,4 +1,5 @@
-"""The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from the samples."""
+"""The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from
+the samples."""
 
 import csv
 import shutil
@@ -23,7 +24,9 @@ def base(tiny_model: Path) -> PreTrainedModel:
 def adapted(tiny_model: Path) -> PeftModel:
     """Return the tiny model in float32 with an unmerged adapter that changes its answers."""
     torch.manual_seed(0)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], task_type="CAUSAL_LM"
+    )
     model = get_peft_model(load_base(tiny_model, torch.float32), config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -42,7 +45,10 @@ def source(tiny_model: Path, tmp_path: Path) -> Path:
     """Return the source.json beside a copy of the tiny model, which stands for its weights."""
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
-    write_json(folder / "source.json", {"sha256": {"model.safetensors": sha256_file(folder / "model.safetensors")}})
+    write_json(
+        folder / "source.json",
+        {"sha256": {"model.safetensors": sha256_file(folder / "model.safetensors")}},
+    )
     return folder / "source.json"
 
 
@@ -52,7 +58,10 @@ def gsm8k_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gsm8k")
     for split in ("train", "test"):
         rows = [row for _, row in read_jsonl(samples / f"gsm8k_{split}.jsonl")][:10]
-        write_jsonl(folder / f"{split}.jsonl", ({"id": f"gsm8k-{split}-{i}", **row} for i, row in enumerate(rows)))
+        write_jsonl(
+            folder / f"{split}.jsonl",
+            ({"id": f"gsm8k-{split}-{i}", **row} for i, row in enumerate(rows)),
+        )
     return folder
 
 
@@ -60,12 +69,20 @@ def gsm8k_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mmlu_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of canonical MMLU rows: two subjects of the samples, 5 test items each."""
     folder = tmp_path_factory.mktemp("mmlu")
-    subjects = sorted(path.name.removesuffix("_test.csv") for path in (samples / "mmlu").glob("*_test.csv"))[:2]
+    subjects = sorted(
+        path.name.removesuffix("_test.csv") for path in (samples / "mmlu").glob("*_test.csv")
+    )[:2]
     for split in ("dev", "test"):
         rows = []
         for subject in subjects:
-            with (samples / "mmlu" / f"{subject}_{split}.csv").open(encoding="utf-8", newline="") as file:
-                rows += [_mmlu_row(subject, split, i, row) for i, row in enumerate(csv.DictReader(file)) if i < 5]
+            with (samples / "mmlu" / f"{subject}_{split}.csv").open(
+                encoding="utf-8", newline=""
+            ) as file:
+                rows += [
+                    _mmlu_row(subject, split, i, row)
+                    for i, row in enumerate(csv.DictReader(file))
+                    if i < 5
+                ]
         write_jsonl(folder / f"{split}.jsonl", rows)
     return folder
 

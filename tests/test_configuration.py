@@ -1,4 +1,5 @@
-"""The config: faults are all named with their place, overrides and sweeps give the runs that users expect."""
+"""The config: faults are all named with their place, overrides and sweeps give the runs that users
+expect."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lorabench.configuration import merge, resolve, source, source_label
+from lorabench.control.configuration import merge, resolve, source, source_label
 from lorabench.errors import ConfigurationError
 
 
@@ -16,10 +17,17 @@ def config(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "config" / "config.yaml").read_text())
 
 
-def faults(root: Path, config: dict[str, Any], environment: dict[str, str] | None = None) -> list[str]:
+def faults(
+    root: Path, config: dict[str, Any], environment: dict[str, str] | None = None
+) -> list[str]:
     """Return the lines of the error that `config` raises."""
     with pytest.raises(ConfigurationError) as caught:
-        resolve(config, root / "config" / "schema.yaml", [root / "config" / "config.yaml"], environment or {})
+        resolve(
+            config,
+            root / "config" / "schema.yaml",
+            [root / "config" / "config.yaml"],
+            environment or {},
+        )
     return str(caught.value).splitlines()
 
 
@@ -38,7 +46,10 @@ def test_every_fault_is_named_with_its_nearest_key(root: Path, config: dict[str,
     config["train_adapter"]["lora_r"] = "64"
     text = faults(root, config)
     assert "train_adaptor: unknown key; did you mean 'train_adapter'?" in text
-    assert any(line.endswith("train_adapter.lora_rank_: unknown key; did you mean 'lora_r'?") for line in text)
+    assert any(
+        line.endswith("train_adapter.lora_rank_: unknown key; did you mean 'lora_r'?")
+        for line in text
+    )
     assert any(line.endswith("train_adapter.lora_r: expected integer, found '64'") for line in text)
     assert any("config.yaml:" in line for line in text)
 
@@ -58,14 +69,20 @@ def test_a_wrong_environment_value_names_its_variable(root: Path, config: dict[s
 
 def test_environment_overrides_the_files(root: Path, config: dict[str, Any]) -> None:
     """The documented variables reach their keys, paths with spaces and quotes included."""
-    environment = {"BATCH_SIZE": "2", "ADAPTER_PATH": '/tmp/it\'s a "path"', "MT_BENCH_JUDGE_MODEL": "some-model"}
+    environment = {
+        "BATCH_SIZE": "2",
+        "ADAPTER_PATH": '/tmp/it\'s a "path"',
+        "MT_BENCH_JUDGE_MODEL": "some-model",
+    }
     run = resolve(config, root / "config" / "schema.yaml", [], environment)["llama3"]
     assert run["train_adapter"]["batch_size"] == 2
     assert run["import_adapter"]["path"] == environment["ADAPTER_PATH"]
     assert run["judge_mt_bench"]["judge"]["model"] == "some-model"
 
 
-def test_a_sweep_adds_runs_that_differ_in_their_overrides(root: Path, config: dict[str, Any]) -> None:
+def test_a_sweep_adds_runs_that_differ_in_their_overrides(
+    root: Path, config: dict[str, Any]
+) -> None:
     """Each entry of `sweep` is a whole run; the main run stays as it is."""
     config["sweep"] = {"r16": {"train_adapter": {"lora_r": 16}}}
     runs = resolve(config, root / "config" / "schema.yaml", [], {})
@@ -78,7 +95,9 @@ def test_a_sweep_adds_runs_that_differ_in_their_overrides(root: Path, config: di
 def test_a_fault_in_a_sweep_names_the_entry(root: Path, config: dict[str, Any]) -> None:
     """A misspelt key inside an override is found before anything runs."""
     config["sweep"] = {"r16": {"train_adapter": {"lora_rr": 16}}}
-    assert faults(root, config) == ["sweep.r16: train_adapter.lora_rr: unknown key; did you mean 'lora_r'?"]
+    assert faults(root, config) == [
+        "sweep.r16: train_adapter.lora_rr: unknown key; did you mean 'lora_r'?"
+    ]
 
 
 def test_one_model_name_cannot_mean_two_sources(root: Path, config: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""What stops a run before its first job where vLLM generates: no vLLM, or an adapter that it would not serve."""
+"""What stops a run before its first job where vLLM generates: no vLLM, or an adapter that it would
+not serve."""
 
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -8,15 +9,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from lorabench.control.preflight import check
 from lorabench.errors import PrerequisiteError
 from lorabench.files import write_json
-from lorabench.preflight import check
 
 
 def start(
-    *, variant: str = "lora", conda: bool = True, dtype: str = "auto", require_gpu: bool = False, **more: Any
+    *,
+    variant: str = "lora",
+    conda: bool = True,
+    dtype: str = "auto",
+    require_gpu: bool = False,
+    **more: Any,
 ) -> None:
-    """Check a run whose answers vLLM generates; `more` replaces keys of its training or names an adapter to import."""
+    """Check a run whose answers vLLM generates; `more` replaces keys of its training or names an
+    adapter to import."""
     run = {
         "run": "demo",
         "require_gpu": require_gpu,
@@ -34,7 +41,9 @@ def test_a_missing_vllm_stops_a_run_without_conda() -> None:
     if "vllm" in packages_distributions():
         pytest.skip("vLLM is installed")
     start(conda=True)
-    with pytest.raises(PrerequisiteError, match=r"--sdm conda.*envs/vllm\.yaml.*engine: transformers"):
+    with pytest.raises(
+        PrerequisiteError, match=r"--sdm conda.*envs/vllm\.yaml.*engine: transformers"
+    ):
         start(conda=False, variant="base")
 
 
@@ -47,20 +56,30 @@ def test_a_missing_vllm_stops_a_run_without_conda() -> None:
         ({"dtype": "float32", "require_gpu": True}, "dtype: bfloat16"),
     ],
 )
-def test_an_adapter_that_will_not_be_served_stops_the_run(settings: dict[str, Any], named: str) -> None:
+def test_an_adapter_that_will_not_be_served_stops_the_run(
+    settings: dict[str, Any], named: str
+) -> None:
     """Before it is trained; the merged model is served whatever the adapter."""
     with pytest.raises(PrerequisiteError) as stopped:
         start(**settings)
-    assert named in str(stopped.value) and "run 'demo', generate_answers: vLLM" in str(stopped.value)
+    assert named in str(stopped.value) and "run 'demo', generate_answers: vLLM" in str(
+        stopped.value
+    )
     start(variant="merged", **settings)
 
 
 def test_an_imported_adapter_is_looked_at_instead(tmp_path: Path) -> None:
     """Its own configuration and tensors decide, not the section of a training that does not run."""
-    write_json(tmp_path / "adapter_config.json", {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]})
+    write_json(
+        tmp_path / "adapter_config.json",
+        {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]},
+    )
     matrices = {f"base_model.model.q_proj.lora_{kind}.weight": np.zeros((2, 2)) for kind in "AB"}
     save_file(matrices, tmp_path / "adapter_model.safetensors")
     start(path=str(tmp_path), use_dora=True)
-    save_file(matrices | {"base_model.model.lm_head.weight": np.zeros((2, 2))}, tmp_path / "adapter_model.safetensors")
+    save_file(
+        matrices | {"base_model.model.lm_head.weight": np.zeros((2, 2))},
+        tmp_path / "adapter_model.safetensors",
+    )
     with pytest.raises(PrerequisiteError, match=r"lm_head\.weight"):
         start(path=str(tmp_path))

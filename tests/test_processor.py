@@ -1,4 +1,5 @@
-"""Which processors get bfloat16, by what Linux reports of them; no report, as on macOS, means float32."""
+"""Which processors get bfloat16, by what Linux reports of them; no report, as on macOS, means
+float32."""
 
 from pathlib import Path
 
@@ -11,8 +12,16 @@ from lorabench import processor
     ("vendor", "flags", "fast"),
     [
         ("AuthenticAMD", "fpu avx512f avx512_bf16", True),  # Zen 4 and later
-        ("GenuineIntel", "fpu avx512f avx512_bf16 amx_bf16 amx_tile", True),  # Sapphire Rapids and later
-        ("GenuineIntel", "fpu avx512f avx512_bf16", False),  # the same in a virtual machine that hides AMX
+        (
+            "GenuineIntel",
+            "fpu avx512f avx512_bf16 amx_bf16 amx_tile",
+            True,
+        ),  # Sapphire Rapids and later
+        (
+            "GenuineIntel",
+            "fpu avx512f avx512_bf16",
+            False,
+        ),  # the same in a virtual machine that hides AMX
         ("GenuineIntel", "fpu avx512f", False),
         ("AuthenticAMD", "fpu avx2", False),
     ],
@@ -22,7 +31,9 @@ def test_bfloat16_where_it_is_faster(
 ) -> None:
     """AMX, or AVX512-BF16 on AMD."""
     info = tmp_path / "cpuinfo"
-    info.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: Some: name\nflags\t\t: {flags}\n\n")
+    info.write_text(
+        f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: Some: name\nflags\t\t: {flags}\n\n"
+    )
     monkeypatch.setattr(processor, "CPU_INFO", info)
     assert processor.fast_bfloat16() is fast
     assert processor.processor_name() == "Some: name"

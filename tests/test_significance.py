@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
 from lorabench.errors import DataError
-from lorabench.significance import (
+from lorabench.scoring.significance import (
     FlipTable,
     bootstrap_difference,
     equivalence_test,
@@ -21,7 +21,13 @@ from lorabench.significance import (
     smallest_detectable_difference,
     verdict,
 )
-from lorabench.uncertainty import bootstrap_mean, bootstrap_median, mean_estimate, noise_band, proportion_estimate
+from lorabench.uncertainty import (
+    bootstrap_mean,
+    bootstrap_median,
+    mean_estimate,
+    noise_band,
+    proportion_estimate,
+)
 
 GENERATOR = np.random.default_rng(7)
 REFERENCE = GENERATOR.normal(5.0, 1.0, 40).tolist()
@@ -51,7 +57,9 @@ def test_wilson_and_clopper_pearson_match_statsmodels() -> None:
     for successes in (0, 3, 20):
         for method, their_name in (("wilson", "wilson"), ("clopper_pearson", "beta")):
             interval = proportion_estimate(successes, 20, method=method).interval  # type: ignore[arg-type]
-            assert interval == pytest.approx(proportion_confint(successes, 20, 0.05, their_name), abs=1e-9)
+            assert interval == pytest.approx(
+                proportion_confint(successes, 20, 0.05, their_name), abs=1e-9
+            )
 
 
 def test_paired_t_test_matches_scipy() -> None:
@@ -67,22 +75,36 @@ def test_mcnemar_matches_statsmodels() -> None:
         expected = mcnemar([[50, lost], [gained, 38]], exact=True).pvalue
         table = FlipTable(both_right=50, only_reference=lost, only_variant=gained, both_wrong=38)
         assert mcnemar_exact(table) == pytest.approx(expected)
-    assert mcnemar_exact(FlipTable(both_right=3, only_reference=0, only_variant=0, both_wrong=1)) == 1.0
+    assert (
+        mcnemar_exact(FlipTable(both_right=3, only_reference=0, only_variant=0, both_wrong=1))
+        == 1.0
+    )
 
 
 def test_flip_table_counts_each_cell() -> None:
     """Each combination lands in its own cell."""
-    table = flip_table([True, True, True, False, False, False], [True, False, False, True, False, True])
-    assert (table.both_right, table.only_reference, table.only_variant, table.both_wrong, table.n) == (1, 2, 2, 1, 6)
+    table = flip_table(
+        [True, True, True, False, False, False], [True, False, False, True, False, True]
+    )
+    assert (
+        table.both_right,
+        table.only_reference,
+        table.only_variant,
+        table.both_wrong,
+        table.n,
+    ) == (1, 2, 2, 1, 6)
 
 
 def test_agresti_min_interval_has_its_published_form() -> None:
-    """The interval is the Wald interval of the table with half an item added to each cell, e.g. worked by hand."""
+    """The interval is the Wald interval of the table with half an item added to each cell, e.g.
+    worked by hand."""
     table = FlipTable(both_right=40, only_reference=4, only_variant=12, both_wrong=44)
     difference = paired_proportion_difference(table)
     centre, error = 8 / 102, np.sqrt(17 - 64 / 102) / 102
     assert difference.difference == pytest.approx(0.08)
-    assert difference.interval == pytest.approx((centre - 1.959964 * error, centre + 1.959964 * error), abs=1e-6)
+    assert difference.interval == pytest.approx(
+        (centre - 1.959964 * error, centre + 1.959964 * error), abs=1e-6
+    )
 
 
 def test_holm_adjusts_the_textbook_family() -> None:
@@ -94,7 +116,8 @@ def test_holm_adjusts_the_textbook_family() -> None:
 
 
 def test_equivalence_matches_statsmodels() -> None:
-    """The two one-sided tests equal statsmodels' ttost_paired, and the interval agrees with the decision."""
+    """The two one-sided tests equal statsmodels' ttost_paired, and the interval agrees with the
+    decision."""
     for margin in (0.2, 0.3, 0.6):
         ours = equivalence_test(REFERENCE, VARIANT, margin)
         expected = ttost_paired(np.array(VARIANT), np.array(REFERENCE), -margin, margin)[0]
@@ -118,22 +141,31 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         mean = mean_estimate(generator.gamma(4.0, 1.0, 50).tolist()).interval
         share = proportion_estimate(int(generator.binomial(60, 0.3)), 60).interval
         cells = generator.multinomial(80, [0.4, 0.05, 0.15, 0.4])
-        table = FlipTable(both_right=cells[0], only_reference=cells[1], only_variant=cells[2], both_wrong=cells[3])
+        table = FlipTable(
+            both_right=cells[0], only_reference=cells[1], only_variant=cells[2], both_wrong=cells[3]
+        )
         paired = paired_proportion_difference(table).interval
-        for name, interval, truth in (("mean", mean, 4.0), ("share", share, 0.3), ("paired share", paired, 0.1)):
+        for name, interval, truth in (
+            ("mean", mean, 4.0),
+            ("share", share, 0.3),
+            ("paired share", paired, 0.1),
+        ):
             assert interval is not None
             hits[name] += interval[0] <= truth <= interval[1]
     assert all(0.93 <= count / SIMULATIONS <= 0.97 for count in hits.values()), hits
 
 
 def test_clustered_intervals_cover_and_ignoring_clusters_does_not() -> None:
-    """Over 20 correlated clusters of unequal size the robust and bootstrap intervals cover 93-97 %, plain ones less."""
+    """Over 20 correlated clusters of unequal size the robust and bootstrap intervals cover 93-97 %,
+    plain ones less."""
     generator = np.random.default_rng(1)
     clusters = [name for name in range(20) for _ in range(4 + name % 3)]
     hits = {"robust": 0, "bootstrap": 0, "plain": 0}
     runs = 1500
     for _ in range(runs):
-        values = (generator.normal(0, 1, 20)[clusters] + generator.normal(0, 1, len(clusters))).tolist()
+        values = (
+            generator.normal(0, 1, 20)[clusters] + generator.normal(0, 1, len(clusters))
+        ).tolist()
         intervals = {
             "robust": mean_estimate(values, clusters).interval,
             "bootstrap": bootstrap_mean(values, clusters, resamples=600).interval,
@@ -157,16 +189,23 @@ def test_bootstrap_is_seeded_and_paired() -> None:
 
 
 def test_bootstrap_draws_whole_clusters() -> None:
-    """Where clusters differ and items inside do not, the bootstrap error is that of the clusters."""
+    """Where clusters differ and items inside do not, the bootstrap error is that of the
+    clusters."""
     values = np.repeat(np.arange(30.0), 5)
-    estimate = bootstrap_mean(values.tolist(), np.repeat(np.arange(30), 5).tolist(), resamples=20_000)
+    estimate = bootstrap_mean(
+        values.tolist(), np.repeat(np.arange(30), 5).tolist(), resamples=20_000
+    )
     assert estimate.standard_error == pytest.approx(np.arange(30.0).std() / np.sqrt(30), rel=0.03)
 
 
 def test_bootstrap_median_contains_the_median_and_widens_with_repeats_that_disagree() -> None:
-    """A shift shared by one repeat shows in the interval, which a bootstrap over single values would miss."""
+    """A shift shared by one repeat shows in the interval, which a bootstrap over single values
+    would miss."""
     noise = np.random.default_rng(2).normal(1.0, 0.01, (5, 20))
-    calm, shaken = bootstrap_median(noise), bootstrap_median(noise + np.linspace(-0.2, 0.2, 5)[:, None])
+    calm, shaken = (
+        bootstrap_median(noise),
+        bootstrap_median(noise + np.linspace(-0.2, 0.2, 5)[:, None]),
+    )
     assert calm.interval is not None and shaken.interval is not None
     assert calm.interval[0] <= calm.value <= calm.interval[1]
     assert shaken.interval[1] - shaken.interval[0] > 10 * (calm.interval[1] - calm.interval[0])
@@ -182,20 +221,35 @@ def test_noise_band_is_symmetric_and_holds_the_control() -> None:
 def test_verdicts_say_what_the_difference_shows() -> None:
     """Better, worse, undetectable with the size that would be found, and equal."""
     assert (
-        verdict(paired_difference(REFERENCE, [value + noise for value, noise in zip(REFERENCE, VARIANT, strict=True)]))
+        verdict(
+            paired_difference(
+                REFERENCE, [value + noise for value, noise in zip(REFERENCE, VARIANT, strict=True)]
+            )
+        )
         == "better"
     )
     assert verdict(paired_difference(VARIANT, REFERENCE)) == "worse"
     unclear = paired_difference([0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0])
-    assert verdict(unclear).startswith("no difference detectable at this n: smallest detectable difference ")
-    assert verdict(paired_difference(REFERENCE, VARIANT), adjusted_p_value=0.2).startswith("no difference detectable")
-    assert verdict(paired_difference(REFERENCE, REFERENCE)) == "no difference: equal on all 40 items"
+    assert verdict(unclear).startswith(
+        "no difference detectable at this n: smallest detectable difference "
+    )
+    assert verdict(paired_difference(REFERENCE, VARIANT), adjusted_p_value=0.2).startswith(
+        "no difference detectable"
+    )
+    assert (
+        verdict(paired_difference(REFERENCE, REFERENCE)) == "no difference: equal on all 40 items"
+    )
 
 
 def test_degenerate_data_are_defined() -> None:
     """One item has no spread, equal items no width, and nothing is ever NaN."""
     single = paired_difference([0.0], [1.0])
-    assert (single.difference, single.standard_error, single.interval, single.p_value) == (1.0, None, None, None)
+    assert (single.difference, single.standard_error, single.interval, single.p_value) == (
+        1.0,
+        None,
+        None,
+        None,
+    )
     assert "no spread" in verdict(single)
     assert bootstrap_mean([1.0]).interval is None
     assert bootstrap_median(np.array([[1.0]])).interval is None

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lorabench import source_hash
-from lorabench.source_hash import closure, code_hash, read_source
+from lorabench.control import source_hash
+from lorabench.control.source_hash import closure, code_hash, read_source
 
 
 def normalise(text: str) -> str:
@@ -39,13 +39,15 @@ b"""
 def test_comments_docstrings_and_blank_lines_do_not_count() -> None:
     """Two files that differ in documentation alone have the same normal form."""
     bare = (
-        'import os\nclass Thing:\n    text = """a\n\nb"""\n    def method(self, x: int) -> int:\n        return x + 1\n'
+        'import os\nclass Thing:\n    text = """a\n\nb"""\n    def method(self, x: int) -> int:\n  '
+        "      return x + 1\n"
     )
     assert normalise(CODE) == normalise(bare)
 
 
 @pytest.mark.parametrize(
-    "old, new", [("x + 1", "x + 2"), ("a\n\nb", "a\nb"), ("method", "other"), ("import os", "import sys")]
+    "old, new",
+    [("x + 1", "x + 2"), ("a\n\nb", "a\nb"), ("method", "other"), ("import os", "import sys")],
 )
 def test_code_and_the_content_of_strings_count(old: str, new: str) -> None:
     """A change of code, a blank line inside a string included, changes the normal form."""
@@ -89,7 +91,9 @@ def test_the_closure_follows_imports_through_other_modules(tree: Path) -> None:
         ("run.py", "from package.direct import indirect\nprint(indirect)\n", True),
     ],
 )
-def test_the_hash_changes_with_reached_code_alone(tree: Path, file: str, text: str, changes: bool) -> None:
+def test_the_hash_changes_with_reached_code_alone(
+    tree: Path, file: str, text: str, changes: bool
+) -> None:
     """The hash follows the script, what it reaches and its environment, and nothing else."""
     before = _fresh_hash(tree)
     (tree / file).write_text(text)

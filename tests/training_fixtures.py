@@ -1,4 +1,5 @@
-"""Fixtures of the training stage: a small recipe, prepared conversations, and the tiny model with its source.json."""
+"""Fixtures of the training stage: a small recipe, prepared conversations, and the tiny model with
+its source.json."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,18 @@ import pytest
 
 from lorabench.files import write_jsonl
 
-TOPICS = ["tides", "bread", "glaciers", "bicycles", "violins", "honey", "maps", "yeast", "lenses", "ferries"]
+TOPICS = [
+    "tides",
+    "bread",
+    "glaciers",
+    "bicycles",
+    "violins",
+    "honey",
+    "maps",
+    "yeast",
+    "lenses",
+    "ferries",
+]
 
 
 def conversations(count: int) -> list[dict[str, Any]]:
@@ -17,7 +29,9 @@ def conversations(count: int) -> list[dict[str, Any]]:
         topic = TOPICS[number % len(TOPICS)]
         messages = []
         for turn in range(1 + number % 3):
-            messages.append({"role": "user", "content": f"Question {turn} of {number}: what about {topic}?"})
+            messages.append(
+                {"role": "user", "content": f"Question {turn} of {number}: what about {topic}?"}
+            )
             answer = f"Here is what I know about {topic}. " * (1 + (number * 7 + turn) % 5)
             messages.append({"role": "assistant", "content": answer.strip()})
         rows.append({"id": f"tree-{number}", "language": "en", "messages": messages})
@@ -51,7 +65,15 @@ def settings() -> dict[str, Any]:
         "use_dora": False,
         "loraplus_ratio": None,
         "neftune_alpha": None,
-        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        "target_modules": [
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ],
         "use_4bit": False,
         "dtype": "float32",
         "fsdp": False,
@@ -101,6 +123,8 @@ def make_adapter(base: Path, folder: Path) -> Path:
     torch.manual_seed(0)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False
+    )
     get_peft_model(model, config).save_pretrained(str(folder))
     return folder

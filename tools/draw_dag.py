@@ -1,9 +1,11 @@
-"""Draw the jobs of a run as an SVG picture, without Graphviz: `snakemake --dag dot` on stdin -> the file named.
+"""Draw the jobs of a run as an SVG picture, without Graphviz: `snakemake --dag dot` on stdin -> the
+file named.
 
     snakemake all --dag dot --configfile config/demo.yaml | python tools/draw_dag.py results/dag.svg
 
-One box a rule, with its number of jobs and how many of them are still to run; a dashed box has nothing to do. Rules
-stand in columns, each to the right of everything that it needs; a line that a longer way implies is left out.
+One box a rule, with its number of jobs and how many of them are still to run; a dashed box has
+nothing to do. Rules stand in columns, each to the right of everything that it needs; a line that a
+longer way implies is left out.
 """
 
 import re
@@ -12,8 +14,10 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
-COLUMN, ROW = 200, 64  # pixels from box to box
-WIDTH, HEIGHT = 150, 40  # of a box, pixels
+# pixels from box to box
+COLUMN, ROW = 200, 64
+# of a box, pixels
+WIDTH, HEIGHT = 150, 40
 MARGIN = 24
 STYLE = """\
 <style>
@@ -30,13 +34,23 @@ STYLE = """\
 
 
 def read_dot(text: str) -> tuple[Counter[str], Counter[str], set[tuple[str, str]]]:
-    """Return jobs a rule, jobs still to run a rule, and the (needed rule, rule) pairs of Snakemake's dot text."""
+    """Return jobs a rule, jobs still to run a rule, and the (needed rule, rule) pairs of
+    Snakemake's dot text."""
     rule_of, to_run = {}, Counter[str]()
-    for number, label, style in re.findall(r'^\s*(\d+)\[label = "([^"]*)".*style="([^"]*)"', text, flags=re.MULTILINE):
+    for number, label, style in re.findall(
+        r'^\s*(\d+)\[label = "([^"]*)".*style="([^"]*)"', text, flags=re.MULTILINE
+    ):
         rule_of[number] = label.split("\\n")[0]
         to_run[rule_of[number]] += "dashed" not in style
-    edges = {(rule_of[a], rule_of[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", text, flags=re.MULTILINE)}
-    return Counter(rule_of.values()), to_run, {(needed, rule) for needed, rule in edges if needed != rule}
+    edges = {
+        (rule_of[a], rule_of[b])
+        for a, b in re.findall(r"^\s*(\d+) -> (\d+)", text, flags=re.MULTILINE)
+    }
+    return (
+        Counter(rule_of.values()),
+        to_run,
+        {(needed, rule) for needed, rule in edges if needed != rule},
+    )
 
 
 def without_shortcuts(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -51,7 +65,8 @@ def without_shortcuts(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
 
 
 def place(rules: list[str], edges: set[tuple[str, str]]) -> dict[str, tuple[int, float]]:
-    """Return (column, row) of each rule: one column after the last need, at the mean row of its needs if free."""
+    """Return (column, row) of each rule: one column after the last need, at the mean row of its
+    needs if free."""
     needs = {rule: [needed for needed, target in edges if target == rule] for rule in rules}
     column: dict[str, int] = {}
     while len(column) < len(rules):
@@ -61,7 +76,10 @@ def place(rules: list[str], edges: set[tuple[str, str]]) -> dict[str, tuple[int,
     row: dict[str, float] = {}
     for number in range(max(column.values(), default=0) + 1):
         here = [rule for rule in rules if column[rule] == number]
-        wish = {rule: sum(row[needed] for needed in needs[rule]) / max(1, len(needs[rule])) for rule in here}
+        wish = {
+            rule: sum(row[needed] for needed in needs[rule]) / max(1, len(needs[rule]))
+            for rule in here
+        }
         start = sum(wish.values()) / len(here) - (len(here) - 1) / 2
         for position, rule in enumerate(sorted(here, key=lambda rule: (wish[rule], rule))):
             row[rule] = start + position
@@ -73,24 +91,32 @@ def svg(text: str) -> str:
     jobs, to_run, needs = read_dot(text)
     edges = without_shortcuts(needs)
     spot = place(list(jobs), edges)
-    corner = {rule: (MARGIN + COLUMN * column, MARGIN + ROW * row) for rule, (column, row) in spot.items()}
+    corner = {
+        rule: (MARGIN + COLUMN * column, MARGIN + ROW * row) for rule, (column, row) in spot.items()
+    }
     parts = []
     for needed, rule in sorted(edges):
         (x1, y1), (x2, y2) = corner[needed], corner[rule]
         x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2
         bend = (x2 - x1) / 2
         parts.append(
-            f'<path d="M{x1:.0f},{y1:.0f} C{x1 + bend:.0f},{y1:.0f} {x2 - bend:.0f},{y2:.0f} {x2:.0f},{y2:.0f}"/>'
+            f'<path d="M{x1:.0f},{y1:.0f} C{x1 + bend:.0f},{y1:.0f} {x2 - bend:.0f},{y2:.0f}'
+            f' {x2:.0f},{y2:.0f}"/>'
         )
     for rule, (x, y) in corner.items():
         done = "" if to_run[rule] else ' class="done"'
         note = f"{jobs[rule]} job{'s' * (jobs[rule] > 1)}, {to_run[rule] or 'none'} to run"
-        parts.append(f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="6"{done}/>')
+        parts.append(
+            f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="6"{done}/>'
+        )
         parts.append(f'<text x="{x + WIDTH / 2:.0f}" y="{y + 17:.0f}">{escape(rule)}</text>')
         parts.append(f'<text class="note" x="{x + WIDTH / 2:.0f}" y="{y + 32:.0f}">{note}</text>')
     width = max(x for x, _ in corner.values()) + WIDTH + MARGIN
     height = max(y for _, y in corner.values()) + HEIGHT + MARGIN
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">\n'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}"'
+        f' width="{width:.0f}">\n'
+    )
     return head + STYLE + "\n".join(parts) + "\n</svg>\n"
 
 

@@ -1,4 +1,5 @@
-"""Write the parts of the documentation that follow from the code; `--check` only names what is out of date.
+"""Write the parts of the documentation that follow from the code; `--check` only names what is out
+of date.
 
 config/README.md    every config key: from config/schema.yaml and the three config files
 docs/reruns.md      which module makes which rules stale: from the imports
@@ -19,36 +20,61 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.configuration import ENVIRONMENT_KEYS, load  # noqa: E402
-from lorabench.source_hash import closure  # noqa: E402
+from lorabench.control.configuration import ENVIRONMENT_KEYS, load  # noqa: E402
+from lorabench.control.source_hash import closure  # noqa: E402
 
-GRAPH = re.compile(r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)", re.DOTALL)
+GRAPH = re.compile(
+    r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)",
+    re.DOTALL,
+)
 
 
 def config_readme() -> str:
     """Return the page on every config key."""
     schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
     configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
-    variables = ", ".join(f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items())
+    variables = ", ".join(
+        f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items()
+    )
     lines = [
         "# Configuration",
         "",
-        "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three config files; run `make fix`",
+        (
+            "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three"
+            " config files; run `make fix`"
+        ),
         "after a change.",
         "",
-        "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are overlays: give one, or your",
-        "own file, with `--configfile`, and it replaces the keys that it names. Unknown keys are errors. A section",
-        "belongs to the rule of its name, and a change in it reruns that rule and what depends on it",
+        (
+            "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are"
+            " overlays: give one, or your"
+        ),
+        (
+            "own file, with `--configfile`, and it replaces the keys that it names. Unknown keys"
+            " are errors. A section"
+        ),
+        (
+            "belongs to the rule of its name, and a change in it reruns that rule and what depends"
+            " on it"
+        ),
         "([docs/reruns.md](../docs/reruns.md)).",
         "",
-        f"Variables that override a key for one call: {variables}. Secrets are read from the environment",
+        (
+            f"Variables that override a key for one call: {variables}. Secrets are read from the"
+            " environment"
+        ),
         "alone: `HF_TOKEN`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`.",
         "",
     ]
     for name, section in schema["properties"].items():
         lines += [f"## {name}", "", section.get("description", ""), ""]
         rows = _rows(section, schema, (name,), configs)
-        lines += ["| key | llama3 | demo | smoke | meaning |", "| --- | --- | --- | --- | --- |", *rows, ""]
+        lines += [
+            "| key | llama3 | demo | smoke | meaning |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -57,12 +83,19 @@ def _overlays() -> list[list[Path]]:
 
 
 def _rows(
-    node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...], configs: list[dict[str, Any]]
+    node: dict[str, Any],
+    schema: dict[str, Any],
+    path: tuple[str, ...],
+    configs: list[dict[str, Any]],
 ) -> list[str]:
     """Return table rows for a key, or for the keys below it."""
     node = _resolve(node, schema)
     if "properties" in node:
-        return [row for key, child in node["properties"].items() for row in _rows(child, schema, (*path, key), configs)]
+        return [
+            row
+            for key, child in node["properties"].items()
+            for row in _rows(child, schema, (*path, key), configs)
+        ]
     values = [_value(config, path) for config in configs]
     shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
     name = ".".join(path[1:]) or path[0]
@@ -85,7 +118,13 @@ def _value(config: Any, path: tuple[str, ...]) -> str:
         if not isinstance(config, dict) or key not in config:
             return ""
         config = config[key]
-    text = "null" if config is None else str(config).lower() if isinstance(config, bool) else str(config)
+    text = (
+        "null"
+        if config is None
+        else str(config).lower()
+        if isinstance(config, bool)
+        else str(config)
+    )
     return f"`{text}`"
 
 
@@ -106,9 +145,18 @@ def reruns_page() -> str:
     for rule in rules:
         for path in closure(SCRIPTS / f"{rule}.py"):
             users[str(path.relative_to(SCRIPTS))].append(rule)
-    lines = [(ROOT / "docs" / "reruns.head.md").read_text().rstrip(), "", "| module | reruns |", "| --- | --- |"]
+    lines = [
+        (ROOT / "docs" / "reruns.head.md").read_text().rstrip(),
+        "",
+        "| module | reruns |",
+        "| --- | --- |",
+    ]
     for module, names in sorted(users.items(), key=lambda item: (item[0].count("/"), item[0])):
-        shown = f"all {len(rules)} rules" if len(names) == len(rules) else ", ".join(f"`{name}`" for name in names)
+        shown = (
+            f"all {len(rules)} rules"
+            if len(names) == len(rules)
+            else ", ".join(f"`{name}`" for name in names)
+        )
         lines.append(f"| `{module}` | {shown} |")
     return "\n".join(lines) + "\n"
 
@@ -120,21 +168,36 @@ def _rule_names() -> set[str]:
 
 def readme() -> str:
     """Return README.md with the current rule graph in its place."""
-    words = ["--rulegraph", "mermaid-js", "--configfile", "config/demo.yaml", "--cores", "1", "--forceall"]
+    words = [
+        "--rulegraph",
+        "mermaid-js",
+        "--configfile",
+        "config/demo.yaml",
+        "--cores",
+        "1",
+        "--forceall",
+    ]
     command = [sys.executable, "-m", "snakemake", *words]
     graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    edges = "\n".join(f"    {before} --> {after}" for before, after in sorted(shortest_edges(graph)))
+    edges = "\n".join(
+        f"    {before} --> {after}" for before, after in sorted(shortest_edges(graph))
+    )
     text = (ROOT / "README.md").read_text()
-    return GRAPH.sub(lambda match: f"{match[1]}```mermaid\nflowchart LR\n{edges}\n```\n{match[2]}", text)
+    return GRAPH.sub(
+        lambda match: f"{match[1]}```mermaid\nflowchart LR\n{edges}\n```\n{match[2]}", text
+    )
 
 
 def shortest_edges(graph: str) -> set[tuple[str, str]]:
-    """Return the edges of Snakemake's rule graph by name, without targets and without what longer ways imply.
+    """Return the edges of Snakemake's rule graph by name, without targets and without what longer
+    ways imply.
 
     Snakemake numbers and orders rules differently from call to call.
     """
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
-    edges = {(names[before], names[after]) for before, after in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    edges = {
+        (names[before], names[after]) for before, after in re.findall(r"(id\d+) --> (id\d+)", graph)
+    }
     edges = {edge for edge in edges if edge[1] != "all"}
     following: dict[str, set[str]] = defaultdict(set)
     for before, after in edges:
@@ -143,7 +206,10 @@ def shortest_edges(graph: str) -> set[tuple[str, str]]:
     def reached(rule: str) -> set[str]:
         return following[rule].union(*(reached(after) for after in following[rule]))
 
-    beyond = {rule: set().union(*(reached(after) for after in following[rule])) for rule in list(following)}
+    beyond = {
+        rule: set().union(*(reached(after) for after in following[rule]))
+        for rule in list(following)
+    }
     return {(before, after) for before, after in edges if after not in beyond[before]}
 
 

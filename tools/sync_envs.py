@@ -1,8 +1,10 @@
-"""Lock the dependencies and write the environment files: pyproject.toml -> requirements/*.txt -> envs/*.yaml.
+"""Lock the dependencies and write the environment files: pyproject.toml -> requirements/*.txt ->
+envs/*.yaml.
 
     python tools/sync_envs.py            write envs/*.yaml from the lock (`make fix`)
     python tools/sync_envs.py --check    change nothing; exit 1 when a file is out of step
-    python tools/sync_envs.py --lock     resolve pyproject.toml anew first (`make lock`); asks the package index
+    python tools/sync_envs.py --lock     resolve pyproject.toml anew first (`make lock`); asks the
+    package index
 
 The lock is one resolution, written in four parts so that each place installs what it can use:
 
@@ -11,7 +13,8 @@ The lock is one resolution, written in four parts so that each place installs wh
     torch-cuda.txt   torch's CUDA build and the NVIDIA packages it pins
     uv.txt           the installer itself
 
-Every line is an exact version with SHA-256 hashes. No file names an index: pip and uv look where they are told to.
+Every line is an exact version with SHA-256 hashes. No file names an index: pip and uv look where
+they are told to.
 """
 
 import argparse
@@ -26,7 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE_EXTRAS = {  # file in envs/ -> extra in pyproject.toml
+# file in envs/ -> extra in pyproject.toml
+STAGE_EXTRAS = {
     "data": "data",
     "training": "train",
     "evaluation": "eval",
@@ -34,9 +38,11 @@ STAGE_EXTRAS = {  # file in envs/ -> extra in pyproject.toml
     "inference": "perf",
     "report": "report",
 }
-VLLM = "vllm==0.33.0"  # an engine that pins torch and transformers itself, so it is resolved apart, for Linux x86_64
+# an engine that pins torch and transformers itself, so it is resolved apart, for Linux x86_64
+VLLM = "vllm==0.33.0"
 ENV_HEAD = """\
-# {stage}: the pins of extra `{extra}` and of what they need. Written by `make fix` from requirements/.
+# {stage}: the pins of extra `{extra}` and of what they need.
+# Written by `make fix` from requirements/.
 channels:
   - conda-forge
   - nodefaults
@@ -46,16 +52,22 @@ dependencies:
   - pip:
 """
 CUDA_PACKAGE = re.compile(r"triton|cuda-.+|nvidia-(?!ml-py).+")
-# PyPI has no CPU build of torch for Linux, so the resolver does not see these wheels. Their SHA-256 as published by
-# PyTorch's own wheel index, for CPython 3.11, 3.12, 3.13.
+# PyPI has no CPU build of torch for Linux, so the resolver does not see these wheels. Their SHA-256
+# as published by PyTorch's own wheel index, for CPython 3.11, 3.12, 3.13.
 TORCH_CPU_SHA256 = {
     "2.13.0": (
-        "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",  # 3.11 x86_64
-        "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",  # 3.12 x86_64
-        "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",  # 3.13 x86_64
-        "84453b69508ec79902f899c5ed9495acb9e2bbe9fda5f1d5d6f19e3c3842e1a7",  # 3.11 aarch64
-        "6f307c2c32d764ffc6ff6893b801fad6d4752f3e67966cb8abf1843427c02604",  # 3.12 aarch64
-        "0b8f7d0423027ae8b90c7977c627f3379f325363a08224dffad9b4b2d684a83d",  # 3.13 aarch64
+        # 3.11 x86_64
+        "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+        # 3.12 x86_64
+        "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",
+        # 3.13 x86_64
+        "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",
+        # 3.11 aarch64
+        "84453b69508ec79902f899c5ed9495acb9e2bbe9fda5f1d5d6f19e3c3842e1a7",
+        # 3.12 aarch64
+        "6f307c2c32d764ffc6ff6893b801fad6d4752f3e67966cb8abf1843427c02604",
+        # 3.13 aarch64
+        "0b8f7d0423027ae8b90c7977c627f3379f325363a08224dffad9b4b2d684a83d",
     )
 }
 
@@ -66,24 +78,33 @@ class Pin:
 
     name: str
     version: str
-    text: str  # its lines in the lock: requirement, hashes, who asked for it
-    parents: frozenset[str]  # names of the packages that ask for it; "lorabench" = pyproject.toml itself
+    # its lines in the lock: requirement, hashes, who asked for it
+    text: str
+    parents: frozenset[
+        str
+        # names of the packages that ask for it; "lorabench" = pyproject.toml itself
+    ]
 
 
 def parse_lock(text: str) -> dict[str, Pin]:
-    """Return the pins of requirements as `uv pip compile --generate-hashes` writes them, by name."""
+    """Return the pins of requirements as `uv pip compile --generate-hashes` writes them, by
+    name."""
     pins = {}
     for block in re.findall(r"^[a-z0-9].*\n(?:    .*\n)*", text, flags=re.MULTILINE):
         name, version = re.match(r"([a-z0-9._-]+)={2,3}(\S+)", block).groups()  # type: ignore[union-attr]
         asked_by = block.partition("# via")[2].replace("(pyproject.toml)", "")
         pins[name] = Pin(
-            name=name, version=version, text=block, parents=frozenset(re.findall(r"[a-z0-9._-]+", asked_by))
+            name=name,
+            version=version,
+            text=block,
+            parents=frozenset(re.findall(r"[a-z0-9._-]+", asked_by)),
         )
     return pins
 
 
 def without_common_marker(text: str) -> str:
-    """Drop what is true on every machine that we lock for: the marker of snakemake, which is needed everywhere."""
+    """Drop what is true on every machine that we lock for: the marker of snakemake, which is needed
+    everywhere."""
     marker = re.search(r"^snakemake==\S+( ; .+?) \\$", text, flags=re.MULTILINE)
     return text.replace(f"{marker[1]} \\\n", " \\\n") if marker else text
 
@@ -93,32 +114,65 @@ def resolve(root: Path) -> dict[str, Pin]:
 
     Local folders of wheels are left out of sight, so that the lock is the same on every machine.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in ("UV_FIND_LINKS", "UV_TORCH_BACKEND")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("UV_FIND_LINKS", "UV_TORCH_BACKEND")
+    }
     parts = ("lock.txt", "torch-cuda.txt", "uv.txt")
     present = [root / "requirements" / part for part in parts]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "full.txt"
         output.write_text("".join(path.read_text() for path in present if path.exists()))
-        command = ["uv", "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--python-version", "3.11"]
+        command = [
+            "uv",
+            "pip",
+            "compile",
+            "pyproject.toml",
+            "--all-extras",
+            "--universal",
+            "--python-version",
+            "3.11",
+        ]
         command += ["--generate-hashes", "--no-header", "--quiet", "--output-file", str(output)]
         subprocess.run(command, cwd=root, env=environment, check=True)
         return parse_lock(without_common_marker(output.read_text()))
 
 
 def resolve_vllm(root: Path) -> str:
-    """Return the lock of the evaluation stage with vLLM, which takes its own torch and transformers."""
+    """Return the lock of the evaluation stage with vLLM, which takes its own torch and
+    transformers."""
     own = [f"{name}=={version}" for name, version in direct_pins(root)["eval"].items()]
-    wanted = [VLLM, *(pin for pin in own if not pin.startswith(("torch==", "transformers==", "bitsandbytes==")))]
-    command = ["uv", "pip", "compile", "-", "--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+    wanted = [
+        VLLM,
+        *(
+            pin
+            for pin in own
+            if not pin.startswith(("torch==", "transformers==", "bitsandbytes=="))
+        ),
+    ]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "-",
+        "--python-version",
+        "3.11",
+        "--python-platform",
+        "x86_64-manylinux_2_28",
+    ]
     command += ["--generate-hashes", "--no-header", "--quiet"]
-    done = subprocess.run(command, cwd=root, input="\n".join(wanted), stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run(
+        command, cwd=root, input="\n".join(wanted), stdout=subprocess.PIPE, check=True, text=True
+    )
     return f"# The engine vLLM with what evaluation needs. Written by `make lock`.\n{done.stdout}"
 
 
 def torch_cpu_text(cuda: Pin) -> str:
-    """Return the requirement of torch's CPU build; on macOS that is the wheel of the package index."""
+    """Return the requirement of torch's CPU build; on macOS that is the wheel of the package
+    index."""
     if cuda.version not in TORCH_CPU_SHA256:
-        raise SystemExit(f"tools/sync_envs.py: add the CPU wheels of torch {cuda.version} to TORCH_CPU_SHA256")
+        raise SystemExit(
+            f"tools/sync_envs.py: add the CPU wheels of torch {cuda.version} to TORCH_CPU_SHA256"
+        )
     linux = [f"    --hash=sha256:{digest}" for digest in TORCH_CPU_SHA256[cuda.version]]
     macos = re.findall(r"    --hash=\S+", cuda.text)
     return (
@@ -139,9 +193,14 @@ def lock_files(pins: dict[str, Pin], root: Path) -> dict[Path, str]:
     folder = root / "requirements"
     torch_cuda = text("torch's CUDA build and the NVIDIA packages that it pins.", sorted(cuda))
     return {
-        folder / "lock.txt": text("Every package but torch and uv.", sorted(pins.keys() - cuda - {"uv"})),
-        # === takes this very version: == would rather have a CPU build (2.13.0+cpu) from a local folder of wheels
-        folder / "torch-cuda.txt": re.sub(r"^torch==(?=\d)", "torch===", torch_cuda, flags=re.MULTILINE),
+        folder / "lock.txt": text(
+            "Every package but torch and uv.", sorted(pins.keys() - cuda - {"uv"})
+        ),
+        # === takes this very version: == would rather have a CPU build (2.13.0+cpu) from a local
+        # folder of wheels
+        folder / "torch-cuda.txt": re.sub(
+            r"^torch==(?=\d)", "torch===", torch_cuda, flags=re.MULTILINE
+        ),
         folder / "torch-cpu.txt": text("torch's CPU build.", []) + torch_cpu_text(pins["torch"]),
         folder / "uv.txt": text("The installer.", ["uv"]),
     }
@@ -172,36 +231,50 @@ def closure(pins: dict[str, Pin], roots: Iterable[str]) -> list[str]:
 def env_files(pins: dict[str, Pin], root: Path) -> dict[Path, str]:
     """Return the conda environment of each stage: path -> YAML text.
 
-    torch stands there without a build label, so that a machine gets the build that its pip is configured for;
-    the NVIDIA packages are left to torch's own exact pins.
+    torch stands there without a build label, so that a machine gets the build that its pip is
+    configured for; the NVIDIA packages are left to torch's own exact pins.
     """
     direct = direct_pins(root)
     files = {}
     for stage, extra in STAGE_EXTRAS.items():
         names = [name for name in closure(pins, direct[extra]) if not CUDA_PACKAGE.fullmatch(name)]
         lines = [f"      - {name}=={pins[name].version}\n" for name in names]
-        files[root / "envs" / f"{stage}.yaml"] = ENV_HEAD.format(stage=stage, extra=extra) + "".join(lines)
+        files[root / "envs" / f"{stage}.yaml"] = ENV_HEAD.format(
+            stage=stage, extra=extra
+        ) + "".join(lines)
     vllm = parse_lock((root / "requirements" / "vllm.txt").read_text())
-    lines = [f"      - {name}=={pin.version}\n" for name, pin in vllm.items() if not CUDA_PACKAGE.fullmatch(name)]
-    files[root / "envs" / "vllm.yaml"] = ENV_HEAD.format(stage="vllm", extra="eval") + "".join(lines)
+    lines = [
+        f"      - {name}=={pin.version}\n"
+        for name, pin in vllm.items()
+        if not CUDA_PACKAGE.fullmatch(name)
+    ]
+    files[root / "envs" / "vllm.yaml"] = ENV_HEAD.format(stage="vllm", extra="eval") + "".join(
+        lines
+    )
     return files
 
 
 def unlocked(pins: dict[str, Pin], root: Path) -> list[str]:
-    """Return one line for each package that pyproject.toml pins otherwise than the lock; empty = none."""
-    wanted = {name: version for extra in direct_pins(root).values() for name, version in extra.items()}
+    """Return one line for each package that pyproject.toml pins otherwise than the lock; empty =
+    none."""
+    wanted = {
+        name: version for extra in direct_pins(root).values() for name, version in extra.items()
+    }
     locked = {pin.name: pin.version for pin in pins.values() if "lorabench" in pin.parents}
     return [
-        f"requirements/ has {name} {locked.get(name)}, pyproject.toml asks for {wanted.get(name)}; run: make lock"
+        f"requirements/ has {name} {locked.get(name)}, pyproject.toml asks for {wanted.get(name)};"
+        " run: make lock"
         for name in sorted(wanted.keys() | locked.keys())
         if wanted.get(name) != locked.get(name)
     ]
 
 
 def out_of_step(pins: dict[str, Pin], root: Path) -> list[str]:
-    """Return one line for each written file that differs from what its source says; empty = none."""
+    """Return one line for each written file that differs from what its source says; empty =
+    none."""
     return [
-        f"{path.relative_to(root)} is out of step; run: {'make lock' if path.suffix == '.txt' else 'make fix'}"
+        f"{path.relative_to(root)} is out of step; run:"
+        f" {'make lock' if path.suffix == '.txt' else 'make fix'}"
         for path, text in {**lock_files(pins, root), **env_files(pins, root)}.items()
         if not path.exists() or path.read_text() != text
     ]
@@ -209,10 +282,16 @@ def out_of_step(pins: dict[str, Pin], root: Path) -> list[str]:
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--check", action="store_true", help="report files that are out of step, change nothing")
-    action.add_argument("--lock", action="store_true", help="resolve pyproject.toml anew before writing")
+    action.add_argument(
+        "--check", action="store_true", help="report files that are out of step, change nothing"
+    )
+    action.add_argument(
+        "--lock", action="store_true", help="resolve pyproject.toml anew before writing"
+    )
     arguments = parser.parse_args()
     pins = resolve(ROOT) if arguments.lock else read_lock(ROOT)
     if arguments.lock:
@@ -222,7 +301,10 @@ def main() -> int:
         print("\n".join(faults), file=sys.stderr)
         return 1
     if not arguments.check:
-        for path, text in {**(lock_files(pins, ROOT) if arguments.lock else {}), **env_files(pins, ROOT)}.items():
+        for path, text in {
+            **(lock_files(pins, ROOT) if arguments.lock else {}),
+            **env_files(pins, ROOT),
+        }.items():
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
     return 0

@@ -1,6 +1,8 @@
 # What scripts are told: their part of the config, the hash of their code, their environment.
 
-FREE_SETTINGS = {"train_adapter": ("save_minutes", "tracker")}  # by section: the keys that change no result
+FREE_SETTINGS = {
+    "train_adapter": ("save_minutes", "tracker")
+}  # by section: the keys that change no result
 
 
 def ordered(value):
@@ -15,7 +17,9 @@ def section(rule, *keys):
 
     def settings(wildcards):
         values = RUNS[wildcards.run][rule]
-        return ordered({key: values[key] for key in keys or values if key not in FREE_SETTINGS.get(rule, ())})
+        return ordered(
+            {key: values[key] for key in keys or values if key not in FREE_SETTINGS.get(rule, ())}
+        )
 
     return settings
 
@@ -46,7 +50,11 @@ def benchmark_section(rule):
 def engine(run, rule, benchmark):
     """Return what generates the texts of a benchmark."""
     settings = RUNS[run][rule]
-    return settings["engine"] if rule == "generate_answers" else settings[benchmark].get("engine", "transformers")
+    return (
+        settings["engine"]
+        if rule == "generate_answers"
+        else settings[benchmark].get("engine", "transformers")
+    )
 
 
 def vllm_jobs(jobs):
@@ -61,7 +69,9 @@ def vllm_jobs(jobs):
 
 def engine_environment(rule):
     """Return a function of the wildcards: the environment of what generates for a rule."""
-    return lambda wildcards: ("vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation")
+    return lambda wildcards: (
+        "vllm" if engine(wildcards.run, rule, wildcards.benchmark) == "vllm" else "evaluation"
+    )
 
 
 def conda_file(environment):

@@ -8,8 +8,14 @@ ADAPTER_FILES = (
     "README.md",
 )
 REPORT_FILES = (
-    *(f"{name}.json" for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")),
-    *(f"{name}.json" for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")),
+    *(
+        f"{name}.json"
+        for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")
+    ),
+    *(
+        f"{name}.json"
+        for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")
+    ),
     "report.md",
     "report.html",
 )
@@ -17,12 +23,16 @@ REPORT_FILES = (
 
 def adapter_of(wildcards):
     """Return the adapter's fingerprint for the variant that loads the adapter."""
-    return f"results/{wildcards.run}/adapter/fingerprint.json" if wildcards.variant == "lora" else []
+    return (
+        f"results/{wildcards.run}/adapter/fingerprint.json" if wildcards.variant == "lora" else []
+    )
 
 
 def merged_of(wildcards):
     """Return the merge report for the variant that loads the merged checkpoint."""
-    return f"results/{wildcards.run}/merged/merge_report.json" if wildcards.variant == "merged" else []
+    return (
+        f"results/{wildcards.run}/merged/merge_report.json" if wildcards.variant == "merged" else []
+    )
 
 
 def shards(wildcards, rule, suffix):
@@ -39,7 +49,11 @@ def results_of(wildcards, suffix):
         return shards(wildcards, "evaluate_task", suffix)
     path = f"results/{wildcards.run}/judgments/{wildcards.variant}/{wildcards.benchmark}.{suffix}"
     can_judge = why_not_judged(wildcards.run, wildcards.benchmark) is None
-    return [path] if can_judge or judged_before(wildcards.run, wildcards.variant, wildcards.benchmark) else []
+    return (
+        [path]
+        if can_judge or judged_before(wildcards.run, wildcards.variant, wildcards.benchmark)
+        else []
+    )
 
 
 def answers_of(wildcards, suffix):
@@ -86,13 +100,19 @@ def answers(run):
 
 def measurements(run, suffix="json"):
     """Return the inference measurements (or raw token times) of a run."""
-    return [f"results/{run}/perf/{variant}.{suffix}" for variant in RUNS[run]["measure_inference"]["variants"]]
+    return [
+        f"results/{run}/perf/{variant}.{suffix}"
+        for variant in RUNS[run]["measure_inference"]["variants"]
+    ]
 
 
 def commit():
     """Return the short hash of the checked-out commit, "uncommitted" outside a repository."""
     answer = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return answer.stdout.strip() or "uncommitted"
 

@@ -10,8 +10,15 @@ def benchmark_samples(benchmark):
     """Return the project's own items of a benchmark."""
     names = {
         "gsm8k": ("gsm8k_train.jsonl", "gsm8k_test.jsonl"),
-        "mmlu": tuple(f"mmlu/{file.name}" for file in sorted((ROOT / "workflow/resources/samples/mmlu").glob("*.csv"))),
-        "mt_bench": ("mt_bench_question.jsonl", "mt_bench_reference.jsonl", "mt_bench_judge_prompts.jsonl"),
+        "mmlu": tuple(
+            f"mmlu/{file.name}"
+            for file in sorted((ROOT / "workflow/resources/samples/mmlu").glob("*.csv"))
+        ),
+        "mt_bench": (
+            "mt_bench_question.jsonl",
+            "mt_bench_reference.jsonl",
+            "mt_bench_judge_prompts.jsonl",
+        ),
         "alpaca_eval": ("alpaca_eval_instructions.json", "alpaca_eval_judge_prompt.txt"),
     }
     return [shipped(f"samples/{name}") for name in names[benchmark]]
@@ -29,7 +36,11 @@ def local_files(entry):
         return []
     path = Path(entry["path"])
     if path.is_dir():
-        return sorted(str(file) for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        return sorted(
+            str(file)
+            for file in path.rglob("*")
+            if file.is_file() and not file.name.startswith(".")
+        )
     return [str(path)]
 
 
@@ -42,7 +53,8 @@ def models():
 def labelled(kind):
     """Return label -> source over all runs, for `fetch_conversations` or one benchmark of `fetch_benchmark`."""
     entries = [
-        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind] for run in RUNS.values()
+        run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind]
+        for run in RUNS.values()
     ]
     return {source_label(entry): ordered(source(entry)) for entry in entries}
 
@@ -62,7 +74,9 @@ def judge_model(wildcards):
 
 def conversations(wildcards, name):
     """Return a file of the run's conversation source."""
-    return f"resources/conversations/{source_label(RUNS[wildcards.run]['fetch_conversations'])}/{name}"
+    return (
+        f"resources/conversations/{source_label(RUNS[wildcards.run]['fetch_conversations'])}/{name}"
+    )
 
 
 def benchmark_source(run, benchmark):
@@ -72,4 +86,6 @@ def benchmark_source(run, benchmark):
 
 def benchmark_sources(run):
     """Return the source.json files of all benchmarks that a run scores."""
-    return [benchmark_source(run, benchmark) for benchmark in RUNS[run]["score_benchmark"]["benchmarks"]]
+    return [
+        benchmark_source(run, benchmark) for benchmark in RUNS[run]["score_benchmark"]["benchmarks"]
+    ]

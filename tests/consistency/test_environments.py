@@ -1,4 +1,5 @@
-"""The environments hold what the code needs; lock, conda files, package list and Makefile agree with each other."""
+"""The environments hold what the code needs; lock, conda files, package list and Makefile agree
+with each other."""
 
 import ast
 import importlib.metadata
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorabench.source_hash import closure as imported_files
+from lorabench.control.source_hash import closure as imported_files
 from lorabench.training.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
@@ -31,7 +32,11 @@ def entry_files(environment: str) -> list[Path]:
         rules = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
         modules = re.findall(r"^ *from (lorabench\.\S+) import", rules, re.MULTILINE)
         files = [SCRIPTS.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
-        return [*files, *(SCRIPTS / name for name in HEAD_SCRIPTS), *SCRIPTS.glob("snakemake_logger_plugin_*/*.py")]
+        return [
+            *files,
+            *(SCRIPTS / name for name in HEAD_SCRIPTS),
+            *SCRIPTS.glob("snakemake_logger_plugin_*/*.py"),
+        ]
     rules = (ROOT / "rules" / f"{environment}.smk").read_text()
     scripts = [SCRIPTS / name for name in re.findall(r"workflow/scripts/(\w+\.py)", rules)]
     return scripts + sorted((SCRIPTS / "lorabench" / environment).glob("*.py"))
@@ -46,7 +51,8 @@ def pinned(environment: str) -> set[str]:
 
 
 def third_party_imports(files: list[Path]) -> dict[str, str]:
-    """Return top-level name -> a file that imports it, over `files` and all that they import of the project."""
+    """Return top-level name -> a file that imports it, over `files` and all that they import of the
+    project."""
     found: dict[str, str] = {}
     for path in {reached for file in files for reached in imported_files(file)}:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -54,17 +60,24 @@ def third_party_imports(files: list[Path]) -> dict[str, str]:
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
             found |= {name.split(".")[0]: path.name for name in names}
-    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names and name != "lorabench"}
+    return {
+        name: path
+        for name, path in found.items()
+        if name not in sys.stdlib_module_names and name != "lorabench"
+    }
 
 
 def site_folder(names: set[str], folder: Path) -> Path:
-    """Fill a folder with links to the installed packages of these names alone: a site-packages without the others."""
+    """Fill a folder with links to the installed packages of these names alone: a site-packages
+    without the others."""
     folder.mkdir()
     for distribution in importlib.metadata.distributions():
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
         if name in names or CUDA_PACKAGE.fullmatch(name):
             for top in {
-                file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")
+                file.parts[0]
+                for file in distribution.files or []
+                if file.parts[0] not in ("..", "__pycache__")
             }:
                 link = folder / top
                 if not link.is_symlink():
@@ -74,16 +87,28 @@ def site_folder(names: set[str], folder: Path) -> Path:
 
 def make(*words: str, environment: dict[str, str] | None = None) -> str:
     """Return the commands that make would run."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "LORA_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "LORA_"))
+    }
     command = ["make", "--dry-run", "--old-file=.venv/.installed", *words]
     return subprocess.run(
-        command, cwd=ROOT, env={**clean, **(environment or {})}, capture_output=True, text=True, check=True
+        command,
+        cwd=ROOT,
+        env={**clean, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
 
 
 def test_lock_and_conda_files_are_in_step() -> None:
-    """requirements/ holds what pyproject.toml asks for, envs/ what requirements/ says; the message names the repair."""
-    answer = subprocess.run([sys.executable, "tools/sync_envs.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    """requirements/ holds what pyproject.toml asks for, envs/ what requirements/ says; the message
+    names the repair."""
+    answer = subprocess.run(
+        [sys.executable, "tools/sync_envs.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr
 
 
@@ -93,59 +118,85 @@ def test_every_locked_package_is_exact_and_hashed(path: Path) -> None:
     blocks = re.findall(r"^[a-z0-9].*\n(?:    .*\n)*", path.read_text(), flags=re.MULTILINE)
     assert blocks
     for block in blocks:
-        assert re.match(r"[a-z0-9._-]+={2,3}[0-9]", block) and "--hash=sha256:" in block, block.splitlines()[0]
+        assert re.match(r"[a-z0-9._-]+={2,3}[0-9]", block) and "--hash=sha256:" in block, (
+            block.splitlines()[0]
+        )
 
 
 def test_cpu_machines_get_no_cuda_package() -> None:
-    """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build of the same version."""
-    names = re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / "lock.txt").read_text(), flags=re.MULTILINE)
+    """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build of the same
+    version."""
+    names = re.findall(
+        r"^([a-z0-9._-]+)==", (ROOT / "requirements" / "lock.txt").read_text(), flags=re.MULTILINE
+    )
     assert [name for name in names if name == "torch" or CUDA_PACKAGE.fullmatch(name)] == []
     version = read_lock(ROOT)["torch"].version
-    assert f"torch=={version}+cpu ; sys_platform == 'linux'" in (ROOT / "requirements" / "torch-cpu.txt").read_text()
+    assert (
+        f"torch=={version}+cpu ; sys_platform == 'linux'"
+        in (ROOT / "requirements" / "torch-cpu.txt").read_text()
+    )
 
 
 @pytest.mark.parametrize(
-    "path", [*LOCK_FILES, *sorted((ROOT / "envs").glob("*.yaml")), ROOT / "pyproject.toml"], ids=lambda path: path.name
+    "path",
+    [*LOCK_FILES, *sorted((ROOT / "envs").glob("*.yaml")), ROOT / "pyproject.toml"],
+    ids=lambda path: path.name,
 )
 def test_no_file_names_a_package_index(path: Path) -> None:
     """Where packages come from is the machine's business: pip's and uv's own configuration."""
-    assert re.findall(r"https?://|--index|--extra-index|--find-links|file://", path.read_text()) == []
+    assert (
+        re.findall(r"https?://|--index|--extra-index|--find-links|file://", path.read_text()) == []
+    )
 
 
 def test_there_is_one_conda_file_for_each_stage() -> None:
-    """Stage folder, rules file and conda file have the same word; the engine vLLM has a file of its own."""
+    """Stage folder, rules file and conda file have the same word; the engine vLLM has a file of its
+    own."""
     assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == sorted([*STAGES, "vllm"])
-    assert sorted(path.stem for path in (ROOT / "rules").glob("*.smk") if path.stem != "common") == STAGES
+    assert (
+        sorted(path.stem for path in (ROOT / "rules").glob("*.smk") if path.stem != "common")
+        == STAGES
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
-    """All other packages are exact pip pins, so that conda and .venv users run the same versions."""
+    """All other packages are exact pip pins, so that conda and .venv users run the same
+    versions."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
     assert dependencies[:-1] == ["python =3.11", "pip"]
-    assert all(re.fullmatch(r"[a-z0-9._-]+==[^=\s]+", requirement) for requirement in dependencies[-1]["pip"])
+    assert all(
+        re.fullmatch(r"[a-z0-9._-]+==[^=\s]+", requirement)
+        for requirement in dependencies[-1]["pip"]
+    )
 
 
 @pytest.mark.parametrize("environment", [HEAD, *STAGES])
 def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
-    """What a stage's scripts and modules import, at the top or inside a function, is in the stage's environment."""
+    """What a stage's scripts and modules import, at the top or inside a function, is in the stage's
+    environment."""
     owners = importlib.metadata.packages_distributions()
     names = pinned(environment)
     for module, importer in third_party_imports(entry_files(environment)).items():
         if module == "vllm":  # the engine's own environment
-            assert (importer, environment) == ("vllm_engine.py", "evaluation") and module in pinned("vllm")
+            assert (importer, environment) == ("vllm_engine.py", "evaluation") and module in pinned(
+                "vllm"
+            )
             continue
         if module in PACKAGES:  # a tracker, installed by who wants it
             assert (importer, environment) == ("tracking.py", "training")
             continue
         packages = {re.sub(r"[-_.]+", "-", name).lower() for name in owners.get(module, [module])}
-        assert packages & names, f"{importer} imports {module}: pin it in pyproject.toml, then `make lock`"
+        assert packages & names, (
+            f"{importer} imports {module}: pin it in pyproject.toml, then `make lock`"
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", [HEAD, *STAGES])
 def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_path: Path) -> None:
-    """Each stage's modules can be imported where no package is visible but the ones that its environment pins."""
+    """Each stage's modules can be imported where no package is visible but the ones that its
+    environment pins."""
     site = site_folder(pinned(environment), tmp_path / "site")
     modules = [
         ".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__")
@@ -154,43 +205,69 @@ def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_pa
     program = f"import sys; sys.path += [{str(site)!r}, {str(SCRIPTS)!r}]\n" + "".join(
         f"import {module}\n" for module in modules
     )
-    answer = subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr[-2000:]
 
 
 def test_the_package_list_is_the_folders() -> None:
     """A wheel or install holds every package folder below workflow/scripts and nothing else."""
     folders = [path.parent.relative_to(SCRIPTS) for path in SCRIPTS.rglob("__init__.py")]
-    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(".".join(folder.parts) for folder in folders)
+    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(
+        ".".join(folder.parts) for folder in folders
+    )
 
 
 def test_extras_are_the_documented_ones() -> None:
-    """`pip install -e ".[EXTRA]"` knows the extras of the README, and `all` reaches every stage's."""
+    """`pip install -e ".[EXTRA]"` knows the extras of the README, and `all` reaches every
+    stage's."""
     extras = PROJECT["project"]["optional-dependencies"]
     assert {"train", "eval", "judge", "perf", "report", "bench", "all", "dev"} <= extras.keys()
     assert extras["all"] == ["lorabench[bench,train]"]
-    assert set(STAGE_EXTRAS.values()) == {"train", *re.findall(r"\w+", extras["bench"][0])} - {"lorabench"}
+    assert set(STAGE_EXTRAS.values()) == {"train", *re.findall(r"\w+", extras["bench"][0])} - {
+        "lorabench"
+    }
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name
+)
 def test_actions_are_pinned(path: Path) -> None:
     """Every action of a GitHub workflow is pinned to a major version or a commit."""
     uses = re.findall(r"uses: (\S+)", path.read_text())
-    assert uses and all(re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|[0-9a-f]{40})", action) for action in uses), uses
+    assert uses and all(
+        re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|[0-9a-f]{40})", action) for action in uses
+    ), uses
 
 
 @pytest.mark.parametrize(
     ("words", "command"),
     [
-        (["bench-demo"], "snakemake all --profile local --configfile config/demo.yaml --logger lorabench"),
-        (["bench-smoke"], "snakemake all --profile local --configfile config/smoke.yaml --logger lorabench"),
-        (["lora-smoke"], "snakemake train --profile local --configfile config/smoke.yaml --logger lorabench"),
+        (
+            ["bench-demo"],
+            "snakemake all --profile local --configfile config/demo.yaml --logger lorabench",
+        ),
+        (
+            ["bench-smoke"],
+            "snakemake all --profile local --configfile config/smoke.yaml --logger lorabench",
+        ),
+        (
+            ["lora-smoke"],
+            "snakemake train --profile local --configfile config/smoke.yaml --logger lorabench",
+        ),
         (["bench-llama3"], "snakemake all --profile local --logger lorabench"),
-        (["bench-llama3", "PROFILE=slurm-gpu"], "snakemake all --profile slurm-gpu --logger lorabench"),
+        (
+            ["bench-llama3", "PROFILE=slurm-gpu"],
+            "snakemake all --profile slurm-gpu --logger lorabench",
+        ),
         (["lora-train-llama3"], "snakemake train --profile local --logger lorabench"),
         (
             ["eval-llama3", "LORA_SMOKE=1"],
-            "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger lorabench",
+            (
+                "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger"
+                " lorabench"
+            ),
         ),
         (["perf-llama3"], "snakemake perf --profile local --logger lorabench"),
         (
@@ -207,11 +284,13 @@ def test_make_prints_the_snakemake_call(words: list[str], command: str) -> None:
 
 
 def test_paths_given_to_make_reach_the_workflow_whole(tmp_path: Path) -> None:
-    """A path with spaces and quotes on make's command line arrives unchanged in the environment of its commands."""
+    """A path with spaces and quotes on make's command line arrives unchanged in the environment of
+    its commands."""
     path = """/some dir/it's "here\""""
     probe = tmp_path / "probe.mk"
     probe.write_text(
-        f"include Makefile\nprobe:\n\t@{sys.executable} -c 'import os; print(os.environ[\"ADAPTER_PATH\"])'\n"
+        f"include Makefile\nprobe:\n\t@{sys.executable} -c 'import os;"
+        ' print(os.environ["ADAPTER_PATH"])\'\n'
     )
     answer = subprocess.run(
         ["make", "--no-print-directory", "-f", str(probe), "probe", f"ADAPTER_PATH={path}"],

@@ -10,9 +10,20 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 PACKAGE = SCRIPTS / "lorabench"
-STAGES = {"data", "training", "evaluation", "judging", "inference", "report"}
-CONTROL = {"configuration", "preflight", "source_hash"}  # the head process's modules: rules import them, jobs do not
-BOTTOM = {"errors", "files", "rows"}
+# Room -> rooms that it may import besides shared modules. Only the head process, doctor and
+# validate_config import `control`.
+MAY_IMPORT: dict[str, set[str]] = {
+    "documents": set(),
+    "data": {"documents"},
+    "training": {"documents"},
+    "evaluation": {"documents"},
+    "judging": {"documents"},
+    "inference": {"documents"},
+    "description": {"documents"},
+    "scoring": {"documents"},
+    "report": {"documents", "scoring", "description"},
+}
+BOTTOM = {"errors", "files", "documents"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RULES = {path.stem: path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))}
 
@@ -21,11 +32,17 @@ def imported(path: Path) -> set[str]:
     """Return the lorabench modules that a file imports, as dotted names below the package."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lorabench":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == "lorabench"
+        ):
             names.add(node.module.removeprefix("lorabench").lstrip("."))
         elif isinstance(node, ast.Import):
             names.update(
-                alias.name.removeprefix("lorabench.") for alias in node.names if alias.name.startswith("lorabench.")
+                alias.name.removeprefix("lorabench.")
+                for alias in node.names
+                if alias.name.startswith("lorabench.")
             )
     return names - {""}
 
@@ -37,18 +54,19 @@ def layer(module: str) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_import_downwards_only(path: Path) -> None:
-    """Stages never import each other, shared modules never import stages, rows and files import nothing above them."""
+    """Rooms import what MAY_IMPORT allows; shared modules import no room."""
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     above = {layer(name) for name in imported(path)}
-    if own in STAGES:
-        assert not above & ((STAGES - {own}) | CONTROL | {"job"})
-    elif own in BOTTOM:
+    if own in BOTTOM:
         assert above <= BOTTOM
-    elif own not in CONTROL:
-        assert not above & (STAGES | CONTROL)
+    elif own != "control":
+        rooms = {*MAY_IMPORT, "control", "job"}
+        assert not above & (rooms - {own} - MAY_IMPORT.get(own, {"documents"}))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name
+)
 def test_package_files_hold_a_docstring_only(path: Path) -> None:
     """Whatever stands in `__init__.py` would make every stage stale."""
     assert len(ast.parse(path.read_text()).body) == 1
@@ -70,15 +88,31 @@ def test_scripts_never_read_the_whole_config() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*MODULES, *sorted(SCRIPTS.glob("*.py"))], ids=lambda path: str(path.relative_to(SCRIPTS))
+    "path",
+    [*MODULES, *sorted(SCRIPTS.glob("*.py"))],
+    ids=lambda path: str(path.relative_to(SCRIPTS)),
 )
 def test_files_and_functions_stay_small(path: Path) -> None:
-    """At most 300 lines a file and 60 lines a function."""
+    """At most 350 lines a file and 90 lines a function."""
     text = path.read_text()
-    assert len(text.splitlines()) <= 300
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+    assert len(text.splitlines()) <= 350
+    for name, length in function_lengths(path):
+        assert length <= 90, name
+
+
+def test_most_functions_are_short() -> None:
+    """Nine of ten functions have at most 35 lines."""
+    lengths = sorted(length for path in MODULES for _, length in function_lengths(path))
+    assert lengths[len(lengths) * 9 // 10] <= 35
+
+
+def function_lengths(path: Path) -> list[tuple[str, int]]:
+    """Return name and number of lines of each function of a file."""
+    return [
+        (node.name, (node.end_lineno or 0) - node.lineno + 1)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def rule_blocks() -> dict[str, str]:
@@ -92,7 +126,8 @@ def rule_blocks() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(rule_blocks()))
 def test_every_rule_declares_what_it_needs(name: str) -> None:
-    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; the script has its name."""
+    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; the script
+    has its name."""
     block = rule_blocks()[name]
     for word in (
         "log:",
@@ -108,7 +143,8 @@ def test_every_rule_declares_what_it_needs(name: str) -> None:
 
 
 def test_rules_have_scripts_and_sections() -> None:
-    """Every script that is a rule's has a rule; every rule that reads config has a section of its name."""
+    """Every script that is a rule's has a rule; every rule that reads config has a section of its
+    name."""
     schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())["properties"]
     for name, block in rule_blocks().items():
         assert (SCRIPTS / f"{name}.py").is_file()
@@ -122,6 +158,9 @@ def test_documentation_made_from_code_is_in_step(root: Path) -> None:
     import sys
 
     answer = subprocess.run(
-        [sys.executable, "tools/generate_docs.py", "--check"], cwd=root, capture_output=True, text=True
+        [sys.executable, "tools/generate_docs.py", "--check"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -1,4 +1,5 @@
-"""Benchmark readers: public schemas become canonical rows, and a wrong row is named by file, line and field."""
+"""Benchmark readers: public schemas become canonical rows, and a wrong row is named by file, line
+and field."""
 
 import json
 from collections.abc import Callable
@@ -9,10 +10,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from lorabench.data.alpaca_eval import read_alpaca_eval, read_judge_prompt
-from lorabench.data.gsm8k import read_gsm8k
-from lorabench.data.mmlu import read_mmlu
-from lorabench.data.mt_bench import read_judge_prompts, read_mt_bench
+from lorabench.data.benchmarks.alpaca_eval import read_alpaca_eval, read_judge_prompt
+from lorabench.data.benchmarks.gsm8k import read_gsm8k
+from lorabench.data.benchmarks.mmlu import read_mmlu
+from lorabench.data.benchmarks.mt_bench import read_judge_prompts, read_mt_bench
 from lorabench.errors import DataError
 
 Rows = list[dict[str, Any]]
@@ -37,7 +38,9 @@ def write_parquet(path: Path, rows: Rows) -> None:
 def test_gsm8k_reads_the_hubs_layout(tmp_path: Path) -> None:
     """Parquet files under main/ become numbered rows of their split."""
     for split in ("train", "test"):
-        write_parquet(tmp_path / "main" / f"{split}-00000-of-00001.parquet", [WORD_PROBLEM, WORD_PROBLEM])
+        write_parquet(
+            tmp_path / "main" / f"{split}-00000-of-00001.parquet", [WORD_PROBLEM, WORD_PROBLEM]
+        )
     tables = read_gsm8k(tmp_path)
     assert [row["id"] for row in tables["test.jsonl"]] == ["gsm8k-test-0", "gsm8k-test-1"]
     assert tables["train.jsonl"][0] == {"id": "gsm8k-train-0", **WORD_PROBLEM}
@@ -47,7 +50,9 @@ def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
     """The three layouts of the same question give the same rows."""
     for split in ("dev", "test"):
         (tmp_path / "csv" / split).mkdir(parents=True)
-        (tmp_path / "csv" / split / f"anatomy_{split}.csv").write_text(CSV_HEADER + "Which?,a,b,c,d,3\n")
+        (tmp_path / "csv" / split / f"anatomy_{split}.csv").write_text(
+            CSV_HEADER + "Which?,a,b,c,d,3\n"
+        )
         write_parquet(tmp_path / "hub" / "all" / f"{split}-00000-of-00001.parquet", [CHOICE])
         write_jsonl(tmp_path / "jsonl" / f"{split}.jsonl", [CHOICE])
     tables = [read_mmlu(tmp_path / layout) for layout in ("csv", "hub", "jsonl")]
@@ -56,9 +61,17 @@ def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
 
 
 def test_mt_bench_reads_both_places_of_references(tmp_path: Path) -> None:
-    """References lie in reference_answer/gpt-4.jsonl or beside the questions, in FastChat's schema."""
-    reference = {"question_id": 81, "model_id": "gpt-4", "choices": [{"index": 0, "turns": ["A", "B"]}]}
-    for folder, name in (("fastchat", "reference_answer/gpt-4.jsonl"), ("flat", "reference_gpt-4.jsonl")):
+    """References lie in reference_answer/gpt-4.jsonl or beside the questions, in FastChat's
+    schema."""
+    reference = {
+        "question_id": 81,
+        "model_id": "gpt-4",
+        "choices": [{"index": 0, "turns": ["A", "B"]}],
+    }
+    for folder, name in (
+        ("fastchat", "reference_answer/gpt-4.jsonl"),
+        ("flat", "reference_gpt-4.jsonl"),
+    ):
         write_jsonl(tmp_path / folder / "question.jsonl", [QUESTION])
         write_jsonl(tmp_path / folder / name, [reference])
     tables = read_mt_bench(tmp_path / "fastchat")
@@ -68,9 +81,15 @@ def test_mt_bench_reads_both_places_of_references(tmp_path: Path) -> None:
 
 def test_alpaca_eval_keeps_order_and_marks_missing_references(tmp_path: Path) -> None:
     """Rows are numbered by position, and an instruction without reference output has null."""
-    rows = [{"dataset": "d", "instruction": "x", "output": "o", "generator": "g"}, {"dataset": "d", "instruction": "y"}]
+    rows = [
+        {"dataset": "d", "instruction": "x", "output": "o", "generator": "g"},
+        {"dataset": "d", "instruction": "y"},
+    ]
     (tmp_path / "any.json").write_text(json.dumps(rows))
-    assert [(row["id"], row["reference_output"]) for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]] == [
+    assert [
+        (row["id"], row["reference_output"])
+        for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]
+    ] == [
         ("alpaca-0", "o"),
         ("alpaca-1", None),
     ]
@@ -92,7 +111,9 @@ def gsm8k_with_number_as_question(folder: Path) -> object:
 def mmlu_with_letter(folder: Path) -> object:
     """Read the header-and-letter variant of MMLU's files."""
     (folder / "dev").mkdir()
-    (folder / "dev" / "anatomy_dev.csv").write_text(CSV_HEADER + '"Which,\nthen?",a,b,c,d,3\nWhich?,a,b,c,d,D\n')
+    (folder / "dev" / "anatomy_dev.csv").write_text(
+        CSV_HEADER + '"Which,\nthen?",a,b,c,d,3\nWhich?,a,b,c,d,D\n'
+    )
     return read_mmlu(folder)
 
 
@@ -125,7 +146,12 @@ def mt_bench_with_stray_reference(folder: Path) -> object:
 def judge_prompts_without_math(folder: Path) -> object:
     """Read judge prompts that lack the reference-guided ones."""
     names = ("single-v1", "single-v1-multi-turn")
-    prompt = {"type": "single", "system_prompt": "", "prompt_template": "{question}", "output_format": "[[rating]]"}
+    prompt = {
+        "type": "single",
+        "system_prompt": "",
+        "prompt_template": "{question}",
+        "output_format": "[[rating]]",
+    }
     write_jsonl(folder / "judge_prompts.jsonl", [{"name": name, **prompt} for name in names])
     return read_judge_prompts(folder / "judge_prompts.jsonl")
 
@@ -178,10 +204,16 @@ def broken_parquet(folder: Path) -> object:
         ),
         (gsm8k_with_number_as_question, "train.jsonl:1: field 'question': expected text, found 7"),
         (mmlu_with_letter, r"anatomy_dev.csv:4: field 'answer': expected 0, 1, 2 or 3, found 'D'"),
-        (mmlu_with_three_choices, "dev.jsonl:1: expected four choices and an answer from 0 to 3, found 3 choices"),
+        (
+            mmlu_with_three_choices,
+            "dev.jsonl:1: expected four choices and an answer from 0 to 3, found 3 choices",
+        ),
         (mmlu_without_examples, "no dev questions for virology"),
         (mt_bench_with_one_turn, "question.jsonl:1: field 'turns': expected 2 turns, found 1"),
-        (mt_bench_with_stray_reference, "reference_gpt-4.jsonl:1: field 'question_id': 7 is not in question.jsonl"),
+        (
+            mt_bench_with_stray_reference,
+            "reference_gpt-4.jsonl:1: field 'question_id': 7 is not in question.jsonl",
+        ),
         (judge_prompts_without_math, "no prompt named single-math-v1, single-math-v1-multi-turn"),
         (alpaca_with_an_object, "outputs.json: expected a JSON list of objects, found dict"),
         (alpaca_with_two_files, r"several files \(a.json, b.json\)"),
@@ -194,7 +226,9 @@ def broken_parquet(folder: Path) -> object:
         (read_alpaca_eval, "no AlpacaEval instructions"),
     ],
 )
-def test_wrong_schema_is_named(tmp_path: Path, read: Callable[[Path], object], message: str) -> None:
+def test_wrong_schema_is_named(
+    tmp_path: Path, read: Callable[[Path], object], message: str
+) -> None:
     """The message says which file, which line and which field."""
     with pytest.raises(DataError, match=message):
         read(tmp_path)
@@ -206,7 +240,10 @@ def test_real_files_are_read_whole(shared_data: Path) -> None:
     subjects = {row["subject"] for row in read_mmlu(shared_data / "mmlu")["test.jsonl"]}
     assert len(subjects) == 12
     mt_bench = read_mt_bench(shared_data / "mt_bench")
-    assert {name: len(rows) for name, rows in mt_bench.items()} == {"question.jsonl": 80, "reference.jsonl": 30}
+    assert {name: len(rows) for name, rows in mt_bench.items()} == {
+        "question.jsonl": 80,
+        "reference.jsonl": 30,
+    }
     assert len(read_judge_prompts(shared_data / "mt_bench" / "judge_prompts.jsonl")) == 8
     instructions = read_alpaca_eval(shared_data / "alpaca_eval")["instructions.jsonl"]
     assert len(instructions) == 805

@@ -1,4 +1,5 @@
-"""The check before a run: faults of sources in one line each, in well under a second, without heavy imports."""
+"""The check before a run: faults of sources in one line each, in well under a second, without heavy
+imports."""
 
 import json
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lorabench.data.check_source import check_source
+from lorabench.control.check_source import check_source
 
 COMMIT = "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2"
 GATED = {"kind": "hub", "repo": "meta-llama/Meta-Llama-3-8B-Instruct", "revision": COMMIT}
@@ -72,7 +73,8 @@ def test_gated_model_without_token_says_where_to_get_both(tmp_path: Path) -> Non
 def test_hub_is_asked_whether_the_licence_is_accepted(
     hub: str, tmp_path: Path, token: str, expected: str | None
 ) -> None:
-    """Refusals become faults; redirects, which are not followed, and trouble of the hub itself do not."""
+    """Refusals become faults; redirects, which are not followed, and trouble of the hub itself do
+    not."""
     faults = check("model", GATED, tmp_path, HF_TOKEN=token, HF_ENDPOINT=hub)
     assert (expected is None and faults == []) or (expected is not None and expected in faults[0])
 
@@ -83,7 +85,8 @@ def test_unreachable_hub_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_offline_switch_needs_a_whole_cached_snapshot(tiny_model: Path, tmp_path: Path) -> None:
-    """What is in the cache needs neither network nor token; a cut-off download counts as missing."""
+    """What is in the cache needs neither network nor token; a cut-off download counts as
+    missing."""
     [fault] = check("model", GATED, tmp_path, HF_HUB_OFFLINE="1")
     assert "not in the hub's cache" in fault
     snapshots = tmp_path / "hub" / "models--meta-llama--Meta-Llama-3-8B-Instruct" / "snapshots"
@@ -101,7 +104,9 @@ def test_offline_switch_needs_a_whole_cached_snapshot(tiny_model: Path, tmp_path
         ("mt_bench", {"kind": "ftp"}, "source kind 'ftp' is not one of"),
     ],
 )
-def test_wrong_source_is_one_line(kind: str, source: dict[str, Any], expected: str, tmp_path: Path) -> None:
+def test_wrong_source_is_one_line(
+    kind: str, source: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
     """Missing paths, branches and missing keys are found without fetching anything."""
     [fault] = check(kind, source, tmp_path)
     assert expected in fault
@@ -111,7 +116,9 @@ def test_wrong_source_is_one_line(kind: str, source: dict[str, Any], expected: s
 def test_wrong_row_is_found_before_the_run(tmp_path: Path) -> None:
     """Data files are read through: the fault names file, line and field."""
     path = tmp_path / "mine.jsonl"
-    path.write_text('{"messages": [{"role": "user", "content": "x"}]}\n{"messages": [{"role": "user"}]}\n')
+    path.write_text(
+        '{"messages": [{"role": "user", "content": "x"}]}\n{"messages": [{"role": "user"}]}\n'
+    )
     [fault] = check("conversations", {"kind": "path", "path": str(path)}, tmp_path)
     assert fault == f"{path}:2: messages[0]: field 'content' is missing; found role"
 
@@ -142,8 +149,18 @@ def test_large_file_is_only_begun(tmp_path: Path) -> None:
 
 def test_check_imports_nothing_heavy(root: Path) -> None:
     """Every start of the workflow imports the check, also one that has nothing to do."""
-    code = "import sys, lorabench.data.check_source; print(sorted(sys.modules))"
+    code = "import sys, lorabench.control.check_source; print(sorted(sys.modules))"
     environment = {"PYTHONPATH": str(root / "workflow" / "scripts")}
-    listing = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    for heavy in ("numpy", "pyarrow", "torch", "transformers", "huggingface_hub", "tokenizers", "gguf"):
+    listing = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    for heavy in (
+        "numpy",
+        "pyarrow",
+        "torch",
+        "transformers",
+        "huggingface_hub",
+        "tokenizers",
+        "gguf",
+    ):
         assert f"'{heavy}'" not in listing.stdout

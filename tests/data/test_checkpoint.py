@@ -1,4 +1,5 @@
-"""Checkpoint folders: only whole ones with safetensors weights and a chat template are taken, by links."""
+"""Checkpoint folders: only whole ones with safetensors weights and a chat template are taken, by
+links."""
 
 import json
 import shutil
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorabench.data.checkpoint import checkpoint_files, link_checkpoint
+from lorabench.data.models.checkpoint import checkpoint_files, link_checkpoint
 from lorabench.errors import DataError
 
 
@@ -56,14 +57,19 @@ def lose_template(folder: Path) -> None:
         (to_pickle, "only pytorch_model.bin, which can run code when loaded"),
         (cut_off, r"model.safetensors: not a whole safetensors file \(400000 bytes\)"),
         (to_pointer, "model.safetensors: not a whole safetensors file"),
-        (lose_shard, "model-00002-of-00002.safetensors missing, which model.safetensors.index.json names"),
+        (
+            lose_shard,
+            "model-00002-of-00002.safetensors missing, which model.safetensors.index.json names",
+        ),
         (lose_template, "the tokenizer has no chat template"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
         (shutil.rmtree, "no such folder"),
     ],
 )
-def test_unusable_checkpoint_is_refused(checkpoint: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_unusable_checkpoint_is_refused(
+    checkpoint: Path, damage: Callable[[Path], None], message: str
+) -> None:
     """Each kind of damage is named before anything loads the folder."""
     damage(checkpoint)
     with pytest.raises(DataError, match=message):
@@ -78,7 +84,8 @@ def test_template_may_stand_in_a_file_of_its_own(checkpoint: Path) -> None:
 
 
 def test_files_are_linked_not_copied(checkpoint: Path, tmp_path: Path) -> None:
-    """Pickles beside the weights are left out, and a missing generation config is made from config.json."""
+    """Pickles beside the weights are left out, and a missing generation config is made from
+    config.json."""
     (checkpoint / "training_args.bin").write_bytes(b"pickle")
     (checkpoint / "generation_config.json").unlink()
     target = tmp_path / "target"

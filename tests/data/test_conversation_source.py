@@ -1,4 +1,5 @@
-"""Conversation sources: trees, flat messages and plain conversations all become the same flat messages."""
+"""Conversation sources: trees, flat messages and plain conversations all become the same flat
+messages."""
 
 import gzip
 import json
@@ -11,9 +12,9 @@ import pytest
 from pyarrow import parquet
 
 from fetch_conversations import fetch_conversations
-from lorabench.data.check_source import check_source
-from lorabench.data.conversation_source import OASST1, check_trees, read_messages
-from lorabench.data.source import HubSource, PathSource, Source
+from lorabench.control.check_source import check_source
+from lorabench.data.conversations.reading import OASST1, check_trees, read_messages
+from lorabench.data.sources.source import HubSource, PathSource, Source
 from lorabench.errors import DataError
 
 PROMPT: dict[str, Any] = {
@@ -36,7 +37,9 @@ FLAT_LABELS = {"name": ["toxicity", "quality"], "value": [0.25, 0.75], "count": 
 
 def as_tree() -> dict[str, Any]:
     """Return the conversation as a tree with nested replies."""
-    return TREE | {"prompt": PROMPT | {"replies": [ANSWER | {"labels": TREE_LABELS, "replies": []}]}}
+    return TREE | {
+        "prompt": PROMPT | {"replies": [ANSWER | {"labels": TREE_LABELS, "replies": []}]}
+    }
 
 
 def as_flat() -> list[dict[str, Any]]:
@@ -59,7 +62,8 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def test_trees_and_flat_rows_of_a_conversation_agree(tmp_path: Path) -> None:
-    """JSON Lines of trees, plain or compressed, of flat messages, and parquet give equal messages."""
+    """JSON Lines of trees, plain or compressed, of flat messages, and parquet give equal
+    messages."""
     trees = write(tmp_path / "trees.jsonl", [as_tree()])
     flat = write(tmp_path / "flat.jsonl", as_flat())
     with gzip.open(tmp_path / "trees.jsonl.gz", "wt") as file:
@@ -82,11 +86,22 @@ def test_split_comes_from_the_hubs_file_names(tmp_path: Path) -> None:
     """The files of data/ divide the trees as their authors did, training first."""
     (tmp_path / "data").mkdir()
     for split in ("validation", "train"):
-        rows = [row | {"message_id": f"{split}-{row['message_id']}", "message_tree_id": split} for row in as_flat()]
+        rows = [
+            row | {"message_id": f"{split}-{row['message_id']}", "message_tree_id": split}
+            for row in as_flat()
+        ]
         rows[1]["parent_id"] = rows[0]["message_id"]
-        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "data" / f"{split}-00000-of-00001-ab.parquet")
+        parquet.write_table(
+            pyarrow.Table.from_pylist(rows),
+            tmp_path / "data" / f"{split}-00000-of-00001-ab.parquet",
+        )
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
-    assert [message["split"] for message in read_messages(tmp_path)] == ["train", "train", "validation", "validation"]
+    assert [message["split"] for message in read_messages(tmp_path)] == [
+        "train",
+        "train",
+        "validation",
+        "validation",
+    ]
 
 
 def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
@@ -96,7 +111,10 @@ def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello"},
     ]
-    path = write(tmp_path / "mine.jsonl", [{"messages": turns}, {"id": "x", "language": "de", "messages": turns}])
+    path = write(
+        tmp_path / "mine.jsonl",
+        [{"messages": turns}, {"id": "x", "language": "de", "messages": turns}],
+    )
     messages = list(read_messages(path))
     assert [message["message_tree_id"] for message in messages] == ["row-1"] * 3 + ["x"] * 3
     assert [message["role"] for message in messages[:3]] == ["system", "prompter", "assistant"]
@@ -110,30 +128,65 @@ def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
         ({"text": "x"}, r"a.jsonl:2: expected a conversation tree .*found text"),
         ([1], "a.jsonl:2: expected a JSON object, found list"),
         (TREE | {"prompt": {"message_id": "q"}}, "a.jsonl:2: message q: field 'role' is missing"),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "role": "bot"}}, "field 'role': expected one of .*found 'bot'"),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "role": "bot"}},
+            "field 'role': expected one of .*found 'bot'",
+        ),
         (
             TREE | {"prompt": PROMPT | {"message_id": "q", "text": None}},
             "message q: field 'text': expected text, found None",
         ),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "text": "\ud800"}}, "half of a surrogate pair"),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "rank": "0"}}, "field 'rank': expected an integer, found '0'"),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": 1}}}, "field 'labels': expected names"),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "text": "\ud800"}},
+            "half of a surrogate pair",
+        ),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "rank": "0"}},
+            "field 'rank': expected an integer, found '0'",
+        ),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": 1}}},
+            "field 'labels': expected names",
+        ),
         (
             TREE | {"prompt": PROMPT | {"message_id": "q", "replies": ["x"]}},
             "field 'replies': expected a list of messages",
         ),
         ({"messages": [{"role": "user"}]}, r"a.jsonl:2: messages\[0\]: field 'content' is missing"),
-        ({"messages": [{"role": "tool", "content": ""}]}, "field 'role': expected one of .*found 'tool'"),
+        (
+            {"messages": [{"role": "tool", "content": ""}]},
+            "field 'role': expected one of .*found 'tool'",
+        ),
         ({}, "a.jsonl:2: expected a conversation tree .*found nothing"),
         ({"messages": []}, "a.jsonl:2: field 'messages' is empty; expected user and assistant"),
-        (plain("user", "assistant", "assistant"), r"a.jsonl:2: messages\[2\]: role 'assistant' after 'assistant'"),
-        (plain("user", "user", "assistant"), r"messages\[1\]: role 'user' after 'user'"),
-        (plain("assistant", "user"), r"messages\[0\]: role 'assistant' at the beginning; expected user and assistant"),
-        (plain("user", "system"), "role 'system' after 'user'; .* at most one system message before them"),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "labels": "high"}}, "field 'labels': expected names"),
-        (TREE | {"prompt": PROMPT | {"message_id": "q", "replies": 3}}, "field 'replies': expected a list, found 3"),
         (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": {"value": float("nan")}}}},
+            plain("user", "assistant", "assistant"),
+            r"a.jsonl:2: messages\[2\]: role 'assistant' after 'assistant'",
+        ),
+        (plain("user", "user", "assistant"), r"messages\[1\]: role 'user' after 'user'"),
+        (
+            plain("assistant", "user"),
+            r"messages\[0\]: role 'assistant' at the beginning; expected user and assistant",
+        ),
+        (
+            plain("user", "system"),
+            "role 'system' after 'user'; .* at most one system message before them",
+        ),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": "high"}},
+            "field 'labels': expected names",
+        ),
+        (
+            TREE | {"prompt": PROMPT | {"message_id": "q", "replies": 3}},
+            "field 'replies': expected a list, found 3",
+        ),
+        (
+            TREE
+            | {
+                "prompt": (
+                    PROMPT | {"message_id": "q", "labels": {"quality": {"value": float("nan")}}}
+                )
+            },
             "field 'labels': expected names",
         ),
         ({"messages": "hi"}, "a.jsonl:2: field 'messages': expected a list, found 'hi'"),
@@ -162,7 +215,11 @@ GOOD = json.dumps(plain("user", "assistant")).encode() + b"\n"
         ("a.jsonl", b"", "a.jsonl: holds no conversation; expected one JSON object a line"),
         ("a.jsonl", b"\n \n", "a.jsonl: holds no conversation"),
         ("a.jsonl", GOOD + b'{"messages": [}', r"a.jsonl:2: not JSON \(Expecting value\)"),
-        ("a.jsonl", GOOD + b'{"messages": "\xff"}', r"a.jsonl:2: not UTF-8 \(byte 15 of the line\); save it as UTF-8"),
+        (
+            "a.jsonl",
+            GOOD + b'{"messages": "\xff"}',
+            r"a.jsonl:2: not UTF-8 \(byte 15 of the line\); save it as UTF-8",
+        ),
         ("a.jsonl", GOOD.decode().encode("utf-16"), "a.jsonl:1: not UTF-8"),
         ("a.jsonl", b"[" * 100_000, "a.jsonl:1: JSON nested too deeply"),
         ("a.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "a.jsonl:1: JSON that cannot be read"),
@@ -173,8 +230,11 @@ GOOD = json.dumps(plain("user", "assistant")).encode() + b"\n"
         ("a.txt", GOOD, "a.txt: expected a .jsonl"),
     ],
 )
-def test_broken_file_is_one_line_and_leaves_nothing(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    """Before the run and in the job: which file and line, what is wrong; no file is half written."""
+def test_broken_file_is_one_line_and_leaves_nothing(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """Before the run and in the job: which file and line, what is wrong; no file is half
+    written."""
     path = tmp_path / name
     path.write_bytes(content)
     settings = {"kind": "path", "path": str(path)}
@@ -182,7 +242,9 @@ def test_broken_file_is_one_line_and_leaves_nothing(tmp_path: Path, name: str, c
     assert re.search(message, fault)
     assert "\n" not in fault
     with pytest.raises(DataError, match=message):
-        fetch_conversations(samples=path, source=tmp_path / "out" / "source.json", settings=settings)
+        fetch_conversations(
+            samples=path, source=tmp_path / "out" / "source.json", settings=settings
+        )
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
@@ -200,8 +262,10 @@ def test_a_folder_in_place_of_a_file_is_searched(tmp_path: Path) -> None:
         (
             HubSource(repo=OASST1, revision="a" * 40),
             {"train": 9846},
-            f"{OASST1}@{'a' * 40} holds 9,846 train trees (expected 9,846) and 0 validation trees (expected 518): "
-            "another revision, or files are missing",
+            (
+                f"{OASST1}@{'a' * 40} holds 9,846 train trees (expected 9,846) and 0 validation"
+                " trees (expected 518): another revision, or files are missing"
+            ),
         ),
         (HubSource(repo="somebody/else", revision="a" * 40), {"train": 1}, None),
         (PathSource(path=Path("mine.jsonl")), {"train": 1}, None),

@@ -11,14 +11,15 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quantize
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from lorabench.data.gguf_checkpoint import convert_gguf
-from lorabench.data.gguf_tokenizer import build_tokenizer
+from lorabench.data.models.gguf_checkpoint import convert_gguf
+from lorabench.data.models.gguf_tokenizer import build_tokenizer
 from lorabench.errors import DataError
 
 HEADS, KEY_VALUE_HEADS, HIDDEN, HEAD_SIZE = 4, 2, 32, 8
 TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "1", "2", "12", "a", "b", "ab", "Ġ", "Ġab"]
 MERGES = ["a b", "1 2", "Ġ ab"]
-REFERENCE_ENCODINGS = [  # of SmolLM2's own tokenizer.json, as published with several ports of the model
+# of SmolLM2's own tokenizer.json, as published with several ports of the model
+REFERENCE_ENCODINGS = [
     ("Hello world", [19556, 905]),
     ("  spaced  text", [216, 23861, 216, 1694]),
     ("Hello, 世界!", [19556, 28, 216, 7906, 240, 178, 239, 230, 17]),
@@ -27,16 +28,20 @@ REFERENCE_ENCODINGS = [  # of SmolLM2's own tokenizer.json, as published with se
 
 
 def interleave_rotary_rows(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
-    """Return query or key rows in GGUF's order: row i of a head's first half, then row i of its second half."""
+    """Return query or key rows in GGUF's order: row i of a head's first half, then row i of its
+    second half."""
     halves = weight.reshape(heads, 2, -1, weight.shape[1])
     return numpy.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(weight.shape)
 
 
 @pytest.fixture
 def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndarray]]]:
-    """Return a function that writes a one-layer Llama GGUF file and gives back its Hugging Face weights."""
+    """Return a function that writes a one-layer Llama GGUF file and gives back its Hugging Face
+    weights."""
 
-    def write(architecture: str = "llama", split: str = "smollm") -> tuple[Path, dict[str, numpy.ndarray]]:
+    def write(
+        architecture: str = "llama", split: str = "smollm"
+    ) -> tuple[Path, dict[str, numpy.ndarray]]:
         generator = numpy.random.default_rng(0)
         shapes = {
             "model.embed_tokens": (len(TOKENS), HIDDEN),
@@ -46,7 +51,8 @@ def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndar
             "model.layers.0.mlp.down_proj": (HIDDEN, 64),
         }
         weights = {
-            f"{name}.weight": generator.normal(size=shape).astype(numpy.float32) for name, shape in shapes.items()
+            f"{name}.weight": generator.normal(size=shape).astype(numpy.float32)
+            for name, shape in shapes.items()
         }
         names = ["token_embd", "output_norm", "blk.0.attn_q", "blk.0.attn_k", "blk.0.ffn_down"]
         path = tmp_path / f"{architecture}-{split}.gguf"
@@ -89,7 +95,8 @@ def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndar
 def test_converted_weights_are_the_originals_rounded_to_bfloat16(
     write_gguf: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Names, row order of rotary weights and rounding all come back; quantised tensors within their step."""
+    """Names, row order of rotary weights and rounding all come back; quantised tensors within their
+    step."""
     import torch
 
     path, weights = write_gguf()
@@ -109,19 +116,28 @@ def test_converted_weights_are_the_originals_rounded_to_bfloat16(
 def test_config_describes_the_model_and_padding_is_not_the_end_of_turn(
     write_gguf: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Sizes, rotary base and tied embeddings are read from the file; padding is the unused unknown token."""
+    """Sizes, rotary base and tied embeddings are read from the file; padding is the unused unknown
+    token."""
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")
     config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
-    expected = {"num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 1e4}
+    expected = {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1e4,
+    }
     assert {key: config[key] for key in expected} == expected
     assert config["tie_word_embeddings"] is True
     tokens = json.loads((tmp_path / "checkpoint" / "tokenizer_config.json").read_text())
     assert (tokens["eos_token"], tokens["pad_token"]) == ("<|im_end|>", "<|endoftext|>")
 
 
-def test_digits_stay_single_although_the_vocabulary_has_pairs(write_gguf: Callable[..., Any], tmp_path: Path) -> None:
-    """The split named "smollm" cuts between digits before any merge; letters merge, control tokens are one token."""
+def test_digits_stay_single_although_the_vocabulary_has_pairs(
+    write_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The split named "smollm" cuts between digits before any merge; letters merge, control tokens
+    are one token."""
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")
     tokenizer = Tokenizer.from_file(str(tmp_path / "checkpoint" / "tokenizer.json"))
@@ -142,8 +158,11 @@ def test_other_text_split_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("text", "ids"), REFERENCE_ENCODINGS)
-def test_demo_models_tokenizer_encodes_like_the_original(root: Path, text: str, ids: list[int]) -> None:
-    """The converted tokenizer of the demo model, where it has been fetched, gives the published ids."""
+def test_demo_models_tokenizer_encodes_like_the_original(
+    root: Path, text: str, ids: list[int]
+) -> None:
+    """The converted tokenizer of the demo model, where it has been fetched, gives the published
+    ids."""
     path = root / "resources" / "models" / "SmolLM2-135M-Instruct" / "tokenizer.json"
     if not path.is_file():
         pytest.skip("needs the demo model: make bench-demo fetches it")

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from lorabench.data.control_text import clean_text
-from lorabench.data.oasst import group_trees, top_ranked_path
-from lorabench.data.preparation import PreparationSettings, prepare, split_by_hash, summarise
+from lorabench.data.conversations.control_text import clean_text
+from lorabench.data.conversations.oasst import group_trees, top_ranked_path
+from lorabench.data.conversations.preparation import (
+    PreparationSettings,
+    prepare,
+    split_by_hash,
+    summarise,
+)
 from lorabench.errors import ConfigurationError, DataError
 
 SETTINGS = PreparationSettings(
@@ -67,7 +72,10 @@ def long_conversation(tree: str) -> list[dict[str, Any]]:
 def path_of(*messages: dict[str, Any], exclude_synthetic: bool = False) -> list[str]:
     """Return the ids of the path chosen in a tree of these messages."""
     [tree] = group_trees(messages)
-    return [chosen["message_id"] for chosen in top_ranked_path(tree, exclude_synthetic=exclude_synthetic)]
+    return [
+        chosen["message_id"]
+        for chosen in top_ranked_path(tree, exclude_synthetic=exclude_synthetic)
+    ]
 
 
 PROMPT = message("p", None, "prompter")
@@ -85,7 +93,8 @@ PROMPT = message("p", None, "prompter")
     ],
 )
 def test_second_reply_is_preferred(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """Rank decides, then date; the dead are passed over, whatever their rank and place in the file."""
+    """Rank decides, then date; the dead are passed over, whatever their rank and place in the
+    file."""
     replies = [message("x", "p", "assistant", **first), message("y", "p", "assistant", **second)]
     assert path_of(PROMPT, *replies) == ["p", "y"]
     assert path_of(PROMPT, *reversed(replies)) == ["p", "y"]
@@ -123,14 +132,21 @@ def test_synthetic_messages_are_left_out_on_request() -> None:
 @pytest.mark.parametrize(
     ("extra", "fault"),
     [
-        ([message("c", "gone", "assistant")], "message 'c' answers 'gone', which is not in the tree"),
-        ([message("c", "d", "assistant"), message("d", "c", "prompter")], "message 'c' form a circle"),
+        (
+            [message("c", "gone", "assistant")],
+            "message 'c' answers 'gone', which is not in the tree",
+        ),
+        (
+            [message("c", "d", "assistant"), message("d", "c", "prompter")],
+            "message 'c' form a circle",
+        ),
         ([message("c", "c", "assistant")], "message 'c' form a circle"),
         ([message("c", None, "prompter")], "messages 'p' and 'c' have no parent_id"),
     ],
 )
 def test_what_is_no_tree_is_refused(extra: list[dict[str, Any]], fault: str) -> None:
-    """A missing parent, a circle and a second prompt would otherwise drop messages without a word."""
+    """A missing parent, a circle and a second prompt would otherwise drop messages without a
+    word."""
     with pytest.raises(DataError, match=f"conversation tree 't': .*{fault}"):
         group_trees([PROMPT, message("a", "p", "assistant"), *extra])
 
@@ -148,11 +164,18 @@ def test_what_is_no_tree_is_refused(extra: list[dict[str, Any]], fault: str) -> 
         (conversation("bad"), {"max_conversations": 1}, "max_conversations"),
     ],
 )
-def test_each_filter_drops_and_counts(bad: list[dict[str, Any]], settings: dict[str, Any], reason: str) -> None:
-    """A dropped tree has its reason in the audit and in the counts; the others pass the same filter."""
+def test_each_filter_drops_and_counts(
+    bad: list[dict[str, Any]], settings: dict[str, Any], reason: str
+) -> None:
+    """A dropped tree has its reason in the audit and in the counts; the others pass the same
+    filter."""
     messages = [*conversation("good"), *bad, *conversation("held out", "validation")]
     prepared = prepare(messages, replace(SETTINGS, **settings))
-    assert [(row.id, row.reason) for row in prepared.audit] == [("good", None), ("bad", reason), ("held out", None)]
+    assert [(row.id, row.reason) for row in prepared.audit] == [
+        ("good", None),
+        ("bad", reason),
+        ("held out", None),
+    ]
     assert [kept.id for kept in prepared.train] == ["good"]
     assert summarise(prepared)["splits"]["train"]["dropped"] == {reason: 1}
 
@@ -160,7 +183,10 @@ def test_each_filter_drops_and_counts(bad: list[dict[str, Any]], settings: dict[
 def test_conversation_is_what_chat_templates_take() -> None:
     """Roles become user and assistant, and the audit says which messages were taken."""
     prepared = prepare([*conversation("a", text="hi"), *conversation("b", "validation")], SETTINGS)
-    assert prepared.train[0].messages == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]
+    assert prepared.train[0].messages == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hi"},
+    ]
     assert prepared.audit[0].path == ["a/0", "a/1"]
     assert (prepared.audit[0].turns, prepared.audit[0].characters) == (1, 4)
 
@@ -173,7 +199,8 @@ def test_source_order_of_replies_does_not_change_the_result() -> None:
 
 
 def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
-    """A tree's split is the same whatever other trees there are; a larger share keeps what was held out."""
+    """A tree's split is the same whatever other trees there are; a larger share keeps what was held
+    out."""
     trees = [f"tree-{number}" for number in range(2000)]
     held = {tree for tree in trees if split_by_hash(tree, 0.1) == "validation"}
     assert 150 < len(held) < 250
@@ -190,7 +217,9 @@ def test_half_divided_source_is_refused() -> None:
 def test_empty_split_names_the_filters_that_emptied_it() -> None:
     """Training without training or validation conversations stops here, with the counts."""
     messages = [*conversation("a", lang="de"), *conversation("b", "validation")]
-    with pytest.raises(ConfigurationError, match=r"no train conversation of 2 trees \(language 1\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"no train conversation of 2 trees \(language 1\)"
+    ):
         prepare(messages, replace(SETTINGS, languages=["en"]))
 
 
@@ -206,16 +235,22 @@ def test_empty_split_names_the_filters_that_emptied_it() -> None:
     ],
 )
 def test_control_tokens_are_written_apart(text: str, clean: str, found: int) -> None:
-    """Chat control tokens stay readable and lose their meaning; ordinary text is only composed (NFC)."""
+    """Chat control tokens stay readable and lose their meaning; ordinary text is only composed
+    (NFC)."""
     assert clean_text(text) == (clean, found)
     assert clean_text(clean) == (clean, 0)
     assert unicodedata.is_normalized("NFC", clean)
 
 
 @pytest.mark.parametrize("name", ["tiny-random-llama", "SmolLM2-135M-Instruct"])
-def test_cleaned_text_has_no_control_token_for_the_model(name: str, tiny_model: Path, root: Path) -> None:
-    """The tokenizers of the built-in model and, where it was fetched, the demo model find none in cleaned text."""
-    path = (tiny_model if name == tiny_model.name else root / "resources" / "models" / name) / "tokenizer.json"
+def test_cleaned_text_has_no_control_token_for_the_model(
+    name: str, tiny_model: Path, root: Path
+) -> None:
+    """The tokenizers of the built-in model and, where it was fetched, the demo model find none in
+    cleaned text."""
+    path = (
+        tiny_model if name == tiny_model.name else root / "resources" / "models" / name
+    ) / "tokenizer.json"
     if not path.is_file():
         pytest.skip("needs the demo model: make bench-demo fetches it")
     tokenizer = Tokenizer.from_file(str(path))
@@ -227,7 +262,9 @@ def test_cleaned_text_has_no_control_token_for_the_model(name: str, tiny_model: 
 
 def test_control_tokens_are_counted_in_the_audit() -> None:
     """Neutralised tokens are counted per tree and in sum."""
-    prepared = prepare([*conversation("a", text="<|eot_id|>"), *conversation("b", "validation")], SETTINGS)
+    prepared = prepare(
+        [*conversation("a", text="<|eot_id|>"), *conversation("b", "validation")], SETTINGS
+    )
     assert prepared.audit[0].neutralised == 2
     assert summarise(prepared)["splits"]["train"]["neutralised_control_tokens"] == 2
     assert prepared.train[0].messages[0]["content"] == "< |eot_id| >"

@@ -1,4 +1,5 @@
-"""The sample conversation trees: schema, ranks, languages, house style, and every case of the selection rule."""
+"""The sample conversation trees: schema, ranks, languages, house style, and every case of the
+selection rule."""
 
 import re
 from collections import Counter
@@ -30,8 +31,13 @@ def best_path(tree: dict[str, Any]) -> list[dict[str, Any]]:
     if tree["tree_state"] != "ready_for_export" or not message["review_result"]:
         return []
     path = [message]
-    while alive := [reply for reply in message["replies"] if not reply["deleted"] and reply["review_result"]]:
-        message = min(alive, key=lambda reply: (reply.get("rank") is None, reply.get("rank"), reply["created_date"]))
+    while alive := [
+        reply for reply in message["replies"] if not reply["deleted"] and reply["review_result"]
+    ]:
+        message = min(
+            alive,
+            key=lambda reply: (reply.get("rank") is None, reply.get("rank"), reply["created_date"]),
+        )
         path.append(message)
     while path and path[-1]["role"] != "assistant":
         path.pop()
@@ -39,7 +45,8 @@ def best_path(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_trees_have_the_export_schema_and_unique_ids(samples: Path) -> None:
-    """Every message has the fields of the schema, its parent's id, an id of its own, and no user id."""
+    """Every message has the fields of the schema, its parent's id, an id of its own, and no user
+    id."""
     required = {
         "message_id",
         "text",
@@ -68,18 +75,22 @@ def test_trees_have_the_export_schema_and_unique_ids(samples: Path) -> None:
 
 
 def test_roles_alternate_and_ranks_count_from_zero(samples: Path) -> None:
-    """Prompter and assistant take turns; the ranks of living replies to one message have no gap and no double."""
+    """Prompter and assistant take turns; the ranks of living replies to one message have no gap and
+    no double."""
     for tree in trees_in(samples):
         assert tree["prompt"]["role"] == "prompter"
         for parent, reply in replies_below(tree["prompt"]):
             assert {parent["role"], reply["role"]} == {"prompter", "assistant"}
             assert parent["lang"] == reply["lang"]
-            ranks = sorted(each["rank"] for each in parent["replies"] if each.get("rank") is not None)
+            ranks = sorted(
+                each["rank"] for each in parent["replies"] if each.get("rank") is not None
+            )
             assert ranks == list(range(len(ranks)))
 
 
 def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
-    """Deleted, unranked, failed, synthetic replies; a deleted best one, an unranked only one, a prompter at the end."""
+    """Deleted, unranked, failed, synthetic replies; a deleted best one, an unranked only one, a
+    prompter at the end."""
     trees = [tree for tree in trees_in(samples) if best_path(tree)]
     pairs = [pair for tree in trees for pair in replies_below(tree["prompt"])]
     replies = [reply for _, reply in pairs if reply["role"] == "assistant"]
@@ -95,7 +106,8 @@ def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
 
 
 def test_sixty_two_trees_give_conversations_and_four_are_dropped(samples: Path) -> None:
-    """The named trees give nothing; the others give one to three turns in eight languages, mostly English."""
+    """The named trees give nothing; the others give one to three turns in eight languages, mostly
+    English."""
     trees = trees_in(samples)
     kept = {tree["message_tree_id"]: path for tree in trees if (path := best_path(tree))}
     assert {tree["message_tree_id"] for tree in trees} - set(kept) == DROPPED_TREES
@@ -107,7 +119,8 @@ def test_sixty_two_trees_give_conversations_and_four_are_dropped(samples: Path) 
 
 
 def test_best_replies_share_the_house_style(samples: Path) -> None:
-    """The replies that are trained on have a list with bold leads, a closing tip, and 70 to 250 words."""
+    """The replies that are trained on have a list with bold leads, a closing tip, and 70 to 250
+    words."""
     for tree in trees_in(samples):
         for reply in best_path(tree)[1::2]:
             assert re.search(r"^1\. \*\*", reply["text"], re.MULTILINE), reply["message_id"]

@@ -1,4 +1,5 @@
-"""The sample data: schemas, counts, balance, answers worked out again, and no text taken from the real data sets."""
+"""The sample data: schemas, counts, balance, answers worked out again, and no text taken from the
+real data sets."""
 
 import csv
 import json
@@ -24,7 +25,16 @@ MMLU_GROUPS = {
     "philosophy": "humanities",
     "world_religions": "humanities",
 }
-MT_BENCH_CATEGORIES = {"writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"}
+MT_BENCH_CATEGORIES = {
+    "writing",
+    "roleplay",
+    "reasoning",
+    "math",
+    "coding",
+    "extraction",
+    "stem",
+    "humanities",
+}
 PERFORMANCE_CATEGORIES = [
     "code_generation",
     "mathematical_reasoning",
@@ -32,7 +42,15 @@ PERFORMANCE_CATEGORIES = [
     "question_answering",
     "summarisation",
 ]
-NUMBER_WORDS = {"three": 3, "third": 3, "thirds": 3, "four": 4, "quarter": 4, "five": 5, "percent": 100}
+NUMBER_WORDS = {
+    "three": 3,
+    "third": 3,
+    "thirds": 3,
+    "four": 4,
+    "quarter": 4,
+    "five": 5,
+    "percent": 100,
+}
 ANNOTATION = re.compile(r"<<([^=<>]+)=([^<>]+)>>([\d.]+)")
 
 
@@ -69,10 +87,14 @@ def test_word_problems_are_worked_correctly(samples: Path, split: str, count: in
 
 
 def test_each_step_uses_known_numbers(samples: Path) -> None:
-    """A number in a step stands in the question, in digits or words, is an earlier result, or is 1 or 2."""
+    """A number in a step stands in the question, in digits or words, is an earlier result, or is 1
+    or 2."""
     for row in rows_of(samples / "gsm8k_test.jsonl"):
         known = {1.0, 2.0} | {float(number) for number in re.findall(r"\d+", row["question"])}
-        known |= {float(NUMBER_WORDS.get(word, 1)) for word in re.findall(r"[a-z]+", row["question"].lower())}
+        known |= {
+            float(NUMBER_WORDS.get(word, 1))
+            for word in re.findall(r"[a-z]+", row["question"].lower())
+        }
         for expression, result, _ in ANNOTATION.findall(row["answer"]):
             numbers = {float(number) for number in re.findall(r"\d+", expression)}
             assert numbers <= known, row["question"]
@@ -80,7 +102,8 @@ def test_each_step_uses_known_numbers(samples: Path) -> None:
 
 
 def test_first_word_problems_span_easy_to_hard(samples: Path) -> None:
-    """Steps grow from the first third to the last, and the first 16 problems hold one, two and more steps."""
+    """Steps grow from the first third to the last, and the first 16 problems hold one, two and more
+    steps."""
     steps = [row["answer"].count("<<") for row in rows_of(samples / "gsm8k_test.jsonl")]
     assert {1, 2} < set(steps[:16])
     assert sum(steps[:20]) < sum(steps[20:40]) < sum(steps[40:])
@@ -91,7 +114,8 @@ def test_first_word_problems_span_easy_to_hard(samples: Path) -> None:
 
 @pytest.mark.parametrize("subject", sorted(MMLU_GROUPS))
 def test_multiple_choice_is_complete_and_balanced(samples: Path, subject: str) -> None:
-    """5 + 20 rows, four different choices, and the right one once at each position in every four test rows."""
+    """5 + 20 rows, four different choices, and the right one once at each position in every four
+    test rows."""
     dev, test = mmlu_rows(samples, subject, "dev"), mmlu_rows(samples, subject, "test")
     assert (len(dev), len(test)) == (5, 20)
     for row in dev + test:
@@ -126,7 +150,13 @@ def value_of(question: str) -> Fraction:
     if question in fixed:
         return Fraction(fixed[question])
     expression = question.removeprefix("What is ").removesuffix("?")
-    symbols = {"half of": "1/2*", "one quarter of": "1/4*", "percent of": "/100*", "divided by": "/", "x": "*"}
+    symbols = {
+        "half of": "1/2*",
+        "one quarter of": "1/4*",
+        "percent of": "/100*",
+        "divided by": "/",
+        "x": "*",
+    }
     for phrase, symbol in symbols.items():
         expression = expression.replace(phrase, symbol)
     assert re.fullmatch(r"[\d+*/(). -]+", expression), question
@@ -138,7 +168,9 @@ def test_arithmetic_choices_hold_the_value_once(samples: Path) -> None:
     for row in mmlu_rows(samples, "elementary_mathematics", "dev") + mmlu_rows(
         samples, "elementary_mathematics", "test"
     ):
-        matching = [str(i) for i in range(4) if Fraction(row[f"choice{i}"]) == value_of(row["question"])]
+        matching = [
+            str(i) for i in range(4) if Fraction(row[f"choice{i}"]) == value_of(row["question"])
+        ]
         assert matching == [row["answer"]], row["question"]
 
 
@@ -157,7 +189,11 @@ def test_mt_bench_questions_cover_the_categories_twice(samples: Path) -> None:
 def test_references_answer_math_reasoning_and_coding(samples: Path) -> None:
     """Exactly the six questions with a known solution have a reference of two turns."""
     questions = rows_of(samples / "mt_bench_question.jsonl")
-    wanted = {row["question_id"] for row in questions if row["category"] in {"math", "reasoning", "coding"}}
+    wanted = {
+        row["question_id"]
+        for row in questions
+        if row["category"] in {"math", "reasoning", "coding"}
+    }
     references = rows_of(samples / "mt_bench_reference.jsonl")
     assert {row["question_id"] for row in references} == wanted
     assert all(len(row["turns"]) == 2 for row in references)
@@ -165,22 +201,37 @@ def test_references_answer_math_reasoning_and_coding(samples: Path) -> None:
 
 def test_math_and_reasoning_references_are_right(samples: Path) -> None:
     """The figures and orders of the references follow when they are worked out by brute force."""
-    turns = {row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")}
+    turns = {
+        row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")
+    }
     ahead = [("Ada", "Bo"), ("Bo", "Cy"), ("Cy", "Di"), ("Ed", "Ada")]
     runners = ["Ada", "Bo", "Cy", "Di", "Ed"]
-    orders = [o for o in permutations(runners) if all(o.index(first) < o.index(second) for first, second in ahead)]
+    orders = [
+        o
+        for o in permutations(runners)
+        if all(o.index(first) < o.index(second) for first, second in ahead)
+    ]
     assert len(orders) == 1 and ", ".join(orders[0]) in turns[3][0]
     place = orders[0].index("Cy")
     overtaken = [*orders[0][: place - 1], "Cy", orders[0][place - 1], *orders[0][place + 1 :]]
     assert ", ".join(overtaken) in turns[3][1]
-    assert f"diagonal is {math.hypot(12, 5):.0f} cm" in turns[4][0] and f"= {12 * 5} square cm" in turns[4][0]
+    assert (
+        f"diagonal is {math.hypot(12, 5):.0f} cm" in turns[4][0]
+        and f"= {12 * 5} square cm" in turns[4][0]
+    )
     assert f"= {math.hypot(24, 10):.0f} cm" in turns[4][1]
     no_pair = max(sum(taken) for taken in product(range(5), range(4), range(3)) if max(taken) <= 1)
     no_green = max(sum(taken) for taken in product(range(5), range(4)))
-    assert f"take out {no_pair + 1} socks" in turns[11][0] and f"take out {no_green + 1} socks" in turns[11][1]
+    assert (
+        f"take out {no_pair + 1} socks" in turns[11][0]
+        and f"take out {no_green + 1} socks" in turns[11][1]
+    )
     low, middle, high = next((n - 1, n, n + 1) for n in range(72) if 3 * n == 72)
     assert f"{low}, {middle} and {high}" in turns[12][0]
-    assert f"product is {low} * {high} = {low * high}" in turns[12][1] and f"= {middle**2}" in turns[12][1]
+    assert (
+        f"product is {low} * {high} = {low * high}" in turns[12][1]
+        and f"= {middle**2}" in turns[12][1]
+    )
 
 
 def defined_in(reference: str, name: str) -> Any:
@@ -193,8 +244,11 @@ def defined_in(reference: str, name: str) -> Any:
 
 
 def test_coding_references_run(samples: Path) -> None:
-    """The code of the references does what the questions ask, and the results named in them are right."""
-    turns = {row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")}
+    """The code of the references does what the questions ask, and the results named in them are
+    right."""
+    turns = {
+        row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")
+    }
     first, second = (defined_in(turn, "longest_word") for turn in turns[5])
     assert [first(text) for text in ("a bb cc", "", "one")] == ["bb", "", "one"]
     assert (second("Wait, really?!"), second("..."), second("")) == ("really", "", "")
@@ -214,7 +268,9 @@ def test_judge_prompts_fill_with_their_fields_alone(samples: Path) -> None:
     prompts = {row["name"]: row for row in rows_of(samples / "mt_bench_judge_prompts.jsonl")}
     assert set(prompts) == set(fields)
     for name, row in prompts.items():
-        assert {field for _, field, _, _ in string.Formatter().parse(row["prompt_template"]) if field} == fields[name]
+        assert {
+            field for _, field, _, _ in string.Formatter().parse(row["prompt_template"]) if field
+        } == fields[name]
         assert row["type"] == "single" and row["output_format"] == "[[rating]]"
         assert "[[5]]" in row["system_prompt"] + row["prompt_template"]
 
@@ -232,7 +288,8 @@ def test_alpaca_eval_rows_and_judge_prompt(samples: Path) -> None:
 
 
 def test_performance_prompts_cover_the_categories_in_turn(samples: Path) -> None:
-    """20 prompts; the first five cover all categories, and so on; texts to summarise have about 150 words."""
+    """20 prompts; the first five cover all categories, and so on; texts to summarise have about 150
+    words."""
     rows = rows_of(samples / "performance_prompts.jsonl")
     assert [row["category"] for row in rows] == PERFORMANCE_CATEGORIES * 4
     assert len({row["id"] for row in rows}) == len({row["prompt"] for row in rows}) == 20
@@ -248,7 +305,9 @@ def strings_in(value: Any) -> Iterator[str]:
     """Every string inside a JSON value."""
     if isinstance(value, str):
         yield value
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for item in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         yield from strings_in(item)
 
 
@@ -259,8 +318,12 @@ def texts_of(folder: Path) -> Iterator[str]:
             yield from strings_in(rows_of(path))
         elif path.suffix == ".json":
             yield from strings_in(json.loads(path.read_text(encoding="utf-8")))
-        elif path.suffix == ".txt" or (path.suffix == ".csv" and path.stem.endswith(("_dev", "_test"))):
-            yield path.read_text(encoding="utf-8").split("\n", 1)[1]  # without the header, which the schema fixes
+        elif path.suffix == ".txt" or (
+            path.suffix == ".csv" and path.stem.endswith(("_dev", "_test"))
+        ):
+            yield path.read_text(encoding="utf-8").split("\n", 1)[
+                1
+            ]  # without the header, which the schema fixes
 
 
 def eight_grams(text: str) -> set[tuple[str, ...]]:
@@ -272,13 +335,28 @@ def eight_grams(text: str) -> set[tuple[str, ...]]:
 def test_no_question_appears_twice(samples: Path) -> None:
     """Prompts, problems, questions and instructions are different in all files together."""
     questions = [tree["prompt"]["text"] for tree in rows_of(samples / "oasst_trees.jsonl")]
-    questions += [row["question"] for split in ("train", "test") for row in rows_of(samples / f"gsm8k_{split}.jsonl")]
+    questions += [
+        row["question"]
+        for split in ("train", "test")
+        for row in rows_of(samples / f"gsm8k_{split}.jsonl")
+    ]
     for subject in MMLU_GROUPS:
-        questions += [row["question"] for split in ("dev", "test") for row in mmlu_rows(samples, subject, split)]
-    questions += [turn for row in rows_of(samples / "mt_bench_question.jsonl") for turn in row["turns"]]
+        questions += [
+            row["question"]
+            for split in ("dev", "test")
+            for row in mmlu_rows(samples, subject, split)
+        ]
+    questions += [
+        turn for row in rows_of(samples / "mt_bench_question.jsonl") for turn in row["turns"]
+    ]
     questions += [row["prompt"] for row in rows_of(samples / "performance_prompts.jsonl")]
-    questions += [row["instruction"] for row in json.loads((samples / "alpaca_eval_instructions.json").read_text())]
-    assert [question for question, count in Counter(map(str.lower, questions)).items() if count > 1] == []
+    questions += [
+        row["instruction"]
+        for row in json.loads((samples / "alpaca_eval_instructions.json").read_text())
+    ]
+    assert [
+        question for question, count in Counter(map(str.lower, questions)).items() if count > 1
+    ] == []
 
 
 @pytest.mark.slow

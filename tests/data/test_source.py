@@ -1,4 +1,5 @@
-"""Sources of the config: what is accepted, and that a fetched folder is replaced whole or not at all."""
+"""Sources of the config: what is accepted, and that a fetched folder is replaced whole or not at
+all."""
 
 import json
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lorabench.data.source import (
+from lorabench.data.sources.source import (
     BuiltInSource,
     HubSource,
     PathSource,
@@ -23,7 +24,10 @@ COMMIT, DIGEST = "a" * 40, "b" * 64
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"kind": "hub", "repo": "o/n", "revision": COMMIT}, HubSource(repo="o/n", revision=COMMIT)),
+        (
+            {"kind": "hub", "repo": "o/n", "revision": COMMIT},
+            HubSource(repo="o/n", revision=COMMIT),
+        ),
         ({"kind": "path", "path": "x y"}, PathSource(path=Path("x y"))),
         (
             {"kind": "wheel", "package": "p", "version": "1", "sha256": DIGEST, "member": "m"},
@@ -49,11 +53,15 @@ def test_each_kind_is_read(settings: dict[str, Any], expected: object) -> None:
             "revision 'main' is not a commit of 40 hexadecimal digits",
         ),
         ({"kind": "path", "path": "x", "repo": "y"}, "unexpected keyword argument 'repo'"),
-        ({"kind": "wheel", "package": "p", "version": "1", "sha256": None, "member": "m"}, "sha256 None is not 64"),
+        (
+            {"kind": "wheel", "package": "p", "version": "1", "sha256": None, "member": "m"},
+            "sha256 None is not 64",
+        ),
     ],
 )
 def test_a_source_that_pins_nothing_is_refused(settings: dict[str, Any], message: str) -> None:
-    """Unknown kinds and keys, missing keys, branches and missing hashes are configuration errors."""
+    """Unknown kinds and keys, missing keys, branches and missing hashes are configuration
+    errors."""
     with pytest.raises(ConfigurationError, match=message):
         parse_source(settings)
 
@@ -71,7 +79,8 @@ def test_failed_fetch_leaves_the_old_folder(tmp_path: Path) -> None:
 
 
 def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
-    """Files that the new source does not have disappear, and what a killed fetch left is not mixed in."""
+    """Files that the new source does not have disappear, and what a killed fetch left is not mixed
+    in."""
     record = tmp_path / "model" / "source.json"
     (record.parent / "shards").mkdir(parents=True)
     (record.parent / "old.bin").write_text("old")
@@ -81,7 +90,12 @@ def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
         (staging / "new.bin").write_text("new")
         (staging / "link").symlink_to(staging / "new.bin")
         write_record(BuiltInSource(), staging, rows={}, licence=None)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "model", "new.bin", "source.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "link",
+        "model",
+        "new.bin",
+        "source.json",
+    ]
 
 
 def test_record_names_origin_and_hashes(tmp_path: Path) -> None:

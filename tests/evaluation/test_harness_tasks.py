@@ -1,4 +1,5 @@
-"""Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and no cache."""
+"""Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and
+no cache."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,12 @@ from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings
 pytest_plugins = ["evaluation_fixtures"]
 
 GSM8K = Gsm8kSettings(
-    task="gsm8k", few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None, engine="transformers"
+    task="gsm8k",
+    few_shot=None,
+    answer_filter="strict-match",
+    max_new_tokens=512,
+    limit=None,
+    engine="transformers",
 )
 MMLU = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=None)
 
@@ -28,8 +34,11 @@ def tasks(root: Path) -> Path:
     return root / "workflow" / "resources" / "tasks"
 
 
-def packaged(folder: Path, file: str, data: Path, splits: dict[str, str], **changes: Any) -> ConfigurableTask:
-    """Return the harness' own task with its data read from local files by the harness' own loader."""
+def packaged(
+    folder: Path, file: str, data: Path, splits: dict[str, str], **changes: Any
+) -> ConfigurableTask:
+    """Return the harness' own task with its data read from local files by the harness' own
+    loader."""
     own = {
         "include": str(HARNESS_TASKS / file),
         "task": "own",
@@ -54,35 +63,57 @@ def built(task: ConfigurableTask, samples: list[int] | None = None) -> list[Inst
 
 
 def arguments(instances: list[Instance]) -> list[Any]:
-    """Return what is asked, without the limit of new tokens, which the harness' task leaves open."""
+    """Return what is asked, without the limit of new tokens, which the harness' task leaves
+    open."""
     asked = []
     for instance in instances:
         first, second = instance.args
         asked.append(
-            (first, {k: v for k, v in second.items() if k != "max_gen_toks"} if isinstance(second, dict) else second)
+            (
+                first,
+                (
+                    {k: v for k, v in second.items() if k != "max_gen_toks"}
+                    if isinstance(second, dict)
+                    else second
+                ),
+            )
         )
     return asked
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "gsm8k_cot"])
-def test_gsm8k_prompts_are_the_harness_own(tasks: Path, gsm8k_data: Path, tmp_path: Path, name: str) -> None:
-    """Text and stop strings are those of the packaged task with the first-n sampler; ours add the token limit."""
+def test_gsm8k_prompts_are_the_harness_own(
+    tasks: Path, gsm8k_data: Path, tmp_path: Path, name: str
+) -> None:
+    """Text and stop strings are those of the packaged task with the first-n sampler; ours add the
+    token limit."""
     file = {"gsm8k": "gsm8k/gsm8k.yaml", "gsm8k_cot": "gsm8k/gsm8k-cot.yaml"}[name]
     splits = {"train": "train.jsonl", "test": "test.jsonl"}
     changes: dict[str, Any] = {"fewshot_config": {"sampler": "first_n"}} if name == "gsm8k" else {}
     settings = Gsm8kSettings(
-        task=name, few_shot=None, answer_filter="strict-match", max_new_tokens=512, limit=None, engine="transformers"
+        task=name,
+        few_shot=None,
+        answer_filter="strict-match",
+        max_new_tokens=512,
+        limit=None,
+        engine="transformers",
     )
     ours = built(gsm8k_tasks(tasks, gsm8k_data, settings)["gsm8k"])
     stock = built(packaged(tmp_path, file, gsm8k_data, splits, **changes))
     assert arguments(ours) == arguments(stock)
     assert all(instance.args[1]["max_gen_toks"] == 512 for instance in ours)
-    assert ours[0].args[0].count({"gsm8k": "Question:", "gsm8k_cot": "Q:"}[name]) == {"gsm8k": 6, "gsm8k_cot": 9}[name]
+    assert (
+        ours[0].args[0].count({"gsm8k": "Question:", "gsm8k_cot": "Q:"}[name])
+        == {"gsm8k": 6, "gsm8k_cot": 9}[name]
+    )
 
 
 @pytest.mark.parametrize("variant", ["mmlu", "mmlu_continuation"])
-def test_mmlu_prompts_are_the_harness_own(tasks: Path, mmlu_data: Path, tmp_path: Path, variant: str) -> None:
-    """Description, examples, question and the four letters or texts are those of the packaged task of the subject."""
+def test_mmlu_prompts_are_the_harness_own(
+    tasks: Path, mmlu_data: Path, tmp_path: Path, variant: str
+) -> None:
+    """Description, examples, question and the four letters or texts are those of the packaged task
+    of the subject."""
     splits = {"dev": "dev.jsonl", "test": "test.jsonl"}
     folder = {"mmlu": "default", "mmlu_continuation": "continuation"}[variant]
     for name, task in mmlu_tasks(tasks, mmlu_data, replace(MMLU, task=variant)).items():
@@ -91,11 +122,15 @@ def test_mmlu_prompts_are_the_harness_own(tasks: Path, mmlu_data: Path, tmp_path
         for file in splits.values():
             rows = (mmlu_data / file).read_text(encoding="utf-8").splitlines(keepends=True)
             subject = name.removeprefix("mmlu_").removesuffix("_continuation")
-            (own / file).write_text("".join(row for row in rows if f'"subject": "{subject}"' in row), encoding="utf-8")
+            (own / file).write_text(
+                "".join(row for row in rows if f'"subject": "{subject}"' in row), encoding="utf-8"
+            )
         file = f"mmlu/{folder}/{name.removesuffix('_continuation')}.yaml"
         stock = packaged(own, file, own, splits, num_fewshot=5)
         assert arguments(built(task)) == arguments(built(stock))
-        assert [task.doc_to_target(doc) for doc in task.eval_docs] == [doc["answer"] for doc in stock.eval_docs]
+        assert [task.doc_to_target(doc) for doc in task.eval_docs] == [
+            doc["answer"] for doc in stock.eval_docs
+        ]
         assert set(task.aggregation()) == set(stock.aggregation())
         assert len(built(task)) == 4 * 5
 
@@ -110,18 +145,30 @@ def test_a_prompt_does_not_depend_on_the_shard(tasks: Path, gsm8k_data: Path) ->
 def test_limits_take_the_first_items(tasks: Path, gsm8k_data: Path, mmlu_data: Path) -> None:
     """`limit` counts test items, `limit_per_subject` those of each subject, `subjects` chooses."""
     few = Gsm8kSettings(
-        task="gsm8k", few_shot=1, answer_filter="strict-match", max_new_tokens=8, limit=3, engine="transformers"
+        task="gsm8k",
+        few_shot=1,
+        answer_filter="strict-match",
+        max_new_tokens=8,
+        limit=3,
+        engine="transformers",
     )
     assert [doc["id"] for doc in gsm8k_tasks(tasks, gsm8k_data, few)["gsm8k"].eval_docs] == [
         f"gsm8k-test-{n}" for n in range(3)
     ]
     both = mmlu_tasks(tasks, mmlu_data, MMLU)
     one = sorted(both)[1].removeprefix("mmlu_")
-    chosen = mmlu_tasks(tasks, mmlu_data, replace(MMLU, few_shot=2, subjects=[one], limit_per_subject=2))
-    assert [doc["id"] for doc in chosen[f"mmlu_{one}"].eval_docs] == [f"{one}-test-0", f"{one}-test-1"]
+    chosen = mmlu_tasks(
+        tasks, mmlu_data, replace(MMLU, few_shot=2, subjects=[one], limit_per_subject=2)
+    )
+    assert [doc["id"] for doc in chosen[f"mmlu_{one}"].eval_docs] == [
+        f"{one}-test-0",
+        f"{one}-test-1",
+    ]
 
 
-def test_wrong_data_is_named(tasks: Path, gsm8k_data: Path, mmlu_data: Path, tmp_path: Path) -> None:
+def test_wrong_data_is_named(
+    tasks: Path, gsm8k_data: Path, mmlu_data: Path, tmp_path: Path
+) -> None:
     """A missing field, a missing subject and too few examples are errors that say where."""
     (tmp_path / "train.jsonl").write_text('{"id": "a", "question": "q", "answer": "#### 1"}\n')
     (tmp_path / "test.jsonl").write_text('{"id": "a", "question": "q"}\n')

@@ -47,21 +47,31 @@ def test_two_parts_joined_equal_the_whole() -> None:
     keys = torch.cat([prefix_key.expand(3, -1, -1, -1), key], dim=2)
     values = torch.cat([prefix_value.expand(3, -1, -1, -1), value], dim=2)
     mask = torch.zeros(4, 9).masked_fill_(torch.ones(4, 9, dtype=torch.bool).triu(6), -torch.inf)
-    torch.testing.assert_close(ours, plain_attention(query, keys, values, SCALE, mask=mask)[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        ours, plain_attention(query, keys, values, SCALE, mask=mask)[0], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_decoding_token_by_token_equals_one_pass() -> None:
-    """Prompts of unlike lengths read once and continued step by step see what a whole pass sees, pads excluded."""
+    """Prompts of unlike lengths read once and continued step by step see what a whole pass sees,
+    pads excluded."""
     _, prefix_key, prefix_value = tensors(1, 5, seed=4)
     prefix = Prefix(length=5, keys=[prefix_key], values=[prefix_value])
     query, key, value = tensors(2, 6, seed=5)
-    packed = [torch.cat(tuple(tensor), dim=1)[None] for tensor in (query, key, value)]  # two rows of 6 tokens
-    scored = SuffixScoring(prefix, Packing([6, 6], query.device)).attend(0, packed[0], packed[1], packed[2], SCALE)
+    packed = [
+        torch.cat(tuple(tensor), dim=1)[None] for tensor in (query, key, value)
+    ]  # two rows of 6 tokens
+    scored = SuffixScoring(prefix, Packing([6, 6], query.device)).attend(
+        0, packed[0], packed[1], packed[2], SCALE
+    )
     whole = torch.stack(scored[0].split(6, dim=1))
     memory = Decoding(prefix, slots=2, capacity=6)
     lengths = [2, 4]
     memory.read(0, Packing(lengths, query.device))
-    prompts = [torch.cat([tensor[0, :, :2], tensor[1, :, :4]], dim=1)[None] for tensor in (query, key, value)]
+    prompts = [
+        torch.cat([tensor[0, :, :2], tensor[1, :, :4]], dim=1)[None]
+        for tensor in (query, key, value)
+    ]
     memory.attend(0, prompts[0], prompts[1], prompts[2], SCALE)
     for step in range(2):
         at = torch.tensor([length + step for length in lengths])
@@ -73,7 +83,8 @@ def test_decoding_token_by_token_equals_one_pass() -> None:
 
 
 def test_packing_loses_nothing() -> None:
-    """Unpacked rows hold their own tokens in front, and packing them again gives back what there was."""
+    """Unpacked rows hold their own tokens in front, and packing them again gives back what there
+    was."""
     packing = Packing([3, 1, 4], torch.device("cpu"))
     packed = torch.arange(8.0).reshape(1, 1, 8, 1)
     rows = packing.unpack(packed)

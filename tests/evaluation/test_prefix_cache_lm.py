@@ -1,4 +1,5 @@
-"""The prefix-sharing model answers as the harness' own HFLM does, for base, unmerged and merged weights."""
+"""The prefix-sharing model answers as the harness' own HFLM does, for base, unmerged and merged
+weights."""
 
 import copy
 from pathlib import Path
@@ -15,7 +16,10 @@ from lorabench.evaluation.response_store import ResponseStore
 
 pytest_plugins = ["evaluation_fixtures"]
 
-SHOTS = [" ".join(f"Question: What is {n} + {m}?\nAnswer: {n + m}\n\n" for n in range(12)) for m in (3, 40)]
+SHOTS = [
+    " ".join(f"Question: What is {n} + {m}?\nAnswer: {n + m}\n\n" for n in range(12))
+    for m in (3, 40)
+]
 
 
 def requests(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
@@ -24,10 +28,16 @@ def requests(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
 
 
 def choices() -> list[Instance]:
-    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens, odd ones too."""
+    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens,
+    odd ones too."""
     contexts = [SHOTS[n % 2] + f"Question: What is {'very ' * n}large?\nAnswer:" for n in range(9)]
-    pairs = [(context, answer) for context in contexts for answer in (" A", " B", " forty two and more")]
-    return requests("loglikelihood", [*pairs, ("", "Hello there"), ("Short", "er"), ("trailing ", "space"), pairs[0]])
+    pairs = [
+        (context, answer) for context in contexts for answer in (" A", " B", " forty two and more")
+    ]
+    return requests(
+        "loglikelihood",
+        [*pairs, ("", "Hello there"), ("Short", "er"), ("trailing ", "space"), pairs[0]],
+    )
 
 
 def prompts(until: list[str], limit: int) -> list[Instance]:
@@ -38,7 +48,9 @@ def prompts(until: list[str], limit: int) -> list[Instance]:
 
 
 @pytest.fixture(params=["base", "unmerged", "merged"])
-def model(request: pytest.FixtureRequest, base: PreTrainedModel, adapted: PeftModel) -> PreTrainedModel | PeftModel:
+def model(
+    request: pytest.FixtureRequest, base: PreTrainedModel, adapted: PeftModel
+) -> PreTrainedModel | PeftModel:
     """Return each kind of model in turn."""
     if request.param == "merged":
         return copy.deepcopy(adapted).merge_and_unload()
@@ -50,8 +62,12 @@ def test_log_likelihoods_equal_the_stock_ones(
 ) -> None:
     """In float32 every log-likelihood agrees to 1e-4 and every greedy flag is the same."""
     asked = choices()
-    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2).loglikelihood(asked, disable_tqdm=True)
-    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).loglikelihood(asked, disable_tqdm=True)
+    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2).loglikelihood(
+        asked, disable_tqdm=True
+    )
+    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).loglikelihood(
+        asked, disable_tqdm=True
+    )
     assert [flag for _, flag in ours] == [flag for _, flag in stock]
     assert [value for value, _ in ours] == pytest.approx([value for value, _ in stock], abs=1e-4)
 
@@ -59,10 +75,15 @@ def test_log_likelihoods_equal_the_stock_ones(
 def test_generations_equal_the_stock_ones(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """In float32 every greedy text is the one that the stock model gives alone, stop strings included."""
+    """In float32 every greedy text is the one that the stock model gives alone, stop strings
+    included."""
     asked = prompts(["the", "Question:"], 30)
-    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1).generate_until(asked, disable_tqdm=True)
-    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).generate_until(asked, disable_tqdm=True)
+    stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1).generate_until(
+        asked, disable_tqdm=True
+    )
+    ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=200).generate_until(
+        asked, disable_tqdm=True
+    )
     assert ours == stock
 
 
@@ -71,14 +92,21 @@ def test_rolling_log_likelihoods_equal_the_stock_ones(
 ) -> None:
     """The third method of the harness goes through the same code."""
     asked = requests(
-        "loglikelihood_rolling", [("A text of some words.",), ("Another, somewhat longer text of more words.",)]
+        "loglikelihood_rolling",
+        [("A text of some words.",), ("Another, somewhat longer text of more words.",)],
     )
-    stock = HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1).loglikelihood_rolling(asked, disable_tqdm=True)
-    ours = PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood_rolling(asked, disable_tqdm=True)
+    stock = HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1).loglikelihood_rolling(
+        asked, disable_tqdm=True
+    )
+    ours = PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood_rolling(
+        asked, disable_tqdm=True
+    )
     assert ours == pytest.approx(stock, abs=1e-4)
 
 
-def test_shared_prefixes_are_computed_once(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_shared_prefixes_are_computed_once(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """The tokens that go through the model are a fraction of the tokens of all prompts."""
     asked = choices()
     lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200)
@@ -87,10 +115,14 @@ def test_shared_prefixes_are_computed_once(base: PreTrainedModel, tokenizer: Pre
     assert lm.shared.tokens_computed < 0.5 * sum(len(tokenizer.encode(text)) for text in distinct)
 
 
-def test_the_usual_attention_is_back_afterwards(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_the_usual_attention_is_back_afterwards(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """The model is left as it came, so that other code can use it."""
     before = base(torch.tensor([[1, 2, 3]])).logits
-    PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood(choices()[:3], disable_tqdm=True)
+    PrefixCacheLM(base, tokenizer, tokens_per_batch=200).loglikelihood(
+        choices()[:3], disable_tqdm=True
+    )
     assert base.config._attn_implementation == "sdpa"
     torch.testing.assert_close(base(torch.tensor([[1, 2, 3]])).logits, before)
 
@@ -111,7 +143,8 @@ def test_truncation_is_recorded(base: PreTrainedModel, tokenizer: PreTrainedToke
 def test_stored_answers_are_not_computed_again(
     base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    """A second run on the same store computes no token and answers the same; a larger one computes only what is new."""
+    """A second run on the same store computes no token and answers the same; a larger one computes
+    only what is new."""
     scored, generated = choices(), prompts(["the"], 8)
     answers = []
     computed = []

@@ -9,7 +9,8 @@ from lorabench.evaluation.response_store import ResponseStore
 
 
 def test_answers_outlive_the_process(tmp_path: Path) -> None:
-    """A second store on the same file and identity finds the first one's answers, and counts them."""
+    """A second store on the same file and identity finds the first one's answers, and counts
+    them."""
     with ResponseStore(tmp_path / "a.jsonl", {"model": "x"}) as store:
         store.add(["loglikelihood", "2 + 2 =", " 4"], [-0.5, True])
     with ResponseStore(tmp_path / "a.jsonl", {"model": "x"}) as again:
@@ -27,7 +28,8 @@ def test_another_model_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    """What a killed process left half written is dropped; lines before it and lines added later can be read."""
+    """What a killed process left half written is dropped; lines before it and lines added later can
+    be read."""
     path = tmp_path / "a.jsonl"
     with ResponseStore(path, {}) as store:
         store.add(["one"], 1)

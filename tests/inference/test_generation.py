@@ -29,7 +29,8 @@ def prompt(tiny_model: Path) -> list[int]:
 def test_tokens_equal_those_of_transformers(
     model: PreTrainedModel | PeftModel, prompt: list[int], tiny_model: Path
 ) -> None:
-    """The loop generates what `generate` does under the same rules: greedy, fixed length, end tokens suppressed."""
+    """The loop generates what `generate` does under the same rules: greedy, fixed length, end
+    tokens suppressed."""
     ended = end_token_ids(model, load_tokenizer(tiny_model))
     expected = model.generate(  # type: ignore[operator]
         torch.tensor([prompt]),
@@ -38,10 +39,15 @@ def test_tokens_equal_those_of_transformers(
         max_new_tokens=NEW_TOKENS,
         suppress_tokens=ended,
     )
-    assert generate_timed(model, prompt, NEW_TOKENS, ended).tokens == expected[0, len(prompt) :].tolist()
+    assert (
+        generate_timed(model, prompt, NEW_TOKENS, ended).tokens
+        == expected[0, len(prompt) :].tolist()
+    )
 
 
-def test_suppressed_tokens_never_appear(model: PreTrainedModel | PeftModel, prompt: list[int]) -> None:
+def test_suppressed_tokens_never_appear(
+    model: PreTrainedModel | PeftModel, prompt: list[int]
+) -> None:
     """Suppressing what it would say gives other tokens, as many as before."""
     free = generate_timed(model, prompt, NEW_TOKENS, [])
     forced = generate_timed(model, prompt, NEW_TOKENS, sorted(set(free.tokens)))
@@ -62,4 +68,7 @@ def test_all_end_tokens_are_known(model: PreTrainedModel | PeftModel, tiny_model
     """Both of Llama 3's end tokens are suppressed, not the tokenizer's alone."""
     tokenizer = load_tokenizer(tiny_model)
     vocabulary = tokenizer.get_vocab()
-    assert set(end_token_ids(model, tokenizer)) >= {vocabulary["<|eot_id|>"], tokenizer.eos_token_id}
+    assert set(end_token_ids(model, tokenizer)) >= {
+        vocabulary["<|eot_id|>"],
+        tokenizer.eos_token_id,
+    }

@@ -2,7 +2,13 @@
 
 import psutil
 
-from lorabench.inference.environment import MIB, available_memory_mib, describe_machine, gpu_process_mib, gpu_state
+from lorabench.inference.machine_state import (
+    MIB,
+    available_memory_mib,
+    describe_machine,
+    gpu_process_mib,
+    gpu_state,
+)
 from lorabench.inference.memory import peak_resident_mib, reset_peak_resident, resident_mib
 
 

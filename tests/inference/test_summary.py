@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
 from lorabench.inference.summary import (
     PER_GENERATION,
@@ -16,19 +17,23 @@ from lorabench.inference.summary import (
     summarise,
     summarise_categories,
 )
-from lorabench.rows.token_times import TokenTimes
 
 REPEATS, PROMPTS, NEW_TOKENS = 4, 6, 9
 
 
-def rows(variant: str, slowdown: float = 1.0, noise: float = 0.01, seed: int = 0) -> list[TokenTimes]:
-    """Return rows of a variant whose every token takes `slowdown` times as long, give or take `noise`."""
+def rows(
+    variant: str, slowdown: float = 1.0, noise: float = 0.01, seed: int = 0
+) -> list[TokenTimes]:
+    """Return rows of a variant whose every token takes `slowdown` times as long, give or take
+    `noise`."""
     generator = np.random.default_rng(seed)
     made = []
     for repeat in range(REPEATS):
         for prompt in range(PROMPTS):
             first, *gaps = (
-                slowdown * np.array([50.0, *[10.0] * (NEW_TOKENS - 1)]) * np.exp(generator.normal(0, noise, NEW_TOKENS))
+                slowdown
+                * np.array([50.0, *[10.0] * (NEW_TOKENS - 1)])
+                * np.exp(generator.normal(0, noise, NEW_TOKENS))
             )
             made.append(
                 TokenTimes(
@@ -90,17 +95,26 @@ def test_categories_split_the_rows() -> None:
 
 def test_ratios_pair_prompt_and_repeat() -> None:
     """A slow prompt and a slow repeat cancel: the ratio of every pair is the variant's own."""
-    base = [replace(row, end_to_end_ms=row.end_to_end_ms * (1 + row.repeat)) for row in rows("base", noise=0.0)]
-    lora = [replace(row, variant="lora", end_to_end_ms=row.end_to_end_ms * 1.5) for row in reversed(base)]
+    base = [
+        replace(row, end_to_end_ms=row.end_to_end_ms * (1 + row.repeat))
+        for row in rows("base", noise=0.0)
+    ]
+    lora = [
+        replace(row, variant="lora", end_to_end_ms=row.end_to_end_ms * 1.5)
+        for row in reversed(base)
+    ]
     table = ratio_table(base, lora, PER_GENERATION["end_to_end_ms"])
     assert table.shape == (REPEATS, PROMPTS)
     assert table == pytest.approx(np.full((REPEATS, PROMPTS), 1.5))
 
 
 def test_real_slowdown_is_told_from_noise() -> None:
-    """A variant 1.5 times as slow stands beyond the A/A band with its interval around 1/1.5; an equal one does not."""
+    """A variant 1.5 times as slow stands beyond the A/A band with its interval around 1/1.5; an
+    equal one does not."""
     base, again = rows("base", seed=1), rows("base_again", seed=2)
-    slow = ratios_to_base(base, again, rows("lora", slowdown=1.5, seed=3))["decode_tokens_per_second"]
+    slow = ratios_to_base(base, again, rows("lora", slowdown=1.5, seed=3))[
+        "decode_tokens_per_second"
+    ]
     same = ratios_to_base(base, again, rows("merged", seed=4))["decode_tokens_per_second"]
     assert slow["interval"][0] <= 1 / 1.5 <= slow["interval"][1]
     assert slow["beyond_noise"] and not same["beyond_noise"]
@@ -116,9 +130,12 @@ def test_one_generation_shows_nothing() -> None:
 
 
 def test_missing_partner_and_other_prompt_are_refused() -> None:
-    """Rows without a partner, or with other token ids under the same prompt name, raise an error that names them."""
+    """Rows without a partner, or with other token ids under the same prompt name, raise an error
+    that names them."""
     base = rows("base")
-    with pytest.raises(MeasurementError, match="repeat 3 of prompt 'prompt-5' was measured on one side only"):
+    with pytest.raises(
+        MeasurementError, match="repeat 3 of prompt 'prompt-5' was measured on one side only"
+    ):
         ratio_table(base, rows("lora")[:-1], decode_tokens_per_second)
     other = [replace(row, prompt_sha256="another") for row in rows("lora")]
     with pytest.raises(MeasurementError, match="other token ids for lora"):

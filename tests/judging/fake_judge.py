@@ -1,4 +1,5 @@
-"""A judge server on loopback that speaks both HTTP interfaces and misbehaves on demand, and rows to judge."""
+"""A judge server on loopback that speaks both HTTP interfaces and misbehaves on demand, and rows to
+judge."""
 
 import asyncio
 import json
@@ -39,8 +40,13 @@ def openai_answer(
     delay_seconds: float = 0.0,
     **changes: Any,
 ) -> Response:
-    """Return a chat completion of so many input and output tokens; `changes` are keys of its one choice."""
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}} | changes
+    """Return a chat completion of so many input and output tokens; `changes` are keys of its one
+    choice."""
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": text},
+    } | changes
     usage = dict(zip(("prompt_tokens", "completion_tokens"), tokens, strict=True))
     document = {"id": "c", "model": model, "choices": [choice], "usage": usage}
     return Response(document=document, delay_seconds=delay_seconds)
@@ -50,7 +56,12 @@ def anthropic_answer(text: str = "Rating: [[7]]", stop_reason: str = "end_turn")
     """Return a message of 100 input and 10 output tokens."""
     content = [{"type": "thinking", "thinking": "[[1]]"}, {"type": "text", "text": text}]
     usage = {"input_tokens": 100, "output_tokens": 10}
-    document = {"type": "message", "model": "claude-judge-20260101", "content": content, "stop_reason": stop_reason}
+    document = {
+        "type": "message",
+        "model": "claude-judge-20260101",
+        "content": content,
+        "stop_reason": stop_reason,
+    }
     return Response(document=document | {"usage": usage})
 
 
@@ -178,15 +189,21 @@ def answer_row(index: int, **changes: Any) -> dict[str, Any]:
 
 
 def write_benchmark(folder: Path) -> Path:
-    """Write judge prompts of both judged benchmarks in their public formats, one reference and 40 instructions."""
+    """Write judge prompts of both judged benchmarks in their public formats, one reference and 40
+    instructions."""
     folder.mkdir()
     one = "Judge this.\n\n[Question]\n{question}\n\n%s[Answer]\n{answer}\n[End]"
-    two = "%s### User:\n{question_1}\n### A:\n{answer_1}\n### User:\n{question_2}\n### A:\n{answer_2}"
+    two = (
+        "%s### User:\n{question_1}\n### A:\n{answer_1}\n### User:\n{question_2}\n### A:\n{answer_2}"
+    )
     prompts = {
         "single-v1": ("You are a judge.", one % ""),
         "single-math-v1": ("You are a judge.", one % "[Reference]\n{ref_answer_1}\n\n"),
         "single-v1-multi-turn": ("Judge the second answer.", two % ""),
-        "single-math-v1-multi-turn": ("Judge with references.", two % "{ref_answer_1}\n{ref_answer_2}\n"),
+        "single-math-v1-multi-turn": (
+            "Judge with references.",
+            two % "{ref_answer_1}\n{ref_answer_2}\n",
+        ),
     }
     rows = [
         {"name": name, "type": "single", "system_prompt": system, "prompt_template": template}
@@ -196,10 +213,12 @@ def write_benchmark(folder: Path) -> Path:
     write_rows(folder / "reference.jsonl", [{"question_id": 101, "turns": ["four", "eight"]}])
     chat = "Instruction: {instruction}\n\nm: {output_1}\n\nM: {output_2}\n\nThe better one, m or M:"
     (folder / "judge_prompt.txt").write_text(
-        f"<|im_start|>system\nYou compare answers.\n<|im_end|>\n<|im_start|>user\n{chat}\n<|im_end|>\n"
+        "<|im_start|>system\nYou compare"
+        f" answers.\n<|im_end|>\n<|im_start|>user\n{chat}\n<|im_end|>\n"
     )
     instructions = [
-        {"id": f"alpaca-{n}", "instruction": f"Say {n}.", "reference_output": f"It is {n}."} for n in range(40)
+        {"id": f"alpaca-{n}", "instruction": f"Say {n}.", "reference_output": f"It is {n}."}
+        for n in range(40)
     ]
     write_rows(folder / "instructions.jsonl", instructions)
     return folder

@@ -1,4 +1,5 @@
-"""A real model for the judge server: a random Llama of 18 words; some of its answers hold a rating or verdict."""
+"""A real model for the judge server: a random Llama of 18 words; some of its answers hold a rating
+or verdict."""
 
 import hashlib
 import json
@@ -9,12 +10,28 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from judging.fake_judge import Response, openai_answer
 from lorabench.files import write_json
 
-WORDS = ["?", "m", "M", "[[3]]", "[[8]]", "good", "weak", "and", *"0123456789"]  # what is unknown reads as "?"
+WORDS = [
+    "?",
+    "m",
+    "M",
+    "[[3]]",
+    "[[8]]",
+    "good",
+    "weak",
+    "and",
+    *"0123456789",
+]  # what is unknown reads as "?"
 NAME = "random-llama-18-words"  # as the model calls itself in its answers
 
 
@@ -48,7 +65,8 @@ def make_model(folder: Path) -> Path:
 
 
 class ServedModel:
-    """The model behind a server: it generates what is asked for and shows its own log-probabilities."""
+    """The model behind a server: it generates what is asked for and shows its own
+    log-probabilities."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -59,7 +77,11 @@ class ServedModel:
         """Return the chat completion of one request; equal requests get equal answers."""
         chat = self._tokenizer.apply_chat_template(body["messages"], tokenize=False)
         prompt = self._tokenizer(chat, add_special_tokens=False, return_tensors="pt")
-        sampling = {"do_sample": True, "temperature": float(body["temperature"])} if body["temperature"] else {}
+        sampling = (
+            {"do_sample": True, "temperature": float(body["temperature"])}
+            if body["temperature"]
+            else {}
+        )
         with self._lock:
             torch.manual_seed(int(hashlib.sha256(json.dumps(body).encode()).hexdigest()[:8], 16))
             made = self._network.generate(
@@ -72,7 +94,11 @@ class ServedModel:
         read = prompt["input_ids"].shape[1]
         tokens = made.sequences[0, read:].tolist()
         tables = torch.log_softmax(torch.cat(made.logits), dim=-1)  # (token, word)
-        shown = [self._shown(table, body["top_logprobs"]) for table in tables] if body.get("logprobs") else None
+        shown = (
+            [self._shown(table, body["top_logprobs"]) for table in tables]
+            if body.get("logprobs")
+            else None
+        )
         return openai_answer(
             str(self._tokenizer.decode(tokens)),
             NAME,

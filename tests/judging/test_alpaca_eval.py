@@ -1,4 +1,5 @@
-"""AlpacaEval judging: order of the outputs, the judge's prompt, and how its answer becomes a preference."""
+"""AlpacaEval judging: order of the outputs, the judge's prompt, and how its answer becomes a
+preference."""
 
 import hashlib
 import json
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lorabench.documents.answer import Answer
 from lorabench.errors import DataError
 from lorabench.judging.alpaca_eval import (
     compare_pairs,
@@ -19,7 +21,6 @@ from lorabench.judging.alpaca_eval import (
     shows_variant_first,
 )
 from lorabench.judging.exchange import JudgeRequest, Reply
-from lorabench.rows.answer import Answer
 
 
 def make_answer(index: int, output: str = "mine", instruction: str | None = None) -> Answer:
@@ -52,12 +53,14 @@ class ScriptedJudge:
         """Return one reply a request."""
         self.asked += requests
         weighted = Reply(
-            outcome="answered", log_probabilities={"m": math.log(self.first), "M": math.log(1 - self.first)}
+            outcome="answered",
+            log_probabilities={"m": math.log(self.first), "M": math.log(1 - self.first)},
         )
         return self.replies or [weighted for _ in requests]
 
 
-# Drawn by alpaca_eval 0.6.6's own RandomSwitchTwoColumnsProcessor (seed 0, column is_switched_outputs) on these texts.
+# Drawn by alpaca_eval 0.6.6's own RandomSwitchTwoColumnsProcessor (seed 0, column
+# is_switched_outputs) on these texts.
 ORDERS = {
     "What is 2+2?": False,
     "Write a haiku about rain.": False,
@@ -75,25 +78,39 @@ def test_order_is_alpaca_evals(instruction: str, switched: bool) -> None:
 
 
 def test_order_of_all_real_instructions(shared_data: Path) -> None:
-    """406 of the 805 real instructions show the variant first; the hash pins each (origin: alpaca_eval 0.6.6)."""
-    rows = json.loads((shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(encoding="utf-8"))
+    """406 of the 805 real instructions show the variant first; the hash pins each (origin:
+    alpaca_eval 0.6.6)."""
+    rows = json.loads(
+        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
+            encoding="utf-8"
+        )
+    )
     orders = [shows_variant_first(row["instruction"]) for row in rows]
     assert sum(orders) == 406
     assert (
-        hashlib.sha256(bytes(orders)).hexdigest() == "49bd8605e489d8aeca2391df556e38fb2034daee32dc8f827a5295188b785e35"
+        hashlib.sha256(bytes(orders)).hexdigest()
+        == "49bd8605e489d8aeca2391df556e38fb2034daee32dc8f827a5295188b785e35"
     )
 
 
 def test_real_answers_of_gpt4_give_the_published_preferences(shared_data: Path) -> None:
-    """Order and log-probabilities of 801 real judge answers give each published preference to 1e-9; win rate 6.72."""
-    rows = json.loads((shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(encoding="utf-8"))
+    """Order and log-probabilities of 801 real judge answers give each published preference to 1e-9;
+    win rate 6.72."""
+    rows = json.loads(
+        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
+            encoding="utf-8"
+        )
+    )
     worst, wins = 0.0, []
     for row in rows:
         wins.append(row["preference"] - 1)
         if not row["raw_completion"] or not row["raw_completion"].get("logprobs"):
             continue
         top = row["raw_completion"]["logprobs"]["content"][0]["top_logprobs"]
-        reply = Reply(outcome="answered", log_probabilities={entry["token"]: entry["logprob"] for entry in top})
+        reply = Reply(
+            outcome="answered",
+            log_probabilities={entry["token"]: entry["logprob"] for entry in top},
+        )
         first, kind = preference_for_first(reply)
         assert first is not None and kind == "weighted"
         variant = first if shows_variant_first(row["instruction"]) else 1 - first
@@ -109,7 +126,11 @@ def test_package_builds_the_same_messages_and_order(shared_data: Path, tmp_path:
     pandas = pytest.importorskip("pandas")
     package = Path(utils.__file__).parent
     file = package / "evaluators_configs" / "alpaca_eval_clf_gpt4_turbo" / "alpaca_eval_clf.txt"
-    rows = json.loads((shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(encoding="utf-8"))
+    rows = json.loads(
+        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
+            encoding="utf-8"
+        )
+    )
     frame = pandas.DataFrame(rows)[["instruction", "output_1", "output_2"]]
     switch = processors.RandomSwitchTwoColumnsProcessor(
         two_columns_to_switch=["output_1", "output_2"],
@@ -122,7 +143,9 @@ def test_package_builds_the_same_messages_and_order(shared_data: Path, tmp_path:
     for row, prompt in zip(rows, prompts, strict=True):
         pair = (row["output_1"], row["output_2"])
         first, second = pair[::-1] if shows_variant_first(row["instruction"]) else pair
-        assert fill_in(messages, row["instruction"], first, second) == utils.prompt_to_chatml(prompt)
+        assert fill_in(messages, row["instruction"], first, second) == utils.prompt_to_chatml(
+            prompt
+        )
 
 
 def test_messages_are_filled_in_once(benchmark_folder: Path) -> None:
@@ -133,13 +156,17 @@ def test_messages_are_filled_in_once(benchmark_folder: Path) -> None:
         {"role": "system", "content": "You compare answers."},
         {
             "role": "user",
-            "content": "Instruction: Say {output_1}.\n\nm: <|im_end|> {output_2}\n\nM: b\n\nThe better one, m or M:",
+            "content": (
+                "Instruction: Say {output_1}.\n\nm: <|im_end|> {output_2}\n\nM: b\n\nThe better"
+                " one, m or M:"
+            ),
         },
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"), [("no blocks", "no <"), ("<|im_start|>user\n{instruction}<|im_end|>", "output_1")]
+    ("text", "fault"),
+    [("no blocks", "no <"), ("<|im_start|>user\n{instruction}<|im_end|>", "output_1")],
 )
 def test_wrong_prompt_file_is_named(tmp_path: Path, text: str, fault: str) -> None:
     """A prompt file of another format is an error with its path."""
@@ -158,7 +185,10 @@ def test_missing_published_reference_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ({"log_probabilities": {"m": math.log(0.6), "M": math.log(0.2), "x": -1.0}}, (0.75, "weighted")),
+        (
+            {"log_probabilities": {"m": math.log(0.6), "M": math.log(0.2), "x": -1.0}},
+            (0.75, "weighted"),
+        ),
         ({"log_probabilities": {"M": -0.1}}, (0.0, "weighted")),
         ({"log_probabilities": {"The": -0.1}, "text": "m"}, (None, "weighted")),
         ({"text": " `m`.\n"}, (1.0, "binary")),
@@ -178,7 +208,9 @@ def test_score_is_for_the_variant_whatever_the_order(benchmark_folder: Path) -> 
     """A judge that always takes the first output gives 0.8 where the variant is first, else 0.2."""
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
     answers = [make_answer(n) for n in range(12)]
-    pairs = pairs_to_judge(answers, {a.id: "theirs" for a in answers}, messages, {}, both_orders=False)
+    pairs = pairs_to_judge(
+        answers, {a.id: "theirs" for a in answers}, messages, {}, both_orders=False
+    )
     rows, _ = compare_pairs(ScriptedJudge(), pairs)
     expected = [0.8 if shows_variant_first(a.prompts[0]) else 0.2 for a in answers]
     assert [row.score for row in rows] == pytest.approx(expected)
@@ -197,7 +229,9 @@ def test_both_orders_cancel_a_position_preference(benchmark_folder: Path) -> Non
 def test_identical_outputs_are_half_without_a_question(benchmark_folder: Path) -> None:
     """Nothing is asked about equal outputs."""
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
-    pairs = pairs_to_judge([make_answer(0, "same")], {"alpaca-0": "same"}, messages, {}, both_orders=True)
+    pairs = pairs_to_judge(
+        [make_answer(0, "same")], {"alpaca-0": "same"}, messages, {}, both_orders=True
+    )
     judge = ScriptedJudge()
     rows, _ = compare_pairs(judge, pairs)
     assert (rows[0].score, rows[0].detail["identical"], judge.asked) == (0.5, True, [])
@@ -212,6 +246,8 @@ def test_failures_have_no_score(benchmark_folder: Path, outcome: str, expected: 
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
     pairs = pairs_to_judge([make_answer(0)], {"alpaca-0": "theirs"}, messages, {}, both_orders=True)
     good = Reply(outcome="answered", text="m")
-    rows, _ = compare_pairs(ScriptedJudge(replies=[good, Reply(outcome=outcome, text="hm", reason="r")]), pairs)
+    rows, _ = compare_pairs(
+        ScriptedJudge(replies=[good, Reply(outcome=outcome, text="hm", reason="r")]), pairs
+    )
     assert (rows[0].score, rows[0].outcome) == (None, expected)
     assert rows[0].detail["orders"][1]["reason"] == "r"

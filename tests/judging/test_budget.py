@@ -10,12 +10,15 @@ from lorabench.errors import JudgeError
 from lorabench.judging.budget import Budget
 from lorabench.judging.exchange import JudgeRequest, Reply
 
-REQUEST = JudgeRequest(item="x", messages=[{"role": "user", "content": "a" * 4000}], parameters={"max_tokens": 100})
+REQUEST = JudgeRequest(
+    item="x", messages=[{"role": "user", "content": "a" * 4000}], parameters={"max_tokens": 100}
+)
 PRICES = {"usd_per_million_input_tokens": 10.0, "usd_per_million_output_tokens": 100.0}
 
 
 def make_budget(limit: float, spent: float = 0.0) -> Budget:
-    """Return a budget at 10 and 100 USD a million tokens; `REQUEST` costs 0.03 at most, 0.02 as estimated."""
+    """Return a budget at 10 and 100 USD a million tokens; `REQUEST` costs 0.03 at most, 0.02 as
+    estimated."""
     return Budget(judge_settings(FakeJudge(), max_judge_usd=limit, **PRICES), lambda: spent)
 
 
@@ -30,12 +33,15 @@ def test_start_is_refused_when_the_estimate_exceeds_what_is_left() -> None:
     """What earlier runs spent counts; the message has both figures and the key to change."""
     budget = make_budget(0.1, spent=0.05)
     budget.check(budget.estimate([REQUEST] * 2))
-    with pytest.raises(JudgeError, match=r"3 calls .* 0\.06 USD on top of 0\.05 USD .*max_judge_usd = 0\.10"):
+    with pytest.raises(
+        JudgeError, match=r"3 calls .* 0\.06 USD on top of 0\.05 USD .*max_judge_usd = 0\.10"
+    ):
         budget.check(budget.estimate([REQUEST] * 3))
 
 
 def test_worst_case_of_each_call_is_reserved() -> None:
-    """Three calls at 0.03 fit into 0.1; the fourth waits for one of them, and is refused when none is in flight."""
+    """Three calls at 0.03 fit into 0.1; the fourth waits for one of them, and is refused when none
+    is in flight."""
 
     async def run() -> None:
         budget = make_budget(0.1)
@@ -52,7 +58,8 @@ def test_worst_case_of_each_call_is_reserved() -> None:
 
 
 def test_unreported_tokens_cost_the_worst_case() -> None:
-    """A server without usage figures does not make judging free; a request that it turned away is."""
+    """A server without usage figures does not make judging free; a request that it turned away
+    is."""
     budget = make_budget(1.0)
     answered = Reply(outcome="answered", sent={"max_tokens": 100})
     assert budget.cost(REQUEST, answered) == pytest.approx(0.03)
@@ -70,6 +77,10 @@ def test_availability_needs_a_key_or_an_own_server(tmp_path: Path) -> None:
     assert judge_available(openai, {"OPENAI_API_KEY": "k"}) is None
     assert judge_available(openai | {"base_url": "http://localhost:8000/v1"}, {}) is None
     assert "OPENAI_API_KEY is not set" in (judge_available(openai, {"OPENAI_API_KEY": " "}) or "")
-    assert "ANTHROPIC_API_KEY is not set" in (judge_available({"kind": "anthropic", "model": "m"}, {}) or "")
+    assert "ANTHROPIC_API_KEY is not set" in (
+        judge_available({"kind": "anthropic", "model": "m"}, {}) or ""
+    )
     assert "no judge is configured" in (judge_available({"kind": "none"}, {}) or "")
-    assert "judge.model is not set" in (judge_available(openai | {"model": None}, {"OPENAI_API_KEY": "k"}) or "")
+    assert "judge.model is not set" in (
+        judge_available(openai | {"model": None}, {"OPENAI_API_KEY": "k"}) or ""
+    )

@@ -1,4 +1,5 @@
-"""Remote judges against a real server on loopback: both interfaces, every kind of fault, and what each one leads to."""
+"""Remote judges against a real server on loopback: both interfaces, every kind of fault, and what
+each one leads to."""
 
 import asyncio
 import email.utils
@@ -30,27 +31,39 @@ def script(fake: FakeJudge, *responses: Response) -> None:
 
 
 def test_openai_request_and_answer(judge_server: FakeJudge) -> None:
-    """The request is a chat completion with the key in its header; the answer carries model, text and tokens."""
+    """The request is a chat completion with the key in its header; the answer carries model, text
+    and tokens."""
     reply = ask_client(judge_server)[0]
     assert judge_server.paths == ["/v1/chat/completions"]
     assert judge_server.headers[0]["authorization"] == "Bearer sk-secret-openai"
     assert judge_server.requests == [
         {"model": "judge", "messages": QUESTION, "n": 1, "temperature": 0, "max_tokens": 64}
     ]
-    assert (reply.outcome, reply.text, reply.model) == ("answered", "Rating: [[7]]", "judge-2026-01-01")
+    assert (reply.outcome, reply.text, reply.model) == (
+        "answered",
+        "Rating: [[7]]",
+        "judge-2026-01-01",
+    )
     assert (reply.input_tokens, reply.output_tokens, reply.finish_reason) == (100, 10, "stop")
     assert (reply.sent, reply.dropped) == ({"temperature": 0, "max_tokens": 64}, ())
 
 
 def test_anthropic_request_and_answer(judge_server: FakeJudge) -> None:
-    """The system prompt is its own field, log-probabilities are not asked for, only text blocks are read."""
+    """The system prompt is its own field, log-probabilities are not asked for, only text blocks are
+    read."""
     script(judge_server, anthropic_answer())
     parameters = {"temperature": 0.0, "max_tokens": 64, "logprobs": True, "top_logprobs": 5}
     reply = ask_client(judge_server, parameters, kind="anthropic")[0]
     assert judge_server.paths == ["/v1/messages"]
     assert judge_server.headers[0]["x-api-key"] == "sk-secret-anthropic"
     assert judge_server.headers[0]["anthropic-version"] == "2023-06-01"
-    expected = {"model": "judge", "system": "Be strict.", "messages": QUESTION[1:], "temperature": 0, "max_tokens": 64}
+    expected = {
+        "model": "judge",
+        "system": "Be strict.",
+        "messages": QUESTION[1:],
+        "temperature": 0,
+        "max_tokens": 64,
+    }
     assert judge_server.requests == [expected]
     assert (reply.text, reply.model) == ("Rating: [[7]]", "claude-judge-20260101")
     assert reply.dropped == ("logprobs", "top_logprobs")
@@ -59,7 +72,10 @@ def test_anthropic_request_and_answer(judge_server: FakeJudge) -> None:
 def test_log_probabilities_of_the_first_token_are_read(judge_server: FakeJudge) -> None:
     """Alternatives come back as token -> log-probability."""
     top = [{"token": "m", "logprob": -0.1}, {"token": "M", "logprob": -2.5}]
-    script(judge_server, openai_answer("m", logprobs={"content": [{"token": "m", "top_logprobs": top}]}))
+    script(
+        judge_server,
+        openai_answer("m", logprobs={"content": [{"token": "m", "top_logprobs": top}]}),
+    )
     assert ask_client(judge_server)[0].log_probabilities == {"m": -0.1, "M": -2.5}
 
 
@@ -167,8 +183,14 @@ def test_retry_after_may_be_a_date() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "This model's maximum context length is 8192 tokens. Please reduce the length of the messages.",
-        "'max_tokens' or 'max_completion_tokens' is too large: 2048. Your request has 7000 input tokens.",
+        (
+            "This model's maximum context length is 8192 tokens. Please reduce the length of the"
+            " messages."
+        ),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 2048. Your request has 7000"
+            " input tokens."
+        ),
         "messages: text content blocks must be non-empty",
     ],
 )
@@ -183,7 +205,10 @@ def test_bad_request_fails_alone(judge_server: FakeJudge, message: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "response"),
     [
-        ("openai", openai_answer(message={"role": "assistant", "content": None, "refusal": "I cannot."})),
+        (
+            "openai",
+            openai_answer(message={"role": "assistant", "content": None, "refusal": "I cannot."}),
+        ),
         ("openai", openai_answer("", finish_reason="content_filter")),
         ("openai", error(400, "The response was filtered", code="content_filter")),
         ("anthropic", anthropic_answer("", stop_reason="refusal")),
@@ -200,17 +225,32 @@ def test_refusals_are_told_apart(judge_server: FakeJudge, kind: str, response: R
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (error(401, "Incorrect API key provided: sk-secret-openai."), "check the key in OPENAI_API_KEY"),
+        (
+            error(401, "Incorrect API key provided: sk-secret-openai."),
+            "check the key in OPENAI_API_KEY",
+        ),
         (error(403, "Country not supported"), "access refused"),
-        (error(404, "The model `judge` has been deprecated", code="model_not_found"), "retired or misspelt"),
+        (
+            error(404, "The model `judge` has been deprecated", code="model_not_found"),
+            "retired or misspelt",
+        ),
         (error(400, "no such model", code="model_not_found"), "retired or misspelt"),
         (error(410, "gone"), "retired or misspelt"),
-        (error(429, "You exceeded your current quota", code="insufficient_quota"), "no credit left"),
-        (Response(status=301, document=b"", headers={"location": "http://elsewhere/v1"}), "http://elsewhere/v1"),
+        (
+            error(429, "You exceeded your current quota", code="insufficient_quota"),
+            "no credit left",
+        ),
+        (
+            Response(status=301, document=b"", headers={"location": "http://elsewhere/v1"}),
+            "http://elsewhere/v1",
+        ),
     ],
 )
-def test_hopeless_faults_stop_at_once(judge_server: FakeJudge, response: Response, words: str) -> None:
-    """No repetition cures a wrong key, a retired model or an empty account; the key is not in the message."""
+def test_hopeless_faults_stop_at_once(
+    judge_server: FakeJudge, response: Response, words: str
+) -> None:
+    """No repetition cures a wrong key, a retired model or an empty account; the key is not in the
+    message."""
     script(judge_server, response)
     with pytest.raises(JudgeError) as caught:
         ask_client(judge_server)

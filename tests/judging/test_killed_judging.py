@@ -1,4 +1,5 @@
-"""A judging job killed with SIGKILL at random moments: no answer is lost that had arrived, none is paid for twice."""
+"""A judging job killed with SIGKILL at random moments: no answer is lost that had arrived, none is
+paid for twice."""
 
 import json
 import os
@@ -22,7 +23,10 @@ from lorabench.judging.store import AnswerStore
 CONCURRENCY = 3
 QUESTIONS = 30
 TOKENS = 6  # of every answer: the served model never ends by itself
-ONE_USD_AN_ANSWER = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1e6 / TOKENS}
+ONE_USD_AN_ANSWER = {
+    "usd_per_million_input_tokens": 0.0,
+    "usd_per_million_output_tokens": 1e6 / TOKENS,
+}
 RUNNER = """
 import json, sys
 from pathlib import Path
@@ -38,14 +42,21 @@ def start(root: Path, arguments: dict[str, Any]) -> "subprocess.Popen[bytes]":
     """Start the script in its own process."""
     environment = os.environ | {"PYTHONPATH": str(root / "workflow" / "scripts")}
     return subprocess.Popen(
-        [sys.executable, "-c", RUNNER, json.dumps(arguments)], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", RUNNER, json.dumps(arguments)],
+        env=environment,
+        stderr=subprocess.DEVNULL,
     )
 
 
 def test_killed_runs_pay_for_no_answer_twice(
-    judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path, root: Path
+    judge_server: FakeJudge,
+    served_model: ServedModel,
+    benchmark_folder: Path,
+    tmp_path: Path,
+    root: Path,
 ) -> None:
-    """Three kills: stored answers are never asked for again, and the limit is exactly what all answers cost once."""
+    """Three kills: stored answers are never asked for again, and the limit is exactly what all
+    answers cost once."""
     generator = random.Random(7)
 
     def respond(number: int, body: dict[str, Any]) -> Response:
@@ -68,11 +79,19 @@ def test_killed_runs_pay_for_no_answer_twice(
     }
 
     def keys(bodies: list[dict[str, Any]]) -> list[str]:
-        parameters, identity = {"temperature": 1.0, "max_tokens": TOKENS}, parse_judge(judge).identity
-        requests = [JudgeRequest(item="", messages=body["messages"], parameters=parameters) for body in bodies]
+        parameters, identity = (
+            {"temperature": 1.0, "max_tokens": TOKENS},
+            parse_judge(judge).identity,
+        )
+        requests = [
+            JudgeRequest(item="", messages=body["messages"], parameters=parameters)
+            for body in bodies
+        ]
         return [request.key(identity) for request in requests]
 
-    kept: list[tuple[int, set[str]]] = []  # after each kill: requests seen so far, answers in the store
+    kept: list[
+        tuple[int, set[str]]
+    ] = []  # after each kill: requests seen so far, answers in the store
     for _ in range(3):
         process = start(root, arguments)
         goal = len(judge_server.requests) + generator.randint(3, 12)
@@ -90,9 +109,13 @@ def test_killed_runs_pay_for_no_answer_twice(
     assert len(kept[0][1]) > 0
     assert all(answered.isdisjoint(seen[count:]) for count, answered in kept)
     assert len(set(seen)) == 2 * QUESTIONS
-    assert sum(Counter(seen).values()) - len(set(seen)) <= 3 * CONCURRENCY  # those in flight at a kill
+    assert (
+        sum(Counter(seen).values()) - len(set(seen)) <= 3 * CONCURRENCY
+    )  # those in flight at a kill
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open()]
-    assert [row["id"] for row in rows] == [f"{81 + n}-{turn}" for n in range(QUESTIONS) for turn in (1, 2)]
+    assert [row["id"] for row in rows] == [
+        f"{81 + n}-{turn}" for n in range(QUESTIONS) for turn in (1, 2)
+    ]
     protocol = json.loads((tmp_path / "protocol.json").read_text())
     assert protocol["usd"] == pytest.approx(2 * QUESTIONS)
     assert protocol["cached_calls"] == len(kept[-1][1])

@@ -1,4 +1,5 @@
-"""The local scoring judge: probabilities of strings, batches, and equality with the model's own probabilities."""
+"""The local scoring judge: probabilities of strings, batches, and equality with the model's own
+probabilities."""
 
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from judging.fake_judge import FakeJudge, judge_settings
 from judging.served_model import WORDS, ServedModel
+from lorabench.documents.answer import Answer
 from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_messages
 from lorabench.judging.choices import choice_log_probabilities, encode_choices
 from lorabench.judging.exchange import JudgeRequest, Reply
@@ -19,13 +21,15 @@ from lorabench.judging.judges import open_judge
 from lorabench.judging.local import LocalJudge, form_batches
 from lorabench.judging.mt_bench import RATING_START, RATINGS
 from lorabench.judging.store import AnswerStore
-from lorabench.rows.answer import Answer
 
 
 def word_tokenizer(split: str) -> PreTrainedTokenizerFast:
-    """Return a tokenizer over digits, "10" and brackets that splits text by a regular expression."""
+    """Return a tokenizer over digits, "10" and brackets that splits text by a regular
+    expression."""
     words = ["?", "Rating", ":", "[[", "]]", "m", "M", "10", *map(str, range(10))]
-    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="?"))
+    tokenizer = Tokenizer(
+        WordLevel({word: index for index, word in enumerate(words)}, unk_token="?")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(split), "isolated")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
@@ -45,12 +49,16 @@ def test_ten_as_two_tokens_takes_its_mass_from_one() -> None:
 
 
 def test_ten_as_one_token_stands_alone() -> None:
-    """With "10" in the vocabulary as Llama 3 has it, nothing is appended and "1" keeps its probability."""
+    """With "10" in the vocabulary as Llama 3 has it, nothing is appended and "1" keeps its
+    probability."""
     choices = encode_choices(word_tokenizer(r"\d+|\w+|\[\[|:"), RATINGS, RATING_START)
     assert choices.appended == []
     assert len(choices.tokens["10"]) == 1
     table = torch.full((1, 18), 0.05).log()
-    assert {round(math.exp(value), 6) for value in choice_log_probabilities(choices.tokens, table).values()} == {0.05}
+    assert {
+        round(math.exp(value), 6)
+        for value in choice_log_probabilities(choices.tokens, table).values()
+    } == {0.05}
 
 
 def test_batches_hold_the_token_budget() -> None:
@@ -59,7 +67,9 @@ def test_batches_hold_the_token_budget() -> None:
     batches = form_batches(lengths, 60)
     assert sorted(index for batch in batches for index in batch) == list(range(6))
     assert [3] in batches
-    assert all(len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 60 for batch in batches)
+    assert all(
+        len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 60 for batch in batches
+    )
 
 
 @pytest.fixture
@@ -87,11 +97,14 @@ def requests(count: int) -> list[JudgeRequest]:
 def ask(source: Path, store: Path, given: list[JudgeRequest], **changes: Any) -> list[Reply]:
     """Return the local judge's replies."""
     with AnswerStore(store, "local") as answers:
-        return LocalJudge(source, judge_settings(FakeJudge(), kind="local", **changes), answers).ask(given)
+        return LocalJudge(
+            source, judge_settings(FakeJudge(), kind="local", **changes), answers
+        ).ask(given)
 
 
 def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Path) -> None:
-    """Batched and padded, each choice has the probability that the plain model gives to its tokens, one at a time."""
+    """Batched and padded, each choice has the probability that the plain model gives to its tokens,
+    one at a time."""
     given = requests(6)
     replies = ask(model_source, tmp_path, given)
     tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
@@ -107,21 +120,28 @@ def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Pat
         return total
 
     for request, reply in zip(given, replies, strict=True):
-        chat = tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+        chat = tokenizer.apply_chat_template(
+            request.messages, tokenize=False, add_generation_prompt=True
+        )
         ids = tokenizer.encode(str(chat) + RATING_START, add_special_tokens=False)
         strings = {
-            rating: math.exp(log_probability(ids, tokenizer.encode(rating, add_special_tokens=False)))
+            rating: math.exp(
+                log_probability(ids, tokenizer.encode(rating, add_special_tokens=False))
+            )
             for rating in RATINGS
         }
         if len(tokenizer.encode("10", add_special_tokens=False)) == 2:
             strings["1"] -= strings["10"]
         assert reply.log_probabilities is not None
         for rating in RATINGS:
-            assert math.exp(reply.log_probabilities[rating]) == pytest.approx(strings[rating], rel=1e-4)
+            assert math.exp(reply.log_probabilities[rating]) == pytest.approx(
+                strings[rating], rel=1e-4
+            )
 
 
 def test_judge_is_deterministic_and_resumes(model_source: Path, tmp_path: Path) -> None:
-    """Bit-equal in a second run, also in one that resumes after a part; a complete run loads no model."""
+    """Bit-equal in a second run, also in one that resumes after a part; a complete run loads no
+    model."""
     whole = ask(model_source, tmp_path / "a", requests(9), tokens_per_batch=512)
     store = tmp_path / "b"
     ask(model_source, store, requests(9), tokens_per_batch=512)
@@ -147,9 +167,14 @@ def test_too_long_prompt_is_a_failure_of_its_item(model_source: Path, tmp_path: 
 
 
 def test_served_model_gives_the_local_judges_preference(
-    small_judge: Path, served_model: ServedModel, tmp_path: Path, benchmark_folder: Path, judge_server: FakeJudge
+    small_judge: Path,
+    served_model: ServedModel,
+    tmp_path: Path,
+    benchmark_folder: Path,
+    judge_server: FakeJudge,
 ) -> None:
-    """The same real model behind the OpenAI interface and read locally prefer the same output by the same margin."""
+    """The same real model behind the OpenAI interface and read locally prefer the same output by
+    the same margin."""
     judge_server.respond = served_model.respond
     answers = [
         Answer(
@@ -168,7 +193,10 @@ def test_served_model_gives_the_local_judges_preference(
     references = {answer.id: "It is so." for answer in answers}
     scores = {}
     for kind, parameters in (
-        ("openai", {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": len(WORDS)}),
+        (
+            "openai",
+            {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": len(WORDS)},
+        ),
         ("local", {"assistant_prefix": "", "choices": ["m", "M"]}),
     ):
         pairs = pairs_to_judge(answers, references, messages, parameters, both_orders=True)

@@ -1,4 +1,5 @@
-"""MT-Bench grading: which prompt for which turn, what the judge is sent, how its judgment is read."""
+"""MT-Bench grading: which prompt for which turn, what the judge is sent, how its judgment is
+read."""
 
 import json
 import math
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lorabench.documents.answer import Answer
 from lorabench.errors import DataError
 from lorabench.judging import wire
 from lorabench.judging.exchange import JudgeRequest, Reply
@@ -21,7 +23,6 @@ from lorabench.judging.mt_bench import (
     read_references,
     turns_to_rate,
 )
-from lorabench.rows.answer import Answer
 
 PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
@@ -61,12 +62,14 @@ def make_answer(**changes: Any) -> Answer:
     ],
 )
 def test_last_rating_in_range_counts(judgment: str, rating: float | None) -> None:
-    """The last [[n]] from 1 to 10 is the rating; quoted brackets and numbers out of range are not."""
+    """The last [[n]] from 1 to 10 is the rating; quoted brackets and numbers out of range are
+    not."""
     assert parse_rating(judgment) == rating
 
 
 def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
-    """Math questions are graded with references, turn 2 with the whole dialogue and its own system prompt."""
+    """Math questions are graded with references, turn 2 with the whole dialogue and its own system
+    prompt."""
     prompts = read_prompts(benchmark_folder / "judge_prompts.jsonl")
     references = read_references(benchmark_folder / "reference.jsonl")
     answers = [make_answer(), make_answer(id="101", category="math")]
@@ -79,7 +82,10 @@ def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
     ]
     assert turns[3].request.messages == [
         {"role": "system", "content": "Judge with references."},
-        {"role": "user", "content": "four\neight\n### User:\nQ1\n### A:\nA1\n### User:\nQ2\n### A:\nA2"},
+        {
+            "role": "user",
+            "content": "four\neight\n### User:\nQ1\n### A:\nA1\n### User:\nQ2\n### A:\nA2",
+        },
     ]
     assert "eight" not in turns[2].request.messages[1]["content"]
 
@@ -117,8 +123,12 @@ def test_expected_rating_is_the_mean_over_ten_strings() -> None:
 
 
 def test_real_judgments_reproduce_published_means(shared_data: Path) -> None:
-    """Over 160 real gpt-4 judgments of Meta-Llama-3-8B-Instruct: 7.77, turn 1 8.275, turn 2 7.263, no failures."""
-    rows = [json.loads(line) for line in (shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl").open()]
+    """Over 160 real gpt-4 judgments of Meta-Llama-3-8B-Instruct: 7.77, turn 1 8.275, turn 2 7.263,
+    no failures."""
+    rows = [
+        json.loads(line)
+        for line in (shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl").open()
+    ]
     ours = {
         (row["question_id"], row["turn"]): row  # a later row replaces a failed or doubled one
         for row in sorted(rows, key=lambda row: (row["score"] != -1, row["tstamp"]))
@@ -126,7 +136,10 @@ def test_real_judgments_reproduce_published_means(shared_data: Path) -> None:
     }
     scores = {key: parse_rating(row["judgment"]) for key, row in ours.items()}
     assert scores == {key: row["score"] for key, row in ours.items()}
-    means = {turn: [score for key, score in scores.items() if key[1] == turn and score] for turn in (1, 2)}
+    means = {
+        turn: [score for key, score in scores.items() if key[1] == turn and score]
+        for turn in (1, 2)
+    }
     assert sum(means[1]) / len(means[1]) == pytest.approx(8.275)
     assert sum(means[2]) / len(means[2]) == pytest.approx(7.263, abs=5e-4)
     everything = means[1] + means[2]
@@ -139,11 +152,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def fastchat_requests(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, questions: dict[int, Any], answers: dict[int, Any]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    questions: dict[int, Any],
+    answers: dict[int, Any],
 ) -> dict[str, bytes]:
-    """Return item id -> the request that FastChat sends to gpt-4, as its client (openai 0.28) serialises it.
+    """Return item id -> the request that FastChat sends to gpt-4, as its client (openai 0.28)
+    serialises it.
 
-    The two client libraries are stand-ins that record the call: openai 0.x and anthropic are not needed to build it.
+    The two client libraries are stand-ins that record the call: openai 0.x and anthropic are not
+    needed to build it.
     """
     sent: list[dict[str, Any]] = []
 
@@ -156,7 +174,9 @@ def fastchat_requests(
     openai.error = types.SimpleNamespace(OpenAIError=RuntimeError)
     monkeypatch.setitem(sys.modules, "openai", openai)
     monkeypatch.setitem(sys.modules, "anthropic", types.ModuleType("anthropic"))
-    common = pytest.importorskip("fastchat.llm_judge.common", reason="needs fschat==0.2.36 (pip install --no-deps)")
+    common = pytest.importorskip(
+        "fastchat.llm_judge.common", reason="needs fschat==0.2.36 (pip install --no-deps)"
+    )
     prompts = common.load_judge_prompts(str(folder / "judge_prompts.jsonl"))
     references = {row["question_id"]: row for row in read_rows(folder / "reference_gpt-4.jsonl")}
     requests = {}
@@ -166,20 +186,28 @@ def fastchat_requests(
             name = f"single-{'math-' if guided else ''}v1{'-multi-turn' if turn == 2 else ''}"
             judge = common.Judge("gpt-4", prompts[name], ref_based=guided, multi_turn=turn == 2)
             reference = references[number] if guided else None
-            match = common.MatchSingle(question, "m", answers[number], judge, reference, multi_turn=turn == 2)
+            match = common.MatchSingle(
+                question, "m", answers[number], judge, reference, multi_turn=turn == 2
+            )
             common.play_a_match_single(match, "")
             requests[f"{number}-{turn}"] = json.dumps(sent[-1]).encode()
     return requests
 
 
-def test_requests_equal_fastchats_byte_for_byte(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+def test_requests_equal_fastchats_byte_for_byte(
+    monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
     """For all 160 turns of real answers the request body is the one that FastChat 0.2.36 sends."""
     folder = shared_data / "mt_bench"
     questions = {row["question_id"]: row for row in read_rows(folder / "question.jsonl")}
-    answers = {row["question_id"]: row for row in read_rows(folder / "answers_Meta-Llama-3-8B-Instruct.jsonl")}
+    answers = {
+        row["question_id"]: row
+        for row in read_rows(folder / "answers_Meta-Llama-3-8B-Instruct.jsonl")
+    }
     expected = fastchat_requests(monkeypatch, folder, questions, answers)
     references = {
-        str(row["question_id"]): row["choices"][0]["turns"] for row in read_rows(folder / "reference_gpt-4.jsonl")
+        str(row["question_id"]): row["choices"][0]["turns"]
+        for row in read_rows(folder / "reference_gpt-4.jsonl")
     }
     given = [
         make_answer(
@@ -190,7 +218,9 @@ def test_requests_equal_fastchats_byte_for_byte(monkeypatch: pytest.MonkeyPatch,
         )
         for number, question in questions.items()
     ]
-    turns = turns_to_rate(given, read_prompts(folder / "judge_prompts.jsonl"), references, PARAMETERS)
+    turns = turns_to_rate(
+        given, read_prompts(folder / "judge_prompts.jsonl"), references, PARAMETERS
+    )
     actual = {}
     for turn in turns:
         sent = wire.sent_parameters("openai", turn.request, wire.Refusals())

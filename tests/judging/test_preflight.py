@@ -1,4 +1,5 @@
-"""The question to remote judges before any expensive work: what is found out, how long it takes, what stops a run."""
+"""The question to remote judges before any expensive work: what is found out, how long it takes,
+what stops a run."""
 
 import time
 from typing import Any
@@ -7,13 +8,15 @@ import pytest
 
 from judging.fake_judge import FakeJudge, Response, error, judge_section, openai_answer
 from judging.test_refused_parameters import REFUSALS
+from lorabench.control.judge_preflight import PATIENCE, ask_judges, check_judges
 from lorabench.errors import JudgeError
-from lorabench.judging.preflight import PATIENCE, ask_judges, check_judges
 
 NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: nobody listens
 
 
-def section(fake: FakeJudge, benchmark: str = "mt_bench", **changes: Any) -> tuple[str, dict[str, Any]]:
+def section(
+    fake: FakeJudge, benchmark: str = "mt_bench", **changes: Any
+) -> tuple[str, dict[str, Any]]:
     """Return a judging section with its name."""
     return f"judge_{benchmark}", {"judge": judge_section(fake, **changes), "max_tokens": 64}
 
@@ -26,14 +29,20 @@ def test_a_judge_that_answers_is_described(judge_server: FakeJudge) -> None:
 
 
 def test_refused_parameters_are_told(judge_server: FakeJudge) -> None:
-    """What judging would have to leave out is known before it starts, log-probabilities by what follows from it."""
+    """What judging would have to leave out is known before it starts, log-probabilities by what
+    follows from it."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        return next((answer for name, answer in REFUSALS.items() if name in body), openai_answer("m"))
+        return next(
+            (answer for name, answer in REFUSALS.items() if name in body), openai_answer("m")
+        )
 
     judge_server.respond = respond
     (line,) = check_judges([section(judge_server, "alpaca_eval")], local=True)
-    assert "refuses max_tokens, temperature, gives no log-probabilities (preferences will be 0 or 1)" in line
+    assert (
+        "refuses max_tokens, temperature, gives no log-probabilities (preferences will be 0 or 1)"
+        in line
+    )
 
 
 def test_equal_judges_are_asked_once_and_local_ones_never(judge_server: FakeJudge) -> None:
@@ -49,7 +58,10 @@ def test_equal_judges_are_asked_once_and_local_ones_never(judge_server: FakeJudg
         (error(404, "The model `judge` has been deprecated"), "retired or misspelt"),
         (error(401, "Incorrect API key"), "check the key in OPENAI_API_KEY"),
         (error(429, "quota exceeded", code="insufficient_quota"), "no credit left"),
-        (error(400, "system role is not supported"), "turns the question before the run down: HTTP 400: system role"),
+        (
+            error(400, "system role is not supported"),
+            "turns the question before the run down: HTTP 400: system role",
+        ),
     ],
 )
 @pytest.mark.parametrize("local", [True, False])
@@ -68,15 +80,22 @@ def test_a_judge_that_will_not_judge_always_stops(
 def test_a_silent_judge_stops_a_local_run_within_seconds(judge_server: FakeJudge) -> None:
     """Nobody listens: three tries, one line with the address and the reason."""
     begin = time.monotonic()
-    with pytest.raises(JudgeError, match=r"^judge_mt_bench: judge judge at http://127\.0\.0\.1:9/v1\S+ gives no"):
+    with pytest.raises(
+        JudgeError, match=r"^judge_mt_bench: judge judge at http://127\.0\.0\.1:9/v1\S+ gives no"
+    ):
         check_judges([section(judge_server, base_url=NOWHERE)], local=True)
     assert time.monotonic() - begin < 5
 
 
 def test_a_silent_judge_is_a_warning_on_a_cluster(judge_server: FakeJudge) -> None:
-    """The head node may have no way out where its jobs have one; a judge beside it that answers is described."""
-    lines = check_judges([section(judge_server, base_url=NOWHERE), section(judge_server)], local=False)
-    assert lines[0].startswith("warning: judge_mt_bench:") and lines[0].endswith("; the jobs will try again")
+    """The head node may have no way out where its jobs have one; a judge beside it that answers is
+    described."""
+    lines = check_judges(
+        [section(judge_server, base_url=NOWHERE), section(judge_server)], local=False
+    )
+    assert lines[0].startswith("warning: judge_mt_bench:") and lines[0].endswith(
+        "; the jobs will try again"
+    )
     assert "answers as" in lines[1]
 
 

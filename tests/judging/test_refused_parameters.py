@@ -19,13 +19,15 @@ from lorabench.judging.exchange import JudgeRequest, Reply
 REFUSALS = {
     "temperature": error(
         400,
-        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported.",
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1)"
+        " is supported.",
         param="temperature",
         code="unsupported_value",
     ),
     "max_tokens": error(
         400,
-        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
+        " 'max_completion_tokens' instead.",
         param="max_tokens",
         code="unsupported_parameter",
     ),
@@ -34,7 +36,8 @@ REFUSALS = {
 
 
 def test_refused_parameters_are_dropped_once_and_recorded(judge_server: FakeJudge) -> None:
-    """A reasoning model refuses three parameters: three extra requests in all, none for later questions."""
+    """A reasoning model refuses three parameters: three extra requests in all, none for later
+    questions."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return next((answer for name, answer in REFUSALS.items() if name in body), openai_answer())
@@ -68,7 +71,11 @@ def test_refused_parameters_of_concurrent_requests_do_not_add_up(judge_server: F
 
 def test_claude_without_temperature(judge_server: FakeJudge) -> None:
     """Anthropic's wording of a refused temperature is understood."""
-    refused = error(400, "`temperature` is deprecated for this model.", type="invalid_request_error")
-    judge_server.respond = lambda number, body: refused if "temperature" in body else anthropic_answer()
+    refused = error(
+        400, "`temperature` is deprecated for this model.", type="invalid_request_error"
+    )
+    judge_server.respond = lambda number, body: (
+        refused if "temperature" in body else anthropic_answer()
+    )
     reply = ask_client(judge_server, kind="anthropic")[0]
     assert (reply.sent, reply.dropped) == ({"max_tokens": 64}, ("temperature",))

@@ -1,4 +1,5 @@
-"""A round of questions to a remote judge: concurrency, the store, the budget, and what remains after a fault."""
+"""A round of questions to a remote judge: concurrency, the store, the budget, and what remains
+after a fault."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ def questions(count: int, max_tokens: int = 10) -> list[JudgeRequest]:
     """Return different requests."""
     parameters = {"max_tokens": max_tokens}
     return [
-        JudgeRequest(item=str(n), messages=[{"role": "user", "content": f"Rate {n}."}], parameters=parameters)
+        JudgeRequest(
+            item=str(n), messages=[{"role": "user", "content": f"Rate {n}."}], parameters=parameters
+        )
         for n in range(count)
     ]
 
@@ -34,7 +37,8 @@ def echo(number: int, body: dict[str, Any], tokens: tuple[int, int] = (100, 10))
 
 
 def test_replies_come_in_the_order_of_the_requests(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Whatever order the answers arrive in; at most `concurrency` requests are in flight, the first goes alone."""
+    """Whatever order the answers arrive in; at most `concurrency` requests are in flight, the first
+    goes alone."""
     judge_server.respond = echo
     replies = ask(judge_server, tmp_path, questions(17), concurrency=3)
     assert [reply.text for reply in replies] == [f"Rate {n}." for n in range(17)]
@@ -43,7 +47,8 @@ def test_replies_come_in_the_order_of_the_requests(judge_server: FakeJudge, tmp_
 
 
 def test_nothing_is_asked_twice(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Equal prompts of one round are one request; a second run sends none and reports the calls as cached."""
+    """Equal prompts of one round are one request; a second run sends none and reports the calls as
+    cached."""
     judge_server.respond = echo
     requests = [*questions(3), *questions(3)]
     first = ask(judge_server, tmp_path, requests)
@@ -64,7 +69,8 @@ def test_another_judge_is_asked_anew(judge_server: FakeJudge, tmp_path: Path) ->
 
 
 def test_fault_in_the_middle_keeps_what_arrived(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """A key that is withdrawn during the run ends it with the reason; the next run asks only the rest."""
+    """A key that is withdrawn during the run ends it with the reason; the next run asks only the
+    rest."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return echo(number, body) if number < 9 else error(401, "key revoked")
@@ -81,10 +87,15 @@ def test_fault_in_the_middle_keeps_what_arrived(judge_server: FakeJudge, tmp_pat
 
 
 def test_few_unanswered_requests_are_failures(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """One question that always meets a 500 is a failure with its reason, and is asked again by the next run."""
+    """One question that always meets a 500 is a failure with its reason, and is asked again by the
+    next run."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        return error(500, "boom") if "Rate 5." in body["messages"][-1]["content"] else echo(number, body)
+        return (
+            error(500, "boom")
+            if "Rate 5." in body["messages"][-1]["content"]
+            else echo(number, body)
+        )
 
     judge_server.respond = respond
     replies = ask(judge_server, tmp_path, questions(20))
@@ -98,8 +109,12 @@ def test_few_unanswered_requests_are_failures(judge_server: FakeJudge, tmp_path:
 
 def test_outage_stops_the_round(judge_server: FakeJudge, tmp_path: Path) -> None:
     """When the server is down the job ends with the reason instead of trying every item."""
-    judge_server.respond = lambda number, body: echo(number, body) if number < 5 else error(503, "maintenance")
-    with pytest.raises(JudgeError, match=r"of 60 requests got no answer \(the last: HTTP 503: maintenance"):
+    judge_server.respond = lambda number, body: (
+        echo(number, body) if number < 5 else error(503, "maintenance")
+    )
+    with pytest.raises(
+        JudgeError, match=r"of 60 requests got no answer \(the last: HTTP 503: maintenance"
+    ):
         ask(judge_server, tmp_path, questions(60))
     assert len(judge_server.requests) < 5 + 8 * 10
 
@@ -107,14 +122,20 @@ def test_outage_stops_the_round(judge_server: FakeJudge, tmp_path: Path) -> None
 def test_judge_that_fails_everything_is_an_error(judge_server: FakeJudge, tmp_path: Path) -> None:
     """A fault of every single request is the judge's, not the items'."""
     judge_server.respond = lambda number, body: error(400, "unknown field n")
-    with pytest.raises(JudgeError, match="all 3 requests failed, the first with HTTP 400: unknown field n"):
+    with pytest.raises(
+        JudgeError, match="all 3 requests failed, the first with HTTP 400: unknown field n"
+    ):
         ask(judge_server, tmp_path, questions(3))
 
 
 def test_budget_is_never_exceeded(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Answers dearer than estimated: the run stops within the limit; a higher limit goes on from there."""
+    """Answers dearer than estimated: the run stops within the limit; a higher limit goes on from
+    there."""
     judge_server.respond = partial(echo, tokens=(5, 10))
-    prices = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1e6 / 10}  # 1 USD an answer
+    prices = {
+        "usd_per_million_input_tokens": 0.0,
+        "usd_per_million_output_tokens": 1e6 / 10,
+    }  # 1 USD an answer
     with pytest.raises(JudgeError, match=r"20 calls are estimated at 20\.00 USD"):
         ask(judge_server, tmp_path, questions(20), max_judge_usd=7.5, **prices)
     assert judge_server.requests == []
@@ -135,10 +156,18 @@ def test_budget_stops_a_running_round(judge_server: FakeJudge, tmp_path: Path) -
 
 
 def test_limit_holds_with_many_requests_in_flight(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Answers of 1 USD that were estimated at 0.4: nine fit into 9.5; a limit of 20.5 pays for the other eleven."""
+    """Answers of 1 USD that were estimated at 0.4: nine fit into 9.5; a limit of 20.5 pays for the
+    other eleven."""
     judge_server.respond = partial(echo, tokens=(0, 1000))
-    changes = {"concurrency": 8, "usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1000.0}
-    with pytest.raises(JudgeError, match=r"stopped before exceeding judge\.max_judge_usd = 9\.50 \(9\.00 USD spent\)"):
+    changes = {
+        "concurrency": 8,
+        "usd_per_million_input_tokens": 0.0,
+        "usd_per_million_output_tokens": 1000.0,
+    }
+    with pytest.raises(
+        JudgeError,
+        match=r"stopped before exceeding judge\.max_judge_usd = 9\.50 \(9\.00 USD spent\)",
+    ):
         ask(judge_server, tmp_path, questions(20, 1000), max_judge_usd=9.5, **changes)
     assert len(judge_server.requests) == 9
     assert judge_server.most_at_once > 1

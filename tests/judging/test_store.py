@@ -8,9 +8,16 @@ from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.store import AnswerStore
 
 IDENTITY = {"kind": "openai", "model": "judge", "base_url": None}
-REQUEST = JudgeRequest(item="81-1", messages=[{"role": "user", "content": "Rate."}], parameters={"max_tokens": 5})
+REQUEST = JudgeRequest(
+    item="81-1", messages=[{"role": "user", "content": "Rate."}], parameters={"max_tokens": 5}
+)
 REPLY = Reply(
-    outcome="answered", text="é [[7]]\u2028", model="m", usd=0.25, dropped=("temperature",), sent={"max_tokens": 5}
+    outcome="answered",
+    text="é [[7]]\u2028",
+    model="m",
+    usd=0.25,
+    dropped=("temperature",),
+    sent={"max_tokens": 5},
 )
 
 
@@ -38,7 +45,8 @@ def test_other_jobs_answers_are_seen_while_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0.2, 0.9, 0.97])
 def test_torn_last_line_costs_that_line_only(tmp_path: Path, kept: float) -> None:
-    """A writer killed in the middle of a line: earlier answers are read, new ones go on a line of their own."""
+    """A writer killed in the middle of a line: earlier answers are read, new ones go on a line of
+    their own."""
     with AnswerStore(tmp_path, "a") as store:
         store.put("k1", IDENTITY, REQUEST, REPLY)
         store.put("k2", IDENTITY, REQUEST, REPLY)

@@ -8,7 +8,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
-SCHEMAS: dict[str, Any] = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
+SCHEMAS: dict[str, Any] = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")
+}
 REGISTRY: Any = Registry().with_resources(
     [(f"{name}.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()]
 )
@@ -48,7 +50,11 @@ EXPORT_FILES = {  # file in reports/bench/{git-sha} -> schema
 def faults_of(path: Path, schema: str) -> list[str]:
     """Return what is wrong with a JSON file, or with the lines of a JSON Lines file."""
     text = path.read_text(encoding="utf-8")
-    documents = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
+    documents = (
+        [json.loads(line) for line in text.splitlines()]
+        if path.suffix == ".jsonl"
+        else [json.loads(text)]
+    )
     validator = Draft202012Validator(SCHEMAS[schema], registry=REGISTRY)
     return [
         f"{path}:{number} {error.json_path}: {error.message[:200]}"
@@ -58,9 +64,14 @@ def faults_of(path: Path, schema: str) -> list[str]:
 
 
 def faults_below(folder: Path, files: dict[str, str]) -> list[str]:
-    """Return the faults of all files below `folder` that match a pattern; a pattern without a file is a fault too."""
+    """Return the faults of all files below `folder` that match a pattern; a pattern without a file
+    is a fault too."""
     faults = []
     for pattern, schema in files.items():
         paths = sorted(folder.glob(pattern))
-        faults += [fault for path in paths for fault in faults_of(path, schema)] if paths else [f"{pattern}: no file"]
+        faults += (
+            [fault for path in paths for fault in faults_of(path, schema)]
+            if paths
+            else [f"{pattern}: no file"]
+        )
     return faults

@@ -1,4 +1,5 @@
-"""Make the stage outputs of a run by code: item rows, protocols, token times, train metrics, merge report, sources."""
+"""Make the stage outputs of a run by code: item rows, protocols, token times, train metrics, merge
+report, sources."""
 
 import random
 from collections.abc import Sequence
@@ -7,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from compare_variants import compare_variants
+from lorabench.documents.item_result import ItemResult
+from lorabench.documents.token_times import TokenTimes
 from lorabench.files import write_json, write_jsonl
 from lorabench.inference.summary import ratios_to_base, summarise
-from lorabench.rows.item_result import ItemResult
-from lorabench.rows.token_times import TokenTimes
 from score_benchmark import score_benchmark
 
 VARIANTS = ("base", "lora", "merged")
@@ -24,7 +25,12 @@ def gsm8k_rows(variant: str, n: int = 60) -> list[ItemResult]:
     rows = []
     for index in range(n):
         right = random.Random(f"gsm8k-{index}").random() < SKILL[variant]
-        detail = {"strict_match": right, "flexible_extract": right, "truncated": False, "response": f"It is {right}."}
+        detail = {
+            "strict_match": right,
+            "flexible_extract": right,
+            "truncated": False,
+            "response": f"It is {right}.",
+        }
         rows.append(_row(index, f"gsm8k-test-{index}", f"gsm8k-test-{index}", float(right), detail))
     return rows
 
@@ -36,7 +42,11 @@ def mmlu_rows(variant: str, n: int = 80) -> list[ItemResult]:
         subject = SUBJECTS[index % 4]
         right = random.Random(f"mmlu-{index}").random() < SKILL[variant] - 0.05
         noise = 1e-5 if variant == "merged" else 0.0
-        detail = {"subject": subject, "log_probabilities": [-1.0 + noise, -2.0, -2.5, -3.0], "truncated": False}
+        detail = {
+            "subject": subject,
+            "log_probabilities": [-1.0 + noise, -2.0, -2.5, -3.0],
+            "truncated": False,
+        }
         rows.append(_row(index, f"{subject}-test-{index}", subject, float(right), detail))
     return rows
 
@@ -61,17 +71,28 @@ def alpaca_eval_rows(variant: str, n: int = 24) -> list[ItemResult]:
     for index in range(n):
         score = 0.5 if variant == "base" else 0.3 + 0.5 * random.Random(f"alpaca-{index}").random()
         dataset = "oasst" if index % 3 == 0 else "koala"
-        detail = {"category": dataset, "output_characters": 100 + index, "reference_characters": 110}
+        detail = {
+            "category": dataset,
+            "output_characters": 100 + index,
+            "reference_characters": 110,
+        }
         rows.append(_row(index, f"alpaca-{index}", f"alpaca-{index}", score, detail))
     return rows
 
 
-ROWS = {"gsm8k": gsm8k_rows, "mmlu": mmlu_rows, "mt_bench": mt_bench_rows, "alpaca_eval": alpaca_eval_rows}
+ROWS = {
+    "gsm8k": gsm8k_rows,
+    "mmlu": mmlu_rows,
+    "mt_bench": mt_bench_rows,
+    "alpaca_eval": alpaca_eval_rows,
+}
 
 
 def _row(index: int, name: str, cluster: str, score: float, detail: dict[str, Any]) -> ItemResult:
     outcome = ("correct" if score else "incorrect") if score in (0, 1) else "judged"
-    return ItemResult(index=index, id=name, cluster=cluster, score=score, outcome=outcome, detail=detail)
+    return ItemResult(
+        index=index, id=name, cluster=cluster, score=score, outcome=outcome, detail=detail
+    )
 
 
 def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
@@ -83,22 +104,39 @@ def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
 def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
     """Return the protocol document of a benchmark."""
     judged = benchmark in ("mt_bench", "alpaca_eval")
-    document = {"schema_version": 1, "benchmark": benchmark, "protocol": f"{benchmark} as in its paper, greedy"}
-    return {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}} if judged else document
+    document = {
+        "schema_version": 1,
+        "benchmark": benchmark,
+        "protocol": f"{benchmark} as in its paper, greedy",
+    }
+    return (
+        {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}}
+        if judged
+        else document
+    )
 
 
-def write_scores(folder: Path, not_run: Sequence[str] = (), signal: bool = True) -> tuple[list[Path], list[Path]]:
-    """Write eval/{variant}/{benchmark}.json and .jsonl of all variants; return score files and row files."""
+def write_scores(
+    folder: Path, not_run: Sequence[str] = (), signal: bool = True
+) -> tuple[list[Path], list[Path]]:
+    """Write eval/{variant}/{benchmark}.json and .jsonl of all variants; return score files and row
+    files."""
     scores, rows = [], []
     for variant in VARIANTS:
         for benchmark in ROWS:
-            score, joined = (folder / "eval" / variant / f"{benchmark}.{suffix}" for suffix in ("json", "jsonl"))
+            score, joined = (
+                folder / "eval" / variant / f"{benchmark}.{suffix}" for suffix in ("json", "jsonl")
+            )
             skip = benchmark in not_run
             work = folder / "work" / variant
             protocol = work / f"{benchmark}.json"
             write_json(protocol, protocol_of(benchmark, signal))
             score_benchmark(
-                rows=[] if skip else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))],
+                rows=(
+                    []
+                    if skip
+                    else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))]
+                ),
                 protocols=[] if skip else [protocol],
                 answers_protocol=None,
                 length_control_file=None,
@@ -114,8 +152,11 @@ def write_scores(folder: Path, not_run: Sequence[str] = (), signal: bool = True)
     return scores, rows
 
 
-def token_times(variant: str, slowdown: float, repeats: int = 3, prompts: int = 5) -> list[TokenTimes]:
-    """Return times of a variant that is `slowdown` times slower than 20 ms a token, with 2 % noise."""
+def token_times(
+    variant: str, slowdown: float, repeats: int = 3, prompts: int = 5
+) -> list[TokenTimes]:
+    """Return times of a variant that is `slowdown` times slower than 20 ms a token, with 2 %
+    noise."""
     rows = []
     for repeat in range(repeats):
         for prompt in range(prompts):
@@ -141,7 +182,8 @@ def token_times(variant: str, slowdown: float, repeats: int = 3, prompts: int = 
 
 
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured again."""
+    """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured
+    again."""
     perf, times = [], []
     base, again = token_times("base", 1.0), token_times("base_again", 1.0)
     for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
@@ -153,23 +195,44 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
             "reason": None,
             "metrics": summarise(rows),
             "ratios_to_base": ratios_to_base(base, again, again if variant == "base" else rows),
-            "memory": {"steady_peak_gpu_allocated_mib": None, "steady_peak_resident_mib": 700.0 + 40 * slowdown},
+            "memory": {
+                "steady_peak_gpu_allocated_mib": None,
+                "steady_peak_resident_mib": 700.0 + 40 * slowdown,
+            },
         }
         write_json(folder / "perf" / f"{variant}.json", document)
-        write_jsonl(folder / "perf" / f"{variant}.jsonl", map(asdict, rows + (again if variant == "base" else [])))
+        write_jsonl(
+            folder / "perf" / f"{variant}.jsonl",
+            map(asdict, rows + (again if variant == "base" else [])),
+        )
         perf.append(folder / "perf" / f"{variant}.json")
         times.append(folder / "perf" / f"{variant}.jsonl")
     return perf, times
 
 
 def write_training(folder: Path) -> dict[str, Path]:
-    """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their paths by name."""
+    """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their
+    paths by name."""
     likelihood = {
-        key: {"nll_per_token": nll, "perplexity": 2.718**nll, "nll_sum": nll * 700, "label_tokens": 700}
+        key: {
+            "nll_per_token": nll,
+            "perplexity": 2.718**nll,
+            "nll_sum": nll * 700,
+            "label_tokens": 700,
+        }
         for key, nll in (("base", 1.769), ("adapter", 1.676))
     }
-    steps = [{"step": step, "loss": 2.0 - 0.02 * step, "learning_rate": 2e-4, "seconds": 1.0} for step in range(1, 21)]
-    totals = {"steps": 20, "epochs": 3, "tokens": 9000, "label_tokens": 7000, "tokens_per_second": 300.0}
+    steps = [
+        {"step": step, "loss": 2.0 - 0.02 * step, "learning_rate": 2e-4, "seconds": 1.0}
+        for step in range(1, 21)
+    ]
+    totals = {
+        "steps": 20,
+        "epochs": 3,
+        "tokens": 9000,
+        "label_tokens": 7000,
+        "tokens_per_second": 300.0,
+    }
     utilisation = {"peak_name": "H100", "precision": "bfloat16", "share": 0.41}
     metrics = {
         "schema_version": 1,
@@ -179,11 +242,24 @@ def write_training(folder: Path) -> dict[str, Path]:
         "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
     }
-    counts = {"dropped": {"no_ranked_reply": 2}, "languages": {"en": 30, "de": 8}, "turns": 90, "characters": 50000}
-    splits = {split: {"trees": n + 2, "kept": n, **counts} for split, n in (("train", 46), ("validation", 10))}
+    counts = {
+        "dropped": {"no_ranked_reply": 2},
+        "languages": {"en": 30, "de": 8},
+        "turns": 90,
+        "characters": 50000,
+    }
+    splits = {
+        split: {"trees": n + 2, "kept": n, **counts}
+        for split, n in (("train", 46), ("validation", 10))
+    }
     documents = {
         "train_metrics": metrics,
-        "run_config": {"schema_version": 1, "run": "demo", "model": {"name": "SmolLM2-135M-Instruct"}, "settings": {}},
+        "run_config": {
+            "schema_version": 1,
+            "run": "demo",
+            "model": {"name": "SmolLM2-135M-Instruct"},
+            "settings": {},
+        },
         "merge_report": {
             "schema_version": 1,
             "dtype": "bfloat16",
@@ -211,23 +287,41 @@ def logit_difference(largest: float) -> dict[str, float]:
 
 def write_contamination(path: Path, overlapping: int) -> Path:
     """Write contamination.json with that many overlapping items of GSM8K and return its path."""
-    found = [{"id": f"gsm8k-test-{index}", "ngrams": 40, "shared": 1} for index in range(overlapping)]
-    lengths = {"8": {"comparable": 60, "overlapping": found}, "13": {"comparable": 58, "overlapping": found}}
+    found = [
+        {"id": f"gsm8k-test-{index}", "ngrams": 40, "shared": 1} for index in range(overlapping)
+    ]
+    lengths = {
+        "8": {"comparable": 60, "overlapping": found},
+        "13": {"comparable": 58, "overlapping": found},
+    }
     benchmarks = {"gsm8k": {"items": 60, "by_ngram_words": lengths}}
     write_json(path, {"schema_version": 1, "conversations": 46, "benchmarks": benchmarks})
     return path
 
 
 def write_source(
-    path: Path, kind: str = "hub", licence: str | None = "apache-2.0", origin: str = "someone/something@0123"
+    path: Path,
+    kind: str = "hub",
+    licence: str | None = "apache-2.0",
+    origin: str = "someone/something@0123",
 ) -> Path:
     """Write a source.json and return its path."""
     record = {"schema_version": 1, "kind": kind, "origin": origin, "revision": "0123"}
-    write_json(path, {**record, "sha256": {"data.jsonl": "0" * 64}, "rows": {"data.jsonl": 10}, "licence": licence})
+    write_json(
+        path,
+        {
+            **record,
+            "sha256": {"data.jsonl": "0" * 64},
+            "rows": {"data.jsonl": 10},
+            "licence": licence,
+        },
+    )
     return path
 
 
-def compare_inputs(folder: Path, not_run: Sequence[str] = (), signal: bool = True) -> dict[str, Any]:
+def compare_inputs(
+    folder: Path, not_run: Sequence[str] = (), signal: bool = True
+) -> dict[str, Any]:
     """Write a whole run and return the arguments of compare_variants, but for its output."""
     scores, rows = write_scores(folder, not_run, signal)
     perf, _ = write_inference(folder)
@@ -250,8 +344,11 @@ def compare_inputs(folder: Path, not_run: Sequence[str] = (), signal: bool = Tru
     }
 
 
-def report_inputs(folder: Path, root: Path, not_run: Sequence[str] = (), signal: bool = True) -> dict[str, Any]:
-    """Write a whole run with compare.json and return the arguments of write_report; `root` is the repository."""
+def report_inputs(
+    folder: Path, root: Path, not_run: Sequence[str] = (), signal: bool = True
+) -> dict[str, Any]:
+    """Write a whole run with compare.json and return the arguments of write_report; `root` is the
+    repository."""
     given = compare_inputs(folder, not_run, signal)
     compare_variants(**given, compare=folder / "compare.json")
     names = ("train_metrics", "run_config", "merge_report", "data_summary")

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
-from lorabench.report.length_control import (
+from lorabench.scoring.length_control import (
     REFERENCE_LENGTHS_SHA256,
     Regulariser,
     controlled_preferences,
     length_control,
     read_regulariser,
 )
-from lorabench.rows.item_result import ItemResult
 
-PUBLISHED_PERCENT = {"vicuna-13b-v1.5": 10.4844, "Meta-Llama-3-8B-Instruct": 22.9188}  # weights of alpaca_eval 0.6.6
+PUBLISHED_PERCENT = {
+    "vicuna-13b-v1.5": 10.4844,
+    "Meta-Llama-3-8B-Instruct": 22.9188,
+}  # weights of alpaca_eval 0.6.6
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,9 @@ def annotations(shared_data: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def difficulty(shared_data: Path) -> np.ndarray[Any, Any]:
     """Return the recovered difficulty of each instruction."""
-    with (shared_data / "alpaca_eval" / "instruction_difficulty_recovered.csv").open(encoding="utf-8") as file:
+    with (shared_data / "alpaca_eval" / "instruction_difficulty_recovered.csv").open(
+        encoding="utf-8"
+    ) as file:
         return np.array([float(row["instruction_difficulty"]) for row in csv.DictReader(file)])
 
 
@@ -54,8 +59,11 @@ def item_rows(annotations: list[dict[str, Any]]) -> list[ItemResult]:
     ]
 
 
-def test_difficulties_reproduce_the_published_win_rates(shared_data: Path, difficulty: np.ndarray[Any, Any]) -> None:
-    """The prediction formula with AlpacaEval's published weights gives the published length-controlled win rates."""
+def test_difficulties_reproduce_the_published_win_rates(
+    shared_data: Path, difficulty: np.ndarray[Any, Any]
+) -> None:
+    """The prediction formula with AlpacaEval's published weights gives the published
+    length-controlled win rates."""
     path = shared_data / "alpaca_eval" / "lc_v1_weights_baseline_gpt4_1106_preview.csv"
     with path.open(encoding="utf-8") as file:
         weights = {row[""]: row for row in csv.DictReader(file)}
@@ -67,11 +75,16 @@ def test_difficulties_reproduce_the_published_win_rates(shared_data: Path, diffi
 
 
 @pytest.mark.slow
-def test_the_fit_is_that_of_alpaca_eval(annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]) -> None:
-    """Without the regulariser alpaca_eval 0.6.6 (`length_controlled_noreg`) gives 8.61 % for vicuna-13b-v1.5."""
+def test_the_fit_is_that_of_alpaca_eval(
+    annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]
+) -> None:
+    """Without the regulariser alpaca_eval 0.6.6 (`length_controlled_noreg`) gives 8.61 % for
+    vicuna-13b-v1.5."""
     rows = item_rows(annotations)
     preferences = np.array([row.score for row in rows], dtype=np.float64)
-    lengths = np.array([row.detail["reference_characters"] - row.detail["output_characters"] for row in rows])
+    lengths = np.array(
+        [row.detail["reference_characters"] - row.detail["output_characters"] for row in rows]
+    )
     assert 100 * preferences.mean() == pytest.approx(6.722, abs=1e-3)
     predicted = controlled_preferences(preferences, lengths, difficulty, None)
     assert 100 * predicted.mean() == pytest.approx(8.606, abs=0.01)
@@ -81,7 +94,8 @@ def test_the_fit_is_that_of_alpaca_eval(annotations: list[dict[str, Any]], diffi
 def test_the_regularised_fit_is_that_of_alpaca_eval(
     annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]
 ) -> None:
-    """With the gamed rows made here as its df_gamed.csv, alpaca_eval 0.6.6 gives 5.842654916836878 %."""
+    """With the gamed rows made here as its df_gamed.csv, alpaca_eval 0.6.6 gives 5.842654916836878
+    %."""
     random = np.random.default_rng(7)
     features, gamed = [], []
     for shift in (2.0, -2.0):
@@ -90,18 +104,23 @@ def test_the_regularised_fit_is_that_of_alpaca_eval(
             chance = 1 / (1 + np.exp(-(0.9 * np.tanh(delta) + 0.4 * hard - 1)))
             gamed.append(np.clip(chance + random.normal(0, 0.05), 0, 1))
             features.append([np.tanh(delta), hard, 0.0])
-    regulariser = Regulariser(difficulty=difficulty, features=np.array(features), preferences=np.array(gamed))
+    regulariser = Regulariser(
+        difficulty=difficulty, features=np.array(features), preferences=np.array(gamed)
+    )
     rows = item_rows(annotations)
     preferences = np.array([row.score for row in rows], dtype=np.float64)
     preferences[[3, 77, 500]] = np.nan  # answers that the judge did not give
-    lengths = np.array([row.detail["reference_characters"] - row.detail["output_characters"] for row in rows])
+    lengths = np.array(
+        [row.detail["reference_characters"] - row.detail["output_characters"] for row in rows]
+    )
     predicted = 100 * controlled_preferences(preferences, lengths, difficulty, regulariser)
     assert predicted.mean() == pytest.approx(5.842654916836878, abs=1e-6)
     assert predicted.std(ddof=1) / np.sqrt(805) == pytest.approx(0.376311542724074, abs=1e-6)
 
 
 def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[str, Any]]) -> None:
-    """Only all 805 instructions in order against the published reference have a length-controlled win rate."""
+    """Only all 805 instructions in order against the published reference have a length-controlled
+    win rate."""
     rows = item_rows(annotations)
     assert "was not given" in length_control(rows, None, 0.95)["text"]
     for part in (rows[:804], rows[::-1]):
@@ -109,12 +128,17 @@ def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[s
 
 
 def test_gamed_rows_pull_the_fit_and_missing_preferences_are_predicted() -> None:
-    """A regulariser changes the result; an instruction without a preference still gets a prediction."""
+    """A regulariser changes the result; an instruction without a preference still gets a
+    prediction."""
     random = np.random.default_rng(0)
     difficulty, lengths = random.normal(size=60), random.normal(size=60) * 100
     preferences = np.clip(0.3 + 0.2 * np.tanh(lengths / 100) + 0.05 * random.normal(size=60), 0, 1)
-    features = np.column_stack([np.tanh(random.normal(size=120)), random.normal(size=120), np.zeros(120)])
-    regulariser = Regulariser(difficulty=difficulty, features=features, preferences=np.full(120, 0.9))
+    features = np.column_stack(
+        [np.tanh(random.normal(size=120)), random.normal(size=120), np.zeros(120)]
+    )
+    regulariser = Regulariser(
+        difficulty=difficulty, features=features, preferences=np.full(120, 0.9)
+    )
     alone = controlled_preferences(preferences, lengths, difficulty, None)
     pulled = controlled_preferences(preferences, lengths, difficulty, regulariser)
     assert not np.allclose(alone, pulled)

@@ -1,7 +1,9 @@
-"""The length-controlled win rate against the package alpaca_eval 0.6.6 on equal inputs, which are made here.
+"""The length-controlled win rate against the package alpaca_eval 0.6.6 on equal inputs, which are
+made here.
 
-Where the package is installed both are computed (pip install alpaca-eval==0.6.6 "scikit-learn<1.10", in an environment
-of its own); elsewhere the figures that the package gave stand for it.
+Where the package is installed both are computed (pip install alpaca-eval==0.6.6
+"scikit-learn<1.10", in an environment of its own); elsewhere the figures that the package gave
+stand for it.
 """
 
 import csv
@@ -13,11 +15,12 @@ import numpy as np
 import pytest
 
 from lorabench.files import sha256_file
-from lorabench.report import length_control
-from lorabench.report.length_control import controlled_preferences, read_regulariser
+from lorabench.scoring import length_control
+from lorabench.scoring.length_control import controlled_preferences, read_regulariser
 
 ITEMS = 200
-PACKAGE_PERCENT = {  # (name, every how many preferences one is missing) -> the package's length-controlled win rate
+# (name, every how many preferences one is missing) -> the package's length-controlled win rate
+PACKAGE_PERCENT = {
     ("length_controlled_v1", 0): 49.93995064710635,
     ("length_controlled_v1", 7): 49.97622921852658,
     ("length_controlled_noreg", 0): 49.06902829829835,
@@ -31,7 +34,8 @@ def difficulties() -> list[float]:
 
 
 def make_annotations(missing: int) -> list[dict[str, Any]]:
-    """Return annotations in alpaca_eval's form: longer outputs are preferred; every `missing`-th has no preference."""
+    """Return annotations in alpaca_eval's form: longer outputs are preferred; every `missing`-th
+    has no preference."""
     rows = []
     for index, difficulty in enumerate(difficulties()):
         length = 300 + round(250 * math.sin(2.3 * index))
@@ -50,8 +54,16 @@ def make_annotations(missing: int) -> list[dict[str, Any]]:
 
 
 def write_gamed(path: Path) -> None:
-    """Write a regulariser with the columns of df_gamed.csv: a wordy and a terse baseline, with gaps."""
-    columns = ["model", "index", "preference", "std_delta_len", "instruction_difficulty", "not_gamed_baseline"]
+    """Write a regulariser with the columns of df_gamed.csv: a wordy and a terse baseline, with
+    gaps."""
+    columns = [
+        "model",
+        "index",
+        "preference",
+        "std_delta_len",
+        "instruction_difficulty",
+        "not_gamed_baseline",
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -59,7 +71,9 @@ def write_gamed(path: Path) -> None:
             for index, difficulty in enumerate(difficulties()):
                 delta = lean + 0.7 * math.sin(3.1 * index)
                 share = 0.5 - 0.3 * math.tanh(delta) + 0.1 * math.cos(1.3 * index)
-                writer.writerow([model, index, "" if index % 41 == 9 else share, delta, difficulty, False])
+                writer.writerow(
+                    [model, index, "" if index % 41 == 9 else share, delta, difficulty, False]
+                )
 
 
 def our_predictions(name: str, missing: int, gamed: Path) -> np.ndarray[Any, Any]:
@@ -69,7 +83,10 @@ def our_predictions(name: str, missing: int, gamed: Path) -> np.ndarray[Any, Any
     lengths = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows])
     regulariser = read_regulariser(gamed)
     return controlled_preferences(
-        preferences, lengths, regulariser.difficulty, regulariser if name == "length_controlled_v1" else None
+        preferences,
+        lengths,
+        regulariser.difficulty,
+        regulariser if name == "length_controlled_v1" else None,
     )
 
 
@@ -85,20 +102,29 @@ def gamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(("name", "missing"), list(PACKAGE_PERCENT))
 def test_figures_are_those_that_the_package_gave(name: str, missing: int, gamed: Path) -> None:
     """With and without regulariser, with all and with missing preferences."""
-    assert 100 * our_predictions(name, missing, gamed).mean() == pytest.approx(PACKAGE_PERCENT[name, missing], abs=1e-6)
+    assert 100 * our_predictions(name, missing, gamed).mean() == pytest.approx(
+        PACKAGE_PERCENT[name, missing], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(("name", "missing"), list(PACKAGE_PERCENT))
 def test_every_prediction_equals_the_packages(
     name: str, missing: int, gamed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The package's own function on the same rows; its download of the regulariser is the file made here."""
-    package = pytest.importorskip("alpaca_eval.metrics.glm_winrate", reason="needs alpaca-eval==0.6.6")
+    """The package's own function on the same rows; its download of the regulariser is the file made
+    here."""
+    package = pytest.importorskip(
+        "alpaca_eval.metrics.glm_winrate", reason="needs alpaca-eval==0.6.6"
+    )
     pandas = pytest.importorskip("pandas")
     monkeypatch.setattr(package, "hf_hub_download", lambda **_: str(gamed))
     frame = pandas.DataFrame(make_annotations(missing))
     metrics = package.get_length_controlled_winrate(frame, glm_name=name, save_weights_dir=None)
     ours = our_predictions(name, missing, gamed)
     assert np.abs(frame["glm_preference"].to_numpy() - ours).max() < 1e-9
-    assert metrics["length_controlled_winrate"] == pytest.approx(PACKAGE_PERCENT[name, missing], abs=1e-9)
-    assert metrics["lc_standard_error"] == pytest.approx(100 * ours.std(ddof=1) / math.sqrt(ITEMS), abs=1e-9)
+    assert metrics["length_controlled_winrate"] == pytest.approx(
+        PACKAGE_PERCENT[name, missing], abs=1e-9
+    )
+    assert metrics["lc_standard_error"] == pytest.approx(
+        100 * ours.std(ddof=1) / math.sqrt(ITEMS), abs=1e-9
+    )

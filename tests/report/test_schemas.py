@@ -27,21 +27,36 @@ def test_every_schema_is_used() -> None:
 
 
 @pytest.mark.parametrize("not_run", [(), ("mt_bench", "alpaca_eval")])
-def test_files_of_the_report_stage_keep_their_schemas(tmp_path: Path, root: Path, not_run: tuple[str, ...]) -> None:
-    """Scores, comparison, report and exports validate, of a whole run and of one without a judge."""
+def test_files_of_the_report_stage_keep_their_schemas(
+    tmp_path: Path, root: Path, not_run: tuple[str, ...]
+) -> None:
+    """Scores, comparison, report and exports validate, of a whole run and of one without a
+    judge."""
     given = report_inputs(tmp_path, root, not_run)
     write_report(**given)
     names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
     rows = [path.with_suffix(".jsonl") for path in given["scores"]]
-    export_report(**{name: given[name] for name in names}, rows=rows, answers=[], folder=tmp_path / "bench")
+    export_report(
+        **{name: given[name] for name in names}, rows=rows, answers=[], folder=tmp_path / "bench"
+    )
     assert faults_below(tmp_path, {pattern: RUN_FILES[pattern] for pattern in OWN}) == []
-    exports = {name: schema for name, schema in EXPORT_FILES.items() if not schema.startswith("perf_")}
+    exports = {
+        name: schema for name, schema in EXPORT_FILES.items() if not schema.startswith("perf_")
+    }
     assert faults_below(tmp_path / "bench", exports) == []
 
 
 def test_a_wrong_file_is_noticed(tmp_path: Path) -> None:
     """A score that claims to have run without a number is a fault."""
     path = tmp_path / "score.json"
-    head = {"schema_version": 1, "benchmark": "gsm8k", "variant": "base", "status": "ok", "reason": None}
-    path.write_text(json.dumps({**head, "metric": "exact_match", "unit": "share"}), encoding="utf-8")
+    head = {
+        "schema_version": 1,
+        "benchmark": "gsm8k",
+        "variant": "base",
+        "status": "ok",
+        "reason": None,
+    }
+    path.write_text(
+        json.dumps({**head, "metric": "exact_match", "unit": "share"}), encoding="utf-8"
+    )
     assert any("'score' is a required property" in fault for fault in faults_of(path, "score"))

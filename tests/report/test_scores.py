@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
-from lorabench.report.mmlu_groups import GROUP_SUBJECTS, SUBJECT_GROUP, group_of
-from lorabench.report.scores import score_items
-from lorabench.rows.item_result import ItemResult
+from lorabench.scoring.mmlu_groups import GROUP_SUBJECTS, SUBJECT_GROUP, group_of
+from lorabench.scoring.scores import score_items
 from report.synthetic_run import gsm8k_rows, mmlu_rows
 
 
@@ -16,7 +16,11 @@ def test_real_judgments_give_the_published_mt_bench_score(shared_data: Path) -> 
     """GPT-4's judgments of Meta-Llama-3-8B-Instruct average 7.77; turn 1 8.275, turn 2 7.263."""
     path = shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl"
     judgments = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    last = {(row["question_id"], row["turn"]): row for row in judgments if row["model"].endswith("-Normal")}
+    last = {
+        (row["question_id"], row["turn"]): row
+        for row in judgments
+        if row["model"].endswith("-Normal")
+    }
     rows = [
         ItemResult(
             index=index,
@@ -33,11 +37,14 @@ def test_real_judgments_give_the_published_mt_bench_score(shared_data: Path) -> 
     assert score["score"] == pytest.approx(7.77, abs=0.005)
     assert score["breakdown"]["turn 1"]["score"] == pytest.approx(8.275)
     assert score["breakdown"]["turn 2"]["score"] == pytest.approx(7.2625)
-    assert score["standard_error"] == pytest.approx(0.31, abs=0.02)  # by question; by turn it would be 0.19
+    assert score["standard_error"] == pytest.approx(
+        0.31, abs=0.02
+    )  # by question; by turn it would be 0.19
 
 
 def test_real_annotations_give_the_published_win_rate(shared_data: Path) -> None:
-    """AlpacaEval publishes a win rate of 6.72 % for vicuna-13b-v1.5, with the sample's standard error."""
+    """AlpacaEval publishes a win rate of 6.72 % for vicuna-13b-v1.5, with the sample's standard
+    error."""
     path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
     annotations = json.loads(path.read_text(encoding="utf-8"))
     rows = [
@@ -72,7 +79,9 @@ def test_groups_are_those_of_the_harness() -> None:
     lm_eval = pytest.importorskip("lm_eval")
     folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
     for subject, group in SUBJECT_GROUP.items():
-        assert f"mmlu_{group}_tasks" in (folder / f"mmlu_{subject}.yaml").read_text(encoding="utf-8")
+        assert f"mmlu_{group}_tasks" in (folder / f"mmlu_{subject}.yaml").read_text(
+            encoding="utf-8"
+        )
 
 
 def test_guessing_is_recognised() -> None:

@@ -8,9 +8,15 @@ import pytest
 
 from compare_variants import compare_variants
 from lorabench.errors import DataError
-from lorabench.report.comparison import equivalence_of_shares
-from lorabench.significance import flip_table
-from report.synthetic_run import compare_inputs, gsm8k_rows, write_contamination, write_rows, write_source
+from lorabench.scoring.comparison import equivalence_of_shares
+from lorabench.scoring.significance import flip_table
+from report.synthetic_run import (
+    compare_inputs,
+    gsm8k_rows,
+    write_contamination,
+    write_rows,
+    write_source,
+)
 
 
 def compare(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -27,7 +33,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_an_adapter_that_solves_more_problems_is_better(whole: dict[str, Any]) -> None:
-    """The synthetic adapter gains ten of sixty word problems and loses none: p = 2 / 2^10 by McNemar."""
+    """The synthetic adapter gains ten of sixty word problems and loses none: p = 2 / 2^10 by
+    McNemar."""
     contrast = whole["benchmarks"]["gsm8k"]["pairs"]["lora_vs_base"]
     assert contrast["flips"]["only_variant"] == 10 and contrast["flips"]["only_reference"] == 0
     assert contrast["p_value"] == pytest.approx(2 / 2**10)
@@ -44,7 +51,8 @@ def test_holm_is_over_the_comparisons_with_the_base(whole: dict[str, Any]) -> No
 
 
 def test_merged_and_lora_are_compared_as_equals(whole: dict[str, Any]) -> None:
-    """Equal answers are counted; sixty of them do not show equality within one point, a thousand would."""
+    """Equal answers are counted; sixty of them do not show equality within one point, a thousand
+    would."""
     contrast = whole["benchmarks"]["gsm8k"]["pairs"]["merged_vs_lora"]
     assert contrast["items_changed"] == 0
     assert not contrast["equivalence"]["equivalent"]
@@ -67,14 +75,16 @@ def test_resampling_units_are_subjects_and_questions(whole: dict[str, Any]) -> N
 
 
 def test_items_without_a_score_leave_the_pair(whole: dict[str, Any]) -> None:
-    """One rating of the base could not be read: its turn is dropped from pairs with the base only."""
+    """One rating of the base could not be read: its turn is dropped from pairs with the base
+    only."""
     pairs = whole["benchmarks"]["mt_bench"]["pairs"]
     assert (pairs["lora_vs_base"]["n"], pairs["lora_vs_base"]["items_dropped"]) == (15, 1)
     assert (pairs["merged_vs_lora"]["n"], pairs["merged_vs_lora"]["items_dropped"]) == (16, 0)
 
 
 def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any]) -> None:
-    """An adapter of 1.6 times the time per token decodes at 1 / 1.6 of the base's speed; merged equals the base."""
+    """An adapter of 1.6 times the time per token decodes at 1 / 1.6 of the base's speed; merged
+    equals the base."""
     decode = whole["serving"]["decode_tokens_per_second"]
     assert decode["ratio_to_base"]["lora"]["ratio"] == pytest.approx(1 / 1.6, rel=0.02)
     assert decode["ratio_to_base"]["lora"]["verdict"] == "slower"
@@ -84,7 +94,8 @@ def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any
 
 
 def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:
-    """Scores of the local judge get no verdict, are outside the family and stay open points before shipping."""
+    """Scores of the local judge get no verdict, are outside the family and stay open points before
+    shipping."""
     result = compare(tmp_path, signal=False)
     assert result["benchmarks"]["mt_bench"]["pairs"]["lora_vs_base"]["verdict_word"] == "no verdict"
     assert len(result["holm"]["adjusted"]) == 4
@@ -103,15 +114,23 @@ def test_what_did_not_run_is_said_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_licences_and_overlap_decide_about_shipping(tmp_path: Path) -> None:
-    """An unknown licence is an open point; Llama 3's comes with its duties; overlapping items are named."""
-    unknown = compare(tmp_path / "a", model_source=write_source(tmp_path / "unknown.json", licence=None))
+    """An unknown licence is an open point; Llama 3's comes with its duties; overlapping items are
+    named."""
+    unknown = compare(
+        tmp_path / "a", model_source=write_source(tmp_path / "unknown.json", licence=None)
+    )
     assert unknown["answers"]["may_ship"]["answer"] == "not yet"
     llama = write_source(tmp_path / "llama.json", licence="llama3")
     none, three = (write_contamination(tmp_path / f"{count}.json", count) for count in (0, 3))
     known = compare(tmp_path / "b", model_source=llama, contamination=none)
     assert known["answers"]["may_ship"]["answer"] == "yes"
-    assert any("Built with Meta Llama 3" in item["text"] for item in known["answers"]["may_ship"]["reasons"])
-    overlapping = compare(tmp_path / "c", model_source=llama, contamination=three)["answers"]["may_ship"]
+    assert any(
+        "Built with Meta Llama 3" in item["text"]
+        for item in known["answers"]["may_ship"]["reasons"]
+    )
+    overlapping = compare(tmp_path / "c", model_source=llama, contamination=three)["answers"][
+        "may_ship"
+    ]
     assert overlapping["answer"] == "not yet"
     assert any("GSM8K 3" in item["text"] for item in overlapping["reasons"])
 

@@ -1,4 +1,5 @@
-"""The doctor's lines on judges: asked where there is a key, one line each, and a fault where a run would stop."""
+"""The doctor's lines on judges: asked where there is a key, one line each, and a fault where a run
+would stop."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from judging.fake_judge import FakeJudge, error, openai_answer
 
 
 def findings(
-    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], judges: dict[str, dict[str, Any]]
+    tmp_path: Path,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    judges: dict[str, dict[str, Any]],
 ) -> tuple[list[str], list[str]]:
     """Return the printed lines on judging and the faults, for the smoke run with these judges."""
     overlay = tmp_path / "judges.yaml"
-    overlay.write_text(yaml.safe_dump({section: {"judge": judge} for section, judge in judges.items()}))
+    overlay.write_text(
+        yaml.safe_dump({section: {"judge": judge} for section, judge in judges.items()})
+    )
     faults = doctor([root / "config" / "smoke.yaml", overlay])
-    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("judging")], faults
+    return [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("judging")
+    ], faults
 
 
 def test_each_judge_has_a_line(
@@ -27,16 +35,23 @@ def test_each_judge_has_a_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A missing key is named and asked nobody; a judge that answers says who it is; neither is a fault."""
+    """A missing key is named and asked nobody; a judge that answers says who it is; neither is a
+    fault."""
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     judge_server.respond = lambda number, body: openai_answer("m")
     judges = {
         "judge_mt_bench": {"kind": "anthropic", "model": "some-judge"},
-        "judge_alpaca_eval": {"kind": "openai", "model": "some-judge", "base_url": judge_server.url},
+        "judge_alpaca_eval": {
+            "kind": "openai",
+            "model": "some-judge",
+            "base_url": judge_server.url,
+        },
     }
     lines, faults = findings(tmp_path, root, capsys, judges)
     assert lines[0].startswith("judging   judge_mt_bench: ANTHROPIC_API_KEY is not set")
-    assert lines[1].startswith("judging   judge_alpaca_eval: judge some-judge answers as judge-2026-01-01")
+    assert lines[1].startswith(
+        "judging   judge_alpaca_eval: judge some-judge answers as judge-2026-01-01"
+    )
     assert len(lines) == 2 and faults == []
     assert len(judge_server.requests) == 1
 
@@ -44,10 +59,16 @@ def test_each_judge_has_a_line(
 def test_a_retired_judge_is_a_fault(
     judge_server: FakeJudge, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The provider's reason stands in its line; the smoke run's other judge is a model and is not asked."""
+    """The provider's reason stands in its line; the smoke run's other judge is a model and is not
+    asked."""
     judge_server.respond = lambda number, body: error(404, "The model has been deprecated")
-    judges = {"judge_mt_bench": {"kind": "openai", "model": "some-judge", "base_url": judge_server.url}}
+    judges = {
+        "judge_mt_bench": {"kind": "openai", "model": "some-judge", "base_url": judge_server.url}
+    }
     lines, faults = findings(tmp_path, root, capsys, judges)
     assert lines[0] == "judging   judge_alpaca_eval: a model on this machine"
-    assert lines[1].startswith("judging   judge_mt_bench: judge some-judge") and "has been deprecated" in lines[1]
+    assert (
+        lines[1].startswith("judging   judge_mt_bench: judge some-judge")
+        and "has been deprecated" in lines[1]
+    )
     assert faults == [lines[1].removeprefix("judging   ")]

@@ -23,7 +23,13 @@ from lorabench.files import read_json, read_jsonl
 pytest_plugins = ["evaluation_fixtures"]
 
 COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
-GSM8K = {"task": "gsm8k", "few_shot": 2, "answer_filter": "flexible-extract", "max_new_tokens": 12, "limit": None}
+GSM8K = {
+    "task": "gsm8k",
+    "few_shot": 2,
+    "answer_filter": "flexible-extract",
+    "max_new_tokens": 12,
+    "limit": None,
+}
 GSM8K |= {"engine": "transformers"}
 MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
@@ -67,7 +73,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("chat", [False, True])
-@pytest.mark.parametrize(("benchmark", "own_settings"), [("gsm8k", {}), ("mmlu", {}), ("mmlu", TEXTS)])
+@pytest.mark.parametrize(
+    ("benchmark", "own_settings"), [("gsm8k", {}), ("mmlu", {}), ("mmlu", TEXTS)]
+)
 def test_scores_equal_those_of_stock_lm_eval(
     root: Path,
     tmp_path: Path,
@@ -79,7 +87,8 @@ def test_scores_equal_those_of_stock_lm_eval(
     own_settings: dict[str, Any],
     chat: bool,
 ) -> None:
-    """simple_evaluate with the harness' HFLM on the same tasks gives the same result for every item."""
+    """simple_evaluate with the harness' HFLM on the same tasks gives the same result for every
+    item."""
     settings = {"apply_chat_template": chat, **own_settings}
     given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings=settings)
     evaluate_task(**given)
@@ -100,13 +109,21 @@ def test_scores_equal_those_of_stock_lm_eval(
     rows = read_rows(given["rows"])
     if benchmark == "gsm8k":
         for key in ("strict-match", "flexible-extract"):
-            expected = [(row["doc"]["id"], bool(row["exact_match"])) for row in samples if row["filter"] == key]
+            expected = [
+                (row["doc"]["id"], bool(row["exact_match"]))
+                for row in samples
+                if row["filter"] == key
+            ]
             assert [(row["id"], row["detail"][key.replace("-", "_")]) for row in rows] == expected
         responses = [row["resps"][0][0] for row in samples if row["filter"] == "strict-match"]
         assert [row["detail"]["response"] for row in rows] == responses
-        assert [row["score"] for row in rows] == [float(row["detail"]["flexible_extract"]) for row in rows]
+        assert [row["score"] for row in rows] == [
+            float(row["detail"]["flexible_extract"]) for row in rows
+        ]
     else:
-        assert [(row["id"], row["score"]) for row in rows] == [(row["doc"]["id"], row["acc"]) for row in samples]
+        assert [(row["id"], row["score"]) for row in rows] == [
+            (row["doc"]["id"], row["acc"]) for row in samples
+        ]
         for row, sample in zip(rows, samples, strict=True):
             expected = [response[0][0] for response in sample["resps"]]
             assert row["detail"]["log_probabilities"] == pytest.approx(expected, abs=1e-4)
@@ -118,7 +135,8 @@ def test_scores_equal_those_of_stock_lm_eval(
 def test_shards_join_to_the_unsharded_rows(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path], benchmark: str
 ) -> None:
-    """Three shards hold the rows of one, each once, under one protocol sentence; a shard may be empty."""
+    """Three shards hold the rows of one, each once, under one protocol sentence; a shard may be
+    empty."""
     evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark))
     whole = read_rows(tmp_path / f"{benchmark}.0-of-1.jsonl")
     parts: list[dict[str, Any]] = []
@@ -144,7 +162,8 @@ def test_shards_join_to_the_unsharded_rows(
 def test_a_finished_shard_computes_nothing_again(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
 ) -> None:
-    """With its outputs deleted, as Snakemake does after a failure, a rerun takes every answer from the store."""
+    """With its outputs deleted, as Snakemake does after a failure, a rerun takes every answer from
+    the store."""
     given = arguments(root, tmp_path, source, data["mmlu"], "mmlu")
     evaluate_task(**given)
     first = given["rows"].read_text()
@@ -167,22 +186,32 @@ def test_other_weights_take_nothing_from_the_store(
 
 
 @pytest.mark.slow
-def test_a_killed_job_goes_on_where_it_was(root: Path, tmp_path: Path, source: Path, data: dict[str, Path]) -> None:
-    """After kill -9 the rerun computes only what the store lacks, and its rows are those of a whole run."""
+def test_a_killed_job_goes_on_where_it_was(
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
+) -> None:
+    """After kill -9 the rerun computes only what the store lacks, and its rows are those of a whole
+    run."""
     longer = {**GSM8K, "max_new_tokens": 150}
     settings = {"benchmark": longer, "tokens_per_batch": 160}  # one problem at a time
     given = arguments(root, tmp_path, source, data["gsm8k"], "gsm8k", settings=settings)
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in given.items() if key != "weights"}
+    plain = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in given.items()
+        if key != "weights"
+    }
     plain["source"] = str(source)
     code = (
-        "import json, sys; from pathlib import Path; from evaluate_task import Weights, evaluate_task\n"
-        "given = json.loads(sys.argv[1])\n"
-        "weights = Weights(variant='base', source=Path(given.pop('source')), adapter=None, merged=None)\n"
-        "paths = ('data', 'tasks', 'rows', 'protocol', 'store')\n"
-        "given = {key: Path(value) if key in paths else value for key, value in given.items()}\n"
-        "evaluate_task(weights=weights, **given)"
+        "import json, sys; from pathlib import Path; from evaluate_task import Weights,"
+        " evaluate_task\ngiven = json.loads(sys.argv[1])\nweights = Weights(variant='base',"
+        " source=Path(given.pop('source')), adapter=None, merged=None)\npaths = ('data', 'tasks',"
+        " 'rows', 'protocol', 'store')\ngiven = {key: Path(value) if key in paths else value for"
+        " key, value in given.items()}\nevaluate_task(weights=weights, **given)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root / "workflow" / "scripts"),
+        "HF_HUB_OFFLINE": "1",
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(plain)], env=environment, stderr=subprocess.DEVNULL
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from export_adapter import export_adapter
-from lorabench.report import publishing
+from lorabench import publishing
 
 
 def make(folder: Path, size: int) -> list[Path]:
@@ -17,7 +17,9 @@ def make(folder: Path, size: int) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_large_files_are_linked_and_small_ones_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_linked_and_small_ones_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights are stored once; a touch of a published small file leaves its source alone."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
@@ -28,8 +30,11 @@ def test_large_files_are_linked_and_small_ones_copied(tmp_path: Path, monkeypatc
     assert (published / "adapter_config.json").read_text(encoding="utf-8") == "{}"
 
 
-def test_export_again_follows_a_new_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second export replaces what the first one made, changed or not, and leaves no temporary file."""
+def test_export_again_follows_a_new_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second export replaces what the first one made, changed or not, and leaves no temporary
+    file."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
     export_adapter(files=files, folder=tmp_path / "published")
@@ -42,7 +47,9 @@ def test_export_again_follows_a_new_adapter(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "published" / names[1]).read_bytes() == new[1].read_bytes()
 
 
-def test_without_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_files_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On another file system the export works all the same."""
 
     def refuse(source: Path, target: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from export_report import export_report
+from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
-from lorabench.rows.answer import Answer
 from report.synthetic_run import report_inputs
 from write_report import write_report
 
@@ -57,7 +57,12 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     rows = [path.with_suffix(".jsonl") for path in given["scores"]]
     for _ in range(2):
         target = folder / "reports" / "bench" / "0123456789ab"
-        export_report(**{name: given[name] for name in names}, rows=rows, answers=answers(folder), folder=target)
+        export_report(
+            **{name: given[name] for name in names},
+            rows=rows,
+            answers=answers(folder),
+            folder=target,
+        )
     return target
 
 
@@ -78,9 +83,13 @@ def test_the_git_state_is_written_inside(published: Path) -> None:
 def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
     """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
     items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
-    assert {variant: len(part["items"]) for variant, part in items.items()} == {"base": 60, "lora": 60, "merged": 60}
-    outputs = json.loads((published / "mtbench_outputs.json").read_text(encoding="utf-8"))["variants"]["base"][
-        "outputs"
-    ]
+    assert {variant: len(part["items"]) for variant, part in items.items()} == {
+        "base": 60,
+        "lora": 60,
+        "merged": 60,
+    }
+    outputs = json.loads((published / "mtbench_outputs.json").read_text(encoding="utf-8"))[
+        "variants"
+    ]["base"]["outputs"]
     assert outputs[1]["outputs"] == ["One.", "Two."]
     assert len(outputs[1]["scores"]) == 2 and outputs[1]["scores"][1] is None

@@ -25,30 +25,42 @@ def sample_files(samples: Path, benchmark: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
-def test_samples_are_published_in_canonical_form(samples: Path, tmp_path: Path, benchmark: str) -> None:
+def test_samples_are_published_in_canonical_form(
+    samples: Path, tmp_path: Path, benchmark: str
+) -> None:
     """Each benchmark's own files are there, all hashed, and the record counts the rows."""
     source = tmp_path / benchmark / "built-in" / "source.json"
     fetch_benchmark(
-        benchmark=benchmark, samples=sample_files(samples, benchmark), source=source, settings={"kind": "built-in"}
+        benchmark=benchmark,
+        samples=sample_files(samples, benchmark),
+        source=source,
+        settings={"kind": "built-in"},
     )
     record = json.loads(source.read_text())
-    assert {file.name for file in source.parent.iterdir()} == BENCHMARKS[benchmark] | {"source.json"}
+    assert {file.name for file in source.parent.iterdir()} == BENCHMARKS[benchmark] | {
+        "source.json"
+    }
     assert record["sha256"].keys() == BENCHMARKS[benchmark]
     for name, rows in record["rows"].items():
         assert sum(1 for _ in read_jsonl(source.parent / name)) == rows
 
 
 def test_judge_prompt_comes_from_its_own_source(samples: Path, tmp_path: Path) -> None:
-    """Data without a prompt takes it from where `judge_prompt` says; without that it is a configuration error."""
+    """Data without a prompt takes it from where `judge_prompt` says; without that it is a
+    configuration error."""
     data = shutil.copy(samples / "alpaca_eval_instructions.json", tmp_path / "outputs.json")
     prompt = samples / "alpaca_eval_judge_prompt.txt"
     settings = {"kind": "path", "path": str(data)}
     source = tmp_path / "out" / "source.json"
-    with pytest.raises(ConfigurationError, match=r"no judge_prompt\.txt; put it there or set fetch_benchmark"):
+    with pytest.raises(
+        ConfigurationError, match=r"no judge_prompt\.txt; put it there or set fetch_benchmark"
+    ):
         fetch_benchmark(benchmark="alpaca_eval", samples=[], source=source, settings=settings)
     elsewhere = {"kind": "path", "path": str(prompt)}
     settings_with_prompt = settings | {"judge_prompt": elsewhere}
-    fetch_benchmark(benchmark="alpaca_eval", samples=[], source=source, settings=settings_with_prompt)
+    fetch_benchmark(
+        benchmark="alpaca_eval", samples=[], source=source, settings=settings_with_prompt
+    )
     assert (source.parent / "judge_prompt.txt").read_text() == prompt.read_text()
 
 
@@ -57,5 +69,7 @@ def test_real_mt_bench_is_published(shared_data: Path, tmp_path: Path) -> None:
     source = tmp_path / "out" / "source.json"
     settings = {"kind": "path", "path": str(shared_data / "mt_bench")}
     fetch_benchmark(benchmark="mt_bench", samples=[], source=source, settings=settings)
-    counts = {name: sum(1 for _ in read_jsonl(source.parent / name)) for name in BENCHMARKS["mt_bench"]}
+    counts = {
+        name: sum(1 for _ in read_jsonl(source.parent / name)) for name in BENCHMARKS["mt_bench"]
+    }
     assert counts == {"question.jsonl": 80, "reference.jsonl": 30, "judge_prompts.jsonl": 8}

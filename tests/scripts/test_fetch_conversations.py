@@ -29,7 +29,9 @@ def test_samples_become_messages_with_a_record(samples: Path, tmp_path: Path) ->
     digests = []
     for name in ("first", "second"):
         source = tmp_path / name / "source.json"
-        fetch_conversations(samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"})
+        fetch_conversations(
+            samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"}
+        )
         record = json.loads(source.read_text())
         messages = source.parent / "messages.jsonl"
         assert record["rows"]["messages.jsonl"] == sum(1 for _ in read_jsonl(messages))
@@ -55,9 +57,17 @@ def test_hub_snapshot_is_read_from_the_cache(root: Path, tmp_path: Path) -> None
     (snapshot / "data").mkdir(parents=True)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     for split in ("train", "validation"):
-        row = {"message_id": split, "parent_id": None, "message_tree_id": split, "text": "x", "role": "prompter"}
+        row = {
+            "message_id": split,
+            "parent_id": None,
+            "message_tree_id": split,
+            "text": "x",
+            "role": "prompter",
+        }
         table = pyarrow.Table.from_pylist([row | {"lang": "en", "user_id": "u"}])
-        parquet.write_table(table, snapshot / "data" / f"{split}-00000-of-00001-b42a775f407cee45.parquet")
+        parquet.write_table(
+            table, snapshot / "data" / f"{split}-00000-of-00001-b42a775f407cee45.parquet"
+        )
     environment = os.environ | {
         "PYTHONPATH": str(root / "workflow" / "scripts"),
         "HF_HOME": str(tmp_path),
@@ -66,7 +76,10 @@ def test_hub_snapshot_is_read_from_the_cache(root: Path, tmp_path: Path) -> None
     source = tmp_path / "out" / "source.json"
     subprocess.run([sys.executable, "-c", CALL, COMMIT, str(source)], env=environment, check=True)
     rows = [row for _, row in read_jsonl(source.parent / "messages.jsonl")]
-    assert [(row["message_id"], row["split"]) for row in rows] == [("train", "train"), ("validation", "validation")]
+    assert [(row["message_id"], row["split"]) for row in rows] == [
+        ("train", "train"),
+        ("validation", "validation"),
+    ]
     record = json.loads(source.read_text())
     assert (record["revision"], record["licence"]) == (COMMIT, "apache-2.0")
 
@@ -77,6 +90,8 @@ def test_broken_file_publishes_nothing(tmp_path: Path) -> None:
     source = tmp_path / "out" / "source.json"
     with pytest.raises(DataError, match=r"mine\.jsonl:1: expected a conversation tree"):
         fetch_conversations(
-            samples=Path("unused"), source=source, settings={"kind": "path", "path": str(tmp_path / "mine.jsonl")}
+            samples=Path("unused"),
+            source=source,
+            settings={"kind": "path", "path": str(tmp_path / "mine.jsonl")},
         )
     assert not list(source.parent.iterdir())

@@ -24,7 +24,8 @@ from pathlib import Path
 from fetch_model import fetch_model
 from lorabench.errors import LorabenchError
 try:
-    fetch_model(samples=Path(sys.argv[1]), source=Path(sys.argv[2]), settings=json.loads(sys.argv[3]))
+    samples, source = Path(sys.argv[1]), Path(sys.argv[2])
+    fetch_model(samples=samples, source=source, settings=json.loads(sys.argv[3]))
 except LorabenchError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -41,7 +42,12 @@ class GatedHub(BaseHTTPRequestHandler):
             self.end_headers()
             return
         files = [{"type": "file", "oid": "0" * 40, "size": 2, "path": "config.json"}]
-        info = {"id": REPOSITORY, "sha": COMMIT, "siblings": [{"rfilename": "config.json"}], "tags": []}
+        info = {
+            "id": REPOSITORY,
+            "sha": COMMIT,
+            "siblings": [{"rfilename": "config.json"}],
+            "tags": [],
+        }
         body = json.dumps(files if "/tree/" in self.path else info).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -65,11 +71,25 @@ def gated_hub() -> Iterator[str]:
     server.server_close()
 
 
-def fetch_in_process(root: Path, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Fetch the repository in a process of its own, since the hub's client reads its variables at import."""
+def fetch_in_process(
+    root: Path, tmp_path: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Fetch the repository in a process of its own, since the hub's client reads its variables at
+    import."""
     settings = json.dumps({"kind": "hub", "repo": REPOSITORY, "revision": COMMIT})
-    command = [sys.executable, "-c", CALL, "unused", str(tmp_path / "model" / "source.json"), settings]
-    variables = os.environ | {"PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HOME": str(tmp_path)} | environment
+    command = [
+        sys.executable,
+        "-c",
+        CALL,
+        "unused",
+        str(tmp_path / "model" / "source.json"),
+        settings,
+    ]
+    variables = (
+        os.environ
+        | {"PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HOME": str(tmp_path)}
+        | environment
+    )
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -82,7 +102,9 @@ def make_snapshot(model: Path, home: Path) -> None:
     (snapshot / "README.md").write_text("---\nlicense: llama3\n---\n# Model\n")
 
 
-def test_built_in_model_is_made_from_its_seed(samples: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_built_in_model_is_made_from_its_seed(
+    samples: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     """The built-in source publishes the tiny model with the hash of every file."""
     source = tmp_path / "tiny" / "source.json"
     fetch_model(samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"})
@@ -95,7 +117,9 @@ def test_built_in_model_is_made_from_its_seed(samples: Path, tiny_model: Path, t
 def test_local_folder_is_linked(tiny_model: Path, tmp_path: Path) -> None:
     """A path source takes no disk, and its record names the folder."""
     source = tmp_path / "model" / "source.json"
-    fetch_model(samples=Path("unused"), source=source, settings={"kind": "path", "path": str(tiny_model)})
+    fetch_model(
+        samples=Path("unused"), source=source, settings={"kind": "path", "path": str(tiny_model)}
+    )
     assert (source.parent / "model.safetensors").resolve() == tiny_model / "model.safetensors"
     assert json.loads(source.read_text())["origin"] == str(tiny_model)
 
@@ -111,8 +135,11 @@ def test_unusable_folder_publishes_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "model").iterdir())
 
 
-def test_cached_snapshot_is_used_without_a_network(root: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """With HF_HUB_OFFLINE the pinned snapshot is linked from the cache, with the licence of its card."""
+def test_cached_snapshot_is_used_without_a_network(
+    root: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """With HF_HUB_OFFLINE the pinned snapshot is linked from the cache, with the licence of its
+    card."""
     make_snapshot(tiny_model, tmp_path)
     run = fetch_in_process(root, tmp_path, HF_HUB_OFFLINE="1")
     assert run.returncode == 0, run.stderr
@@ -130,9 +157,14 @@ def test_missing_snapshot_without_a_network_is_one_line(root: Path, tmp_path: Pa
 
 
 def test_unaccepted_licence_names_its_page(root: Path, tmp_path: Path, gated_hub: str) -> None:
-    """The hub's refusal becomes one line with the page where access is asked for, and no token in it."""
-    run = fetch_in_process(root, tmp_path, HF_HUB_OFFLINE="0", HF_ENDPOINT=gated_hub, HF_TOKEN="hf_secret")
+    """The hub's refusal becomes one line with the page where access is asked for, and no token in
+    it."""
+    run = fetch_in_process(
+        root, tmp_path, HF_HUB_OFFLINE="0", HF_ENDPOINT=gated_hub, HF_TOKEN="hf_secret"
+    )
     message = run.stderr.strip().splitlines()[-1]
-    assert message.startswith(f"PrerequisiteError: {REPOSITORY} is gated and this HF_TOKEN has no access")
+    assert message.startswith(
+        f"PrerequisiteError: {REPOSITORY} is gated and this HF_TOKEN has no access"
+    )
     assert f"https://huggingface.co/{REPOSITORY}" in message
     assert "hf_secret" not in run.stderr

@@ -34,7 +34,10 @@ def questions(tmp_path: Path) -> Path:
     )
     write_jsonl(
         tmp_path / "instructions.jsonl",
-        ({"id": f"alpaca-{n}", "dataset": "own", "instruction": f"Explain {'very ' * n}well."} for n in range(5)),
+        (
+            {"id": f"alpaca-{n}", "dataset": "own", "instruction": f"Explain {'very ' * n}well."}
+            for n in range(5)
+        ),
     )
     return tmp_path
 
@@ -70,7 +73,12 @@ def run(
     return [row for _, row in read_jsonl(out / "answers.jsonl")]
 
 
-def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], new: int) -> str:
+def greedy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, str]],
+    new: int,
+) -> str:
     """Return the answer that transformers' own generate gives to one dialogue."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     tokens = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
@@ -81,9 +89,14 @@ def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, messages:
 
 
 def test_greedy_answers_are_those_of_generate(
-    tmp_path: Path, source: Path, questions: Path, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    tmp_path: Path,
+    source: Path,
+    questions: Path,
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Both turns of a greedy question equal transformers' generate; the second sees the model's own first answer."""
+    """Both turns of a greedy question equal transformers' generate; the second sees the model's own
+    first answer."""
     rows = {row["category"]: row for row in run(tmp_path, source, questions, "mt_bench")}
     for category in ("math", "coding"):
         first, second = rows[category]["prompts"]
@@ -97,7 +110,8 @@ def test_greedy_answers_are_those_of_generate(
 
 
 def test_rows_say_how_they_were_made(tmp_path: Path, source: Path, questions: Path) -> None:
-    """Rows keep order, ids, FastChat's temperatures and token counts; the protocol counts truncated turns."""
+    """Rows keep order, ids, FastChat's temperatures and token counts; the protocol counts truncated
+    turns."""
     rows = run(tmp_path, source, questions, "mt_bench")
     assert [(row["index"], row["id"], row["category"]) for row in rows] == [
         (n, str(81 + n), name) for n, name in enumerate(CATEGORIES)
@@ -105,12 +119,20 @@ def test_rows_say_how_they_were_made(tmp_path: Path, source: Path, questions: Pa
     assert [row["temperature"] for row in rows] == list(CATEGORIES.values())
     for row in rows:
         assert all(count <= 12 for count in row["output_tokens"])
-        assert all(count == 12 for count, cut in zip(row["output_tokens"], row["truncated"], strict=True) if cut)
-    assert read_json(tmp_path / "answers.json")["turns_truncated"] == sum(sum(row["truncated"]) for row in rows)
+        assert all(
+            count == 12
+            for count, cut in zip(row["output_tokens"], row["truncated"], strict=True)
+            if cut
+        )
+    assert read_json(tmp_path / "answers.json")["turns_truncated"] == sum(
+        sum(row["truncated"]) for row in rows
+    )
 
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
-def test_batching_changes_no_answer(tmp_path: Path, source: Path, questions: Path, benchmark: str) -> None:
+def test_batching_changes_no_answer(
+    tmp_path: Path, source: Path, questions: Path, benchmark: str
+) -> None:
     """Answers one at a time are those of a large batch, sampled ones included."""
     together = run(tmp_path / "together", source, questions, benchmark)
     alone = run(tmp_path / "alone", source, questions, benchmark, tokens_per_batch=1)
@@ -118,13 +140,18 @@ def test_batching_changes_no_answer(tmp_path: Path, source: Path, questions: Pat
 
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
-def test_shards_merge_into_what_one_job_answers(tmp_path: Path, source: Path, questions: Path, benchmark: str) -> None:
-    """Three jobs' answers, sampled ones included, are those of one; missing and foreign shards are noticed."""
+def test_shards_merge_into_what_one_job_answers(
+    tmp_path: Path, source: Path, questions: Path, benchmark: str
+) -> None:
+    """Three jobs' answers, sampled ones included, are those of one; missing and foreign shards are
+    noticed."""
     whole = run(tmp_path / "whole", source, questions, benchmark)
     folders = [tmp_path / str(shard) for shard in range(3)]
     for shard, folder in enumerate(folders):
         run(folder, source, questions, benchmark, shard=shard, shards=3)
-    shards, protocols = ([folder / f"answers.{kind}" for folder in folders] for kind in ("jsonl", "json"))
+    shards, protocols = (
+        [folder / f"answers.{kind}" for folder in folders] for kind in ("jsonl", "json")
+    )
     out = {"answers": tmp_path / "merged.jsonl", "protocol": tmp_path / "merged.json"}
     merge_answers(shards=shards[::-1], protocols=protocols[::-1], **out)
     assert [row for _, row in read_jsonl(out["answers"])] == whole
@@ -146,7 +173,9 @@ def test_a_second_run_generates_nothing(tmp_path: Path, source: Path, questions:
     assert (protocol["tokens_computed"], protocol["turns_from_store"]) == (0, 8)
 
 
-def test_an_answer_that_cannot_fit_is_refused(tmp_path: Path, source: Path, questions: Path) -> None:
+def test_an_answer_that_cannot_fit_is_refused(
+    tmp_path: Path, source: Path, questions: Path
+) -> None:
     """A limit beyond the model's context names the question and the key to lower."""
     with pytest.raises(DataError, match=r"question 81, turn 1.*max_new_tokens"):
         run(tmp_path, source, questions, "mt_bench", new=100_000)

@@ -12,12 +12,17 @@ from training_fixtures import make_adapter
 pytest_plugins = ["training_fixtures"]
 
 
-def test_a_fitting_adapter_is_copied_and_said_to_be_imported(tiny_source: Path, tmp_path: Path) -> None:
+def test_a_fitting_adapter_is_copied_and_said_to_be_imported(
+    tiny_source: Path, tmp_path: Path
+) -> None:
     """All outputs of training exist; what was not run here says so."""
     source = make_adapter(tiny_source.parent, tmp_path / "its folder")
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
     weights = sha256_file(source / "adapter_model.safetensors")
-    assert read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"] == weights
+    assert (
+        read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"]
+        == weights
+    )
     assert read_json(tmp_path / "out" / "train_metrics.json")["status"] == "not_run"
     assert (tmp_path / "out" / "README.md").is_file()
 

@@ -1,4 +1,5 @@
-"""The script judge_alpaca_eval: rows and protocol against published references and against the base variant."""
+"""The script judge_alpaca_eval: rows and protocol against published references and against the base
+variant."""
 
 import json
 from pathlib import Path
@@ -17,8 +18,8 @@ from judging.fake_judge import (
     write_rows,
 )
 from judging.served_model import NAME, ServedModel
+from lorabench.control.judge_preflight import ask_judges
 from lorabench.judging.alpaca_eval import preference_for_first, shows_variant_first
-from lorabench.judging.preflight import ask_judges
 from lorabench.judging.wire import read_reply
 
 
@@ -59,7 +60,12 @@ def run(
         model=model,
         store=tmp_path / "store",
         writer="alpaca_eval-lora",
-        settings={"judge": judge, "reference": "base" if base else "published", "max_tokens": 1, "both_orders": both},
+        settings={
+            "judge": judge,
+            "reference": "base" if base else "published",
+            "max_tokens": 1,
+            "both_orders": both,
+        },
         rows=tmp_path / "rows.jsonl",
         protocol=tmp_path / "protocol.json",
     )
@@ -72,7 +78,9 @@ def prefer_variant(number: int, body: dict[str, Any]) -> Response:
     first = "m: variant" in body["messages"][1]["content"]
     top = [{"token": "m", "logprob": -0.10536 if first else -2.30259}]
     top.append({"token": "M", "logprob": -2.30259 if first else -0.10536})
-    return openai_answer("m" if first else "M", logprobs={"content": [{"token": "m", "top_logprobs": top}]})
+    return openai_answer(
+        "m" if first else "M", logprobs={"content": [{"token": "m", "top_logprobs": top}]}
+    )
 
 
 def test_weighted_preference_in_the_drawn_order(
@@ -80,7 +88,8 @@ def test_weighted_preference_in_the_drawn_order(
     benchmark_folder: Path,
     tmp_path: Path,
 ) -> None:
-    """The variant gets 0.9 in whatever order it is shown; equal outputs are half a win without a call."""
+    """The variant gets 0.9 in whatever order it is shown; equal outputs are half a win without a
+    call."""
     judge_server.respond = prefer_variant
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
@@ -88,15 +97,23 @@ def test_weighted_preference_in_the_drawn_order(
     assert shown == [shows_variant_first(f"Say {n}.") for n in (0, 1, 3, 4)]
     assert rows[0]["detail"]["output_characters"] == len("variant 0")
     assert rows[0]["detail"]["reference_characters"] == len("It is 0.")
-    assert (protocol["calls"], protocol["identical_outputs"], protocol["preference_kinds"]) == (4, 2, ["weighted"])
+    assert (protocol["calls"], protocol["identical_outputs"], protocol["preference_kinds"]) == (
+        4,
+        2,
+        ["weighted"],
+    )
     assert judge_server.requests[0]["max_tokens"] == 1
     assert judge_server.requests[0]["top_logprobs"] == 5
 
 
-def test_both_orders_against_the_base(judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
+def test_both_orders_against_the_base(
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
+) -> None:
     """Two calls a pair; the reference is the base's answer."""
     judge_server.respond = prefer_variant
-    rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), base=True, both=True)
+    rows, protocol = run(
+        tmp_path, benchmark_folder, judge_section(judge_server), base=True, both=True
+    )
     assert protocol["calls"] == 8
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
     assert all("base" in body["messages"][1]["content"] for body in judge_server.requests)
@@ -111,7 +128,11 @@ def test_judge_without_log_probabilities_is_binary(
     """Where they are refused the letter counts, and the protocol says so."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        return error(403, "You are not allowed to request logprobs") if "logprobs" in body else openai_answer("m")
+        return (
+            error(403, "You are not allowed to request logprobs")
+            if "logprobs" in body
+            else openai_answer("m")
+        )
 
     judge_server.respond = respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
@@ -124,7 +145,9 @@ def test_judge_without_log_probabilities_is_binary(
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Weighted preferences from both orders, labelled as carrying no signal."""
     judge = judge_section(FakeJudge(), kind="local")
-    rows, protocol = run(tmp_path, benchmark_folder, judge, base=True, both=True, model=tiny_model / "source.json")
+    rows, protocol = run(
+        tmp_path, benchmark_folder, judge, base=True, both=True, model=tiny_model / "source.json"
+    )
     assert all(0 < row["score"] < 1 for row in rows)
     assert [row["score"] for row in rows if row["detail"]["identical"]] == [0.5, 0.5]
     assert (protocol["signal"], protocol["calls"]) == (False, 8)
@@ -133,7 +156,8 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Real log-probabilities over HTTP give the preferences; without either letter the row is a failure."""
+    """Real log-probabilities over HTTP give the preferences; without either letter the row is a
+    failure."""
     judge_server.respond = served_model.respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
     expected = {}

@@ -19,9 +19,9 @@ from judging.fake_judge import (
     write_rows,
 )
 from judging.served_model import NAME, ServedModel
+from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import DataError
 from lorabench.judging.mt_bench import REASK
-from lorabench.judging.preflight import ask_judges
 
 
 def run(
@@ -58,21 +58,25 @@ def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 @pytest.fixture
 def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
-    """Return a judge that forgets the rating of turn 2 until asked again, and never rates question 82's turn 1."""
+    """Return a judge that forgets the rating of turn 2 until asked again, and never rates question
+    82's turn 1."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         text = body["messages"][1]["content"]
         if "Write about 1." in text and "Now shorter." not in text:
             return openai_answer("Hard to say.")
         asked_again = body["messages"][-1]["content"] == REASK
-        return openai_answer("Rating: [[8]]" if asked_again or "Now shorter." not in text else "Nice.")
+        return openai_answer(
+            "Rating: [[8]]" if asked_again or "Now shorter." not in text else "Nice."
+        )
 
     judge_server.respond = respond
     yield judge_server
 
 
 def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
-    """Six rows, re-asked where needed; the one without a rating is a counted failure; the protocol tells the cost."""
+    """Six rows, re-asked where needed; the one without a rating is a counted failure; the protocol
+    tells the cost."""
     run(tmp_path, benchmark_folder, judge_section(quiet_first))
     rows, protocol = read(tmp_path)
     assert [(row["index"], row["id"], row["cluster"]) for row in rows] == [
@@ -90,7 +94,11 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
     assert rows[4]["detail"]["category"] == "math" and rows[4]["detail"]["turn"] == 1
     assert not any(row["detail"]["expected_score"] for row in rows)
     calls = 6 + 4 + 1
-    assert (protocol["calls"], protocol["cached_calls"], len(quiet_first.requests)) == (calls, 0, calls)
+    assert (protocol["calls"], protocol["cached_calls"], len(quiet_first.requests)) == (
+        calls,
+        0,
+        calls,
+    )
     assert protocol["failures"] == {"judge_unparsed": 1}
     assert protocol["models_returned"] == ["judge-2026-01-01"]
     assert protocol["parameters_sent"] == [{"temperature": 0, "max_tokens": 64}]
@@ -103,23 +111,31 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
 def test_corrected_references_take_the_place_of_the_originals(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The judge reads the corrected answer, the protocol says so, and a file that corrects nothing is refused."""
+    """The judge reads the corrected answer, the protocol says so, and a file that corrects nothing
+    is refused."""
     file = tmp_path / "corrected.jsonl"
     write_rows(file, [{"question_id": 101, "turns": ["five", "ten"]}])
     run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
-    guided = [body["messages"][1]["content"] for body in judge_server.requests if "Reference" in str(body)]
+    guided = [
+        body["messages"][1]["content"] for body in judge_server.requests if "Reference" in str(body)
+    ]
     assert any("five" in text for text in guided) and not any("four" in text for text in guided)
     protocol = read(tmp_path)[1]
     assert "corrected reference answers" in protocol["protocol"]
     run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
     assert read(tmp_path / "plain")[1]["reference_sha256"] != protocol["reference_sha256"]
-    for row, fault in (({"question_id": 7, "turns": ["a", "b"]}, "question_id 7"), ({"question_id": 101}, "jsonl:1")):
+    for row, fault in (
+        ({"question_id": 7, "turns": ["a", "b"]}, "question_id 7"),
+        ({"question_id": 101}, "jsonl:1"),
+    ):
         write_rows(file, [row])
         with pytest.raises(DataError, match=fault):
             run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
 
 
-def test_second_run_asks_nothing(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
+def test_second_run_asks_nothing(
+    quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path
+) -> None:
     """All answers, re-asked ones too, come from the store; the rows are the same bytes."""
     run(tmp_path, benchmark_folder, judge_section(quiet_first))
     first, asked = (tmp_path / "rows.jsonl").read_bytes(), len(quiet_first.requests)
@@ -131,10 +147,17 @@ def test_second_run_asks_nothing(quiet_first: FakeJudge, benchmark_folder: Path,
 
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Expected ratings between 1 and 10, and the warning that they carry no signal."""
-    run(tmp_path, benchmark_folder, judge_section(FakeJudge(), kind="local"), tiny_model / "source.json")
+    run(
+        tmp_path,
+        benchmark_folder,
+        judge_section(FakeJudge(), kind="local"),
+        tiny_model / "source.json",
+    )
     rows, protocol = read(tmp_path)
     assert all(1 < row["score"] < 10 and row["detail"]["expected_score"] for row in rows)
-    assert all(sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows)
+    assert all(
+        sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows
+    )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
     assert "carries no signal" in protocol["protocol"]
 
@@ -142,9 +165,16 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Texts that a real model generated: every call, token and unreadable judgment is counted, then all is stored."""
+    """Texts that a real model generated: every call, token and unreadable judgment is counted, then
+    all is stored."""
     judge_server.respond = served_model.respond
-    run(tmp_path, benchmark_folder, judge_section(judge_server, temperature=1.0), reasks=1, max_tokens=3)
+    run(
+        tmp_path,
+        benchmark_folder,
+        judge_section(judge_server, temperature=1.0),
+        reasks=1,
+        max_tokens=3,
+    )
     rows, protocol = read(tmp_path)
     unparsed = [row for row in rows if row["outcome"] == "judge_unparsed"]
     assert len(rows) == protocol["items"] == 6
@@ -155,11 +185,23 @@ def test_a_served_model_as_the_judge(
     calls = sum(row["detail"]["tries"] for row in rows)
     assert protocol["calls"] == len(judge_server.requests) == calls > 6
     assert protocol["output_tokens"] == 3 * calls
-    assert protocol["models_returned"] == [NAME] and {row["detail"]["judge_model"] for row in rows} == {NAME}
-    run(tmp_path, benchmark_folder, judge_section(judge_server, temperature=1.0), reasks=1, max_tokens=3)
+    assert protocol["models_returned"] == [NAME] and {
+        row["detail"]["judge_model"] for row in rows
+    } == {NAME}
+    run(
+        tmp_path,
+        benchmark_folder,
+        judge_section(judge_server, temperature=1.0),
+        reasks=1,
+        max_tokens=3,
+    )
     again, protocol = read(tmp_path)
     assert again == rows
-    assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (0, calls, calls)
+    assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (
+        0,
+        calls,
+        calls,
+    )
 
 
 def test_the_question_before_a_run_has_the_same_parameters(

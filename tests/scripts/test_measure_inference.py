@@ -1,4 +1,5 @@
-"""The script end to end on the tiny model: real worker processes, complete rows, and nothing left behind on failure."""
+"""The script end to end on the tiny model: real worker processes, complete rows, and nothing left
+behind on failure."""
 
 import json
 import logging
@@ -20,11 +21,11 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, read_jsonl
 from lorabench.inference import measurement
 from lorabench.inference.settings import parse_settings
-from lorabench.rows.token_times import TokenTimes
 from measure_inference import measure_inference, summary
 
 pytestmark = pytest.mark.slow
@@ -43,10 +44,12 @@ WAIT_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def checkpoints(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return folders of the tiny model, of a random adapter, and of a merged model of the same shape."""
+    """Return folders of the tiny model, of a random adapter, and of a merged model of the same
+    shape."""
     folder = tmp_path_factory.mktemp("variants")
     model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules=["q_proj", "down_proj"])
+        AutoModelForCausalLM.from_pretrained(tiny_model),
+        LoraConfig(r=4, target_modules=["q_proj", "down_proj"]),
     )
     model.save_pretrained(str(folder / "adapter"))
     shutil.copytree(tiny_model, folder / "merged")
@@ -67,7 +70,9 @@ def run(checkpoints: dict[str, Path], out: Path, samples: Path, **changes: Any) 
 
 
 @pytest.fixture(scope="module")
-def measured(checkpoints: dict[str, Path], samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(
+    checkpoints: dict[str, Path], samples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Return the output folder of one run."""
     out = tmp_path_factory.mktemp("perf")
     run(checkpoints, out, samples)
@@ -103,7 +108,9 @@ def test_variants_take_turns_on_the_same_prompts(measured: Path) -> None:
 
 def test_figures_can_be_recomputed_from_the_rows(measured: Path) -> None:
     """Percentiles and paired ratios of the summary follow from the raw file."""
-    base, lora = ([row for row in rows_of(measured, arm) if row.variant == arm] for arm in ("base", "lora"))
+    base, lora = (
+        [row for row in rows_of(measured, arm) if row.variant == arm] for arm in ("base", "lora")
+    )
     figures = read_json(measured / "lora.json")
     gaps = [gap for row in lora for gap in row.inter_token_latencies_ms]
     pooled = figures["metrics"]["inter_token_latency_ms"]
@@ -115,7 +122,8 @@ def test_figures_can_be_recomputed_from_the_rows(measured: Path) -> None:
 
 
 def test_summary_says_how_and_on_what_it_was_measured(measured: Path) -> None:
-    """Status, conditions, memory and environment are there; variants differ in parameters only by the adapter."""
+    """Status, conditions, memory and environment are there; variants differ in parameters only by
+    the adapter."""
     base, lora, merged = (read_json(measured / f"{variant}.json") for variant in VARIANTS)
     for figures in (base, lora, merged):
         assert (figures["schema_version"], figures["status"], figures["threads"]) == (1, "ok", 1)
@@ -133,7 +141,8 @@ def test_summary_says_how_and_on_what_it_was_measured(measured: Path) -> None:
 def test_variants_that_are_not_wanted_are_reported_so(
     checkpoints: dict[str, Path], samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With too little memory for all models they run one after another; a variant left out has status not_run."""
+    """With too little memory for all models they run one after another; a variant left out has
+    status not_run."""
     monkeypatch.setattr(measurement, "HEADROOM", 1e12)
     run(checkpoints, tmp_path, samples, variants=["base"], prompts=1, repeats=1)
     assert read_json(tmp_path / "lora.json")["status"] == "not_run"
@@ -145,12 +154,24 @@ def test_variants_that_are_not_wanted_are_reported_so(
 def test_merged_that_is_slower_than_its_base_is_called_a_fault(
     measured: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Merged and base compute the same, so a difference beyond the noise is a warning about the run."""
+    """Merged and base compute the same, so a difference beyond the noise is a warning about the
+    run."""
     rows = [row for row in rows_of(measured, "base") if row.variant == "base"]
     slow = [replace(row, variant="merged", end_to_end_ms=9 * row.end_to_end_ms) for row in rows]
     again = [replace(row, variant="base_again") for row in rows]
     loaded = dict.fromkeys(
-        ["dtype", "device", "gpu", "attention", "threads", "parameters", "requires_grad", "torch", "transformers"], None
+        [
+            "dtype",
+            "device",
+            "gpu",
+            "attention",
+            "threads",
+            "parameters",
+            "requires_grad",
+            "torch",
+            "transformers",
+        ],
+        None,
     )
     made = measurement.Measurement(
         rows=[*rows, *again, *slow],
@@ -184,8 +205,11 @@ def wait_for(condition: Callable[[], Any]) -> Any:
     return value
 
 
-def test_killed_worker_ends_the_run_cleanly(checkpoints: dict[str, Path], samples: Path, tmp_path: Path) -> None:
-    """One line says which variant's process was killed, no other process stays and no file is written."""
+def test_killed_worker_ends_the_run_cleanly(
+    checkpoints: dict[str, Path], samples: Path, tmp_path: Path
+) -> None:
+    """One line says which variant's process was killed, no other process stays and no file is
+    written."""
 
     def kill_one() -> None:
         workers = wait_for(lambda: len(found := workers_of(psutil.Process())) == 2 and found)
@@ -201,7 +225,9 @@ def test_killed_worker_ends_the_run_cleanly(checkpoints: dict[str, Path], sample
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checkpoint_that_cannot_be_loaded_is_named(checkpoints: dict[str, Path], samples: Path, tmp_path: Path) -> None:
+def test_checkpoint_that_cannot_be_loaded_is_named(
+    checkpoints: dict[str, Path], samples: Path, tmp_path: Path
+) -> None:
     """The error names the variant in one line; nothing is written."""
     (tmp_path / "empty").mkdir()
     out = tmp_path / "perf"
@@ -228,7 +254,9 @@ def test_workers_end_with_their_parent(checkpoints: dict[str, Path]) -> None:
         "worker.ask({'generate': {'prompt': 0, 'new_tokens': 4000}})\n"
     )
     environment = os.environ | {"PYTHONPATH": str(scripts)}
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert parent.stdout is not None and parent.stdout.readline() == "loaded\n"
     (worker,) = workers_of(psutil.Process(parent.pid))
     parent.send_signal(signal.SIGKILL)

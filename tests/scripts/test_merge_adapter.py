@@ -1,4 +1,5 @@
-"""merge_adapter writes a checkpoint equal to base + adapter, says how equal, and refuses one that is not."""
+"""merge_adapter writes a checkpoint equal to base + adapter, says how equal, and refuses one that
+is not."""
 
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, sha256_file
-from lorabench.training.fingerprint import write_fingerprint
+from lorabench.training.adapter.fingerprint import write_fingerprint
 from merge_adapter import merge_adapter
 from training_fixtures import make_adapter
 
 pytest_plugins = ["training_fixtures"]
 
 
-def merge(source: Path, prepared: Path, folder: Path, dtype: str, limit: float = 1e-3, shard: str = "5GB") -> Path:
+def merge(
+    source: Path, prepared: Path, folder: Path, dtype: str, limit: float = 1e-3, shard: str = "5GB"
+) -> Path:
     """Merge a random adapter and return the report."""
     adapter = make_adapter(source.parent, folder / "adapter")
     write_fingerprint(adapter / "fingerprint.json", adapter)
@@ -40,15 +43,22 @@ def test_the_merged_checkpoint_is_base_plus_adapter(
     merged = AutoModelForCausalLM.from_pretrained(report.parent)
     assert str(merged.dtype) == f"torch.{dtype}"
     apart = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(tiny_source.parent, dtype=torch.float32), tmp_path / "adapter"
+        AutoModelForCausalLM.from_pretrained(tiny_source.parent, dtype=torch.float32),
+        tmp_path / "adapter",
     ).merge_and_unload()
     for name, tensor in merged.state_dict().items():
-        torch.testing.assert_close(tensor, apart.state_dict()[name].to(merged.dtype), rtol=0, atol=0)
+        torch.testing.assert_close(
+            tensor, apart.state_dict()[name].to(merged.dtype), rtol=0, atol=0
+        )
     content = read_json(report)
     assert content["float32"]["max_abs_logit_difference"] < 1e-4
     assert content["float32"]["greedy_agreement"] == 1.0
-    assert content["sha256"]["model.safetensors"] == sha256_file(report.parent / "model.safetensors")
-    assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= set(content["sha256"])
+    assert content["sha256"]["model.safetensors"] == sha256_file(
+        report.parent / "model.safetensors"
+    )
+    assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= set(
+        content["sha256"]
+    )
     original = AutoTokenizer.from_pretrained(tiny_source.parent)
     assert AutoTokenizer.from_pretrained(report.parent).chat_template == original.chat_template
 
@@ -60,7 +70,9 @@ def test_large_checkpoints_are_sharded(tiny_source: Path, prepared: Path, tmp_pa
     AutoModelForCausalLM.from_pretrained(report.parent)
 
 
-def test_a_difference_above_the_limit_fails(tiny_source: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_difference_above_the_limit_fails(
+    tiny_source: Path, prepared: Path, tmp_path: Path
+) -> None:
     """No checkpoint is left that a later stage could take for a good one."""
     with pytest.raises(MeasurementError, match="max_logit_difference"):
         merge(tiny_source, prepared, tmp_path, "float32", limit=0.0)

@@ -1,4 +1,5 @@
-"""prepare_conversations: files that other stages read, and a summary that proves what is in them."""
+"""prepare_conversations: files that other stages read, and a summary that proves what is in
+them."""
 
 import json
 import os
@@ -8,8 +9,8 @@ from typing import Any
 import pytest
 
 from fetch_conversations import fetch_conversations
+from lorabench.documents.conversation import Conversation
 from lorabench.files import read_jsonl, sha256_file
-from lorabench.rows.conversation import Conversation
 from prepare_conversations import prepare_conversations
 
 SETTINGS: dict[str, Any] = {
@@ -41,23 +42,30 @@ def prepare_into(folder: Path, messages: Path, **changes: Any) -> dict[str, Any]
 def messages(samples: Path, tmp_path: Path) -> Path:
     """Return the flat messages of the samples."""
     source = tmp_path / "source" / "source.json"
-    fetch_conversations(samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"})
+    fetch_conversations(
+        samples=samples / "oasst_trees.jsonl", source=source, settings={"kind": "built-in"}
+    )
     return source.parent / "messages.jsonl"
 
 
 def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None:
-    """The audit has one row a tree; kept ones are exactly those in the data files; the counts add up."""
+    """The audit has one row a tree; kept ones are exactly those in the data files; the counts add
+    up."""
     summary = prepare_into(tmp_path / "data", messages)
     audit = [row for _, row in read_jsonl(tmp_path / "data" / "audit.jsonl")]
     trees = {row["message_tree_id"] for _, row in read_jsonl(messages)}
     assert sorted(row["id"] for row in audit) == sorted(trees)
     for split in ("train", "validation"):
         kept = [Conversation(**row) for _, row in read_jsonl(tmp_path / "data" / f"{split}.jsonl")]
-        assert [row["id"] for row in audit if row["kept"] and row["split"] == split] == [item.id for item in kept]
+        assert [row["id"] for row in audit if row["kept"] and row["split"] == split] == [
+            item.id for item in kept
+        ]
         assert all(item.messages[-1]["role"] == "assistant" for item in kept)
         counts = summary["splits"][split]
         assert counts["trees"] == counts["kept"] + sum(counts["dropped"].values())
-        assert summary["sha256"][f"{split}.jsonl"] == sha256_file(tmp_path / "data" / f"{split}.jsonl")
+        assert summary["sha256"][f"{split}.jsonl"] == sha256_file(
+            tmp_path / "data" / f"{split}.jsonl"
+        )
 
 
 def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:

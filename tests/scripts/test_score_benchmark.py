@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl, write_json
-from lorabench.rows.item_result import ItemResult
 from report.synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
 from score_benchmark import score_benchmark
 
 
-def run(folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: str | None = None) -> dict[str, Any]:
+def run(
+    folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: str | None = None
+) -> dict[str, Any]:
     """Score shards and return the score file."""
     rows = [write_rows(folder / f"{number}.jsonl", shard) for number, shard in enumerate(shards)]
     protocols = [folder / f"{number}.json" for number in range(len(shards))]
@@ -41,7 +43,9 @@ def test_shards_in_any_order_give_the_unsharded_files(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", "gsm8k", [rows])
     halves = run(tmp_path / "halves", "gsm8k", [rows[1::2], rows[::2]])
     assert halves == whole
-    assert (tmp_path / "whole/eval.jsonl").read_bytes() == (tmp_path / "halves/eval.jsonl").read_bytes()
+    assert (tmp_path / "whole/eval.jsonl").read_bytes() == (
+        tmp_path / "halves/eval.jsonl"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("benchmark", ROWS)
@@ -128,7 +132,9 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
 def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
     """The protocol sentence names generation and judging, the detail holds both."""
     write_json(tmp_path / "judging.json", protocol_of("mt_bench"))
-    write_json(tmp_path / "answers.json", {"protocol": "at most 96 new tokens", "turns_truncated": 3})
+    write_json(
+        tmp_path / "answers.json", {"protocol": "at most 96 new tokens", "turns_truncated": 3}
+    )
     score_benchmark(
         rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
         protocols=[tmp_path / "judging.json"],

@@ -1,4 +1,5 @@
-"""train_adapter end to end on the tiny model: files, repeatability, resume after a kill, equal recipes."""
+"""train_adapter end to end on the tiny model: files, repeatability, resume after a kill, equal
+recipes."""
 
 import json
 import signal
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21 asks for it
 )
 
-# Trains as told, and kills itself without warning at the given step: inside it, or while its checkpoint is written.
+# Trains as told, and kills itself without warning at the given step: inside it, or while its
+# checkpoint is written.
 VICTIM = """
 import json, os, signal, sys
 from pathlib import Path
@@ -46,19 +48,27 @@ def until(self, *args, **kwargs):
     return original(self, *args, **kwargs)
 
 setattr(AdapterTrainer, method, until)
-paths = {name: Path(arguments[name]) for name in ("model", "train", "validation", "adapter", "work")}
+names = ("model", "train", "validation", "adapter", "work")
+paths = {name: Path(arguments[name]) for name in names}
 train_adapter(**paths, run="test", settings=arguments["settings"])
 """
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Compute on one thread: the model is too small for more, and sums do not depend on the machine's cores."""
+    """Compute on one thread: the model is too small for more, and sums do not depend on the
+    machine's cores."""
     torch.set_num_threads(1)
 
 
 def kill_while_training(
-    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], method: str, step: int, root: Path
+    source: Path,
+    prepared: Path,
+    folder: Path,
+    settings: dict[str, Any],
+    method: str,
+    step: int,
+    root: Path,
 ) -> None:
     """Train in another process that dies in `method` when `step` steps are done."""
     arguments = {
@@ -95,13 +105,21 @@ def test_every_output_is_written_and_says_what_happened(
         "run_config.json",
         "train_metrics.json",
     }
-    metrics, config = read_json(adapter / "train_metrics.json"), read_json(adapter / "run_config.json")
-    assert metrics["totals"]["steps"] == len(metrics["steps"]) == 2 * 3  # 10 conversations, 4 a step
+    metrics, config = (
+        read_json(adapter / "train_metrics.json"),
+        read_json(adapter / "run_config.json"),
+    )
+    assert (
+        metrics["totals"]["steps"] == len(metrics["steps"]) == 2 * 3
+    )  # 10 conversations, 4 a step
     assert metrics["totals"]["tokens"] == 2 * metrics["data"]["train_tokens"]
     assert all(step["padding_fraction"] == 0 for step in metrics["steps"])
     likelihood = metrics["likelihood"]
     for split in ("train", "validation"):
-        assert likelihood[split]["adapter"]["nll_per_token"] < likelihood[split]["base"]["nll_per_token"]
+        assert (
+            likelihood[split]["adapter"]["nll_per_token"]
+            < likelihood[split]["base"]["nll_per_token"]
+        )
     assert metrics["power"]["status"] in ("ok", "not_run")
     assert config["settings"] == settings
     assert config["determinism"]["seed"] == settings["seed"]
@@ -121,16 +139,22 @@ def test_metrics_and_run_config_keep_their_schemas(
     adapter = train(tiny_source, prepared, tmp_path, settings | {"evaluations_per_epoch": 1})
     for name in ("train_metrics", "run_config"):
         assert faults_of(adapter / f"{name}.json", name) == []
-    assert [row["step"] for row in read_json(adapter / "train_metrics.json")["evaluations"]] == [3, 6]
+    assert [row["step"] for row in read_json(adapter / "train_metrics.json")["evaluations"]] == [
+        3,
+        6,
+    ]
 
 
 def test_the_adapter_is_saved_in_the_precision_asked_for(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """bfloat16 holds the float32 adapter rounded once; it merges, and loads with the likelihood that was recorded."""
+    """bfloat16 holds the float32 adapter rounded once; it merges, and loads with the likelihood
+    that was recorded."""
     saved = {}
     for dtype in ("float32", "bfloat16"):
-        adapter = train(tiny_source, prepared, tmp_path / dtype, settings | {"adapter_dtype": dtype})
+        adapter = train(
+            tiny_source, prepared, tmp_path / dtype, settings | {"adapter_dtype": dtype}
+        )
         saved[dtype] = load_file(adapter / "adapter_model.safetensors")
         assert {str(tensor.dtype) for tensor in saved[dtype].values()} == {f"torch.{dtype}"}
         assert read_json(adapter / "run_config.json")["settings"]["adapter_dtype"] == dtype
@@ -144,15 +168,26 @@ def test_the_adapter_is_saved_in_the_precision_asked_for(
         report=tmp_path / "merged" / "merge_report.json",
         settings={"dtype": "float32", "max_shard_size": "5GB", "max_logit_difference": 1e-3},
     )
-    model = load_variant("lora", base=tiny_source.parent, adapter=adapter, merged=None, dtype="float32", use_4bit=False)
+    model = load_variant(
+        "lora",
+        base=tiny_source.parent,
+        adapter=adapter,
+        merged=None,
+        dtype="float32",
+        use_4bit=False,
+    )
     rows = ((f"{number}", row) for number, row in read_jsonl(prepared / "validation.jsonl"))
-    items, _ = encode_conversations(load_tokenizer(tiny_source.parent), rows, settings["max_seq_length"])
+    items, _ = encode_conversations(
+        load_tokenizer(tiny_source.parent), rows, settings["max_seq_length"]
+    )
     nll = 0.0
     for item in items:
         tokens, labels = torch.tensor([item.input_ids]), torch.tensor([item.labels])
         logits = model(input_ids=tokens).logits[0, :-1].float()
         nll += torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum").item()
-    recorded = read_json(adapter / "train_metrics.json")["likelihood"]["validation"]["adapter"]["nll_sum"]
+    recorded = read_json(adapter / "train_metrics.json")["likelihood"]["validation"]["adapter"][
+        "nll_sum"
+    ]
     assert nll == pytest.approx(recorded, rel=1e-5)
 
 
@@ -180,7 +215,8 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     checkpoint: int | None,
     changes: dict[str, Any],
 ) -> None:
-    """Killed inside a step, while saving or at the end, then run again: the same adapter and the same loss curve.
+    """Killed inside a step, while saving or at the end, then run again: the same adapter and the
+    same loss curve.
 
     The metrics say at which step the last process began.
     """
@@ -189,11 +225,16 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     kill_while_training(tiny_source, prepared, tmp_path / "killed", settings, method, step, root)
     resumed = train(tiny_source, prepared, tmp_path / "killed", settings)
     assert (resumed / "fingerprint.json").read_bytes() == (whole / "fingerprint.json").read_bytes()
-    losses = [[row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]] for folder in (whole, resumed)]
+    losses = [
+        [row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]]
+        for folder in (whole, resumed)
+    ]
     assert losses[0] == losses[1]
     events = [event["event"] for event in read_json(resumed / "run_config.json")["history"]]
     assert events == ["started", "resumed" if checkpoint else "started"]
-    resumed_at = [read_json(folder / "train_metrics.json")["resumed_at_step"] for folder in (whole, resumed)]
+    resumed_at = [
+        read_json(folder / "train_metrics.json")["resumed_at_step"] for folder in (whole, resumed)
+    ]
     assert resumed_at == [None, checkpoint]
 
 
@@ -201,7 +242,8 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
 def test_packing_and_batch_split_do_not_change_the_recipe(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """Packed, padded and one at a time learn the same adapter up to rounding, in the same number of steps."""
+    """Packed, padded and one at a time learn the same adapter up to rounding, in the same number of
+    steps."""
     settings |= {"lora_dropout": 0.0, "max_seq_length": 4096}
     variants: dict[str, dict[str, Any]] = {
         "packed": {"packing": True},
@@ -209,7 +251,10 @@ def test_packing_and_batch_split_do_not_change_the_recipe(
         "single": {"packing": False, "batch_size": 1, "gradient_accumulation": 4},
     }
     adapters = {
-        name: load_file(train(tiny_source, prepared, tmp_path / name, settings | changes) / "adapter_model.safetensors")
+        name: load_file(
+            train(tiny_source, prepared, tmp_path / name, settings | changes)
+            / "adapter_model.safetensors"
+        )
         for name, changes in variants.items()
     }
     for name in ("padded", "single"):
@@ -220,7 +265,8 @@ def test_packing_and_batch_split_do_not_change_the_recipe(
 def test_a_changed_recipe_does_not_resume_old_checkpoints(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
-    """Checkpoints of another learning rate are discarded, so that the result is that of the new settings."""
+    """Checkpoints of another learning rate are discarded, so that the result is that of the new
+    settings."""
     kill_while_training(tiny_source, prepared, tmp_path / "old", settings, "training_step", 2, root)
     changed = settings | {"learning_rate": 5e-3}
     fresh = train(tiny_source, prepared, tmp_path / "fresh", changed)

@@ -26,7 +26,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note addresses and ids."""
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")
+        ]
         self.ids += [value or "" for name, value in attrs if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
@@ -86,7 +88,8 @@ def test_the_three_questions_come_first(local: dict[str, Path]) -> None:
 
 
 def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[str, Path]) -> None:
-    """Each table row, heading and figure title with its numbers says that the judge carries no signal."""
+    """Each table row, heading and figure title with its numbers says that the judge carries no
+    signal."""
     text = local["markdown"].read_text(encoding="utf-8")
     for title in ("MT-Bench", "AlpacaEval"):
         assert f"### {title} (judge {NO_SIGNAL})" in text
@@ -100,13 +103,24 @@ def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[
 def test_the_document_says_what_the_page_shows(local: dict[str, Path]) -> None:
     """report.json holds answers, scores, contrasts, limits and sources."""
     report = json.loads(local["document"].read_text(encoding="utf-8"))
-    assert [answer["key"] for answer in report["answers"]] == ["adapter_helps", "cost_to_serve", "may_ship"]
-    assert [part["benchmark"] for part in report["benchmarks"]] == ["gsm8k", "mmlu", "mt_bench", "alpaca_eval"]
+    assert [answer["key"] for answer in report["answers"]] == [
+        "adapter_helps",
+        "cost_to_serve",
+        "may_ship",
+    ]
+    assert [part["benchmark"] for part in report["benchmarks"]] == [
+        "gsm8k",
+        "mmlu",
+        "mt_bench",
+        "alpaca_eval",
+    ]
     assert any("1,319" in limit for limit in report["limits"])
     assert report["training"]["validation"]["adapter_nll"] == 1.676
 
 
-def test_the_same_inputs_give_the_same_bytes(local: dict[str, Path], tmp_path: Path, root: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(
+    local: dict[str, Path], tmp_path: Path, root: Path
+) -> None:
     """Nothing in the report depends on time or on the folder."""
     again = write(tmp_path, root, signal=False)
     for form in ("markdown", "document", "page"):
@@ -117,13 +131,20 @@ def test_the_same_inputs_give_the_same_bytes(local: dict[str, Path], tmp_path: P
 
 def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> None:
     """Without judge, measurement and training the report stands and says why."""
-    bare = dict.fromkeys(("train_metrics", "run_config", "merge_report", "data_summary", "contamination"))
-    files = write(tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], optional=bare)
+    bare = dict.fromkeys(
+        ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
+    )
+    files = write(
+        tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], optional=bare
+    )
     for form in ("markdown", "page"):
         text = files[form].read_text(encoding="utf-8")
         assert text.count("no judge is configured") >= 4
         assert "there is no record of a training" in text
-    assert sorted(path.name for path in files["figures"].glob("*.svg")) == ["differences.svg", "scores.svg"]
+    assert sorted(path.name for path in files["figures"].glob("*.svg")) == [
+        "differences.svg",
+        "scores.svg",
+    ]
 
 
 def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: Path) -> None:
@@ -131,7 +152,9 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
     given = report_inputs(tmp_path, root)
     metrics = json.loads((tmp_path / "train_metrics.json").read_text())
     for step in (None, 7):
-        (tmp_path / "train_metrics.json").write_text(json.dumps(metrics | {"resumed_at_step": step}))
+        (tmp_path / "train_metrics.json").write_text(
+            json.dumps(metrics | {"resumed_at_step": step})
+        )
         write_report(**given)
         for form in ("markdown", "page"):
             text = given[form].read_text(encoding="utf-8")
@@ -142,26 +165,37 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
 def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
     given = report_inputs(tmp_path, root)
-    given["sources"]["model"] = write_source(tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3")
+    given["sources"]["model"] = write_source(
+        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
+    )
     write_report(**given)
     text = given["markdown"].read_text(encoding="utf-8")
     assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text
     report = json.loads(given["document"].read_text(encoding="utf-8"))
-    assert not any(value["comparable"] for part in report["benchmarks"] for value in part["published"])
+    assert not any(
+        value["comparable"] for part in report["benchmarks"] for value in part["published"]
+    )
 
 
 def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root: Path) -> None:
-    """MMLU scored by the texts of the choices compares with no published value, whatever the number of items."""
+    """MMLU scored by the texts of the choices compares with no published value, whatever the number
+    of items."""
     given = report_inputs(tmp_path, root)
-    given["sources"]["model"] = write_source(tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3")
+    given["sources"]["model"] = write_source(
+        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
+    )
     for path in given["scores"]:
         score = json.loads(path.read_text(encoding="utf-8"))
         if score["benchmark"] == "mmlu":
             detail = {**score["protocol_detail"], "task": "mmlu_continuation"}
-            path.write_text(json.dumps({**score, "n": 14042, "protocol_detail": detail}), encoding="utf-8")
+            path.write_text(
+                json.dumps({**score, "n": 14042, "protocol_detail": detail}), encoding="utf-8"
+            )
     write_report(**given)
     report = json.loads(given["document"].read_text(encoding="utf-8"))
-    published = next(part["published"] for part in report["benchmarks"] if part["benchmark"] == "mmlu")
+    published = next(
+        part["published"] for part in report["benchmarks"] if part["benchmark"] == "mmlu"
+    )
     assert [(value["comparable"], value["why"]) for value in published] == [
         (False, "this run scored the task mmlu_continuation, another protocol")
     ]
@@ -180,19 +214,34 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
 def test_instructions_from_the_training_datas_source_are_told_apart(
     tmp_path: Path, root: Path, origin: str, shown: bool
 ) -> None:
-    """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else only as it is."""
+    """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else
+    only as it is."""
     given = report_inputs(tmp_path, root)
     given["sources"]["conversations"] = write_source(tmp_path / "trained_on.json", origin=origin)
     write_report(**given)
     report = json.loads(given["document"].read_text(encoding="utf-8"))
-    limit = [text for text in report["limits"] if text.startswith("AlpacaEval: 8 of 24 instructions come from OpenAss")]
-    row = "| without the instructions that come from OpenAssistant, as the training data does | 50.0 % |"
+    limit = [
+        text
+        for text in report["limits"]
+        if text.startswith("AlpacaEval: 8 of 24 instructions come from OpenAss")
+    ]
+    row = (
+        "| without the instructions that come from OpenAssistant, as the training data does |"
+        " 50.0 % |"
+    )
     text = given["markdown"].read_text(encoding="utf-8")
     assert (row in text, len(limit)) == (shown, int(shown))
     assert ("OpenAssistant, as the training" in text) == shown
     if shown:
-        scores = {path.parent.name: json.loads(path.read_text()) for path in given["scores"] if "alpaca" in path.name}
+        scores = {
+            path.parent.name: json.loads(path.read_text())
+            for path in given["scores"]
+            if "alpaca" in path.name
+        }
         for variant, title in (("base", "base"), ("lora", "base + adapter")):
             without = scores[variant]["secondary"]["without_oasst_instructions"]["score"]
-            assert f"{title} {100 * without:.1f} % ({100 * scores[variant]['score']:.1f} % with them)" in limit[0]
+            assert (
+                f"{title} {100 * without:.1f} % ({100 * scores[variant]['score']:.1f} % with them)"
+                in limit[0]
+            )
         assert limit[0] in text

@@ -1,4 +1,5 @@
-"""The picture of the DAG holds every rule once, with its jobs, and only the lines that say something."""
+"""The picture of the DAG holds every rule once, with its jobs, and only the lines that say
+something."""
 
 import xml.etree.ElementTree as ElementTree
 

@@ -34,7 +34,9 @@ def test_a_python_out_of_range_is_named_with_the_remedy(tmp_path: Path) -> None:
     """An interpreter of another version is refused before anything is made."""
     answer = build(tmp_path, interpreter(tmp_path / "python", "exit 1"))
     assert answer.returncode == 1
-    assert "no Python 3.11, 3.12 or 3.13 found" in answer.stderr and "apt-get install" in answer.stderr
+    assert (
+        "no Python 3.11, 3.12 or 3.13 found" in answer.stderr and "apt-get install" in answer.stderr
+    )
     assert not (tmp_path / ".venv").exists()
 
 
@@ -43,12 +45,16 @@ def test_a_python_without_venv_is_named_with_the_remedy(tmp_path: Path) -> None:
     python = interpreter(tmp_path / "my python", 'case "$*" in *ensurepip*) exit 1 ;; esac')
     answer = build(tmp_path, python)
     assert answer.returncode == 1
-    assert f"{python} cannot make virtual environments" in answer.stderr and "python3-venv" in answer.stderr
+    assert (
+        f"{python} cannot make virtual environments" in answer.stderr
+        and "python3-venv" in answer.stderr
+    )
 
 
 @pytest.mark.parametrize("name", ["my project", "it's", 'a "b"', "a$b", "a;b"])
 def test_a_folder_that_snakemake_cannot_run_in_is_refused(tmp_path: Path, name: str) -> None:
-    """Snakemake starts scripts with the interpreter's path unquoted, so a space or quote in it fails every job."""
+    """Snakemake starts scripts with the interpreter's path unquoted, so a space or quote in it
+    fails every job."""
     answer = build(tmp_path / name, interpreter(tmp_path / "python", ""))
     assert answer.returncode == 1
     assert "space or quote" in answer.stderr and str(tmp_path / name) in answer.stderr

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lorabench.files import read_json, write_json
-from lorabench.training.adapter_check import check_adapter
+from lorabench.training.adapter.check import check_adapter
 from training_fixtures import make_adapter
 
 pytest_plugins = ["training_fixtures"]
@@ -27,7 +27,9 @@ def test_a_fitting_adapter_has_no_faults(adapter: Path, tiny_model: Path) -> Non
     assert check_adapter(adapter, None) == []
 
 
-def test_an_adapter_of_another_model_is_named_by_its_first_misfit(adapter: Path, tiny_model: Path) -> None:
+def test_an_adapter_of_another_model_is_named_by_its_first_misfit(
+    adapter: Path, tiny_model: Path
+) -> None:
     """A wrong width, and a layer that the base does not have."""
     path = adapter / "adapter_model.safetensors"
     tensors = load_file(path)
@@ -62,6 +64,8 @@ def test_broken_folders_are_one_line_each(adapter: Path, tiny_model: Path, tmp_p
 
 def test_the_check_is_light(root: Path) -> None:
     """Preflight imports it, so it must not bring torch along."""
-    code = "import sys, lorabench.training.adapter_check; sys.exit('torch' in sys.modules)"
+    code = "import sys, lorabench.training.adapter.check; sys.exit('torch' in sys.modules)"
     folder = root / "workflow" / "scripts"
-    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(folder)}, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(folder)}, check=True, timeout=60
+    )

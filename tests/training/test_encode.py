@@ -1,4 +1,5 @@
-"""Encoding: loss on the assistant's text and its end of turn only, for templates with and without markers."""
+"""Encoding: loss on the assistant's text and its end of turn only, for templates with and without
+markers."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from lorabench.training.encode import IGNORED, encode_conversations
 pytest_plugins = ["training_fixtures"]
 
 CHATML = (
-    "{% if messages[0]['role'] != 'system' %}<|eot_id|>system\nBe brief.<|end_of_text|>\n{% endif %}"
-    "{% for m in messages %}<|eot_id|>{{ m['role'] }}\n{{ m['content'] }}<|end_of_text|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|eot_id|>assistant\n{% endif %}"
+    "{% if messages[0]['role'] != 'system' %}<|eot_id|>system\nBe brief.<|end_of_text|>\n{% endif"
+    " %}{% for m in messages %}<|eot_id|>{{ m['role'] }}\n{{ m['content'] }}<|end_of_text|>\n{%"
+    " endfor %}{% if add_generation_prompt %}<|eot_id|>assistant\n{% endif %}"
 )
 ALWAYS_OPEN = (
-    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
-    "{{ m['content'] }}<|eot_id|>{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role']"
+    " }}<|end_header_id|>\n\n{{ m['content'] }}<|eot_id|>{% endfor %}{{"
+    " '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
 )
-REWRITING = "{% for m in messages %}{{ m['content'] if loop.last else 'earlier' }}<|eot_id|>{% endfor %}"
+REWRITING = (
+    "{% for m in messages %}{{ m['content'] if loop.last else 'earlier' }}<|eot_id|>{% endfor %}"
+)
 MESSAGES = [
     {"role": "user", "content": "What is a tide?"},
     {"role": "assistant", "content": "The sea, rising and falling."},
@@ -41,13 +45,21 @@ def labelled_text(tokenizer: Any, labels: list[int]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("template", "end"), [(None, "<|eot_id|>"), (CHATML, "<|end_of_text|>"), (ALWAYS_OPEN, "<|eot_id|>")]
+    ("template", "end"),
+    [(None, "<|eot_id|>"), (CHATML, "<|end_of_text|>"), (ALWAYS_OPEN, "<|eot_id|>")],
 )
-def test_only_answers_and_their_end_of_turn_are_labelled(tokenizer: Any, template: str | None, end: str) -> None:
-    """Llama 3, ChatML with its default system message, and early Llama 3 templates that always open a turn."""
+def test_only_answers_and_their_end_of_turn_are_labelled(
+    tokenizer: Any, template: str | None, end: str
+) -> None:
+    """Llama 3, ChatML with its default system message, and early Llama 3 templates that always open
+    a turn."""
     tokenizer.chat_template = template or tokenizer.chat_template
-    (item,), dropped = encode_conversations(tokenizer, [("here", {"id": "a", "messages": MESSAGES})], 4096)
-    assert labelled_text(tokenizer, item.labels) == f"The sea, rising and falling.{end}The moon.{end}"
+    (item,), dropped = encode_conversations(
+        tokenizer, [("here", {"id": "a", "messages": MESSAGES})], 4096
+    )
+    assert (
+        labelled_text(tokenizer, item.labels) == f"The sea, rising and falling.{end}The moon.{end}"
+    )
     assert dropped == 0 and item.cut_tokens == 0
     rendered = tokenizer.apply_chat_template(MESSAGES, tokenize=False)
     assert rendered.startswith(tokenizer.decode(item.input_ids))
@@ -56,14 +68,17 @@ def test_only_answers_and_their_end_of_turn_are_labelled(tokenizer: Any, templat
 
 def test_tokens_of_the_prompt_are_those_of_generation(tokenizer: Any) -> None:
     """What precedes an answer is tokenised as the prompt that the model continues at inference."""
-    (item,), _ = encode_conversations(tokenizer, [("here", {"id": "a", "messages": MESSAGES})], 4096)
+    (item,), _ = encode_conversations(
+        tokenizer, [("here", {"id": "a", "messages": MESSAGES})], 4096
+    )
     prompt = tokenizer.apply_chat_template(MESSAGES[:1], tokenize=False, add_generation_prompt=True)
     ids = tokenizer.encode(prompt, add_special_tokens=False)
     assert item.input_ids[: len(ids)] == ids
 
 
 def test_long_conversations_keep_their_beginning_and_empty_ones_are_counted(tokenizer: Any) -> None:
-    """Cut tokens are counted; a conversation cut before its first answer has nothing to learn and is dropped."""
+    """Cut tokens are counted; a conversation cut before its first answer has nothing to learn and
+    is dropped."""
     row = ("here", {"id": "a", "messages": MESSAGES})
     (whole,), _ = encode_conversations(tokenizer, [row], 4096)
     (cut,), _ = encode_conversations(tokenizer, [row], len(whole.input_ids) - 5)

@@ -1,4 +1,5 @@
-"""The estimate: known counts of Llama 3 8B, sane predictions on named GPUs, refusals with a way out, and no torch."""
+"""The estimate: known counts of Llama 3 8B, sane predictions on named GPUs, refusals with a way
+out, and no torch."""
 
 import subprocess
 import sys
@@ -7,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lorabench.control.estimate import GPUS, Device, choose, estimate
+from lorabench.control.memory_model import predict_memory
+from lorabench.description.flops import shapes_of, training_flops
 from lorabench.errors import ConfigurationError
-from lorabench.training.estimate import GPUS, Device, choose, estimate
-from lorabench.training.flops import shapes_of, training_flops
-from lorabench.training.memory_model import predict_memory
 from lorabench.training.settings import parse_settings
 
 pytest_plugins = ["training_fixtures"]
@@ -24,13 +25,22 @@ LLAMA_3_8B = {
     "vocab_size": 128256,
     "tie_word_embeddings": False,
 }
-RECIPE = {"lora_r": 64, "use_4bit": True, "max_seq_length": 2048, "num_epochs": 3, "batch_size": 4, "dtype": "auto"}
+RECIPE = {
+    "lora_r": 64,
+    "use_4bit": True,
+    "max_seq_length": 2048,
+    "num_epochs": 3,
+    "batch_size": 4,
+    "dtype": "auto",
+}
 
 
 def test_counts_of_llama_3_8b_are_the_known_ones(settings: dict[str, Any]) -> None:
-    """167,772,160 trained parameters at rank 64; 31.5 GFLOP a token without and 47.0 with checkpointing (512 tokens).
+    """167,772,160 trained parameters at rank 64; 31.5 GFLOP a token without and 47.0 with
+    checkpointing (512 tokens).
 
-    By the usual counts: 4N and 6N of 6.979e9 layer and 0.525e9 output parameters, every token labelled.
+    By the usual counts: 4N and 6N of 6.979e9 layer and 0.525e9 output parameters, every token
+    labelled.
     """
     shapes = shapes_of(LLAMA_3_8B)
     assert shapes.adapter_parameters(64, settings["target_modules"]) == 167_772_160
@@ -43,7 +53,8 @@ def test_counts_of_llama_3_8b_are_the_known_ones(settings: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", list(GPUS))
 def test_qlora_of_8b_fits_every_named_gpu(name: str, settings: dict[str, Any]) -> None:
-    """With activation checkpointing only below 40 GB; the A100 needs an hour or so for three epochs of oasst1."""
+    """With activation checkpointing only below 40 GB; the A100 needs an hour or so for three epochs
+    of oasst1."""
     found = estimate(settings | RECIPE, LLAMA_3_8B, None, name)
     assert found.fits
     assert found.activation_checkpointing == (GPUS[name].memory_bytes < 40e9)
@@ -66,13 +77,23 @@ def test_what_cannot_fit_is_refused_with_a_way_out(settings: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("use_4bit", "tokens", "published"), [(False, 256, 20.1), (False, 2048, 23.8), (True, 256, 11.5)]
+    ("use_4bit", "tokens", "published"),
+    [(False, 256, 20.1), (False, 2048, 23.8), (True, 256, 11.5)],
 )
-def test_published_peaks_of_qwen_7b(use_4bit: bool, tokens: int, published: float, settings: dict[str, Any]) -> None:
-    """README of QwenLM/Qwen, A100, one row, activation checkpointing; docs/training.md says why they differ."""
-    shapes = shapes_of(LLAMA_3_8B | {"intermediate_size": 11008, "num_key_value_heads": 32, "vocab_size": 151936})
-    recipe = parse_settings(settings | {"lora_r": 64, "use_4bit": use_4bit, "max_seq_length": tokens})
-    found = predict_memory(shapes, recipe, number_bytes=2, tokens=tokens, checkpointing=True, gpu=True)
+def test_published_peaks_of_qwen_7b(
+    use_4bit: bool, tokens: int, published: float, settings: dict[str, Any]
+) -> None:
+    """README of QwenLM/Qwen, A100, one row, activation checkpointing; docs/training.md says why
+    they differ."""
+    shapes = shapes_of(
+        LLAMA_3_8B | {"intermediate_size": 11008, "num_key_value_heads": 32, "vocab_size": 151936}
+    )
+    recipe = parse_settings(
+        settings | {"lora_r": 64, "use_4bit": use_4bit, "max_seq_length": tokens}
+    )
+    found = predict_memory(
+        shapes, recipe, number_bytes=2, tokens=tokens, checkpointing=True, gpu=True
+    )
     assert found.peak / 1e9 == pytest.approx(published, rel=0.1)
 
 
@@ -86,7 +107,10 @@ def test_several_gpus_divide_a_base_that_none_holds_alone(settings: dict[str, An
 
 def test_the_estimate_is_light(root: Path) -> None:
     """Preflight imports it, so it must not bring torch along."""
-    code = "import sys, lorabench.training.estimate; sys.exit('torch' in sys.modules)"
+    code = "import sys, lorabench.control.estimate; sys.exit('torch' in sys.modules)"
     subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(root / "workflow/scripts")}, check=True, timeout=60
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(root / "workflow/scripts")},
+        check=True,
+        timeout=60,
     )

@@ -1,4 +1,5 @@
-"""The trainable model: gradients survive evaluations, adapters stay float32, a lack of memory is survived."""
+"""The trainable model: gradients survive evaluations, adapters stay float32, a lack of memory is
+survived."""
 
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,13 @@ def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
 def test_gradients_after_an_evaluation_are_those_before_it(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool
 ) -> None:
-    """On CPUs with AVX512-BF16, 4-bit layers would otherwise lose most of their gradient after an evaluation."""
-    fitted = run(tiny_model, tmp_path / "work", settings | {"use_4bit": use_4bit, "lora_dropout": 0.0, "num_epochs": 1})
+    """On CPUs with AVX512-BF16, 4-bit layers would otherwise lose most of their gradient after an
+    evaluation."""
+    fitted = run(
+        tiny_model,
+        tmp_path / "work",
+        settings | {"use_4bit": use_4bit, "lora_dropout": 0.0, "num_epochs": 1},
+    )
     items = encoded(tiny_model)
     before = gradient_norms(fitted, items)
     likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
@@ -77,7 +83,11 @@ def test_gradients_after_an_evaluation_are_those_before_it(
 
 @pytest.mark.parametrize("use_4bit", [False, True])
 def test_adapters_and_optimiser_state_are_float32(
-    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    use_4bit: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In bfloat16 an Adam moment would never decay and small updates would vanish."""
     seen: list[torch.dtype] = []
@@ -111,7 +121,9 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tight = run(tiny_model, tmp_path / "tight", settings)
     assert [event["event"] for event in tight.history][1:] == ["out_of_memory"] * tight.halvings
     assert tight.halvings >= 1
-    losses = [[row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)]
+    losses = [
+        [row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)
+    ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -139,9 +151,17 @@ def test_every_variant_of_the_recipe_learns(
 def test_the_best_adapter_is_kept_and_training_stops_early(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """With a learning rate that ruins the model, the first evaluation stays the best and training ends soon after."""
-    changes = {"learning_rate": 300.0, "evaluations_per_epoch": 3, "early_stopping_patience": 2, "keep_best": True}
-    fitted = run(tiny_model, tmp_path / "work", settings | changes | {"num_epochs": 6, "warmup_share": 0.0})
+    """With a learning rate that ruins the model, the first evaluation stays the best and training
+    ends soon after."""
+    changes = {
+        "learning_rate": 300.0,
+        "evaluations_per_epoch": 3,
+        "early_stopping_patience": 2,
+        "keep_best": True,
+    }
+    fitted = run(
+        tiny_model, tmp_path / "work", settings | changes | {"num_epochs": 6, "warmup_share": 0.0}
+    )
     losses = [row["eval_loss"] for row in fitted.log_history if "eval_loss" in row]
     assert len(losses) < 18
     items = encoded(tiny_model)[:3]
@@ -157,6 +177,12 @@ def test_activation_checkpointing_changes_memory_only(
     settings |= {"use_4bit": use_4bit}
     kept = run(tiny_model, tmp_path / "kept", settings)
     recomputed = run(tiny_model, tmp_path / "recomputed", settings, checkpointing=True)
-    assert [fitted.model.is_activation_checkpointing for fitted in (kept, recomputed)] == [False, True]
-    losses = [[row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (kept, recomputed)]
+    assert [fitted.model.is_activation_checkpointing for fitted in (kept, recomputed)] == [
+        False,
+        True,
+    ]
+    losses = [
+        [row["loss"] for row in fitted.log_history if "loss" in row]
+        for fitted in (kept, recomputed)
+    ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -1,4 +1,5 @@
-"""Power and energy of training: from the driver's counter, else from samples, else not run with the reason."""
+"""Power and energy of training: from the driver's counter, else from samples, else not run with the
+reason."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,11 @@ class Driver:
         monkeypatch.setattr(power, "INTERVAL_SECONDS", 0.01)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", self.energy)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", watts.__getitem__)
-        monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda gpu: SimpleNamespace(used=7 if gpu == "a" else 9))
+        monkeypatch.setattr(
+            pynvml,
+            "nvmlDeviceGetMemoryInfo",
+            lambda gpu: SimpleNamespace(used=7 if gpu == "a" else 9),
+        )
         monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda gpu: [])
 
 
@@ -45,7 +50,11 @@ def test_the_counter_gives_the_energy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two GPUs, each 500 J further: 1 kJ; the peaks are sums of power and the fullest device."""
     Driver(counts=True).install(monkeypatch)
     result, memory = measured()
-    assert (result["method"], result["energy_joules"], result["gpus"]) == ("energy counter", 1000.0, 2)
+    assert (result["method"], result["energy_joules"], result["gpus"]) == (
+        "energy counter",
+        1000.0,
+        2,
+    )
     assert result["energy_kwh"] == pytest.approx(1000 / 3.6e6)
     assert result["peak_watts"] == 400
     assert memory == {"gpu_device_peak_bytes": 9, "gpu_process_peak_bytes": None}

@@ -1,4 +1,5 @@
-"""Training by several processes: one process's adapter up to rounding, the same bits after a kill, clear errors."""
+"""Training by several processes: one process's adapter up to rounding, the same bits after a kill,
+clear errors."""
 
 import json
 import os
@@ -31,13 +32,16 @@ arguments = json.loads(sys.argv[2])
 settings = arguments.pop("settings")
 paths = {name: Path(path) for name, path in arguments.items()}
 try:
-    run_processes(Path(sys.argv[1]), paths | {"run": "test", "settings": settings}, 2, paths["work"].parent / "log", 2)
+    given = paths | {"run": "test", "settings": settings}
+    run_processes(Path(sys.argv[1]), given, 2, paths["work"].parent / "log", 2)
 except LorabenchError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
 
 
-def start(source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path) -> "subprocess.Popen[str]":
+def start(
+    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path
+) -> "subprocess.Popen[str]":
     """Start a training by two processes into `folder`."""
     folder.mkdir(exist_ok=True)
     arguments = {
@@ -59,7 +63,9 @@ def start(source: Path, prepared: Path, folder: Path, settings: dict[str, Any], 
     )
 
 
-def train_by_two(source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path) -> Path:
+def train_by_two(
+    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path
+) -> Path:
     """Train by two processes and return the adapter's folder."""
     parent = start(source, prepared, folder, settings, root)
     _, errors = parent.communicate(timeout=300)
@@ -70,9 +76,15 @@ def train_by_two(source: Path, prepared: Path, folder: Path, settings: dict[str,
 @pytest.mark.slow
 @pytest.mark.parametrize("fsdp", [False, True])
 def test_two_processes_learn_what_one_learns(
-    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path, fsdp: bool
+    tiny_source: Path,
+    prepared: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    root: Path,
+    fsdp: bool,
 ) -> None:
-    """Same steps, same losses and, up to rounding, the same adapter, with the base whole or divided (FSDP)."""
+    """Same steps, same losses and, up to rounding, the same adapter, with the base whole or divided
+    (FSDP)."""
     settings |= {"lora_dropout": 0.0, "evaluations_per_epoch": 1, "gradient_accumulation": 3}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
@@ -84,7 +96,9 @@ def test_two_processes_learn_what_one_learns(
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
     metrics = [read_json(folder / "train_metrics.json") for folder in (one, both)]
     for key in ("tokens", "label_tokens", "conversations", "learning_rate"):
-        assert [row[key] for row in metrics[1]["steps"]] == [row[key] for row in metrics[0]["steps"]]
+        assert [row[key] for row in metrics[1]["steps"]] == [
+            row[key] for row in metrics[0]["steps"]
+        ]
     for key in ("loss", "grad_norm"):
         assert [row[key] for row in metrics[1]["steps"]] == pytest.approx(
             [row[key] for row in metrics[0]["steps"]], rel=1e-3
@@ -104,7 +118,8 @@ def test_two_processes_learn_what_one_learns(
 def test_two_killed_processes_resume_to_the_same_bits(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
-    """SIGKILL of the job ends its processes too; run again, the adapter is that of an uninterrupted run."""
+    """SIGKILL of the job ends its processes too; run again, the adapter is that of an uninterrupted
+    run."""
     settings |= {"num_epochs": 4}
     whole = train_by_two(tiny_source, prepared, tmp_path / "whole", settings, root)
     parent = start(tiny_source, prepared, tmp_path / "killed", settings, root)

@@ -19,7 +19,9 @@ pytest_plugins = ["training_fixtures"]
 def test_a_missing_package_is_one_line_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command names the environment that training runs in."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PrerequisiteError, match=r"bin/pip install wandb==[0-9.]+, or set tracker: null$"):
+    with pytest.raises(
+        PrerequisiteError, match=r"bin/pip install wandb==[0-9.]+, or set tracker: null$"
+    ):
         check_tracker("wandb")
 
 
@@ -64,11 +66,17 @@ def test_a_resumed_training_has_the_name_that_it_began_under(tmp_path: Path) -> 
 def test_wandb_continues_the_run_of_that_name(tmp_path: Path) -> None:
     """Its id is the training's name, which a resume shares."""
     variables = environment("wandb", "mine-20260102030405", tmp_path)
-    assert (variables["WANDB_RUN_ID"], variables["WANDB_RESUME"]) == ("mine-20260102030405", "allow")
+    assert (variables["WANDB_RUN_ID"], variables["WANDB_RESUME"]) == (
+        "mine-20260102030405",
+        "allow",
+    )
 
 
-def test_mlflow_continues_the_run_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that was left open is found by its name; the first start of another training finds none."""
+def test_mlflow_continues_the_run_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was left open is found by its name; the first start of another training finds
+    none."""
     mlflow = pytest.importorskip("mlflow")
     for name in (*environment("mlflow", "", tmp_path), "MLFLOW_RUN_ID"):
         monkeypatch.setenv(name, "")  # so that it is put back
@@ -91,9 +99,14 @@ def test_checkpoints_go_on_under_another_tracker(settings: dict[str, Any]) -> No
 
 
 def test_tensorboard_gets_steps_and_evaluations(
-    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tiny_source: Path,
+    prepared: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The events hold a value a step of what train_metrics.json holds, and the adapter is the one without a tracker."""
+    """The events hold a value a step of what train_metrics.json holds, and the adapter is the one
+    without a tracker."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # so that it is put back
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR")
@@ -107,5 +120,8 @@ def test_tensorboard_gets_steps_and_evaluations(
     for tag in ("loss", "learning_rate", "grad_norm", "tokens_per_second", "padding_fraction"):
         assert [event.step for event in events.Scalars(f"train/{tag}")] == [1, 2, 3, 4, 5, 6]
     assert [event.step for event in events.Scalars("eval/loss")] == [3, 6]
-    fingerprints = {(tmp_path / name / "adapter" / "fingerprint.json").read_bytes() for name in ("None", "tensorboard")}
+    fingerprints = {
+        (tmp_path / name / "adapter" / "fingerprint.json").read_bytes()
+        for name in ("None", "tensorboard")
+    }
     assert len(fingerprints) == 1

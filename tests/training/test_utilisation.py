@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from lorabench.training.estimate import GPUS
-from lorabench.training.utilisation import known_gpu, utilisation
+from lorabench.control.estimate import GPUS
+from lorabench.description.utilisation import known_gpu, utilisation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""A remote judge is asked before the first job: what stops a run, what lets it start, and when nobody is asked."""
+"""A remote judge is asked before the first job: what stops a run, what lets it start, and when
+nobody is asked."""
 
 from pathlib import Path
 
@@ -26,20 +27,29 @@ def start(
     profile: str = "local",
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Run the smoke configuration with both judges at `url`; return exit code and what was printed."""
+    """Run the smoke configuration with both judges at `url`; return exit code and what was
+    printed."""
     judge = {"judge": {"kind": "openai", "model": model, "base_url": url}}
     overlay = {"judge_mt_bench": judge, "judge_alpaca_eval": judge}
     (checkout.folder / "judge.yaml").write_text(yaml.safe_dump(overlay))
     given = (*words, "--configfile", "config/smoke.yaml", "judge.yaml")
     answer = checkout.snakemake(
-        *given, configfile=None, profile=profile, environment={"OPENAI_API_KEY": "x", **(environment or {})}
+        *given,
+        configfile=None,
+        profile=profile,
+        environment={"OPENAI_API_KEY": "x", **(environment or {})},
     )
     return answer.returncode, answer.stdout + answer.stderr
 
 
-def test_a_retired_judge_stops_the_run_before_its_first_job(checkout: Checkout, judge_server: FakeJudge) -> None:
-    """Two questions, one for each judged benchmark; the provider's reason is shown and nothing was made."""
-    judge_server.respond = lambda number, body: error(404, "The model `some-judge` has been deprecated")
+def test_a_retired_judge_stops_the_run_before_its_first_job(
+    checkout: Checkout, judge_server: FakeJudge
+) -> None:
+    """Two questions, one for each judged benchmark; the provider's reason is shown and nothing was
+    made."""
+    judge_server.respond = lambda number, body: error(
+        404, "The model `some-judge` has been deprecated"
+    )
     code, text = start(checkout, judge_server.url, "all")
     assert code == 2, text
     for section in ("judge_mt_bench", "judge_alpaca_eval"):
@@ -53,7 +63,10 @@ def test_a_silent_judge_stops_a_local_run(checkout: Checkout) -> None:
     """Nobody listens there: one line a section, and nothing was made."""
     code, text = start(checkout, "http://127.0.0.1:9/v1", "all")
     assert code == 2, text
-    assert "judge_mt_bench: judge some-judge at http://127.0.0.1:9/v1/chat/completions gives no answer" in text
+    assert (
+        "judge_mt_bench: judge some-judge at http://127.0.0.1:9/v1/chat/completions gives no answer"
+        in text
+    )
     assert "Traceback" not in text and not (checkout.folder / "results").exists()
 
 
@@ -64,13 +77,18 @@ def test_a_silent_judge_does_not_stop_a_cluster(checkout: Checkout, tmp_path: Pa
         (tmp_path / name).chmod(0o755)
     path = {"PATH": f"{tmp_path}:{CLEAN['PATH']}"}
     words = (JUDGMENTS, "--slurm-init-seconds-before-status-checks", "1")
-    code, text = start(checkout, "http://127.0.0.1:9/v1", *words, profile="slurm-gpu", environment=path)
+    code, text = start(
+        checkout, "http://127.0.0.1:9/v1", *words, profile="slurm-gpu", environment=path
+    )
     assert "lorabench: warning: judge_mt_bench: judge some-judge at http://127.0.0.1:9/v1" in text
     assert code == 1 and "no cluster here" in text
 
 
-def test_no_judge_is_asked_where_none_will_judge(checkout: Checkout, judge_server: FakeJudge) -> None:
-    """A target without judged scores starts, whatever the judge would say, and so does a dry run of everything."""
+def test_no_judge_is_asked_where_none_will_judge(
+    checkout: Checkout, judge_server: FakeJudge
+) -> None:
+    """A target without judged scores starts, whatever the judge would say, and so does a dry run of
+    everything."""
     judge_server.respond = lambda number, body: error(404, "gone")
     for words in (("results/smoke/data/summary.json",), ("all", "-n")):
         code, text = start(checkout, judge_server.url, *words)
@@ -78,8 +96,11 @@ def test_no_judge_is_asked_where_none_will_judge(checkout: Checkout, judge_serve
     assert judge_server.requests == []
 
 
-def test_a_judge_that_answers_lets_the_run_start(checkout: Checkout, judge_server: FakeJudge) -> None:
-    """Asked once, named, and then it judges; a second run, and declaring another judge's results done, ask nobody."""
+def test_a_judge_that_answers_lets_the_run_start(
+    checkout: Checkout, judge_server: FakeJudge
+) -> None:
+    """Asked once, named, and then it judges; a second run, and declaring another judge's results
+    done, ask nobody."""
     judge_server.respond = lambda number, body: openai_answer("m [[5]]")
     code, text = start(checkout, judge_server.url, JUDGMENTS)
     assert code == 0, text

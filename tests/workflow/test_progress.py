@@ -32,9 +32,14 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
-    """Starts and ends are told in order, with what is done in every stage; noise of jobs goes to their log."""
+    """Starts and ends are told in order, with what is done in every stage; noise of jobs goes to
+    their log."""
     answer = run(tmp_path, "touch {output}")
-    lines = [re.sub(r"\d+:\d\d", "T", line) for line in answer.stderr.splitlines() if line.startswith("[")]
+    lines = [
+        re.sub(r"\d+:\d\d", "T", line)
+        for line in answer.stderr.splitlines()
+        if line.startswith("[")
+    ]
     assert [" ".join(line.split()) for line in lines] == [
         "[0/2 T] start fetch a model",
         "[1/2 T] done fetch a model (T) | data 1/1 · report 0/1",

@@ -1,4 +1,5 @@
-"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that should be stale."""
+"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that
+should be stale."""
 
 import os
 import time
@@ -15,7 +16,8 @@ from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 
-# Jobs of the smoke run that follow a change, by what is stale: 3 variants, 2 tasks, 2 judged benchmarks.
+# Jobs of the smoke run that follow a change, by what is stale: 3 variants, 2 tasks, 2 judged
+# benchmarks.
 REPORT = Counter(compare_variants=1, write_report=1, export_report=1)
 PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
 MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
@@ -63,7 +65,9 @@ MODEL = (
     + Counter(judge_alpaca_eval=3, score_benchmark=12, measure_inference=1, export_adapter=1)
     + REPORT
 )
-EVERYTHING = MODEL + Counter(fetch_conversations=1, fetch_benchmark=4, prepare_conversations=1, check_contamination=1)
+EVERYTHING = MODEL + Counter(
+    fetch_conversations=1, fetch_benchmark=4, prepare_conversations=1, check_contamination=1
+)
 
 SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"train_adapter": {"lora_r": 8, "lora_alpha": 4}}, TRAINING),  # a swap of two values
@@ -74,8 +78,14 @@ SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"evaluate_task": {"gsm8k": {"limit": 3}}}, PER_TASK),
     ({"evaluate_task": {"mmlu": {"few_shot": 3}}}, PER_TASK),
     ({"evaluate_task": {"dtype": "float32"}}, PER_TASK + PER_TASK - REPORT),
-    ({"generate_answers": {"mt_bench": {"limit": 3}}}, Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE),
-    ({"generate_answers": {"alpaca_eval": {"limit": 3}}}, Counter(generate_answers=3, merge_answers=3) + ALPACA_JUDGE),
+    (
+        {"generate_answers": {"mt_bench": {"limit": 3}}},
+        Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
+    ),
+    (
+        {"generate_answers": {"alpaca_eval": {"limit": 3}}},
+        Counter(generate_answers=3, merge_answers=3) + ALPACA_JUDGE,
+    ),
     ({"judge_mt_bench": {"max_tokens": 100}}, MT_BENCH_JUDGE),
     ({"judge_alpaca_eval": {"both_orders": False}}, ALPACA_JUDGE),
     ({"score_benchmark": {"confidence": 0.9}}, Counter(score_benchmark=12) + REPORT),
@@ -87,13 +97,16 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/train_adapter.py", TRAINING),
     ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
     ("workflow/scripts/lorabench/training/encode.py", TRAINING),
-    ("workflow/scripts/lorabench/rows/token_times.py", Counter(measure_inference=1) + REPORT),
+    ("workflow/scripts/lorabench/documents/token_times.py", Counter(measure_inference=1) + REPORT),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
-    ("workflow/scripts/lorabench/preflight.py", Counter()),
+    ("workflow/scripts/lorabench/control/preflight.py", Counter()),
     ("envs/inference.yaml", Counter(measure_inference=1) + REPORT),
 ]
 DATA: list[tuple[str, Counter[str]]] = [
-    ("workflow/resources/samples/gsm8k_test.jsonl", Counter(fetch_benchmark=1, check_contamination=1) + PER_TASK),
+    (
+        "workflow/resources/samples/gsm8k_test.jsonl",
+        Counter(fetch_benchmark=1, check_contamination=1) + PER_TASK,
+    ),
     ("workflow/resources/samples/performance_prompts.jsonl", Counter(measure_inference=1) + REPORT),
 ]
 
@@ -110,7 +123,8 @@ def changed(path: Path, text: str) -> Iterator[None]:
 
 
 def test_a_second_run_does_nothing_within_five_seconds(finished: Checkout) -> None:
-    """Everything is up to date after a run; two idle cores need under 5 s, ten are allowed beside other tests."""
+    """Everything is up to date after a run; two idle cores need under 5 s, ten are allowed beside
+    other tests."""
     begin = time.monotonic()
     answer = finished.snakemake()
     assert "Nothing to be done" in answer.stderr
@@ -124,12 +138,17 @@ def test_a_setting_reruns_its_rule_and_what_follows(
     """One changed value schedules exactly the jobs that depend on it."""
     overlay = finished.folder / "overlay.yaml"
     overlay.write_text(yaml.safe_dump(change))
-    assert finished.scheduled("--configfile", "config/smoke.yaml", "overlay.yaml", configfile=None) == dict(expected)
+    assert finished.scheduled(
+        "--configfile", "config/smoke.yaml", "overlay.yaml", configfile=None
+    ) == dict(expected)
 
 
 @pytest.mark.parametrize("name, expected", CODE, ids=lambda value: str(value)[-40:])
-def test_code_reruns_the_rules_that_reach_it(finished: Checkout, name: str, expected: Counter[str]) -> None:
-    """A change of a script, a module or an environment schedules exactly the rules that use it and what follows."""
+def test_code_reruns_the_rules_that_reach_it(
+    finished: Checkout, name: str, expected: Counter[str]
+) -> None:
+    """A change of a script, a module or an environment schedules exactly the rules that use it and
+    what follows."""
     path = finished.folder / name
     addition = "\nADDED = 1\n" if name.endswith(".py") else "\nadded: 1\n"
     with changed(path, path.read_text() + addition):
@@ -137,7 +156,9 @@ def test_code_reruns_the_rules_that_reach_it(finished: Checkout, name: str, expe
 
 
 @pytest.mark.parametrize("name, expected", DATA, ids=lambda value: str(value)[-40:])
-def test_a_sample_file_reruns_its_readers(finished: Checkout, name: str, expected: Counter[str]) -> None:
+def test_a_sample_file_reruns_its_readers(
+    finished: Checkout, name: str, expected: Counter[str]
+) -> None:
     """A changed data file schedules its fetch and what follows."""
     path = finished.folder / name
     with changed(path, path.read_text().replace("e", "E", 1)):

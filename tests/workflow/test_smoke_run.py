@@ -1,4 +1,5 @@
-"""The whole pipeline on the tiny model: every artifact is there, fits its schema, and was really computed."""
+"""The whole pipeline on the tiny model: every artifact is there, fits its schema, and was really
+computed."""
 
 import json
 import math
@@ -23,18 +24,30 @@ def load(path: Path) -> dict:
 def test_the_exports_that_users_know_are_complete(finished: Checkout) -> None:
     """artifacts/lora-{run} and reports/bench/{commit} hold the documented files."""
     adapter = finished.folder / "artifacts" / "lora-smoke"
-    for name in ("adapter_config.json", "adapter_model.safetensors", "run_config.json", "train_metrics.json"):
+    for name in (
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "run_config.json",
+        "train_metrics.json",
+    ):
         assert (adapter / name).stat().st_size > 0
     (report,) = (finished.folder / "reports" / "bench").iterdir()
     assert finished.git("rev-parse", "HEAD").startswith(report.name)
     names = {path.name for path in report.iterdir()}
     expected = {
         f"{name}.json"
-        for name in ("eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs", "alpaca_outputs")
+        for name in (
+            "eval_results",
+            "gsm8k_results",
+            "mmlu_results",
+            "mtbench_outputs",
+            "alpaca_outputs",
+        )
     }
-    expected |= {f"{name}.json" for name in ("perf_results", "perf_base", "perf_lora", "perf_merged", "report")} | {
-        "report.md"
-    }
+    expected |= {
+        f"{name}.json"
+        for name in ("perf_results", "perf_base", "perf_lora", "perf_merged", "report")
+    } | {"report.md"}
     assert expected <= names
 
 
@@ -52,9 +65,12 @@ def test_every_score_says_how_sure_it_is(finished: Checkout, variant: str, bench
 
 
 def test_training_reports_exact_losses(finished: Checkout) -> None:
-    """The losses of base and adapter on the validation conversations are finite and differ: training did something."""
+    """The losses of base and adapter on the validation conversations are finite and differ:
+    training did something."""
     metrics = load(finished.folder / "results" / "smoke" / "adapter" / "train_metrics.json")
-    base, adapter = (metrics["likelihood"]["validation"][name]["nll_per_token"] for name in ("base", "adapter"))
+    base, adapter = (
+        metrics["likelihood"]["validation"][name]["nll_per_token"] for name in ("base", "adapter")
+    )
     assert math.isfinite(base) and math.isfinite(adapter) and base != adapter
 
 
@@ -67,7 +83,9 @@ def test_no_artifact_names_this_machine(finished: Checkout) -> None:
 def test_artifacts_fit_their_published_schemas(finished: Checkout) -> None:
     """Every JSON file of the run and of its export passes its schema in docs/schemas."""
     (report,) = (finished.folder / "reports" / "bench").iterdir()
-    faults = faults_below(finished.folder / "results" / "smoke", RUN_FILES) + faults_below(report, EXPORT_FILES)
+    faults = faults_below(finished.folder / "results" / "smoke", RUN_FILES) + faults_below(
+        report, EXPORT_FILES
+    )
     sources = sorted((finished.folder / "resources").rglob("source.json"))
     faults += [fault for path in sources for fault in faults_of(path, "source")]
     assert len(sources) == 6
@@ -77,4 +95,8 @@ def test_artifacts_fit_their_published_schemas(finished: Checkout) -> None:
 def test_the_report_can_be_read_anywhere(finished: Checkout) -> None:
     """report.html asks no other machine for anything."""
     page = (finished.folder / "results" / "smoke" / "report" / "report.html").read_text()
-    assert "<script src" not in page and 'href="http' not in page.split("</head>")[0] and "url(http" not in page
+    assert (
+        "<script src" not in page
+        and 'href="http' not in page.split("</head>")[0]
+        and "url(http" not in page
+    )

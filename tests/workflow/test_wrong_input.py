@@ -1,4 +1,5 @@
-"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no traceback, under ten seconds."""
+"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no traceback, under
+ten seconds."""
 
 import json
 import time
@@ -30,14 +31,28 @@ def stopped(checkout: Checkout, overlay: dict, *configs: str, **options: object)
 @pytest.mark.parametrize(
     "overlay, line",
     [
-        ({"train_adapter": {"lora_rank": 8}}, "train_adapter.lora_rank: unknown key; did you mean 'lora_r'?"),
-        ({"train_adapter": {"lora_r": "eight"}}, "train_adapter.lora_r: expected integer, found 'eight'"),
+        (
+            {"train_adapter": {"lora_rank": 8}},
+            "train_adapter.lora_rank: unknown key; did you mean 'lora_r'?",
+        ),
+        (
+            {"train_adapter": {"lora_r": "eight"}},
+            "train_adapter.lora_r: expected integer, found 'eight'",
+        ),
         ({"evaluat_task": {}}, "evaluat_task: unknown key; did you mean 'evaluate_task'?"),
-        ({"fetch_model": {"base": {"kind": "hub", "repo": "a/b", "revision": "main"}}}, "fetch_model.base.revision"),
-        ({"score_benchmark": {"variants": ["base", "adapter"]}}, "expected one of base, lora, merged, found 'adapter'"),
+        (
+            {"fetch_model": {"base": {"kind": "hub", "repo": "a/b", "revision": "main"}}},
+            "fetch_model.base.revision",
+        ),
+        (
+            {"score_benchmark": {"variants": ["base", "adapter"]}},
+            "expected one of base, lora, merged, found 'adapter'",
+        ),
     ],
 )
-def test_a_wrong_config_names_key_place_and_nearest_key(checkout: Checkout, overlay: dict, line: str) -> None:
+def test_a_wrong_config_names_key_place_and_nearest_key(
+    checkout: Checkout, overlay: dict, line: str
+) -> None:
     """Misspelt and mistyped keys are named with file and line."""
     text = stopped(checkout, overlay, "config/smoke.yaml")
     assert line in text
@@ -51,13 +66,20 @@ def test_the_default_config_asks_for_gpu_and_token_at_once(checkout: Checkout) -
     assert "HF_TOKEN" in text and "meta-llama/Meta-Llama-3-8B-Instruct" in text
 
 
-def test_a_data_file_with_a_wrong_schema_is_named_with_line_and_field(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_data_file_with_a_wrong_schema_is_named_with_line_and_field(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     """A row without its answer is found before the run."""
-    rows = [{"question": "1 + 1?", "answer": "#### 2"}, {"question": "2 + 2?", "solution": "#### 4"}]
+    rows = [
+        {"question": "1 + 1?", "answer": "#### 2"},
+        {"question": "2 + 2?", "solution": "#### 4"},
+    ]
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = stopped(
-        checkout, {"fetch_benchmark": {"gsm8k": {"kind": "path", "path": str(tmp_path)}}}, "config/smoke.yaml"
+        checkout,
+        {"fetch_benchmark": {"gsm8k": {"kind": "path", "path": str(tmp_path)}}},
+        "config/smoke.yaml",
     )
     assert ".jsonl:2" in text and "answer" in text
 
@@ -67,13 +89,16 @@ def test_an_adapter_that_does_not_fit_is_refused(checkout: Checkout, tmp_path: P
     folder = tmp_path / 'it\'s an "adapter"'
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}")
-    text = stopped(checkout, {"run": "smoke"}, "config/smoke.yaml", environment={"ADAPTER_PATH": str(folder)})
+    text = stopped(
+        checkout, {"run": "smoke"}, "config/smoke.yaml", environment={"ADAPTER_PATH": str(folder)}
+    )
     assert str(folder) in text
 
 
 @pytest.mark.skipif("vllm" in packages_distributions(), reason="vLLM is installed")
 @pytest.mark.parametrize(
-    "overlay", [{"generate_answers": {"engine": "vllm"}}, {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}]
+    "overlay",
+    [{"generate_answers": {"engine": "vllm"}}, {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}],
 )
 def test_a_missing_vllm_is_named_before_training(checkout: Checkout, overlay: dict) -> None:
     """One line says how to get it; a dry run goes on."""
@@ -85,16 +110,22 @@ def test_a_missing_vllm_is_named_before_training(checkout: Checkout, overlay: di
 
 
 def test_a_missing_vllm_stops_no_jobs_that_do_without(tmp_path: Path) -> None:
-    """MMLU stays on our passes, so that its jobs run in a configuration whose GSM8K answers are vLLM's."""
+    """MMLU stays on our passes, so that its jobs run in a configuration whose GSM8K answers are
+    vLLM's."""
     copy = copy_repository(tmp_path / "lorabench")
-    (copy.folder / "vllm.yaml").write_text(yaml.safe_dump({"evaluate_task": {"gsm8k": {"engine": "vllm"}}}))
+    (copy.folder / "vllm.yaml").write_text(
+        yaml.safe_dump({"evaluate_task": {"gsm8k": {"engine": "vllm"}}})
+    )
     target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
-    answer = copy.snakemake(target, "--configfile", "config/smoke.yaml", "vllm.yaml", configfile=None)
+    answer = copy.snakemake(
+        target, "--configfile", "config/smoke.yaml", "vllm.yaml", configfile=None
+    )
     assert answer.returncode == 0, answer.stderr
 
 
 def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
-    """Without a key the judged scores are asked for again and nothing else; no judging is scheduled."""
+    """Without a key the judged scores are asked for again and nothing else; no judging is
+    scheduled."""
     judge = {"judge": {"kind": "openai", "model": "some-model"}}
     path = finished.folder / "no_key.yaml"
     path.write_text(yaml.safe_dump({"run": "smoke", "judge_mt_bench": judge}))

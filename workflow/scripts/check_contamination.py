@@ -1,7 +1,9 @@
-"""Check contamination: training conversations and benchmark items -> results/{run}/data/contamination.json.
+"""Check contamination: training conversations and benchmark items ->
+results/{run}/data/contamination.json.
 
-For each benchmark and each n: how many of its scored items share a run of n words with a training conversation, and
-which. An overlap does not prove that the model learned the item; it marks items whose score needs a second look.
+For each benchmark and each n: how many of its scored items share a run of n words with a training
+conversation, and which. An overlap does not prove that the model learned the item; it marks items
+whose score needs a second look.
 """
 
 import logging
@@ -11,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lorabench.data.contamination import benchmark_items, overlap
+from lorabench.data.benchmarks.contamination import benchmark_items, overlap
 from lorabench.files import read_jsonl, write_json
 from lorabench.job import job
 
@@ -24,7 +26,9 @@ SCORED_ROWS = {
 }
 
 
-def check_contamination(*, train: Path, benchmarks: list[Path], contamination: Path, settings: dict[str, Any]) -> None:
+def check_contamination(
+    *, train: Path, benchmarks: list[Path], contamination: Path, settings: dict[str, Any]
+) -> None:
     """Write the overlap of each benchmark with the training conversations.
 
     Args:
@@ -33,7 +37,10 @@ def check_contamination(*, train: Path, benchmarks: list[Path], contamination: P
         contamination: the file to write.
         settings: `ngrams`, the lengths to compare, in words.
     """
-    conversations = [(row["id"], [message["content"] for message in row["messages"]]) for _, row in read_jsonl(train)]
+    conversations = [
+        (row["id"], [message["content"] for message in row["messages"]])
+        for _, row in read_jsonl(train)
+    ]
     results = {}
     for source in tqdm(benchmarks, desc="contamination", mininterval=1):
         benchmark = source.parent.parent.name
@@ -41,8 +48,13 @@ def check_contamination(*, train: Path, benchmarks: list[Path], contamination: P
         items = benchmark_items(benchmark, rows)
         overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
         results[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
-        logger.info("%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()})
-    write_json(contamination, {"schema_version": 1, "conversations": len(conversations), "benchmarks": results})
+        logger.info(
+            "%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()}
+        )
+    write_json(
+        contamination,
+        {"schema_version": 1, "conversations": len(conversations), "benchmarks": results},
+    )
 
 
 if __name__ == "__main__":

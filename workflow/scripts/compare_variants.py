@@ -1,24 +1,23 @@
 """Compare the variants: scores, item rows, speed -> results/{run}/compare.json.
 
-Variants are compared on the same items, in pairs: lora and merged with base (did the adapter help?), merged with lora
-(are they equal, as they should be?). Per benchmark: paired difference with interval, exact McNemar test and flip table
-for right-or-wrong items, cluster bootstrap, Holm's correction over the family, verdict. Speed: paired ratios to the
-base with the band of the base against itself. At the end the three questions of a report are answered, with reasons.
+Variants are compared on the same items, in pairs: lora and merged with base (did the adapter
+help?), merged with lora (are they equal, as they should be?). Per benchmark: paired difference with
+interval, exact McNemar test and flip table for right-or-wrong items, cluster bootstrap, Holm's
+correction over the family, verdict. Speed: paired ratios to the base with the band of the base
+against itself. At the end the three questions of a report are answered, with reasons.
 
-Optional inputs: merge_report, train_metrics, contamination (None where missing); perf is empty where inference
-was not measured.
+Optional inputs: merge_report, train_metrics, contamination (None where missing); perf is empty
+where inference was not measured.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
 from lorabench.job import job
-from lorabench.report.agreement import greedy_agreement, largest_log_probability_difference
-from lorabench.report.comparison import ComparisonSettings, add_verdicts, compare_benchmark
 from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
-from lorabench.report.eval_rows import read_item_results
 from lorabench.report.records import (
     merge_check,
     overlapping_items,
@@ -26,10 +25,13 @@ from lorabench.report.records import (
     read_optional,
     validation_losses,
 )
-from lorabench.report.serving import serving_ratios
-from lorabench.rows.item_result import ItemResult
+from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
+from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
+from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.speed_ratios import serving_ratios
 
-Rows = dict[str, list[ItemResult]]  # by variant
+# by variant
+Rows = dict[str, list[ItemResult]]
 
 
 def compare_variants(
@@ -45,14 +47,18 @@ def compare_variants(
     settings: dict[str, Any],
     compare: Path,
 ) -> None:
-    """Write compare.json. `scores` and `rows` are parallel lists, one file a variant and benchmark."""
+    """Write compare.json. `scores` and `rows` are parallel lists, one file a variant and
+    benchmark."""
     chosen = ComparisonSettings(**settings)
     documents = [read_json(path) for path in scores]
     confidence = next((score["confidence"] for score in documents if score["status"] == "ok"), 0.95)
     benchmarks, agreement = compare_items(documents, rows, confidence, chosen)
     family = add_verdicts({name: part["pairs"] for name, part in benchmarks.items()})
     model, conversations = read_json(model_source), read_json(conversations_source)
-    validation, merge = validation_losses(read_optional(train_metrics)), merge_check(read_optional(merge_report))
+    validation, merge = (
+        validation_losses(read_optional(train_metrics)),
+        merge_check(read_optional(merge_report)),
+    )
     measured = [read_json(path) for path in perf]
     memory = {document["variant"]: peak_memory_bytes(document) for document in measured}
     serving = serving_ratios(measured)
@@ -84,15 +90,23 @@ def compare_variants(
 
 
 def compare_items(
-    scores: Sequence[dict[str, Any]], rows: Sequence[Path], confidence: float, settings: ComparisonSettings
+    scores: Sequence[dict[str, Any]],
+    rows: Sequence[Path],
+    confidence: float,
+    settings: ComparisonSettings,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return benchmark -> unit, signal and contrasts, and benchmark -> item-level agreement of merged and lora."""
+    """Return benchmark -> unit, signal and contrasts, and benchmark -> item-level agreement of
+    merged and lora."""
     by_benchmark: dict[str, list[tuple[dict[str, Any], Path]]] = {}
     for score, path in zip(scores, rows, strict=True):
         by_benchmark.setdefault(score["benchmark"], []).append((score, path))
     benchmarks, agreement = {}, {}
     for name, parts in by_benchmark.items():
-        read = {score["variant"]: read_item_results(path) for score, path in parts if score["status"] == "ok"}
+        read = {
+            score["variant"]: read_item_results(path)
+            for score, path in parts
+            if score["status"] == "ok"
+        }
         signal = all(score.get("carries_signal", True) for score, _ in parts)
         benchmarks[name] = {
             "unit": parts[0][0]["unit"],
@@ -117,7 +131,10 @@ def merged_agreement(rows: Rows) -> dict[str, Any] | None:
 if __name__ == "__main__":
     given = snakemake  # noqa: F821
     with job(given):
-        optional = {name: given.input.get(name) for name in ("merge_report", "train_metrics", "contamination")}
+        optional = {
+            name: given.input.get(name)
+            for name in ("merge_report", "train_metrics", "contamination")
+        }
         compare_variants(
             scores=[Path(path) for path in given.input.scores],
             rows=[Path(path) for path in given.input.rows],

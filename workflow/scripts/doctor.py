@@ -1,8 +1,10 @@
-"""Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor CONFIG=config/demo.yaml`.
+"""Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor
+CONFIG=config/demo.yaml`.
 
-Prints the machine, secrets that are set (never their values), every fault that would stop a run, and what training
-needs: memory, operations, time and disk, here or on known GPUs. Remote judges are asked one tiny question each. Exit
-code 1 where the configuration cannot run here.
+Prints the machine, secrets that are set (never their values), every fault that would stop a run,
+and what training
+needs: memory, operations, time and disk, here or on known GPUs. Remote judges are asked one tiny
+    question each. Exit code 1 where the configuration cannot run here.
 """
 
 import argparse
@@ -15,17 +17,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lorabench.configuration import load, resolve
+from lorabench.control.configuration import load, resolve
+from lorabench.control.estimate import GPUS, estimate
+from lorabench.control.judge_preflight import ask_judges
+from lorabench.control.preflight import check, gpu_found, model_folder
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import judge_available
-from lorabench.judging.preflight import ask_judges
-from lorabench.preflight import check, gpu_found, model_folder
 from lorabench.processor import cores
-from lorabench.training.estimate import GPUS, estimate
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-RULES = {"fetch_model", "fetch_conversations", "fetch_benchmark", "train_adapter", "import_adapter", "merge_adapter"}
+RULES = {
+    "fetch_model",
+    "fetch_conversations",
+    "fetch_benchmark",
+    "train_adapter",
+    "import_adapter",
+    "merge_adapter",
+}
 # Shapes of Meta-Llama-3-8B (its config.json), for an estimate before the gated checkpoint is here.
 LLAMA_3_8B = {
     "hidden_size": 4096,
@@ -43,7 +52,11 @@ def describe_machine() -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     gpus = ["none found by nvidia-smi"]
     if gpu_found():
-        query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+        query = [
+            "nvidia-smi",
+            "--query-gpu=name,memory.total,driver_version",
+            "--format=csv,noheader",
+        ]
         gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
     set_secrets = [name for name in SECRETS if os.environ.get(name)]
     return [
@@ -65,24 +78,44 @@ def describe_training(run: dict[str, Any]) -> list[str]:
     else:
         return ["training  no estimate before the model has been fetched"]
     metrics = Path("results") / run["run"] / "adapter" / "train_metrics.json"
-    data = json.loads(metrics.read_text(encoding="utf-8")).get("data") if metrics.is_file() else None
+    data = (
+        json.loads(metrics.read_text(encoding="utf-8")).get("data") if metrics.is_file() else None
+    )
     if data is None and run["fetch_conversations"]["kind"] != "hub":
-        return ["training  no estimate before the first training has counted the tokens of these conversations"]
+        return [
+            "training  no estimate before the first training has counted the tokens of these"
+            " conversations"
+        ]
     devices = list(GPUS) if run["require_gpu"] else [None]
-    source = "counted in the last training" if data else "expected of oasst1, about 5.4 million an epoch"
+    source = (
+        "counted in the last training" if data else "expected of oasst1, about 5.4 million an epoch"
+    )
     return [f"training  tokens: {source}"] + [
-        line for device in devices for line in estimate(run["train_adapter"], config, data, device).lines()
+        line
+        for device in devices
+        for line in estimate(run["train_adapter"], config, data, device).lines()
     ]
 
 
 def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return a line on the judge of each judged benchmark, and those of the lines that would stop a run."""
-    sections = [f"judge_{name}" for name in ("mt_bench", "alpaca_eval") if name in run["score_benchmark"]["benchmarks"]]
+    """Return a line on the judge of each judged benchmark, and those of the lines that would stop a
+    run."""
+    sections = [
+        f"judge_{name}"
+        for name in ("mt_bench", "alpaca_eval")
+        if name in run["score_benchmark"]["benchmarks"]
+    ]
     reasons = {section: judge_available(run[section]["judge"], os.environ) for section in sections}
     states = ask_judges((section, run[section]) for section in sections if reasons[section] is None)
-    silent = [section for section in sections if reasons[section] or run[section]["judge"]["kind"] == "local"]
+    silent = [
+        section
+        for section in sections
+        if reasons[section] or run[section]["judge"]["kind"] == "local"
+    ]
     lines = [f"{section}: {reasons[section] or 'a model on this machine'}" for section in silent]
-    return lines + [state.text for state in states], [state.text for state in states if not state.usable]
+    return lines + [state.text for state in states], [
+        state.text for state in states if not state.usable
+    ]
 
 
 def doctor(overlays: list[Path]) -> list[str]:
@@ -108,13 +141,21 @@ def doctor(overlays: list[Path]) -> list[str]:
 def main() -> None:
     """Parse the command line, print the findings, exit with 1 where a run would stop."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml")
+    parser.add_argument(
+        "--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml"
+    )
     try:
         faults = doctor(parser.parse_args().configfile)
     except LorabenchError as error:
         print(f"lorabench: {error}", file=sys.stderr)
         sys.exit(2)
-    print("\n" + ("\n".join(f"missing   {fault}" for fault in faults) or "nothing is missing for this configuration"))
+    print(
+        "\n"
+        + (
+            "\n".join(f"missing   {fault}" for fault in faults)
+            or "nothing is missing for this configuration"
+        )
+    )
     sys.exit(bool(faults))
 
 

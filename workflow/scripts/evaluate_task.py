@@ -1,11 +1,14 @@
-"""Run GSM8K or MMLU: checkpoint + questions -> results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
+"""Run GSM8K or MMLU: checkpoint + questions ->
+results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
-Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours and encodes the
-few-shot examples that questions share once. A shard holds the items with index % shards == shard, and a question's
-prompt does not depend on it. Answers go to a store as they come, so that a killed job repeats none.
+Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours
+and encodes the few-shot examples that questions share once. A shard holds the items with index %
+shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come,
+so that a killed job repeats none.
 
-GSM8K: exact match of the final number (https://arxiv.org/abs/2110.14168). MMLU: share of questions whose right choice
-has the highest log-likelihood, of its letter or of its text (https://arxiv.org/abs/2009.03300).
+GSM8K: exact match of the final number (https://arxiv.org/abs/2110.14168). MMLU: share of questions
+    whose right choice has the highest log-likelihood, of its letter or of its text
+    (https://arxiv.org/abs/2009.03300).
 """
 
 import logging
@@ -18,8 +21,8 @@ from typing import Any
 import torch
 from lm_eval.evaluator import evaluate
 
+from lorabench.evaluation.harness_rows import gsm8k_rows, mmlu_rows, shard_items
 from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks, protocol_sentence
-from lorabench.evaluation.item_results import gsm8k_rows, mmlu_rows, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
@@ -60,7 +63,11 @@ def evaluate_task(
     started = time.perf_counter()
     chosen = EvaluateTaskSettings.parse(benchmark, settings)
     own = chosen.benchmark
-    all_tasks = gsm8k_tasks(tasks, data, own) if isinstance(own, Gsm8kSettings) else mmlu_tasks(tasks, data, own)
+    all_tasks = (
+        gsm8k_tasks(tasks, data, own)
+        if isinstance(own, Gsm8kSettings)
+        else mmlu_tasks(tasks, data, own)
+    )
     items = shard_items(all_tasks, shard, shards)
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
     engine = own.engine if isinstance(own, Gsm8kSettings) else "transformers"
@@ -73,13 +80,21 @@ def evaluate_task(
             store=answers,
             generate=vllm,
         )
-        samples = run_harness(lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template)
+        samples = run_harness(
+            lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template
+        )
     if isinstance(own, Gsm8kSettings):
         results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)
     else:
         results = mmlu_rows(all_tasks, samples)
     count = write_jsonl(rows, map(asdict, results))
-    logger.info("%s, %s: %d items, %d requests from the store", benchmark, weights.variant, count, answers.hits)
+    logger.info(
+        "%s, %s: %d items, %d requests from the store",
+        benchmark,
+        weights.variant,
+        count,
+        answers.hits,
+    )
     made = {
         "protocol": protocol_sentence(all_tasks, chosen, dtype_name(chosen.dtype)),
         "task": own.task,
@@ -90,7 +105,10 @@ def evaluate_task(
         "model": weights.fingerprint(),
     }
     counts = {"items": count, "requests_from_store": answers.hits}
-    cost = {"tokens_computed": (vllm or lm.shared).tokens_computed, "seconds": round(time.perf_counter() - started, 3)}
+    cost = {
+        "tokens_computed": (vllm or lm.shared).tokens_computed,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
     write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
 
 

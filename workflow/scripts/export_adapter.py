@@ -1,15 +1,15 @@
 """Publish the adapter: results/{run}/adapter/ -> artifacts/lora-{run}/.
 
-The folder holds what other tools load (adapter_config.json, adapter_model.safetensors) and what tells how it was made
-(run_config.json, train_metrics.json, README.md). Weights are hard links where the file system allows, so that nothing
-large is stored twice.
+The folder holds what other tools load (adapter_config.json, adapter_model.safetensors) and what
+tells how it was made (run_config.json, train_metrics.json, README.md). Weights are hard links where
+the file system allows, so that nothing large is stored twice.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from lorabench.job import job
-from lorabench.report.publishing import publish_file
+from lorabench.publishing import publish_file
 
 
 def export_adapter(*, files: Sequence[Path], folder: Path) -> None:
@@ -21,4 +21,6 @@ def export_adapter(*, files: Sequence[Path], folder: Path) -> None:
 if __name__ == "__main__":
     given = snakemake  # noqa: F821
     with job(given):
-        export_adapter(files=[Path(path) for path in given.input], folder=Path(given.output[0]).parent)
+        export_adapter(
+            files=[Path(path) for path in given.input], folder=Path(given.output[0]).parent
+        )

@@ -1,23 +1,30 @@
 """Publish the report: results/{run}/ -> reports/bench/{git-sha}/.
 
-eval_results.json (all scores and comparisons), gsm8k_results.json and mmlu_results.json (every item),
-mtbench_outputs.json and alpaca_outputs.json (every answer with its judgment), perf_results.json and
-perf_{base,lora,merged}.json, and the report itself (report.md, report.json, report.html, figures/). The state of the
-working tree is written inside the JSON files. The folder depends on the commit; nothing else of a run does.
+eval_results.json (all scores and comparisons), gsm8k_results.json and mmlu_results.json (every
+item), mtbench_outputs.json and alpaca_outputs.json (every answer with its judgment),
+perf_results.json and perf_{base,lora,merged}.json, and the report itself (report.md, report.json,
+report.html, figures/). The state of the working tree is written inside the JSON files. The folder
+depends on the commit; nothing else of a run does.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
+from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, read_jsonl, write_json
 from lorabench.git import git_state
 from lorabench.job import job
-from lorabench.report.eval_rows import read_item_results
-from lorabench.report.exports import answer_outputs, eval_results, item_results, perf_results, perf_variant
-from lorabench.report.publishing import publish_file, publish_folder
-from lorabench.rows.answer import Answer
-from lorabench.rows.item_result import ItemResult
+from lorabench.publishing import publish_file, publish_folder
+from lorabench.report.exports import (
+    answer_outputs,
+    eval_results,
+    item_results,
+    perf_results,
+    perf_variant,
+)
+from lorabench.scoring.item_rows import read_item_results
 
 ITEM_FILES = {"gsm8k": "gsm8k_results.json", "mmlu": "mmlu_results.json"}
 OUTPUT_FILES = {"mt_bench": "mtbench_outputs.json", "alpaca_eval": "alpaca_outputs.json"}
@@ -66,7 +73,9 @@ def export_report(
     for name, file in ITEM_FILES.items():
         write_json(folder / file, item_results(head, name, by_benchmark, items.get(name, {})))
     for name, file in OUTPUT_FILES.items():
-        judged = answer_outputs(head, name, by_benchmark, items.get(name, {}), outputs.get(name, {}))
+        judged = answer_outputs(
+            head, name, by_benchmark, items.get(name, {}), outputs.get(name, {})
+        )
         write_json(folder / file, judged)
     write_json(folder / "perf_results.json", perf_results(head, measured, comparison))
     for variant in ("base", "lora", "merged"):

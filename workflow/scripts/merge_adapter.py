@@ -1,8 +1,10 @@
-"""Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no adapter library.
+"""Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no
+adapter library.
 
-Base and adapter are added in float32 and cast once. merge_report.json says how far the merged model's logits are from
-those of base + adapter, on prompts of the validation set: in float32, where only rounding may differ, and again as the
-checkpoint was saved. The rule fails when the float32 difference is above `max_logit_difference`.
+Base and adapter are added in float32 and cast once. merge_report.json says how far the merged
+model's logits are from those of base + adapter, on prompts of the validation set: in float32, where
+only rounding may differ, and again as the checkpoint was saved. The rule fails when the float32
+difference is above `max_logit_difference`.
 """
 
 import shutil
@@ -15,14 +17,27 @@ from lorabench.errors import ConfigurationError, MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
 from lorabench.job import job
 from lorabench.llama import load_tokenizer, resolve_dtype
-from lorabench.training.adapter_check import base_shapes
-from lorabench.training.merge import attach, compare_logits, load, logits, merge, merge_device, publish, save_merged
+from lorabench.training.adapter.check import base_shapes
+from lorabench.training.adapter.merge import (
+    attach,
+    compare_logits,
+    load,
+    logits,
+    merge,
+    merge_device,
+    publish,
+    save_merged,
+)
 
-CHECK_PROMPTS = 8  # conversations
-CHECK_TOKENS = 128  # of each conversation's beginning
+# conversations
+CHECK_PROMPTS = 8
+# of each conversation's beginning
+CHECK_TOKENS = 128
 
 
-def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Path, settings: dict[str, Any]) -> None:
+def merge_adapter(
+    *, model: Path, adapter: Path, conversations: Path, report: Path, settings: dict[str, Any]
+) -> None:
     """Merge, check and write the checkpoint.
 
     Args:
@@ -33,13 +48,16 @@ def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Pa
         settings: the config section.
 
     Raises:
-        MeasurementError: the merged model differs from base + adapter by more than `max_logit_difference`.
+        MeasurementError: the merged model differs from base + adapter by more than
+            `max_logit_difference`.
     """
     if unknown := sorted(set(settings) - {"dtype", "max_logit_difference", "max_shard_size"}):
         raise ConfigurationError(f"merge_adapter.{unknown[0]}: unknown key")
     base_folder, dtype = model.parent, resolve_dtype(settings["dtype"])
     prompts = check_prompts(base_folder, conversations)
-    place = merge_device(sum(torch.Size(shape).numel() for shape in base_shapes(base_folder).values()))
+    place = merge_device(
+        sum(torch.Size(shape).numel() for shape in base_shapes(base_folder).values())
+    )
     apart = attach(load(base_folder, torch.float32, place), adapter.parent, torch.float32)
     apart_logits = logits(apart, prompts)
     together = merge(apart)
@@ -47,8 +65,9 @@ def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Pa
     limit = settings["max_logit_difference"]
     if not exact.largest <= limit:
         raise MeasurementError(
-            f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in float32, expected at "
-            f"most merge_adapter.max_logit_difference = {limit}: the adapter is not one of this base model, or raise it"
+            f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in"
+            f" float32, expected at most merge_adapter.max_logit_difference = {limit}: the adapter"
+            " is not one of this base model, or raise it"
         )
     partial = report.parent.with_name(f".{report.parent.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
@@ -61,7 +80,11 @@ def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Pa
         report,
         {
             "schema_version": 1,
-            "sha256": {path.name: sha256_file(path) for path in sorted(report.parent.iterdir()) if path != report},
+            "sha256": {
+                path.name: sha256_file(path)
+                for path in sorted(report.parent.iterdir())
+                if path != report
+            },
             "adapter": read_json(adapter)["sha256"],
             "base": read_json(model)["sha256"],
             "dtype": str(dtype).removeprefix("torch."),
@@ -77,7 +100,12 @@ def merge_adapter(*, model: Path, adapter: Path, conversations: Path, report: Pa
 def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
     """Return the token ids of the beginnings of the first conversations."""
     tokenizer = load_tokenizer(base)
-    rows = [row for _, row in zip(range(CHECK_PROMPTS), (row for _, row in read_jsonl(conversations)), strict=False)]
+    rows = [
+        row
+        for _, row in zip(
+            range(CHECK_PROMPTS), (row for _, row in read_jsonl(conversations)), strict=False
+        )
+    ]
     texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
     return [tokenizer.encode(text, add_special_tokens=False)[:CHECK_TOKENS] for text in texts]
 

@@ -1,4 +1,5 @@
-"""Put the shards of a benchmark's answers together: results/{run}/work/answers -> results/{run}/answers/{variant}/.
+"""Put the shards of a benchmark's answers together: results/{run}/work/answers ->
+results/{run}/answers/{variant}/.
 
 The rows are those that one job would have made, in the order of the questions.
 """
@@ -13,7 +14,9 @@ from lorabench.job import job
 SUMS = ("questions", "turns_truncated", "turns_from_store", "tokens_computed", "seconds")
 
 
-def merge_answers(*, shards: list[Path], protocols: list[Path], answers: Path, protocol: Path) -> None:
+def merge_answers(
+    *, shards: list[Path], protocols: list[Path], answers: Path, protocol: Path
+) -> None:
     """Write all shards' rows and one protocol.
 
     Args:
@@ -23,13 +26,21 @@ def merge_answers(*, shards: list[Path], protocols: list[Path], answers: Path, p
     Raises:
         DataError: a question is missing or stands twice, or shards were made in different ways.
     """
-    rows = sorted((row for path in shards for _, row in read_jsonl(path)), key=lambda row: row["index"])
+    rows = sorted(
+        (row for path in shards for _, row in read_jsonl(path)), key=lambda row: row["index"]
+    )
     if [row["index"] for row in rows] != list(range(len(rows))):
-        raise DataError(f"{shards[0].parent}: the shards do not add up to one benchmark; delete them and run again")
+        raise DataError(
+            f"{shards[0].parent}: the shards do not add up to one benchmark; delete them and run"
+            " again"
+        )
     made: list[dict[str, Any]] = [read_json(path) for path in protocols]
     sentences = sorted({one["protocol"] for one in made})
     if len(sentences) > 1:
-        raise DataError(f"{shards[0].parent}: the shards were made differently; delete them and run again: {sentences}")
+        raise DataError(
+            f"{shards[0].parent}: the shards were made differently; delete them and run again:"
+            f" {sentences}"
+        )
     sums = {key: round(sum(one[key] for one in made), 3) for key in SUMS}
     write_jsonl(answers, rows)
     write_json(protocol, made[0] | sums | {"shards": len(shards)})

@@ -1,7 +1,9 @@
-"""Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl, audit.jsonl, summary.json.
+"""Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl,
+audit.jsonl, summary.json.
 
-One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text. audit.jsonl says of
-every tree why it was kept or dropped; summary.json counts that and holds the content hashes of the two data files.
+One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text.
+audit.jsonl says of every tree why it was kept or dropped; summary.json counts that and holds the
+content hashes of the two data files.
 """
 
 import logging
@@ -9,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lorabench.data.preparation import PreparationSettings, prepare, summarise
+from lorabench.data.conversations.preparation import PreparationSettings, prepare, summarise
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import job
 
@@ -17,7 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_conversations(
-    *, messages: Path, train: Path, validation: Path, audit: Path, summary: Path, settings: dict[str, Any]
+    *,
+    messages: Path,
+    train: Path,
+    validation: Path,
+    audit: Path,
+    summary: Path,
+    settings: dict[str, Any],
 ) -> None:
     """Write the conversations of both splits, the audit and the summary.
 
@@ -32,7 +40,9 @@ def prepare_conversations(
     write_jsonl(audit, map(asdict, prepared.audit))
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     write_json(summary, {"schema_version": 1, **summarise(prepared), "sha256": hashes})
-    logger.info("%d training and %d validation conversations", len(prepared.train), len(prepared.validation))
+    logger.info(
+        "%d training and %d validation conversations", len(prepared.train), len(prepared.validation)
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Score a benchmark of a variant: shards or judgments -> results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
+"""Score a benchmark of a variant: shards or judgments ->
+results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
 
-Rows of all shards are joined by index, checked to be complete, and written beside their score: exact match (GSM8K),
-accuracy (MMLU), mean judge rating (MT-Bench) or win rate (AlpacaEval) with standard error, interval, breakdown and the
-protocol that made them. Without rows the score file says `not_run` and why. A new statistic reruns this rule, never a
-model or a judge.
+Rows of all shards are joined by index, checked to be complete, and written beside their score:
+exact match (GSM8K), accuracy (MMLU), mean judge rating (MT-Bench) or win rate (AlpacaEval) with
+standard error, interval, breakdown and the protocol that made them. Without rows the score file
+says `not_run` and why. A new statistic reruns this rule, never a model or a judge.
 
-Inputs: rows and protocols of every shard or of the judgments; the protocol of the answers that were judged.
+Inputs: rows and protocols of every shard or of the judgments; the protocol of the answers that were
+    judged.
 """
 
 from collections.abc import Sequence
@@ -13,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json, write_jsonl
 from lorabench.job import job
-from lorabench.report.eval_rows import join_shards
-from lorabench.report.protocols import add_generation, join_protocols
-from lorabench.report.scores import METRICS, score_items, why_no_score
-from lorabench.rows.item_result import ItemResult
+from lorabench.scoring.item_rows import join_shards
+from lorabench.scoring.protocols import add_generation, join_protocols
+from lorabench.scoring.scores import METRICS, score_items, why_no_score
 
 
 def score_benchmark(
@@ -38,7 +40,8 @@ def score_benchmark(
 
     Args:
         rows, protocols: of every shard; both empty for a benchmark that could not run.
-        answers_protocol: how the judged answers were generated, None for benchmarks without a judge.
+        answers_protocol: how the judged answers were generated, None for benchmarks without a
+            judge.
         length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
         benchmark, variant: which score.
@@ -51,20 +54,31 @@ def score_benchmark(
     write_jsonl(rows_output, map(asdict, items))
     reason = why_no_score(items, not_run_reason)
     if reason:
-        write_json(score_output, {**head, "status": "not_run", "reason": reason, "metric": metric, "unit": unit})
+        write_json(
+            score_output,
+            {**head, "status": "not_run", "reason": reason, "metric": metric, "unit": unit},
+        )
         return
     protocol = join_protocols([read_json(path) for path in protocols])
     if answers_protocol is not None:
         protocol = add_generation(protocol, read_json(answers_protocol))
     score = score_items(benchmark, items, settings["confidence"])
     if benchmark == "alpaca_eval":
-        score["secondary"]["length_control"] = length_controlled(items, length_control_file, settings["confidence"])
+        score["secondary"]["length_control"] = length_controlled(
+            items, length_control_file, settings["confidence"]
+        )
     write_json(score_output, {**head, "status": "ok", "reason": None, **score, **protocol})
 
 
-def length_controlled(items: Sequence[ItemResult], file: Path | None, confidence: float) -> dict[str, Any]:
+def length_controlled(
+    items: Sequence[ItemResult], file: Path | None, confidence: float
+) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
-    from lorabench.report.length_control import length_control, read_regulariser  # a second that others need not wait
+    # a second that others need not wait
+    from lorabench.scoring.length_control import (
+        length_control,
+        read_regulariser,
+    )
 
     return length_control(items, read_regulariser(file) if file else None, confidence)
 
@@ -75,10 +89,14 @@ if __name__ == "__main__":
         score_benchmark(
             rows=[Path(path) for path in given.input.get("rows", [])],
             protocols=[Path(path) for path in given.input.get("protocols", [])],
-            answers_protocol=Path(given.input.answers_protocol) if given.input.get("answers_protocol") else None,
-            length_control_file=Path(given.input.length_control_file)
-            if given.input.get("length_control_file")
-            else None,
+            answers_protocol=(
+                Path(given.input.answers_protocol) if given.input.get("answers_protocol") else None
+            ),
+            length_control_file=(
+                Path(given.input.length_control_file)
+                if given.input.get("length_control_file")
+                else None
+            ),
             not_run_reason=given.params.not_run_reason,
             benchmark=given.wildcards.benchmark,
             variant=given.wildcards.variant,

@@ -1,9 +1,9 @@
 """Train the LoRA adapter: prepared conversations -> results/{run}/adapter/.
 
-Beside the adapter: train_metrics.json (the course of training, exact likelihoods before and after, memory, FLOPs),
-run_config.json (everything that repeating it takes), a model card, and fingerprint.json, the content hashes by which
-later stages notice a new adapter. A killed run goes on from its newest checkpoint in
-results/{run}/work/train_adapter.
+Beside the adapter: train_metrics.json (the course of training, exact likelihoods before and after,
+memory, FLOPs), run_config.json (everything that repeating it takes), a model card, and
+fingerprint.json, the content hashes by which later stages notice a new adapter. A killed run goes
+on from its newest checkpoint in results/{run}/work/train_adapter.
 """
 
 import shutil
@@ -14,27 +14,28 @@ from typing import Any
 
 import torch
 
+from lorabench.description.flops import shapes_of
+from lorabench.description.model_card import model_card
+from lorabench.description.training import data_summary, run_config, train_metrics
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
 from lorabench.job import job, log_process
 from lorabench.llama import load_tokenizer, resolve_dtype
-from lorabench.training.adapter_files import round_adapter, save_adapter
+from lorabench.training.adapter.files import round_adapter, save_adapter
+from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.encode import Encoded, encode_conversations
-from lorabench.training.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.fit import fit
-from lorabench.training.flops import shapes_of
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
-from lorabench.training.model_card import model_card
 from lorabench.training.placement import recompute_activations
 from lorabench.training.power import PowerMeter
 from lorabench.training.processes import is_first, run_as_one_of_several, run_processes
-from lorabench.training.results import data_summary, run_config, train_metrics
 from lorabench.training.settings import parse_settings
 from lorabench.training.tracking import check_tracker
 
-# Settings that do not touch the course of training: checkpoints made under other values of them go on.
+# Settings that do not touch the course of training: checkpoints made under other values of them go
+# on.
 FREE_SETTINGS = ("adapter_dtype", "save_minutes", "tracker")
 
 
@@ -52,16 +53,22 @@ def train_adapter(
 ) -> None:
     """Train, measure and write the adapter.
 
-    `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the folders of outputs,
-    checkpoints (removed at the end) and trackers; `settings` is the config section, `attempt` counts tries of the job.
+    `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the
+    folders of outputs, checkpoints (removed at the end) and trackers; `settings` is the config
+    section, `attempt` counts tries of the job.
     """
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
     check_tracker(options.tracker)
     tokenizer, model_config = load_tokenizer(folder), read_json(folder / "config.json")
-    train_set, validation_set, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
+    train_set, validation_set, counts = _encode_both(
+        tokenizer, train, validation, options.max_seq_length
+    )
     phases, started = {"encode": time.monotonic() - started}, time.monotonic()
-    checkpointing, dtype = recompute_activations(options, shapes_of(model_config)), resolve_dtype(options.dtype)
+    checkpointing, dtype = (
+        recompute_activations(options, shapes_of(model_config)),
+        resolve_dtype(options.dtype),
+    )
     base = load_frozen_base(folder, dtype, options)
     phases["load"] = time.monotonic() - started
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
@@ -93,15 +100,22 @@ def train_adapter(
         phase_seconds=phases | {"likelihood": time.monotonic() - started},
         meter=meter,
     )
-    about = {"name": folder.name, "source": source, "chat_template_sha256": sha256_json(tokenizer.chat_template)}
+    about = {
+        "name": folder.name,
+        "source": source,
+        "chat_template_sha256": sha256_json(tokenizer.chat_template),
+    }
     config = run_config(run=run, settings=settings, fitted=fitted, model=about, data=hashes)
     if is_first():
         _publish(fitted.model, adapter, metrics, config)
         shutil.rmtree(work)
 
 
-def _recipe(settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides the adapter: two runs with the same recipe may continue each other's checkpoints."""
+def _recipe(
+    settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what decides the adapter: two runs with the same recipe may continue each other's
+    checkpoints."""
     deciding = {key: value for key, value in settings.items() if key not in FREE_SETTINGS}
     return {"settings": deciding, "data": data, "model": source["sha256"]}
 
@@ -121,13 +135,17 @@ def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded],
     encoded, dropped = encode_conversations(tokenizer, rows, max_length)
     if not encoded:
         raise DataError(
-            f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing to learn"
+            f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing"
+            " to learn"
         )
     return encoded, dropped
 
 
-def _likelihoods(fitted: Any, train: list[Encoded], validation: list[Encoded], capacity: int) -> dict[str, Any]:
-    """Measure base and adapter on the validation set and on as many training conversations, the first in file order."""
+def _likelihoods(
+    fitted: Any, train: list[Encoded], validation: list[Encoded], capacity: int
+) -> dict[str, Any]:
+    """Measure base and adapter on the validation set and on as many training conversations, the
+    first in file order."""
     results: dict[str, Any] = {}
     for split, items in (("validation", validation), ("train", train[: len(validation)])):
         arguments = (fitted.model, items, capacity, fitted.attention, fitted.device)
@@ -139,9 +157,12 @@ def _likelihoods(fitted: Any, train: list[Encoded], validation: list[Encoded], c
 
 
 def _publish(model: Any, folder: Path, metrics: dict[str, Any], config: dict[str, Any]) -> None:
-    """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint comes last."""
+    """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint
+    comes last."""
     source = config["model"]["source"]
-    base_name = source["origin"].partition("@")[0] if source["kind"] == "hub" else config["model"]["name"]
+    base_name = (
+        source["origin"].partition("@")[0] if source["kind"] == "hub" else config["model"]["name"]
+    )
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
     save_adapter(model, partial, base_name, resolve_dtype(config["settings"]["adapter_dtype"]))
@@ -152,7 +173,11 @@ def _publish(model: Any, folder: Path, metrics: dict[str, Any], config: dict[str
     write_json(folder / "train_metrics.json", metrics)
     write_json(folder / "run_config.json", config)
     card = model_card(
-        base_name=base_name, run=config["run"], licence=source["licence"], metrics=metrics, run_config=config
+        base_name=base_name,
+        run=config["run"],
+        licence=source["licence"],
+        metrics=metrics,
+        run_config=config,
     )
     write_text(folder / "README.md", card)
     write_fingerprint(folder / "fingerprint.json", folder)

@@ -1,7 +1,9 @@
-"""Check a configuration without running anything: `make validate`, `make validate CONFIG=config/demo.yaml`.
+"""Check a configuration without running anything: `make validate`, `make validate
+CONFIG=config/demo.yaml`.
 
-Reads the config files as Snakemake does, checks every key against config/schema.yaml, and looks at each model and data
-source that the config names. Prints the runs that it stands for. Exit code 2 where something is wrong.
+Reads the config files as Snakemake does, checks every key against config/schema.yaml, and looks at
+each model and data source that the config names. Prints the runs that it stands for. Exit code 2
+where something is wrong.
 """
 
 import argparse
@@ -9,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from lorabench.configuration import load, resolve
+from lorabench.control.configuration import load, resolve
+from lorabench.control.preflight import find_source_faults
 from lorabench.errors import LorabenchError
-from lorabench.preflight import find_source_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 FETCHING = {"fetch_model", "fetch_conversations", "fetch_benchmark"}
@@ -25,12 +27,15 @@ def validate_config(overlays: list[Path]) -> list[str]:
     """
     files = [ROOT / "config" / "config.yaml", *overlays]
     runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
-    faults = [fault for run in runs.values() for fault in find_source_faults(run, FETCHING, os.environ)]
+    faults = [
+        fault for run in runs.values() for fault in find_source_faults(run, FETCHING, os.environ)
+    ]
     if faults:
         raise LorabenchError("\n".join(dict.fromkeys(faults)))
     return [
-        f"{name}: {run['fetch_model']['base']['name']}, conversations {run['fetch_conversations']['kind']}, "
-        f"{', '.join(run['score_benchmark']['benchmarks'])} on {', '.join(run['score_benchmark']['variants'])}"
+        f"{name}: {run['fetch_model']['base']['name']}, conversations"
+        f" {run['fetch_conversations']['kind']}, {', '.join(run['score_benchmark']['benchmarks'])}"
+        f" on {', '.join(run['score_benchmark']['variants'])}"
         for name, run in runs.items()
     ]
 
@@ -38,7 +43,9 @@ def validate_config(overlays: list[Path]) -> list[str]:
 def main() -> None:
     """Parse the command line, print the runs or the faults."""
     parser = argparse.ArgumentParser(description=validate_config.__doc__)
-    parser.add_argument("--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml")
+    parser.add_argument(
+        "--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml"
+    )
     try:
         print("\n".join(validate_config(parser.parse_args().configfile)))
     except LorabenchError as error:

@@ -1,12 +1,14 @@
-"""Write the report: everything a run has measured -> results/{run}/report/{report.md,report.json,report.html,figures/}.
+"""Write the report: everything a run has measured ->
+results/{run}/report/{report.md,report.json,report.html,figures/}.
 
-The first screen answers three questions: did the adapter help, what does it cost to serve, may I ship it. Below stand
-scores with intervals, paired differences, training, speed and memory, protocols, limits and where everything came from.
-What did not run is shown with its reason. report.json holds all of it; the two templates lay it out; report.html is one
-file without any request to elsewhere.
+The first screen answers three questions: did the adapter help, what does it cost to serve, may I
+ship it. Below stand scores with intervals, paired differences, training, speed and memory,
+protocols, limits and where everything came from. What did not run is shown with its reason.
+report.json holds all of it; the two templates lay it out; report.html is one file without any
+request to elsewhere.
 
-Optional inputs: train_metrics, run_config, merge_report, data_summary, contamination (None where missing); perf and
-times are empty where inference was not measured.
+Optional inputs: train_metrics, run_config, merge_report, data_summary, contamination (None where
+missing); perf and times are empty where inference was not measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
 from lorabench.report.records import read_optional
 from lorabench.report.rendering import render_html, render_markdown
-from lorabench.report.serving import read_times
+from lorabench.scoring.speed_ratios import read_times
 
 OPTIONAL = ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
 
@@ -67,7 +69,9 @@ def write_report(
             temporary.write_bytes(drawing.png)
     write_json(document, report)
     paths = {name: f"{figures.name}/{name}.png" for name in drawings}
-    write_text(markdown, render_markdown(markdown_template.read_text(encoding="utf-8"), report, paths))
+    write_text(
+        markdown, render_markdown(markdown_template.read_text(encoding="utf-8"), report, paths)
+    )
     inlined = {name: drawing.svg for name, drawing in drawings.items()}
     template, sheet = html_template.read_text(encoding="utf-8"), style.read_text(encoding="utf-8")
     write_text(page, render_html(template, sheet, report, inlined))

@@ -1,1 +1,2 @@
-"""lorabench: fine-tune, evaluate, measure and report a LoRA adapter; the package behind the Snakemake rules."""
+"""lorabench: fine-tune, evaluate, measure and report a LoRA adapter; the package behind the
+Snakemake rules."""

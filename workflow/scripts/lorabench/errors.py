@@ -7,8 +7,8 @@
     ├── JudgeError           a judge cannot be used or answered wrongly
     └── MeasurementError     a measurement cannot be trusted
 
-A message says what is wrong, where, what was expected and what to do, in one line. Jobs show it without a traceback;
-the traceback goes to the rule's log.
+A message says what is wrong, where, what was expected and what to do, in one line. Jobs show it
+without a traceback; the traceback goes to the rule's log.
 """
 
 
@@ -21,7 +21,8 @@ class ConfigurationError(LorabenchError):
 
 
 class PrerequisiteError(LorabenchError):
-    """Something outside the project is missing: a token, a licence, a GPU, disk space, a package."""
+    """Something outside the project is missing: a token, a licence, a GPU, disk space, a
+    package."""
 
 
 class DataError(LorabenchError):

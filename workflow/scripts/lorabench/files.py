@@ -1,4 +1,5 @@
-"""Read and write the pipeline's files: JSON and JSON Lines, whole or not at all, and content hashes."""
+"""Read and write the pipeline's files: JSON and JSON Lines, whole or not at all, and content
+hashes."""
 
 import hashlib
 import json
@@ -14,14 +15,16 @@ from lorabench.errors import DataError
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an error."""
+    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends
+    without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # mkstemp makes the file private
+        # mkstemp makes the file private
+        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -34,7 +37,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. Not-a-number is refused, since JSON has no word for it."""
+    """Write `value` as indented JSON, atomically. Not-a-number is refused, since JSON has no word
+    for it."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -79,7 +83,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}:{number}: not JSON ({error.msg})") from None
             if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+                raise DataError(
+                    f"{path}:{number}: expected a JSON object, found {type(row).__name__}"
+                )
             yield number, row
 
 
@@ -90,6 +96,9 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces), independent of insertion order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces), independent of
+    insertion order."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

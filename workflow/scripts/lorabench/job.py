@@ -17,9 +17,11 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings also to stderr.
+    """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings
+    also to stderr.
 
-    A `LorabenchError` ends the job with exit code 1 and one line; the traceback of any error is in the log.
+    A `LorabenchError` ends the job with exit code 1 and one line; the traceback of any error is in
+    the log.
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +31,8 @@ def job(snakemake: Any) -> Iterator[None]:
     terminal.addFilter(_for_people)
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request
+    # one line a request
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.setdefault("TQDM_MININTERVAL", "1" if sys.stderr.isatty() else "10")
     try:
         check_package(Path(snakemake.scriptdir))
@@ -48,7 +51,8 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def log_process(log: Path) -> None:
-    """Set up the log of a process that a job started: as for the job in the first, warnings alone in the others."""
+    """Set up the log of a process that a job started: as for the job in the first, warnings alone
+    in the others."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
     handlers: list[logging.Handler] = [terminal]
@@ -59,12 +63,16 @@ def log_process(log: Path) -> None:
 
 
 def _for_people(record: logging.LogRecord) -> bool:
-    """Pass the project's own warnings and everybody's errors; what libraries remark stands in the log."""
-    return record.levelno >= (logging.WARNING if record.name.startswith("lorabench") else logging.ERROR)
+    """Pass the project's own warnings and everybody's errors; what libraries remark stands in the
+    log."""
+    return record.levelno >= (
+        logging.WARNING if record.name.startswith("lorabench") else logging.ERROR
+    )
 
 
 def check_package(scripts: Path) -> None:
-    """Refuse an installed copy of the package that shadows the one beside the scripts, which the rules hash.
+    """Refuse an installed copy of the package that shadows the one beside the scripts, which the
+    rules hash.
 
     Raises:
         PrerequisiteError: `lorabench` was imported from elsewhere.
@@ -73,6 +81,6 @@ def check_package(scripts: Path) -> None:
     expected = scripts.resolve() / "lorabench"
     if folder != expected:
         raise PrerequisiteError(
-            f"the package lorabench was imported from {folder}, expected {expected}: "
-            "uninstall that copy (pip uninstall lorabench) or install it editable (pip install -e .)"
+            f"the package lorabench was imported from {folder}, expected {expected}: uninstall that"
+            " copy (pip uninstall lorabench) or install it editable (pip install -e .)"
         )

@@ -1,4 +1,5 @@
-"""Load a variant of the model: the base, the base with the unmerged adapter, or the merged checkpoint."""
+"""Load a variant of the model: the base, the base with the unmerged adapter, or the merged
+checkpoint."""
 
 from __future__ import annotations
 
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
 
 def device() -> torch.device:
     """Return this process's GPU where there is one, else the CPU."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def resolve_dtype(name: str) -> torch.dtype:
     """Turn the config's `dtype` into a torch dtype.
 
-    "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU by `fast_bfloat16`), else
+    "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU by
+    `fast_bfloat16`), else
     float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
     """
     if name == "auto":
         on_gpu = torch.cuda.is_available()
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else fast_bfloat16()
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else fast_bfloat16()
+        )
         return torch.bfloat16 if fast else torch.float32
     if name in ("bfloat16", "float32"):
         return torch.bfloat16 if name == "bfloat16" else torch.float32
@@ -42,16 +50,19 @@ def resolve_dtype(name: str) -> torch.dtype:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn where there is one."""
+    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn where there
+    is one."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
-        spare = "<|end_of_text|>"  # Llama 3 ends turns with <|eot_id|>, so this one is free
+        # Llama 3 ends turns with <|eot_id|>, so this one is free
+        spare = "<|end_of_text|>"
         tokenizer.pad_token = spare if spare in tokenizer.get_vocab() else tokenizer.eos_token
     return tokenizer
 
 
 def four_bit() -> BitsAndBytesConfig:
-    """Return QLoRA's quantisation: NF4, double quantised, bfloat16 arithmetic (arXiv 2305.14314, section 3)."""
+    """Return QLoRA's quantisation: NF4, double quantised, bfloat16 arithmetic (arXiv 2305.14314,
+    section 3)."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -76,29 +87,42 @@ def load_base(
 
 
 def load_variant(
-    variant: str, *, base: Path, adapter: Path | None, merged: Path | None, dtype: str, use_4bit: bool = False
+    variant: str,
+    *,
+    base: Path,
+    adapter: Path | None,
+    merged: Path | None,
+    dtype: str,
+    use_4bit: bool = False,
 ) -> PreTrainedModel | PeftModel:
     """Load one variant for inference.
 
     Args:
         variant: "base", "lora" (the adapter stays unmerged) or "merged".
-        base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant only.
+        base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant
+            only.
         dtype: the config's word, see `resolve_dtype`.
         use_4bit: load the base weights in NF4.
 
     Returns:
-        The model in eval mode on `device()`. All floating parameters have requires_grad alike, because a CPU's
-        bfloat16 prefill is a third slower with frozen weights and variants would otherwise differ in speed.
+        The model in eval mode on `device()`. All floating parameters have requires_grad alike,
+        because a CPU's bfloat16 prefill is a third slower with frozen weights and variants would
+        otherwise differ in speed.
     """
     folder = merged if variant == "merged" else base
     if folder is None or (variant == "lora" and adapter is None):
-        raise DataError(f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder")
+        raise DataError(
+            f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder"
+        )
     checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
     model: PreTrainedModel | PeftModel = checkpoint
     if variant == "lora" and adapter is not None:
-        from peft import PeftModel  # two seconds that base and merged need not wait
+        # two seconds that base and merged need not wait
+        from peft import PeftModel
 
-        model = PeftModel.from_pretrained(checkpoint, adapter, autocast_adapter_dtype=False, local_files_only=True)
+        model = PeftModel.from_pretrained(
+            checkpoint, adapter, autocast_adapter_dtype=False, local_files_only=True
+        )
         if not use_4bit:
             model.to(resolve_dtype(dtype))  # type: ignore[arg-type]
     for parameter in model.parameters():

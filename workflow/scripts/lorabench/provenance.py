@@ -1,4 +1,5 @@
-"""What a result was made with: packages, machine, source code state. Written inside results, never part of a path."""
+"""What a result was made with: packages, machine, source code state. Written inside results, never
+part of a path."""
 
 import importlib.metadata
 import os

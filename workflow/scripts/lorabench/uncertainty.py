@@ -1,9 +1,11 @@
 """Scores with their uncertainty: standard errors, intervals and bootstraps, on numpy and scipy.
 
-Values are one number an item. `clusters` names the unit that was sampled, one label an item (MMLU subject, MT-Bench
-question); None = every item is its own unit. What cannot be computed (the spread of one item) is None, never NaN.
+Values are one number an item. `clusters` names the unit that was sampled, one label an item (MMLU
+subject, MT-Bench question); None = every item is its own unit. What cannot be computed (the spread
+of one item) is None, never NaN.
 
-Source of the cluster-robust errors: Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640; of the single
+Source of the cluster-robust errors: Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640;
+of the single
 formulas: at their functions.
 """
 
@@ -20,7 +22,8 @@ from lorabench.errors import DataError
 Interval = tuple[float, float]
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-BOOTSTRAP_CHUNK = 2_000_000  # random draws held in memory at once (16 MB)
+# random draws held in memory at once (16 MB)
+BOOTSTRAP_CHUNK = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,15 @@ class Estimate:
     """A score with its uncertainty."""
 
     value: float
-    standard_error: float | None  # None with a single cluster
+    # None with a single cluster
+    standard_error: float | None
     interval: Interval | None
-    confidence: float  # of the interval, e.g. 0.95
-    n: int  # items
-    clusters: int  # resampling units; = n without clustering
+    # of the interval, e.g. 0.95
+    confidence: float
+    # items
+    n: int
+    # resampling units; = n without clustering
+    clusters: int
     method: str
 
 
@@ -41,27 +48,41 @@ def mean_estimate(
 ) -> Estimate:
     """Return the mean with its cluster-robust standard error and Student t interval.
 
-    SE^2 = k/(k-1) * sum over clusters of (sum of residuals)^2 / n^2 with k clusters (Liang and Zeger 1986, CR1 for a
-    mean); without clusters this is the sample variance over n, the standard error that lm-evaluation-harness prints.
+    SE^2 = k/(k-1) * sum over clusters of (sum of residuals)^2 / n^2 with k clusters (Liang and
+    Zeger 1986, CR1 for a mean); without clusters this is the sample variance over n, the standard
+    error that lm-evaluation-harness prints.
 
     Raises:
-        DataError: no values, a value that is not finite, or another number of cluster labels than of values.
+        DataError: no values, a value that is not finite, or another number of cluster labels than
+            of values.
     """
     sums, sizes = _cluster_sums(values, clusters)
     k, n = len(sums), int(sizes.sum())
     mean = float(sums.sum() / n)
     error = _robust_error(sums, sizes)
     method = "mean, Student t" if k == n else "mean, cluster-robust Student t"
-    interval = None if error is None else _around(mean, error * t_quantile(0.5 + confidence / 2, k - 1))
+    interval = (
+        None if error is None else _around(mean, error * t_quantile(0.5 + confidence / 2, k - 1))
+    )
     return Estimate(
-        value=mean, standard_error=error, interval=interval, confidence=confidence, n=n, clusters=k, method=method
+        value=mean,
+        standard_error=error,
+        interval=interval,
+        confidence=confidence,
+        n=n,
+        clusters=k,
+        method=method,
     )
 
 
 def proportion_estimate(
-    successes: int, n: int, confidence: float = 0.95, method: Literal["wilson", "clopper_pearson"] = "wilson"
+    successes: int,
+    n: int,
+    confidence: float = 0.95,
+    method: Literal["wilson", "clopper_pearson"] = "wilson",
 ) -> Estimate:
-    """Return a share of right answers with a Wilson (1927) or Clopper-Pearson (1934, never below nominal) interval.
+    """Return a share of right answers with a Wilson (1927) or Clopper-Pearson (1934, never below
+    nominal) interval.
 
     The standard error is that of the mean of n zeros and ones, sqrt(p (1 - p) / (n - 1)).
 
@@ -69,9 +90,13 @@ def proportion_estimate(
         DataError: n < 1 or successes outside 0..n.
     """
     if n < 1 or not 0 <= successes <= n:
-        raise DataError(f"proportion: expected 0 <= successes <= n and n >= 1, found {successes} of {n}")
+        raise DataError(
+            f"proportion: expected 0 <= successes <= n and n >= 1, found {successes} of {n}"
+        )
     share = successes / n
-    bounds = stats.binomtest(successes, n).proportion_ci(confidence, "wilson" if method == "wilson" else "exact")
+    bounds = stats.binomtest(successes, n).proportion_ci(
+        confidence, "wilson" if method == "wilson" else "exact"
+    )
     return Estimate(
         value=share,
         standard_error=float(np.sqrt(share * (1 - share) / (n - 1))) if n > 1 else None,
@@ -92,8 +117,9 @@ def bootstrap_mean(
 ) -> Estimate:
     """Return the mean with a cluster bootstrap interval: whole clusters drawn with replacement.
 
-    The percentiles are those of the expanded percentile interval (Hesterberg 2015, "What Teachers Should Know About the
-    Bootstrap"): Phi(-sqrt(k/(k-1)) t), which undoes the narrowness of the plain one for few clusters k.
+    The percentiles are those of the expanded percentile interval (Hesterberg 2015, "What Teachers
+    Should Know About the Bootstrap"): Phi(-sqrt(k/(k-1)) t), which undoes the narrowness of the
+    plain one for few clusters k.
 
     Raises:
         DataError: as `mean_estimate`.
@@ -112,7 +138,9 @@ def bootstrap_mean(
     )
 
 
-def bootstrap_median(table: Floats, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Estimate:
+def bootstrap_median(
+    table: Floats, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Estimate:
     """Return the median of a complete table [repeats, items] with a bootstrap interval.
 
     Repeats and items are both drawn with replacement, crossed (the pigeonhole bootstrap, Owen 2007,
@@ -122,7 +150,10 @@ def bootstrap_median(table: Floats, confidence: float = 0.95, resamples: int = 1
         DataError: the table is empty, not two-dimensional or holds a value that is not finite.
     """
     if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise DataError(f"median: expected a complete table [repeats, items] of finite values, found {table.shape}")
+        raise DataError(
+            "median: expected a complete table [repeats, items] of finite values, found"
+            f" {table.shape}"
+        )
     repeats, items = table.shape
     generator = np.random.default_rng(seed)
     rows = generator.integers(0, repeats, (resamples, repeats, 1))
@@ -141,7 +172,8 @@ def bootstrap_median(table: Floats, confidence: float = 0.95, resamples: int = 1
 
 
 def noise_band(control: Interval) -> Interval:
-    """Return the band [1/x, x] that holds 1 and the interval of a ratio between two runs of the same thing.
+    """Return the band [1/x, x] that holds 1 and the interval of a ratio between two runs of the
+    same thing.
 
     Symmetric, because which of the two runs is the denominator means nothing.
     """
@@ -154,11 +186,16 @@ def t_quantile(share: float, freedom: int | None) -> float:
     return float(stats.norm.ppf(share) if freedom is None else stats.t.ppf(share, freedom))
 
 
-def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
-    """Return per cluster the sum of its values and its size, [k] each, clusters in order of first appearance."""
+def _cluster_sums(
+    values: Sequence[float], clusters: Sequence[Hashable] | None
+) -> tuple[Floats, Floats]:
+    """Return per cluster the sum of its values and its size, [k] each, clusters in order of first
+    appearance."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
-        raise DataError(f"statistics: expected at least one value, all finite, found shape {array.shape}")
+        raise DataError(
+            f"statistics: expected at least one value, all finite, found shape {array.shape}"
+        )
     if clusters is None:
         return array, np.ones_like(array)
     if len(clusters) != len(array):
@@ -177,8 +214,11 @@ def _robust_error(sums: Floats, sizes: Floats) -> float | None:
     return float(np.sqrt(k / (k - 1) * np.square(residuals).sum()) / n)
 
 
-def _resampled_means(sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator) -> Floats:
-    """Return [resamples] means of k clusters drawn with replacement, in chunks that bound memory."""
+def _resampled_means(
+    sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
+) -> Floats:
+    """Return [resamples] means of k clusters drawn with replacement, in chunks that bound
+    memory."""
     k = len(sums)
     step = max(1, BOOTSTRAP_CHUNK // k)
     means = []

@@ -1,10 +1,13 @@
-"""Progress view for Snakemake (`--logger lorabench`): a line when a job starts or ends, and what every stage has done.
+"""Progress view for Snakemake (`--logger lorabench`): a line when a job starts or ends, and what
+every stage has done.
 
     [ 7/38  1:12] start  demo: gsm8k on base
-    [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 · judging 0/6 · ...
+    [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 ·
+    judging 0/6 · ...
 
-On a terminal a last line tells what runs now, with the newest progress bar of the jobs. What jobs write to stderr goes
-to logs/jobs.log; errors and warnings pass through whole, in Snakemake's own words, with the end of that file.
+On a terminal a last line tells what runs now, with the newest progress bar of the jobs. What jobs
+write to stderr goes to logs/jobs.log; errors and warnings pass through whole, in Snakemake's own
+words, with the end of that file.
 """
 
 import logging
@@ -20,16 +23,29 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 STAGES = {
-    "data": ("fetch_model", "fetch_conversations", "fetch_benchmark", "prepare_conversations", "check_contamination"),
+    "data": (
+        "fetch_model",
+        "fetch_conversations",
+        "fetch_benchmark",
+        "prepare_conversations",
+        "check_contamination",
+    ),
     "training": ("train_adapter", "import_adapter", "merge_adapter"),
     "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
     "inference": ("measure_inference",),
-    "report": ("score_benchmark", "compare_variants", "write_report", "export_adapter", "export_report"),
+    "report": (
+        "score_benchmark",
+        "compare_variants",
+        "write_report",
+        "export_adapter",
+        "export_report",
+    ),
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 JOBS_LOG = Path("logs/jobs.log")
-TAIL = 3000  # bytes of it shown with an error
+# bytes of it shown with an error
+TAIL = 3000
 PASSED_ON = {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR}
 
 
@@ -39,10 +55,14 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         """Start with nothing known; the totals come with the first run information."""
         self.begin = time.monotonic()
-        self.totals: Counter[str] = Counter()  # stage -> jobs to run
-        self.finished: Counter[str] = Counter()  # stage -> jobs done
-        self.names: dict[int, tuple[str, str]] = {}  # job id -> (rule, message)
-        self.started: dict[int, float] = {}  # job id -> start, seconds of the monotonic clock
+        # stage -> jobs to run
+        self.totals: Counter[str] = Counter()
+        # stage -> jobs done
+        self.finished: Counter[str] = Counter()
+        # job id -> (rule, message)
+        self.names: dict[int, tuple[str, str]] = {}
+        # job id -> start, seconds of the monotonic clock
+        self.started: dict[int, float] = {}
         self.writing = threading.Lock()
         if not self.common_settings.dryrun:
             self.take_stderr()
@@ -50,7 +70,8 @@ class LogHandler(LogHandlerBase):
                 threading.Thread(target=self.show_running, daemon=True).start()
 
     def take_stderr(self) -> None:
-        """Keep the terminal for this process; what child processes write to stderr goes to `JOBS_LOG`."""
+        """Keep the terminal for this process; what child processes write to stderr goes to
+        `JOBS_LOG`."""
         JOBS_LOG.parent.mkdir(exist_ok=True)
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
         with JOBS_LOG.open("wb") as file:
@@ -122,14 +143,19 @@ class LogHandler(LogHandlerBase):
             self.finished[STAGE_OF[rule]] += 1
             seconds = clock(time.monotonic() - self.started.pop(job))
             stages = " · ".join(
-                f"{stage} {self.finished[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage]
+                f"{stage} {self.finished[stage]}/{self.totals[stage]}"
+                for stage in STAGES
+                if self.totals[stage]
             )
             self.print(f"{self.head()} done   {message} ({seconds}) | {stages}")
 
     def head(self) -> str:
         """Return "[jobs done/jobs in all  time since the start]"."""
         total = self.totals.total()
-        return f"[{self.finished.total():>{len(str(total))}}/{total} {clock(time.monotonic() - self.begin):>6}]"
+        return (
+            f"[{self.finished.total():>{len(str(total))}}/{total}"
+            f" {clock(time.monotonic() - self.begin):>6}]"
+        )
 
     def print(self, text: str) -> None:
         """Write one line to stderr, as Snakemake does, over the line of running jobs."""
@@ -137,18 +163,23 @@ class LogHandler(LogHandlerBase):
             print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def show_running(self) -> None:
-        """Rewrite the last terminal line every second: running jobs, their times, the newest progress bar."""
+        """Rewrite the last terminal line every second: running jobs, their times, the newest
+        progress bar."""
         while True:
             time.sleep(1)
             jobs = ", ".join(
-                f"{self.names[job][1]} ({clock(time.monotonic() - begin)})" for job, begin in [*self.started.items()]
+                f"{self.names[job][1]} ({clock(time.monotonic() - begin)})"
+                for job, begin in [*self.started.items()]
             )
             bar = last_bytes(400).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
             if jobs:
                 width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
                 with self.writing:
                     print(
-                        f"\r\x1b[K{f'{self.head()} now    {jobs} | {bar}'[:width]}", end="", file=sys.stderr, flush=True
+                        f"\r\x1b[K{f'{self.head()} now    {jobs} | {bar}'[:width]}",
+                        end="",
+                        file=sys.stderr,
+                        flush=True,
                     )
 
 

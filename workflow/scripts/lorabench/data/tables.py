@@ -11,11 +11,18 @@ from typing import Any
 from lorabench.errors import DataError
 
 Row = dict[str, Any]
-TYPE_NAMES = {str: "text", int: "an integer", list: "a list", dict: "an object", bool: "true or false"}
+TYPE_NAMES = {
+    str: "text",
+    int: "an integer",
+    list: "a list",
+    dict: "an object",
+    bool: "true or false",
+}
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yield (place, row) of a .jsonl, .jsonl.gz, .json (a list), .csv (with a header) or .parquet file.
+    """Yield (place, row) of a .jsonl, .jsonl.gz, .json (a list), .csv (with a header) or .parquet
+    file.
 
     A place is "file:line", or "file: row n" (from 1) where a format has no lines.
 
@@ -48,7 +55,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise DataError(f"{place}: not UTF-8 (byte {error.start + 1} of the line); save it as UTF-8") from None
+                raise DataError(
+                    f"{place}: not UTF-8 (byte {error.start + 1} of the line); save it as UTF-8"
+                ) from None
             if text.strip():
                 yield place, _as_row(_parse(text, place), place)
 
@@ -71,7 +80,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    from pyarrow import ArrowException, parquet  # here, because the check before a run reads no parquet as a rule
+    # here, because the check before a run reads no parquet as a rule
+    from pyarrow import (
+        ArrowException,
+        parquet,
+    )
 
     try:
         file = parquet.ParquetFile(path)
@@ -92,7 +105,8 @@ def _parse(text: str, place: str) -> Any:
         raise DataError(f"{place}: not JSON ({error.msg}{line})") from None
     except RecursionError:
         raise DataError(f"{place}: JSON nested too deeply to be read") from None
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:
+        # an integer of thousands of digits
         raise DataError(f"{place}: JSON that cannot be read ({error})") from None
 
 
@@ -109,15 +123,21 @@ def field(row: Row, name: str, kind: type, place: str) -> Any:
         DataError: the field is missing or of another type.
     """
     if name not in row:
-        raise DataError(f"{place}: field {name!r} is missing; found {', '.join(map(str, row)) or 'nothing'}")
+        raise DataError(
+            f"{place}: field {name!r} is missing; found {', '.join(map(str, row)) or 'nothing'}"
+        )
     value = row[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise DataError(f"{place}: field {name!r}: expected {TYPE_NAMES[kind]}, found {value!r:.60}")
+        raise DataError(
+            f"{place}: field {name!r}: expected {TYPE_NAMES[kind]}, found {value!r:.60}"
+        )
     if isinstance(value, str):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            raise DataError(f"{place}: field {name!r}: half of a surrogate pair is not text") from None
+            raise DataError(
+                f"{place}: field {name!r}: half of a surrogate pair is not text"
+            ) from None
     return value
 
 

@@ -9,15 +9,19 @@ from typing import Any
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from lorabench.documents.answer import Answer
 from lorabench.errors import DataError
 from lorabench.evaluation.grouped_passes import Generate, generate_rows
 from lorabench.evaluation.questions import Question
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.sampling import SeededSampler
 from lorabench.evaluation.settings import GenerateAnswersSettings
-from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest, SharedPrefixModel
+from lorabench.evaluation.shared_prefix_model import (
+    Generation,
+    GenerationRequest,
+    SharedPrefixModel,
+)
 from lorabench.evaluation.stopping import StopAt, end_token_ids
-from lorabench.rows.answer import Answer
 
 
 @dataclass(kw_only=True)
@@ -25,7 +29,10 @@ class _Dialogue:
     """A question and what was answered so far."""
 
     question: Question
-    replies: list[dict[str, Any]] = field(default_factory=list)  # text, tokens, truncated; one a turn
+    replies: list[dict[str, Any]] = field(
+        default_factory=list
+        # text, tokens, truncated; one a turn
+    )
 
     def messages(self) -> list[dict[str, str]]:
         """Return the messages up to the user's next turn, with the model's own earlier replies."""
@@ -57,7 +64,9 @@ class ChatAnswerer:
         generate: Generate | None = None,
     ) -> None:
         self.model = model
-        self.generate = generate or partial(generate_rows, model, tokens_per_batch=settings.tokens_per_batch)
+        self.generate = generate or partial(
+            generate_rows, model, tokens_per_batch=settings.tokens_per_batch
+        )
         self.tokenizer = tokenizer
         self.settings = settings
         self.store = store
@@ -65,7 +74,8 @@ class ChatAnswerer:
         self.stop = StopAt(tokenizer, end_token_ids(model.model, tokenizer))
 
     def answer(self, questions: Mapping[int, Question]) -> list[Answer]:
-        """Return an answer to each question, in order; the keys are the questions' indices in the benchmark.
+        """Return an answer to each question, in order; the keys are the questions' indices in the
+        benchmark.
 
         Raises:
             DataError: a prompt and the longest answer do not fit the model's context.
@@ -73,8 +83,12 @@ class ChatAnswerer:
         dialogues = {index: _Dialogue(question=question) for index, question in questions.items()}
         total = sum(len(question.turns) for question in questions.values())
         with tqdm(total=total, desc="answers", file=sys.stderr, mininterval=1) as bar:
-            for turn in range(max((len(question.turns) for question in questions.values()), default=0)):
-                self._answer_turn([one for one in dialogues.values() if turn < len(one.question.turns)], bar)
+            for turn in range(
+                max((len(question.turns) for question in questions.values()), default=0)
+            ):
+                self._answer_turn(
+                    [one for one in dialogues.values() if turn < len(one.question.turns)], bar
+                )
         return [_to_answer(index, dialogue) for index, dialogue in dialogues.items()]
 
     def _answer_turn(self, dialogues: list[_Dialogue], bar: "tqdm[None]") -> None:
@@ -84,7 +98,11 @@ class ChatAnswerer:
         requests: list[GenerationRequest] = []
         for dialogue in dialogues:
             messages = dialogue.messages()
-            prompt = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            prompt = str(
+                self.tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True
+                )
+            )
             key = ["chat", dialogue.question.id, prompt]
             stored = self.store.get(key)
             if stored is not None:
@@ -103,18 +121,28 @@ class ChatAnswerer:
     def _request(self, dialogue: _Dialogue, prompt: str) -> GenerationRequest:
         question, turn = dialogue.question, len(dialogue.replies) + 1
         tokens = self.tokenizer.encode(
-            prompt, add_special_tokens=False
-        )  # the template writes the special tokens itself
-        new, room = self.settings.benchmark.max_new_tokens, self.model.model.config.max_position_embeddings
+            prompt,
+            add_special_tokens=False,
+            # the template writes the special tokens itself
+        )
+        new, room = (
+            self.settings.benchmark.max_new_tokens,
+            self.model.model.config.max_position_embeddings,
+        )
         if len(tokens) + new > room:
             raise DataError(
-                f"question {question.id}, turn {turn}: {len(tokens)} prompt tokens and max_new_tokens {new} exceed the "
-                f"model's context of {room} tokens; lower generate_answers.*.max_new_tokens"
+                f"question {question.id}, turn {turn}: {len(tokens)} prompt tokens and"
+                f" max_new_tokens {new} exceed the model's context of {room} tokens; lower"
+                " generate_answers.*.max_new_tokens"
             )
         choose = None
         if question.temperature > 0:
-            choose = SeededSampler(question.temperature, self.config, self.settings.seed, f"{question.id}:{turn}")
-        return GenerationRequest(tokens=tokens, max_new_tokens=new, is_complete=self.stop, choose=choose)
+            choose = SeededSampler(
+                question.temperature, self.config, self.settings.seed, f"{question.id}:{turn}"
+            )
+        return GenerationRequest(
+            tokens=tokens, max_new_tokens=new, is_complete=self.stop, choose=choose
+        )
 
     def _reply(self, generation: Generation) -> dict[str, Any]:
         text = str(self.tokenizer.decode(generation.tokens, skip_special_tokens=True)).strip()

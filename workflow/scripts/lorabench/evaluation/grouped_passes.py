@@ -1,13 +1,23 @@
-"""Send many rows through a model: grouped by shared prefix, batched by length under a token budget."""
+"""Send many rows through a model: grouped by shared prefix, batched by length under a token
+budget."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest, ScoredRow, SharedPrefixModel
+from lorabench.evaluation.shared_prefix_model import (
+    Generation,
+    GenerationRequest,
+    ScoredRow,
+    SharedPrefixModel,
+)
 from lorabench.evaluation.sharing import plan_batches, plan_groups
 
-Score = tuple[float, bool]  # log-likelihood of a continuation, whether it is the greedy choice
-Generate = Callable[[Sequence[GenerationRequest]], Iterator[tuple[int, Generation]]]  # an engine, as `generate_rows`
+# log-likelihood of a continuation, whether it is the greedy choice
+Score = tuple[float, bool]
+Generate = Callable[
+    [Sequence[GenerationRequest]], Iterator[tuple[int, Generation]]
+    # an engine, as `generate_rows`
+]
 
 
 def score_rows(
@@ -32,7 +42,8 @@ def generate_rows(
 ) -> Iterator[tuple[int, Generation]]:
     """Yield (position in `requests`, its generation) as generations end.
 
-    `tokens_per_batch` counts tokens, prompts and new ones, whose keys and values are held at once; not the prefix.
+    `tokens_per_batch` counts tokens, prompts and new ones, whose keys and values are held at once;
+    not the prefix.
     """
     tokens = [request.tokens for request in requests]
     for group in plan_groups(tokens, [len(row) - 1 for row in tokens]):
@@ -41,5 +52,7 @@ def generate_rows(
         order = sorted(group.members, key=lambda index: -len(tokens[index]))
         suffixes = [replace(requests[index], tokens=tokens[index][cut:]) for index in order]
         capacity = max(len(request.tokens) + request.max_new_tokens for request in suffixes)
-        for number, generation in model.generate(prefix, suffixes, slots=max(1, tokens_per_batch // capacity)):
+        for number, generation in model.generate(
+            prefix, suffixes, slots=max(1, tokens_per_batch // capacity)
+        ):
             yield order[number], generation

@@ -1,12 +1,14 @@
-"""Attention over a prefix that all rows of a batch share, without copying the prefix's keys and values for each row.
+"""Attention over a prefix that all rows of a batch share, without copying the prefix's keys and
+values for each row.
 
-A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long row) and over the
-row's own tokens. Each part is a softmax of its own; the two are joined exactly by the logarithms of their normalisers.
-The idea is that of Hydragen (Juravsky et al. 2024, arXiv 2402.05099); the code is transformers' attention interface
-plus the fused kernels of torch that also return the normaliser.
+A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long
+row) and over the row's own tokens. Each part is a softmax of its own; the two are joined exactly by
+the logarithms of their normalisers. The idea is that of Hydragen (Juravsky et al. 2024, arXiv
+2402.05099); the code is transformers' attention interface plus the fused kernels of torch that also
+return the normaliser.
 
-Rows go through the model packed one behind the other. Only the second part needs a row apart: there they are padded on
-the right, so that causality keeps pads out and the fused kernels need no mask.
+Rows go through the model packed one behind the other. Only the second part needs a row apart: there
+they are padded on the right, so that causality keeps pads out and the fused kernels need no mask.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,12 +61,20 @@ class Packing:
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
         sizes = torch.tensor(lengths, device=device)
-        self.rows = torch.arange(len(lengths), device=device).repeat_interleave(sizes)  # (tokens,)
-        self.ends = sizes.cumsum(0) - 1  # (rows,) place of each row's last token
+        # (tokens,)
+        self.rows = torch.arange(len(lengths), device=device).repeat_interleave(sizes)
+        # (rows,) place of each row's last token
+        self.ends = sizes.cumsum(0) - 1
         starts = self.ends + 1 - sizes
-        self.positions = torch.arange(len(self.rows), device=device) - starts[self.rows]  # (tokens,) within the row
+        self.positions = (
+            torch.arange(len(self.rows), device=device) - starts[self.rows]
+            # (tokens,) within the row
+        )
         padded = starts[:, None] + torch.arange(max(lengths), device=device)
-        self._places = padded.clamp_(max=len(self.rows) - 1)  # (rows, longest); pads repeat some other token
+        self._places = padded.clamp_(
+            max=len(self.rows) - 1
+            # (rows, longest); pads repeat some other token
+        )
         self.longest = max(lengths)
 
     def unpack(self, tensor: Tensor) -> Tensor:
@@ -72,7 +82,8 @@ class Packing:
         return tensor[0][:, self._places].transpose(0, 1)
 
     def pack(self, output: Tensor, normaliser: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn (rows, heads, longest, …) into (1, heads, tokens, …), for an output and its normaliser."""
+        """Turn (rows, heads, longest, …) into (1, heads, tokens, …), for an output and its
+        normaliser."""
         packed = output[self.rows, :, self.positions].transpose(0, 1)[None]
         return packed, normaliser[self.rows, :, self.positions].T[None]
 
@@ -86,27 +97,42 @@ class SuffixScoring:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Attend to the prefix and causally to the row itself."""
-        query_rows, key_rows, value_rows = (self.packing.unpack(tensor) for tensor in (query, key, value))
-        own = self.packing.pack(*partial_attention(query_rows, key_rows, value_rows, scale, causal=True))
+        query_rows, key_rows, value_rows = (
+            self.packing.unpack(tensor) for tensor in (query, key, value)
+        )
+        own = self.packing.pack(
+            *partial_attention(query_rows, key_rows, value_rows, scale, causal=True)
+        )
         return join(own, prefix_attention(self.prefix, layer, query, scale))
 
 
 class Decoding:
     """Passes of a generation: prompts are put into slots, then one token a row is added.
 
-    The rows in use are always slots 0 to n - 1. Buffers are (slots, key heads, capacity, head size) for each layer.
+    The rows in use are always slots 0 to n - 1. Buffers are (slots, key heads, capacity, head size)
+    for each layer.
     """
 
     def __init__(self, prefix: Prefix, slots: int, capacity: int) -> None:
         self.prefix = prefix
         self.slots = slots
-        self.capacity = capacity  # own tokens of a row, generated ones included
+        # own tokens of a row, generated ones included
+        self.capacity = capacity
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
-        self.packing: Packing | None = None  # of the prompts being read; None while decoding
-        self.first_slot = 0  # that the first of these prompts takes
-        self.positions = torch.empty(0, dtype=torch.long)  # (n,) own position that the current token takes
-        self.mask = torch.empty(0)  # (n, 1, 1, longest row) 0 where a row has a token, -inf elsewhere
+        # of the prompts being read; None while decoding
+        self.packing: Packing | None = None
+        # that the first of these prompts takes
+        self.first_slot = 0
+        self.positions = torch.empty(
+            0,
+            dtype=torch.long,
+            # (n,) own position that the current token takes
+        )
+        self.mask = torch.empty(
+            0
+            # (n, 1, 1, longest row) 0 where a row has a token, -inf elsewhere
+        )
 
     def read(self, first_slot: int, packing: Packing) -> None:
         """Announce a pass over packed prompts that take the slots from `first_slot` on."""
@@ -114,32 +140,41 @@ class Decoding:
         self.packing = packing
 
     def step(self, positions: Tensor, dtype: torch.dtype) -> None:
-        """Announce a pass over one token for each of the slots 0 to n - 1, at these own positions (n,)."""
+        """Announce a pass over one token for each of the slots 0 to n - 1, at these own positions
+        (n,)."""
         self.packing = None
         self.positions = positions
         reach = torch.arange(int(positions.max()) + 1, device=positions.device)
         outside = reach[None, None, None, :] > positions[:, None, None, None]
-        self.mask = torch.zeros(outside.shape, dtype=dtype, device=positions.device).masked_fill_(outside, -torch.inf)
+        self.mask = torch.zeros(outside.shape, dtype=dtype, device=positions.device).masked_fill_(
+            outside, -torch.inf
+        )
 
     def move(self, source: int, target: int) -> None:
         """Let the row in slot `source` take slot `target`."""
-        with torch.inference_mode():  # the buffers were made in it
+        # the buffers were made in it
+        with torch.inference_mode():
             for buffer in (*self.keys, *self.values):
                 buffer[target] = buffer[source]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Write the new keys and values into the buffers and attend to the prefix and the row itself."""
+        """Write the new keys and values into the buffers and attend to the prefix and the row
+        itself."""
         if layer == len(self.keys):
             shape = (self.slots, key.shape[1], self.capacity, key.shape[3])
             self.keys.append(key.new_zeros(shape))
             self.values.append(value.new_zeros(shape))
         keys, values = self.keys[layer], self.values[layer]
         if self.packing:
-            query_rows, key_rows, value_rows = (self.packing.unpack(tensor) for tensor in (query, key, value))
+            query_rows, key_rows, value_rows = (
+                self.packing.unpack(tensor) for tensor in (query, key, value)
+            )
             taken = slice(self.first_slot, self.first_slot + key_rows.shape[0])
             keys[taken, :, : self.packing.longest] = key_rows
             values[taken, :, : self.packing.longest] = value_rows
-            own = self.packing.pack(*partial_attention(query_rows, key_rows, value_rows, scale, causal=True))
+            own = self.packing.pack(
+                *partial_attention(query_rows, key_rows, value_rows, scale, causal=True)
+            )
         else:
             own = self._attend_to_own(query, key, value, scale, keys, values)
         return join(own, prefix_attention(self.prefix, layer, query, scale))
@@ -153,8 +188,12 @@ class Decoding:
         values[indices, :, self.positions] = value[:, :, 0]
         reach = self.mask.shape[-1]
         grouped = query.reshape(
-            rows, key.shape[1], heads // key.shape[1], size
-        )  # the heads of a key head as one sequence
+            rows,
+            key.shape[1],
+            heads // key.shape[1],
+            size,
+            # the heads of a key head as one sequence
+        )
         output, normaliser = partial_attention(
             grouped, keys[:rows, :, :reach], values[:rows, :, :reach], scale, mask=self.mask
         )
@@ -162,7 +201,13 @@ class Decoding:
 
 
 def partial_attention(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attend to some of the keys.
 
@@ -174,22 +219,28 @@ def partial_attention(
         mask: added to the scores, broadcast to (batch, heads, queries, keys).
 
     Returns:
-        The output (batch, heads, queries, head size) in the query's dtype, and the logarithm of the sum of the
-        exponentials of the scores (batch, heads, queries) in float32.
+        The output (batch, heads, queries, head size) in the query's dtype, and the logarithm of the
+        sum of the exponentials of the scores (batch, heads, queries) in float32.
     """
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
     if mask is None and query.dtype in (torch.float16, torch.bfloat16):
-        return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)[
-            :2
-        ]
+        return torch.ops.aten._scaled_dot_product_flash_attention(
+            query, key, value, 0.0, causal, False, scale=scale
+        )[:2]
     return plain_attention(query, key, value, scale, causal=causal, mask=mask)
 
 
 def plain_attention(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Do what `partial_attention` does, written out; for the cases that have no fused kernel."""
     groups = query.shape[1] // key.shape[1]
@@ -204,7 +255,9 @@ def plain_attention(
     return torch.exp(scores - normaliser[..., None]).to(value.dtype) @ value, normaliser
 
 
-def prefix_attention(prefix: Prefix, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor] | None:
+def prefix_attention(
+    prefix: Prefix, layer: int, query: Tensor, scale: float
+) -> tuple[Tensor, Tensor] | None:
     """Attend from all queries of a batch to the shared prefix; None where there is no prefix."""
     if prefix.length == 0:
         return None
@@ -213,17 +266,31 @@ def prefix_attention(prefix: Prefix, layer: int, query: Tensor, scale: float) ->
     key_heads = key.shape[1]
     groups = heads // key_heads
     grouped = query.reshape(batch, key_heads, groups, length, size).permute(1, 2, 0, 3, 4)
-    output, normaliser = partial_attention(grouped.reshape(1, key_heads, -1, size), key, value, scale)
-    output = output.reshape(key_heads, groups, batch, length, size).permute(2, 0, 1, 3, 4).reshape(query.shape)
-    normaliser = normaliser.reshape(key_heads, groups, batch, length).permute(2, 0, 1, 3).reshape(batch, heads, length)
+    output, normaliser = partial_attention(
+        grouped.reshape(1, key_heads, -1, size), key, value, scale
+    )
+    output = (
+        output.reshape(key_heads, groups, batch, length, size)
+        .permute(2, 0, 1, 3, 4)
+        .reshape(query.shape)
+    )
+    normaliser = (
+        normaliser.reshape(key_heads, groups, batch, length)
+        .permute(2, 0, 1, 3)
+        .reshape(batch, heads, length)
+    )
     return output, normaliser
 
 
 def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Combine two partial attentions of the same queries into the attention over both sets of keys."""
+    """Combine two partial attentions of the same queries into the attention over both sets of
+    keys."""
     if shared is None:
         return own[0]
-    weight = torch.sigmoid(shared[1] - own[1])[..., None]  # share of the probability that lies on the prefix
+    weight = torch.sigmoid(shared[1] - own[1])[
+        ..., None
+        # share of the probability that lies on the prefix
+    ]
     return torch.lerp(own[0].float(), shared[0].float(), weight).to(own[0].dtype)
 
 
@@ -248,7 +315,8 @@ AttentionInterface.register(NAME, _forward)
 
 @contextmanager
 def shared_prefix_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend through the `memory` argument of its forward pass while the block runs."""
+    """Let the model's layers attend through the `memory` argument of its forward pass while the
+    block runs."""
     usual = model.config._attn_implementation
     model.config._attn_implementation = NAME
     try:

@@ -1,4 +1,5 @@
-"""A model for lm-evaluation-harness that encodes shared few-shot prefixes once and answers as the harness' own."""
+"""A model for lm-evaluation-harness that encodes shared few-shot prefixes once and answers as the
+harness' own."""
 
 import sys
 from collections import defaultdict
@@ -8,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.models.utils import (
+    handle_stop_sequences,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -18,12 +23,17 @@ from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, ScoredRow, SharedPrefixModel
 from lorabench.evaluation.stopping import StopAt, end_token_ids
 
-if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+# importing peft takes 2 s, and base and merged do without it
+if TYPE_CHECKING:
     from peft import PeftModel
 
-Encoded = tuple[tuple[str, str] | None, list[int], list[int]]  # strings, context tokens, continuation tokens
+Encoded = tuple[
+    tuple[str, str] | None, list[int], list[int]
+    # strings, context tokens, continuation tokens
+]
 
-REQUESTS_ENCODED_TOGETHER = 1024  # bounds the memory of their token lists
+# bounds the memory of their token lists
+REQUESTS_ENCODED_TOGETHER = 1024
 
 
 class PrefixCacheLM(HFLM):
@@ -32,7 +42,8 @@ class PrefixCacheLM(HFLM):
     Args:
         model: base, merged or unmerged PeftModel, on its device.
         tokenizer: the model's tokenizer.
-        tokens_per_batch: tokens in a forward pass, a shared prefix not counted; for generation, tokens whose
+        tokens_per_batch: tokens in a forward pass, a shared prefix not counted; for generation,
+            tokens whose
             keys and values are held at once.
         store: answers of earlier, interrupted runs; None = nothing is kept.
         generate: another engine for generations than our own passes; `model` then needs no weights.
@@ -50,14 +61,19 @@ class PrefixCacheLM(HFLM):
         super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal")
         self.shared = SharedPrefixModel(model)
         self.tokens_per_batch = tokens_per_batch
-        self.generate = generate or partial(generate_rows, self.shared, tokens_per_batch=tokens_per_batch)
+        self.generate = generate or partial(
+            generate_rows, self.shared, tokens_per_batch=tokens_per_batch
+        )
         self.store = store
-        self.truncated: dict[str, bool] = {}  # prompt -> the token limit ended its generation
-        self._encoded: dict[str, list[int]] = {}  # texts of the requests being encoded
+        # prompt -> the token limit ended its generation
+        self.truncated: dict[str, bool] = {}
+        # texts of the requests being encoded
+        self._encoded: dict[str, list[int]] = {}
         self._end_ids = end_token_ids(self.shared.model, tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return nothing: the harness would ask the hub for the revision of a model that is loaded from a folder."""
+        """Return nothing: the harness would ask the hub for the revision of a model that is loaded
+        from a folder."""
         return {}
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
@@ -66,12 +82,18 @@ class PrefixCacheLM(HFLM):
             return self._encoded[string]
         return super().tok_encode(string, *args, **kwargs)
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
         """Return (log-likelihood, is greedy) for each request; see `HFLM` for the requests."""
         encoded: list[Encoded] = []
         for start in range(0, len(requests), REQUESTS_ENCODED_TOGETHER):
-            pairs = [request.args for request in requests[start : start + REQUESTS_ENCODED_TOGETHER]]
-            self._encode_together([context.rstrip() for context, _ in pairs] + ["".join(pair) for pair in pairs])
+            pairs = [
+                request.args for request in requests[start : start + REQUESTS_ENCODED_TOGETHER]
+            ]
+            self._encode_together(
+                [context.rstrip() for context, _ in pairs] + ["".join(pair) for pair in pairs]
+            )
             encoded += [(pair, *self._encode_request(*pair)) for pair in pairs]
         self._encoded = {}
         return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
@@ -80,37 +102,48 @@ class PrefixCacheLM(HFLM):
         if context:
             return self._encode_pair(context, continuation)
         tokens = self.tok_encode(continuation, add_special_tokens=False)
-        start = self.prefix_token_id  # an empty context is this token, unless the continuation begins with it
+        start = (
+            self.prefix_token_id
+            # an empty context is this token, unless the continuation begins with it
+        )
         return ([start], tokens) if tokens[0] != start else (tokens[:1], tokens[1:])
 
     def _encode_together(self, texts: list[str]) -> None:
-        """Encode each different text once, many at a time, which a fast tokenizer does on all cores."""
+        """Encode each different text once, many at a time, which a fast tokenizer does on all
+        cores."""
         start = self.tokenizer.decode(self.prefix_token_id)
         self._encoded = {}
-        for has_start in (False, True):  # a chat template writes the first token itself
-            chosen = sorted({text for text in texts if text and text.startswith(start) == has_start})
+        # a chat template writes the first token itself
+        for has_start in (False, True):
+            chosen = sorted(
+                {text for text in texts if text and text.startswith(start) == has_start}
+            )
             if chosen:
-                rows = self.tokenizer(chosen, add_special_tokens=not has_start, return_attention_mask=False)[
-                    "input_ids"
-                ]
+                rows = self.tokenizer(
+                    chosen, add_special_tokens=not has_start, return_attention_mask=False
+                )["input_ids"]
                 self._encoded |= zip(chosen, rows, strict=True)
 
     def _loglikelihood_tokens(
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, is greedy) for each encoded request; see `HFLM` for the arguments."""
+        """Return (log-likelihood, is greedy) for each encoded request; see `HFLM` for the
+        arguments."""
         answers: dict[int, tuple[float, bool]] = {}
         rows: dict[tuple[int, ...], ScoredRow] = {}
         owners: dict[tuple[int, ...], list[int]] = defaultdict(
             list
-        )  # request numbers, in the order of the continuations
+            # request numbers, in the order of the continuations
+        )
         for number, (strings, context, continuation) in enumerate(requests):
             stored = self.store.get(["loglikelihood", *strings]) if self.store and strings else None
             if stored is not None:
                 answers[number] = (stored[0], stored[1])
                 continue
             tokens = (context + continuation)[-(self.max_length + 1) :][:-1]
-            rows.setdefault(tuple(tokens), ScoredRow(tokens=tokens)).continuations.append(continuation)
+            rows.setdefault(tuple(tokens), ScoredRow(tokens=tokens)).continuations.append(
+                continuation
+            )
             owners[tuple(tokens)].append(number)
         unique = list(rows.values())
         with progress("log-likelihoods", len(requests), len(answers), disable_tqdm) as bar:
@@ -124,7 +157,8 @@ class PrefixCacheLM(HFLM):
         return [answers[number] for number in range(len(requests))]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Return the greedy continuation of each request up to its stop sequences; see `HFLM` for the requests."""
+        """Return the greedy continuation of each request up to its stop sequences; see `HFLM` for
+        the requests."""
         answers: dict[int, dict[str, Any]] = {}
         by_settings: dict[str, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
@@ -146,15 +180,20 @@ class PrefixCacheLM(HFLM):
             self.truncated[request.args[0]] = answers[number]["truncated"]
         return [answers[number]["text"] for number in range(len(requests))]
 
-    def _generate(self, prompts: list[str], settings: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (position in `prompts`, answer) in the order in which the generations of one kind end.
+    def _generate(
+        self, prompts: list[str], settings: dict[str, Any]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (position in `prompts`, answer) in the order in which the generations of one kind
+        end.
 
         Raises:
             ConfigurationError: the task asks for sampling.
         """
         settings = normalize_gen_kwargs(settings, self.max_gen_toks)
         if settings.get("do_sample"):
-            raise ConfigurationError("the task asks for sampling (do_sample: true); evaluation tasks are greedy")
+            raise ConfigurationError(
+                "the task asks for sampling (do_sample: true); evaluation tasks are greedy"
+            )
         limit = settings["max_gen_toks"]
         until = handle_stop_sequences(
             settings.get("until"), eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False)
@@ -162,14 +201,21 @@ class PrefixCacheLM(HFLM):
         stop = StopAt(self.tokenizer, self._end_ids, until)
         room = self.max_length - limit
         wanted = [
-            GenerationRequest(tokens=self.tok_encode(prompt)[-room:], max_new_tokens=limit, is_complete=stop)
+            GenerationRequest(
+                tokens=self.tok_encode(prompt)[-room:], max_new_tokens=limit, is_complete=stop
+            )
             for prompt in prompts
         ]
         for number, generation in self.generate(wanted):
             text = postprocess_generated_text(self.tok_decode(generation.tokens), until, None)
-            yield number, {"text": text, "tokens": len(generation.tokens), "truncated": generation.truncated}
+            yield (
+                number,
+                {"text": text, "tokens": len(generation.tokens), "truncated": generation.truncated},
+            )
 
 
 def progress(what: str, total: int, done: int, disable: bool) -> "tqdm[None]":
     """Return a progress bar on stderr that starts at what an earlier run had finished."""
-    return tqdm(total=total, initial=done, desc=what, disable=disable, file=sys.stderr, mininterval=1)
+    return tqdm(
+        total=total, initial=done, desc=what, disable=disable, file=sys.stderr, mininterval=1
+    )

@@ -27,11 +27,13 @@ class Question:
     id: str
     category: str
     turns: list[str]
-    temperature: float  # 0 = greedy
+    # 0 = greedy
+    temperature: float
 
 
 def read_questions(benchmark: str, data: Path, limit: int | None) -> list[Question]:
-    """Return the first `limit` questions of mt_bench or alpaca_eval (None = all) from the folder of its rows.
+    """Return the first `limit` questions of mt_bench or alpaca_eval (None = all) from the folder of
+    its rows.
 
     Raises:
         DataError: a row lacks a field, or there is none.
@@ -52,7 +54,9 @@ def _mt_bench_questions(data: Path) -> list[Question]:
         except KeyError as error:
             raise DataError(f"{path}:{number}: field {error} is missing") from None
         temperature = MT_BENCH_TEMPERATURES.get(category, MT_BENCH_OTHER_TEMPERATURE)
-        questions.append(Question(id=identifier, category=category, turns=turns, temperature=temperature))
+        questions.append(
+            Question(id=identifier, category=category, turns=turns, temperature=temperature)
+        )
     return questions
 
 
@@ -64,5 +68,7 @@ def _alpaca_eval_questions(data: Path) -> list[Question]:
             identifier, category, instruction = row["id"], row["dataset"], row["instruction"]
         except KeyError as error:
             raise DataError(f"{path}:{number}: field {error} is missing") from None
-        questions.append(Question(id=identifier, category=category, turns=[instruction], temperature=0.0))
+        questions.append(
+            Question(id=identifier, category=category, turns=[instruction], temperature=0.0)
+        )
     return questions

@@ -1,4 +1,5 @@
-"""What a model has answered so far, on disk as it comes, so that a killed job repeats nothing that was finished."""
+"""What a model has answered so far, on disk as it comes, so that a killed job repeats nothing that
+was finished."""
 
 import json
 import os
@@ -12,17 +13,19 @@ from lorabench.files import sha256_json
 class ResponseStore:
     """A growing JSON Lines file of answers, found again by a hash of (identity, request).
 
-    Each answer is one write of one line, so that a process that is killed loses at most what was not yet added; a torn
-    last line is cut off when the file is opened again.
+    Each answer is one write of one line, so that a process that is killed loses at most what was
+    not yet added; a torn last line is cut off when the file is opened again.
 
     Args:
         path: the file; its folder is made if needed.
-        identity: everything beside the request that the answer depends on (model, dtype, versions), JSON values.
+        identity: everything beside the request that the answer depends on (model, dtype, versions),
+            JSON values.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self._identity = sha256_json(identity)
-        self.hits = 0  # requests answered from the store
+        # requests answered from the store
+        self.hits = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._answers = _read(path)
         self._file = path.open("a", encoding="utf-8")
@@ -34,10 +37,13 @@ class ResponseStore:
         return answer
 
     def add(self, request: list[Any], answer: Any) -> None:
-        """Store an answer (a JSON value other than null); the line has left the process when this returns."""
+        """Store an answer (a JSON value other than null); the line has left the process when this
+        returns."""
         key = self._key(request)
         self._answers[key] = answer
-        self._file.write(json.dumps({"key": key, "answer": answer}, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.write(
+            json.dumps({"key": key, "answer": answer}, ensure_ascii=False, allow_nan=False) + "\n"
+        )
         self._file.flush()
 
     def __enter__(self) -> Self:
@@ -71,6 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
             answers[row["key"]] = row["answer"]
         except (ValueError, KeyError, TypeError):
             raise DataError(
-                f"{path}:{number}: not a stored answer; delete the file to compute its answers again"
+                f"{path}:{number}: not a stored answer; delete the file to compute its answers"
+                " again"
             ) from None
     return answers

@@ -1,4 +1,5 @@
-"""Draw the next token from logits, the same one for the same question whatever else is in the batch."""
+"""Draw the next token from logits, the same one for the same question whatever else is in the
+batch."""
 
 import hashlib
 
@@ -6,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-DEFAULT_TOP_K = 50  # transformers' own where a checkpoint sets none; FastChat's MT-Bench answers are made with it
+# transformers' own where a checkpoint sets none; FastChat's MT-Bench answers are made with it
+DEFAULT_TOP_K = 50
 
 
 class SeededSampler:
@@ -30,7 +32,10 @@ class SeededSampler:
         """Return a token id drawn from logits (vocabulary,)."""
         values, tokens = torch.topk(logits / self.temperature, min(self.top_k, logits.shape[0]))
         cumulative = torch.softmax(values, dim=0).cumsum(0)
-        kept = int((cumulative < self.top_p).sum()) + 1  # the fewest likeliest tokens that reach top_p
+        kept = (
+            int((cumulative < self.top_p).sum()) + 1
+            # the fewest likeliest tokens that reach top_p
+        )
         cumulative = cumulative[:kept]
         position = torch.rand((), generator=self._random).item() * float(cumulative[-1])
         return int(tokens[min(int((cumulative <= position).sum()), len(cumulative) - 1)])

@@ -10,47 +10,64 @@ from lorabench.errors import ConfigurationError
 class Gsm8kSettings:
     """GSM8K."""
 
-    task: str  # "gsm8k" (worked examples from the training split) | "gsm8k_cot" (eight fixed examples)
-    few_shot: int | None  # examples in a prompt; None = the task's own number, 5 or 8
-    answer_filter: str  # "strict-match" | "flexible-extract" (the last number): which of the two makes the score
+    # "gsm8k" (worked examples from the training split) | "gsm8k_cot" (eight fixed examples)
+    task: str
+    # examples in a prompt; None = the task's own number, 5 or 8
+    few_shot: int | None
+    # "strict-match" | "flexible-extract" (the last number): which of the two makes the score
+    answer_filter: str
     max_new_tokens: int
-    limit: int | None  # first n test items
-    engine: str  # "transformers" | "vllm"
+    # first n test items
+    limit: int | None
+    # "transformers" | "vllm"
+    engine: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MmluSettings:
     """MMLU."""
 
-    task: str  # "mmlu" (choices are listed, their letters scored) | "mmlu_continuation" (the choices' texts are scored)
-    few_shot: int  # first n rows of the subject's dev split
-    subjects: list[str]  # empty = all that the data has
-    limit_per_subject: int | None  # first n test items of each subject
+    # "mmlu" (choices are listed, their letters scored) | "mmlu_continuation" (the choices' texts
+    # are scored)
+    task: str
+    # first n rows of the subject's dev split
+    few_shot: int
+    # empty = all that the data has
+    subjects: list[str]
+    # first n test items of each subject
+    limit_per_subject: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
     """MT-Bench and AlpacaEval."""
 
-    max_new_tokens: int  # of one answer
-    limit: int | None  # first n questions
+    # of one answer
+    max_new_tokens: int
+    # first n questions
+    limit: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateTaskSettings:
     """Section `evaluate_task`, with the subsection of one benchmark."""
 
-    dtype: str  # "auto" | "bfloat16" | "float32"
+    # "auto" | "bfloat16" | "float32"
+    dtype: str
     apply_chat_template: bool
-    tokens_per_batch: int  # tokens a forward pass, shared prefix not counted
+    # tokens a forward pass, shared prefix not counted
+    tokens_per_batch: int
     benchmark: Gsm8kSettings | MmluSettings
 
     @classmethod
     def parse(cls, benchmark: str, section: dict[str, Any]) -> Self:
-        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own subsection."""
+        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
+        subsection."""
         kind = Gsm8kSettings if benchmark == "gsm8k" else MmluSettings
         return _build(
-            cls, section | {"benchmark": _build(kind, section["benchmark"], "evaluate_task")}, "evaluate_task"
+            cls,
+            section | {"benchmark": _build(kind, section["benchmark"], "evaluate_task")},
+            "evaluate_task",
         )
 
 
@@ -59,16 +76,23 @@ class GenerateAnswersSettings:
     """Section `generate_answers`, with the subsection of one benchmark."""
 
     dtype: str
-    engine: str  # "transformers" | "vllm"
-    tokens_per_batch: int  # tokens whose keys and values are held at once
+    # "transformers" | "vllm"
+    engine: str
+    # tokens whose keys and values are held at once
+    tokens_per_batch: int
     seed: int
     benchmark: GenerationSettings
 
     @classmethod
     def parse(cls, section: dict[str, Any]) -> Self:
-        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own subsection."""
+        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
+        subsection."""
         name = "generate_answers"
-        return _build(cls, section | {"benchmark": _build(GenerationSettings, section["benchmark"], name)}, name)
+        return _build(
+            cls,
+            section | {"benchmark": _build(GenerationSettings, section["benchmark"], name)},
+            name,
+        )
 
 
 def _build(kind: type, values: dict[str, Any], section: str) -> Any:
@@ -76,5 +100,7 @@ def _build(kind: type, values: dict[str, Any], section: str) -> Any:
     wrong = sorted(set(values) ^ known)
     if wrong:
         state = "unknown key" if wrong[0] in values else "missing key"
-        raise ConfigurationError(f"{section}: {state} {wrong[0]!r}; the keys are {', '.join(sorted(known))}")
+        raise ConfigurationError(
+            f"{section}: {state} {wrong[0]!r}; the keys are {', '.join(sorted(known))}"
+        )
     return kind(**values)

@@ -1,4 +1,5 @@
-"""Score and generate token rows that share prefixes, with any decoder of transformers that is built like Llama."""
+"""Score and generate token rows that share prefixes, with any decoder of transformers that is built
+like Llama."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,17 +21,22 @@ from lorabench.evaluation.prefix_attention import (
 )
 from lorabench.evaluation.stopping import StopAt
 
-if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+# importing peft takes 2 s, and base and merged do without it
+if TYPE_CHECKING:
     from peft import PeftModel
 
-POSITIONS_PER_PROJECTION = 128  # scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
+POSITIONS_PER_PROJECTION = (
+    # scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
+    128
+)
 
 
 @dataclass(kw_only=True)
 class ScoredRow:
     """A row of tokens whose last positions predict the tokens of one or more continuations."""
 
-    tokens: list[int]  # context and all but the last token of a continuation
+    # context and all but the last token of a continuation
+    tokens: list[int]
     continuations: list[list[int]] = field(default_factory=list)
 
     @property
@@ -43,8 +49,10 @@ class ScoredRow:
 class Generation:
     """One generated row."""
 
-    tokens: list[int]  # new tokens, the one that ended the row included
-    truncated: bool  # True where the token limit ended the row
+    # new tokens, the one that ended the row included
+    tokens: list[int]
+    # True where the token limit ended the row
+    truncated: bool
 
 
 @dataclass(kw_only=True)
@@ -53,9 +61,11 @@ class GenerationRequest:
 
     tokens: list[int]
     max_new_tokens: int
-    is_complete: StopAt  # of the new tokens so far; called after each
+    # of the new tokens so far; called after each
+    is_complete: StopAt
     choose: Callable[[Tensor], int] | None = (
-        None  # next token from logits (vocabulary,) in float32; None = the likeliest
+        # next token from logits (vocabulary,) in float32; None = the likeliest
+        None
     )
 
 
@@ -70,12 +80,15 @@ class SharedPrefixModel:
     """A causal language model that computes what several rows share once.
 
     Args:
-        model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention interface.
+        model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention
+            interface.
     """
 
     def __init__(self, model: "PreTrainedModel | PeftModel") -> None:
         outer: Any = model
-        self.model: PreTrainedModel = outer.get_base_model() if hasattr(model, "get_base_model") else outer
+        self.model: PreTrainedModel = (
+            outer.get_base_model() if hasattr(model, "get_base_model") else outer
+        )
         self.body = self.model.get_decoder()
         self.head = self.model.get_output_embeddings()
         self.device = self.model.device
@@ -87,38 +100,50 @@ class SharedPrefixModel:
         if not tokens:
             return Prefix()
         encoding = PrefixEncoding(len(tokens))
-        self._hidden(self._pack([tokens]), torch.arange(len(tokens), device=self.device)[None], encoding)
+        self._hidden(
+            self._pack([tokens]), torch.arange(len(tokens), device=self.device)[None], encoding
+        )
         return encoding.prefix
 
     def score(self, prefix: Prefix, rows: Sequence[ScoredRow]) -> list[list[tuple[float, bool]]]:
         """Return (log-likelihood, is the greedy choice) of each continuation of each row.
 
-        The rows' tokens begin after the prefix. Final projection and log-softmax are float32 in any dtype:
-        the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
+        The rows' tokens begin after the prefix. Final projection and log-softmax are float32 in any
+        dtype: the steps of bfloat16 logits (0.125 at 16 to 32) would make ties of near answers.
         """
         packing = Packing([len(row.tokens) for row in rows], self.device)
         inputs = self._pack([row.tokens for row in rows])
-        hidden = self._hidden(inputs, prefix.length + packing.positions[None], SuffixScoring(prefix, packing))[0]
+        hidden = self._hidden(
+            inputs, prefix.length + packing.positions[None], SuffixScoring(prefix, packing)
+        )[0]
         ends = (packing.ends + 1).tolist()
         wanted = [
-            hidden[end - row.scored : end] for row, end in zip(rows, ends, strict=True)
-        ]  # each (scored, hidden size)
+            hidden[end - row.scored : end]
+            for row, end in zip(rows, ends, strict=True)
+            # each (scored, hidden size)
+        ]
         scores: list[list[tuple[float, bool]]] = []
         start = 0
         while start < len(rows):
             stop = start + 1
-            while stop < len(rows) and sum(row.scored for row in rows[start : stop + 1]) <= POSITIONS_PER_PROJECTION:
+            while (
+                stop < len(rows)
+                and sum(row.scored for row in rows[start : stop + 1]) <= POSITIONS_PER_PROJECTION
+            ):
                 stop += 1
             logits = self._project_float32(torch.cat(wanted[start:stop]))
             pieces = logits.split([row.scored for row in rows[start:stop]])
-            scores += [_score_row(row, piece) for row, piece in zip(rows[start:stop], pieces, strict=True)]
+            scores += [
+                _score_row(row, piece) for row, piece in zip(rows[start:stop], pieces, strict=True)
+            ]
             start = stop
         return scores
 
     def generate(
         self, prefix: Prefix, requests: Sequence[GenerationRequest], slots: int
     ) -> Iterator[tuple[int, Generation]]:
-        """Yield (position in `requests`, result) as rows are finished; the next in line takes a finished row's place.
+        """Yield (position in `requests`, result) as rows are finished; the next in line takes a
+        finished row's place.
 
         Args:
             prefix: what all prompts share; the requests' tokens begin after it.
@@ -132,7 +157,11 @@ class SharedPrefixModel:
         active: list[_Row] = []
         while queue or active:
             free = slots - len(active)
-            if queue and free >= min(len(queue), max(1, slots // 4)):  # fewer, larger reading passes
+            if queue and free >= min(
+                len(queue),
+                max(1, slots // 4),
+                # fewer, larger reading passes
+            ):
                 new = [queue.popleft() for _ in range(min(free, len(queue)))]
                 logits = self._read_prompts(memory, len(active), new)
                 active += new
@@ -150,16 +179,23 @@ class SharedPrefixModel:
         return self._project(hidden[packing.ends])
 
     def _step(self, memory: Decoding, rows: list[_Row]) -> Tensor:
-        own = torch.tensor([len(row.request.tokens) + len(row.tokens) - 1 for row in rows], device=self.device)
+        own = torch.tensor(
+            [len(row.request.tokens) + len(row.tokens) - 1 for row in rows], device=self.device
+        )
         memory.step(own, self.model.dtype)
         inputs = torch.tensor([[row.tokens[-1]] for row in rows], device=self.device)
-        return self._project(self._hidden(inputs, memory.prefix.length + own[:, None], memory)[:, 0])
+        return self._project(
+            self._hidden(inputs, memory.prefix.length + own[:, None], memory)[:, 0]
+        )
 
     def _hidden(self, inputs: Tensor, positions: Tensor, memory: Memory) -> Tensor:
-        """Return the last hidden states (batch, length, hidden size) of token ids (batch, length)."""
+        """Return the last hidden states (batch, length, hidden size) of token ids (batch,
+        length)."""
         self.tokens_computed += inputs.numel()
         with torch.inference_mode(), shared_prefix_attention(self.model):
-            output = self.body(input_ids=inputs, position_ids=positions, use_cache=False, memory=memory)
+            output = self.body(
+                input_ids=inputs, position_ids=positions, use_cache=False, memory=memory
+            )
         return output.last_hidden_state
 
     def _project(self, hidden: Tensor) -> Tensor:
@@ -169,7 +205,10 @@ class SharedPrefixModel:
 
     def _project_float32(self, hidden: Tensor) -> Tensor:
         """Return logits (n, vocabulary) computed in float32."""
-        if type(self.head) is not nn.Linear:  # an adapted or quantised head has a forward pass of its own
+        if (
+            type(self.head) is not nn.Linear
+            # an adapted or quantised head has a forward pass of its own
+        ):
             return self._project(hidden)
         with torch.inference_mode():
             if self._head_weight is None:

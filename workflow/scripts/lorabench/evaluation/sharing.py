@@ -1,33 +1,40 @@
-"""Which rows of tokens share a prefix worth encoding once, and which rows go through the model together."""
+"""Which rows of tokens share a prefix worth encoding once, and which rows go through the model
+together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-PASS_COST = 64  # tokens; what one more forward pass costs beside its tokens
-DEEPEST_CUT = 100  # prefixes nested in prefixes; far more than benchmarks have
+# tokens; what one more forward pass costs beside its tokens
+PASS_COST = 64
+# prefixes nested in prefixes; far more than benchmarks have
+DEEPEST_CUT = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Rows that are computed on one shared prefix."""
 
-    prefix_length: int  # tokens; 0 = nothing is shared
-    members: list[int]  # indices of rows
+    # tokens; 0 = nothing is shared
+    prefix_length: int
+    # indices of rows
+    members: list[int]
 
 
 def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Group]:
     """Group rows by common prefixes so that few tokens are computed; nothing is known of tasks.
 
-    The rows are sorted, which puts shared prefixes next to each other, and a range of rows is cut at its shortest
-    common prefixes wherever the parts together cost less than the whole.
+    The rows are sorted, which puts shared prefixes next to each other, and a range of rows is cut
+    at its shortest common prefixes wherever the parts together cost less than the whole.
 
     Args:
         rows: token ids.
-        limits: for each row the most tokens that a prefix may take (what is scored must stay outside).
+        limits: for each row the most tokens that a prefix may take (what is scored must stay
+            outside).
 
     Returns:
-        Groups in which every row is exactly once; rows that share nothing form one group with an empty prefix.
+        Groups in which every row is exactly once; rows that share nothing form one group with an
+        empty prefix.
     """
     order = sorted(range(len(rows)), key=lambda index: tuple(rows[index]))
     common = [0, *(common_length(rows[a], rows[b]) for a, b in pairwise(order))]
@@ -51,7 +58,8 @@ def _split(
     stop: int,
     depth: int = 0,
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Return the least cost in tokens of the sorted rows from `start` to `stop`, and the ranges that reach it."""
+    """Return the least cost in tokens of the sorted rows from `start` to `stop`, and the ranges
+    that reach it."""
     if start == stop:
         return 0, []
     length = _prefix_length(order, common, limits, start, stop)
@@ -68,7 +76,9 @@ def _split(
     return whole, [(start, stop)]
 
 
-def _prefix_length(order: list[int], common: list[int], limits: Sequence[int], start: int, stop: int) -> int:
+def _prefix_length(
+    order: list[int], common: list[int], limits: Sequence[int], start: int, stop: int
+) -> int:
     if stop - start == 1:
         return 0
     return min(min(common[start + 1 : stop]), min(limits[order[i]] for i in range(start, stop)))
@@ -77,7 +87,8 @@ def _prefix_length(order: list[int], common: list[int], limits: Sequence[int], s
 def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     """Return the number of leading tokens that two rows have in common."""
     low, high = 0, min(len(first), len(second))
-    while low < high:  # halving compares slices at the speed of C
+    # halving compares slices at the speed of C
+    while low < high:
         middle = (low + high + 1) // 2
         if first[low:middle] == second[low:middle]:
             low = middle
@@ -86,11 +97,13 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     return low
 
 
-def plan_batches(lengths: Sequence[int], members: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+def plan_batches(
+    lengths: Sequence[int], members: Sequence[int], tokens_per_batch: int
+) -> Iterator[list[int]]:
     """Yield batches of `members`, longest first, that hold at most `tokens_per_batch` tokens.
 
-    Rows that differ much in length are kept apart: padded to the longest, which attention does to them, a batch is at
-    most twice the budget. A row longer than the budget is a batch of its own.
+    Rows that differ much in length are kept apart: padded to the longest, which attention does to
+    them, a batch is at most twice the budget. A row longer than the budget is a batch of its own.
     """
     batch: list[int] = []
     tokens = 0

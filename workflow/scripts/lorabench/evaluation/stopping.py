@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LOOKBACK = 2  # tokens more than a stop string has, because generated text may be tokenised differently
+LOOKBACK = (
+    # tokens more than a stop string has, because generated text may be tokenised differently
+    2
+)
 
 
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the tokens that end a text: those of the checkpoint's generation config and the tokenizer's own.
+    """Return the tokens that end a text: those of the checkpoint's generation config and the
+    tokenizer's own.
 
     Llama 3 Instruct needs both <|end_of_text|> and <|eot_id|>; its tokenizer knows one of them.
     """
@@ -27,12 +31,17 @@ class StopAt:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, end_ids: frozenset[int], strings: Sequence[str] = ()
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        end_ids: frozenset[int],
+        strings: Sequence[str] = (),
     ) -> None:
         self.tokenizer = tokenizer
         self.end_ids = end_ids
         self.strings = [string for string in strings if string]
-        lengths = [len(tokenizer.encode(string, add_special_tokens=False)) for string in self.strings]
+        lengths = [
+            len(tokenizer.encode(string, add_special_tokens=False)) for string in self.strings
+        ]
         self.window = max(lengths, default=0) + LOOKBACK
 
     def __call__(self, tokens: list[int]) -> bool:

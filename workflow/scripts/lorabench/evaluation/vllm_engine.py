@@ -1,7 +1,9 @@
-"""Generation by vLLM in place of our own passes: for GPUs, in an environment of its own (envs/vllm.yaml).
+"""Generation by vLLM in place of our own passes: for GPUs, in an environment of its own
+(envs/vllm.yaml).
 
-It takes the same requests, prompts as token ids (so no second begin-of-text), and ends a text where we do. It serves
-generation only: vLLM's prompt log-probabilities skip its prefix cache and are rounded to the model's dtype.
+It takes the same requests, prompts as token ids (so no second begin-of-text), and ends a text where
+we do. It serves generation only: vLLM's prompt log-probabilities skip its prefix cache and are
+rounded to the model's dtype.
 """
 
 import os
@@ -27,15 +29,19 @@ def load_skeleton(weights: Weights) -> PreTrainedModel:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     if (weights.folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(weights.folder, local_files_only=True)
+        model.generation_config = GenerationConfig.from_pretrained(
+            weights.folder, local_files_only=True
+        )
     return model.eval()
 
 
 def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
-    """Return what vLLM needs to know to serve the adapter in `folder` unmerged; its own default takes ranks up to 16.
+    """Return what vLLM needs to know to serve the adapter in `folder` unmerged; its own default
+    takes ranks up to 16.
 
     Raises:
-        ConfigurationError: vLLM would refuse the adapter after loading the model, or answer otherwise than it does.
+        ConfigurationError: vLLM would refuse the adapter after loading the model, or answer
+            otherwise than it does.
     """
     config = read_json(folder / "adapter_config.json")
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
@@ -47,7 +53,8 @@ def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
 
 
 def parallel_size(heads: int, gpus: int) -> int:
-    """Return over how many GPUs a model is spread: as many as there are and its attention heads divide over."""
+    """Return over how many GPUs a model is spread: as many as there are and its attention heads
+    divide over."""
     return max(size for size in range(1, max(1, gpus) + 1) if heads % size == 0)
 
 
@@ -57,7 +64,8 @@ def sampling_arguments(request: GenerationRequest) -> dict[str, Any]:
         "max_tokens": request.max_new_tokens,
         "stop_token_ids": sorted(request.is_complete.end_ids),
         "stop": request.is_complete.strings,
-        "skip_special_tokens": False,  # a stop string may be one
+        # a stop string may be one
+        "skip_special_tokens": False,
         "temperature": 0.0,
     }
     if isinstance(request.choose, SeededSampler):
@@ -76,18 +84,25 @@ class VllmEngine:
     """
 
     def __init__(self, weights: Weights, dtype: str) -> None:
-        os.environ["VLLM_NO_USAGE_STATS"] = "1"  # both are read at import; vLLM reports to its makers otherwise
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # an engine of its own process outlives a job that is killed
+        os.environ["VLLM_NO_USAGE_STATS"] = (
+            # both are read at import; vLLM reports to its makers otherwise
+            "1"
+        )
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
+            # an engine of its own process outlives a job that is killed
+            "0"
+        )
         gpus = torch.cuda.device_count()
         try:
             from vllm import LLM, SamplingParams
             from vllm.lora.request import LoRARequest
         except ImportError as error:
             raise PrerequisiteError(
-                f"vLLM cannot be imported ({error}): run snakemake with --sdm conda, which builds envs/vllm.yaml, or "
-                "set engine: transformers"
+                f"vLLM cannot be imported ({error}): run snakemake with --sdm conda, which builds"
+                " envs/vllm.yaml, or set engine: transformers"
             ) from None
-        # Prompt tokens that its prefix cache did not hold, and new tokens but the last of each text.
+        # Prompt tokens that its prefix cache did not hold, and new tokens but the last of each
+        # text.
         self.tokens_computed = 0
         self._parameters = SamplingParams
         self._adapter = None
@@ -99,28 +114,38 @@ class VllmEngine:
         self._llm = LLM(
             model=str(weights.folder),
             dtype=dtype_name(dtype),
-            tensor_parallel_size=parallel_size(read_json(weights.folder / "config.json")["num_attention_heads"], gpus),
-            generation_config="vllm",  # sampling comes with each request
+            tensor_parallel_size=parallel_size(
+                read_json(weights.folder / "config.json")["num_attention_heads"], gpus
+            ),
+            # sampling comes with each request
+            generation_config="vllm",
             enable_prefix_caching=True,
             seed=0,
             **more,
         )
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Generation]]:
-        """Yield (position in `requests`, its generation) as generations end, so that each can be stored at once."""
+        """Yield (position in `requests`, its generation) as generations end, so that each can be
+        stored at once."""
         names = self._llm.enqueue(
             [{"prompt_token_ids": request.tokens} for request in requests],
             [self._parameters(**sampling_arguments(request)) for request in requests],
             lora_request=self._adapter,
             use_tqdm=False,
         )
-        positions = {name.partition("-")[0]: index for index, name in enumerate(names)}  # outputs go without the suffix
+        positions = {
+            name.partition("-")[0]: index
+            for index, name in enumerate(names)
+            # outputs go without the suffix
+        }
         engine = self._llm.llm_engine
         while engine.has_unfinished_requests():
             for output in engine.step():
                 if output.finished:
                     text = output.outputs[0]
                     tokens = list(text.token_ids)
-                    self.tokens_computed += len(output.prompt_token_ids) - output.num_cached_tokens + len(tokens) - 1
+                    self.tokens_computed += (
+                        len(output.prompt_token_ids) - output.num_cached_tokens + len(tokens) - 1
+                    )
                     cut = text.finish_reason == "length"
                     yield positions[output.request_id], Generation(tokens=tokens, truncated=cut)

@@ -1,4 +1,5 @@
-"""The weights of a variant, their name in the answer store, and what else a stored answer depends on."""
+"""The weights of a variant, their name in the answer store, and what else a stored answer depends
+on."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +12,8 @@ from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
 from lorabench.llama import load_variant, resolve_dtype
 
-if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
+# importing peft takes 2 s, and base and merged do without it
+if TYPE_CHECKING:
     from peft import PeftModel
 
 
@@ -19,10 +21,14 @@ if TYPE_CHECKING:  # importing peft takes 2 s, and base and merged do without it
 class Weights:
     """A variant, given by the small files that describe the weights beside them."""
 
-    variant: str  # base | lora | merged
-    source: Path  # the base model's source.json, which holds the hashes of its files
-    adapter: Path | None  # the adapter's fingerprint.json; for lora
-    merged: Path | None  # merge_report.json; for merged
+    # base | lora | merged
+    variant: str
+    # the base model's source.json, which holds the hashes of its files
+    source: Path
+    # the adapter's fingerprint.json; for lora
+    adapter: Path | None
+    # merge_report.json; for merged
+    merged: Path | None
 
     def fingerprint(self) -> str:
         """Return a name for the weights: the hashes of the files that describe them."""
@@ -32,7 +38,9 @@ class Weights:
     @property
     def folder(self) -> Path:
         """The checkpoint folder: the merged one, or that of the base."""
-        return self.merged.parent if self.variant == "merged" and self.merged else self.source.parent
+        return (
+            self.merged.parent if self.variant == "merged" and self.merged else self.source.parent
+        )
 
     def load(self, dtype: str) -> "PreTrainedModel | PeftModel":
         """Load the model; `dtype` is the config's word."""
@@ -50,12 +58,20 @@ def dtype_name(dtype: str) -> str:
     return str(resolve_dtype(dtype)).removeprefix("torch.")
 
 
-def answer_identity(weights: Weights, dtype: str, engine: str, more: dict[str, Any]) -> dict[str, Any]:
-    """Return the identity under which answers are stored; `more` is what a generation itself depends on.
+def answer_identity(
+    weights: Weights, dtype: str, engine: str, more: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the identity under which answers are stored; `more` is what a generation itself
+    depends on.
 
     Raises:
         PrerequisiteError: the engine is not installed.
     """
     versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
     versions |= {"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")}
-    return {"model": weights.fingerprint(), "dtype": dtype_name(dtype), "versions": versions, **more}
+    return {
+        "model": weights.fingerprint(),
+        "dtype": dtype_name(dtype),
+        "versions": versions,
+        **more,
+    }

@@ -1,8 +1,10 @@
-"""Time all variants against each other on one machine: one process a variant, one of them generating at a time.
+"""Time all variants against each other on one machine: one process a variant, one of them
+generating at a time.
 
-What drifts (clocks, temperature, neighbours) hits every variant alike, because the variants take turns prompt by
-prompt in an order that rotates and reverses. The base runs a second time in a process of its own, as any variant does:
-what that A/A control shows is noise, and no difference below it is real.
+What drifts (clocks, temperature, neighbours) hits every variant alike, because the variants take
+turns prompt by prompt in an order that rotates and reverses. The base runs a second time in a
+process of its own, as any variant does: what that A/A control shows is noise, and no difference
+below it is real.
 """
 
 import logging
@@ -15,19 +17,32 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
-from lorabench.inference.environment import available_memory_mib, gpu_state, load_average
+from lorabench.inference.machine_state import available_memory_mib, gpu_state, load_average
 from lorabench.inference.settings import InferenceSettings, PerformancePrompt
 from lorabench.inference.worker_process import WorkerProcess
-from lorabench.rows.token_times import TokenTimes
 
 logger = logging.getLogger(__name__)
 
 CONTROL = "base_again"
-WARMUP_TOKENS = 4  # every prompt length is met before it counts; the steps after the first few are all alike
-HEADROOM = 1.2  # memory of a further worker, as a multiple of the first one's after loading
-CUDA_CONTEXT_MIB = 1024  # of a process, beside what torch reserves; an upper estimate
-SAME_FOR_ALL = ("prompt_sha256", "requires_grad", "dtype", "device", "gpu_uuid", "attention", "threads")
+WARMUP_TOKENS = (
+    # every prompt length is met before it counts; the steps after the first few are all alike
+    4
+)
+# memory of a further worker, as a multiple of the first one's after loading
+HEADROOM = 1.2
+# of a process, beside what torch reserves; an upper estimate
+CUDA_CONTEXT_MIB = 1024
+SAME_FOR_ALL = (
+    "prompt_sha256",
+    "requires_grad",
+    "dtype",
+    "device",
+    "gpu_uuid",
+    "attention",
+    "threads",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +59,24 @@ class Measurement:
     """Raw times of all variants and the control, and the conditions they were taken under."""
 
     rows: list[TokenTimes]
-    loaded: dict[str, dict[str, Any]]  # by variant: what its worker reported after loading
-    memory: dict[str, dict[str, float | None]]  # by variant: what its worker reported at the end
-    resident: str  # "together", or "one after another" where memory does not hold all variants
-    load_average: list[float]  # before and after
-    gpu: list[dict[str, Any] | None]  # state before and after; None on a CPU
+    # by variant: what its worker reported after loading
+    loaded: dict[str, dict[str, Any]]
+    # by variant: what its worker reported at the end
+    memory: dict[str, dict[str, float | None]]
+    # "together", or "one after another" where memory does not hold all variants
+    resident: str
+    # before and after
+    load_average: list[float]
+    # state before and after; None on a CPU
+    gpu: list[dict[str, Any] | None]
 
 
 def turns(arms: Sequence[str], number: int) -> list[str]:
-    """Return the order of turn `number`: rotated by one every second turn, every other turn reversed.
+    """Return the order of turn `number`: rotated by one every second turn, every other turn
+    reversed.
 
-    Over 2 * len(arms) turns each arm stands equally often in each place, and before and after each other arm.
+    Over 2 * len(arms) turns each arm stands equally often in each place, and before and after each
+    other arm.
     """
     shift = number // 2 % len(arms)
     order = [*arms[shift:], *arms[:shift]]
@@ -62,22 +84,36 @@ def turns(arms: Sequence[str], number: int) -> list[str]:
 
 
 def fits(first: dict[str, Any], further: int) -> bool:
-    """Return whether memory holds `further` workers like the `first`, by what the first reported after loading."""
+    """Return whether memory holds `further` workers like the `first`, by what the first reported
+    after loading."""
     if first["gpu_free_mib"] is not None:
-        each, free = first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB, first["gpu_free_mib"]
+        each, free = (
+            first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB,
+            first["gpu_free_mib"],
+        )
     else:
-        loaded = first["memory"]["resident_before_load_mib"] + first["parameters_mib"]  # files are mapped lazily
-        each, free = max(loaded, first["memory"]["load_peak_resident_mib"] or 0.0), available_memory_mib()
+        loaded = (
+            first["memory"]["resident_before_load_mib"] + first["parameters_mib"]
+            # files are mapped lazily
+        )
+        each, free = (
+            max(loaded, first["memory"]["load_peak_resident_mib"] or 0.0),
+            available_memory_mib(),
+        )
     return bool(further * HEADROOM * each <= free)
 
 
 def measure(
-    settings: InferenceSettings, prompts: Sequence[PerformancePrompt], checkpoints: Checkpoints, threads: int
+    settings: InferenceSettings,
+    prompts: Sequence[PerformancePrompt],
+    checkpoints: Checkpoints,
+    threads: int,
 ) -> Measurement:
     """Measure every variant of the settings and, where the base is one of them, the base again.
 
     Raises:
-        MeasurementError: a worker fails or ends, or the variants did not run under the same conditions.
+        MeasurementError: a worker fails or ends, or the variants did not run under the same
+            conditions.
     """
     session = _Session(settings, prompts, checkpoints, threads)
     load_before = load_average()
@@ -88,10 +124,16 @@ def measure(
             with session.workers(session.arms[1:]) as others:
                 session.take_turns(workers | others)
     if not together:
-        logger.warning("memory does not hold %d models at once: they run one after another", len(session.arms))
+        logger.warning(
+            "memory does not hold %d models at once: they run one after another", len(session.arms)
+        )
         session.one_after_another()
     session.progress.close()
-    logger.info("%d generations, models resident %s", len(session.rows), "together" if together else "in turn")
+    logger.info(
+        "%d generations, models resident %s",
+        len(session.rows),
+        "together" if together else "in turn",
+    )
     return Measurement(
         rows=session.rows,
         loaded=session.loaded,
@@ -106,9 +148,18 @@ class _Session:
     """One run over all arms: the variants and the control."""
 
     def __init__(
-        self, settings: InferenceSettings, prompts: Sequence[PerformancePrompt], checkpoints: Checkpoints, threads: int
+        self,
+        settings: InferenceSettings,
+        prompts: Sequence[PerformancePrompt],
+        checkpoints: Checkpoints,
+        threads: int,
     ) -> None:
-        self.settings, self.prompts, self.checkpoints, self.threads = settings, prompts, checkpoints, threads
+        self.settings, self.prompts, self.checkpoints, self.threads = (
+            settings,
+            prompts,
+            checkpoints,
+            threads,
+        )
         self.arms = [*settings.variants, *([CONTROL] if "base" in settings.variants else [])]
         self.loaded: dict[str, dict[str, Any]] = {}
         self.memory: dict[str, dict[str, float | None]] = {}
@@ -121,7 +172,9 @@ class _Session:
     def workers(self, arms: Sequence[str]) -> Iterator[dict[str, WorkerProcess]]:
         """Start a worker for each arm, all at once, and end them when the block does."""
         with ExitStack() as stack:
-            workers = {arm: stack.enter_context(closing(WorkerProcess(arm, self.threads))) for arm in arms}
+            workers = {
+                arm: stack.enter_context(closing(WorkerProcess(arm, self.threads))) for arm in arms
+            }
             for arm, worker in workers.items():
                 worker.send(self._load_request(arm))
             for arm, worker in workers.items():
@@ -131,7 +184,10 @@ class _Session:
 
     def _load_request(self, arm: str) -> dict[str, Any]:
         return {
-            **{name: None if folder is None else str(folder) for name, folder in vars(self.checkpoints).items()},
+            **{
+                name: None if folder is None else str(folder)
+                for name, folder in vars(self.checkpoints).items()
+            },
             "variant": "base" if arm == CONTROL else arm,
             "dtype": self.settings.dtype,
             "threads": self.threads,
@@ -153,12 +209,15 @@ class _Session:
             self._warm_up(worker)
         for repeat in range(self.settings.repeats):
             for position in range(len(self.prompts)):
-                for order, arm in enumerate(turns(self.arms, repeat * len(self.prompts) + position)):
+                for order, arm in enumerate(
+                    turns(self.arms, repeat * len(self.prompts) + position)
+                ):
                     self._time(arm, workers[arm], repeat, order, position)
         self._finish(workers)
 
     def one_after_another(self) -> None:
-        """Load, warm up, time all prompts and end one worker after the other, each of them once a repeat."""
+        """Load, warm up, time all prompts and end one worker after the other, each of them once a
+        repeat."""
         for repeat in range(self.settings.repeats):
             for order, arm in enumerate(turns(self.arms, repeat)):
                 with self.workers([arm]) as workers:
@@ -177,9 +236,13 @@ class _Session:
             for position in range(len(self.prompts)):
                 worker.ask({"generate": {"prompt": position, "new_tokens": WARMUP_TOKENS}})
 
-    def _time(self, arm: str, worker: WorkerProcess, repeat: int, order: int, position: int) -> None:
+    def _time(
+        self, arm: str, worker: WorkerProcess, repeat: int, order: int, position: int
+    ) -> None:
         prompt, loaded = self.prompts[position], self.loaded[arm]
-        reply = worker.ask({"generate": {"prompt": position, "new_tokens": self.settings.new_tokens}})
+        reply = worker.ask(
+            {"generate": {"prompt": position, "new_tokens": self.settings.new_tokens}}
+        )
         self.rows.append(
             TokenTimes(
                 variant=arm,

@@ -1,7 +1,8 @@
 """Memory of one process, load and steady state apart, in MiB.
 
-A process's lifetime peak includes the loading of the model, which differs between variants for reasons that have
-nothing to do with inference; therefore the counters are reset once the model is loaded.
+A process's lifetime peak includes the loading of the model, which differs between variants for
+reasons that have nothing to do with inference; therefore the counters are reset once the model is
+loaded.
 """
 
 import os
@@ -11,10 +12,11 @@ from pathlib import Path
 import psutil
 import torch
 
-from lorabench.inference.environment import MIB, gpu_process_mib
+from lorabench.inference.machine_state import MIB, gpu_process_mib
 
 KIB_PER_MIB = 1024
-RESET_PEAK = "5"  # Linux: proc_pid_clear_refs(5), resets VmHWM
+# Linux: proc_pid_clear_refs(5), resets VmHWM
+RESET_PEAK = "5"
 
 
 class MemoryMeter:
@@ -50,12 +52,15 @@ def resident_mib() -> float:
 
 
 def peak_resident_mib() -> float | None:
-    """Return the peak resident set size since the start or the last reset (VmHWM); None where /proc lacks it."""
+    """Return the peak resident set size since the start or the last reset (VmHWM); None where /proc
+    lacks it."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) / KIB_PER_MIB for line in lines if line.startswith("VmHWM:")), None)
+    return next(
+        (int(line.split()[1]) / KIB_PER_MIB for line in lines if line.startswith("VmHWM:")), None
+    )
 
 
 def reset_peak_resident() -> bool:
@@ -68,7 +73,8 @@ def reset_peak_resident() -> bool:
 
 
 def gpu_uuid() -> str | None:
-    """Return the GPU's id as NVML spells it, which does not depend on CUDA_VISIBLE_DEVICES; None on a CPU."""
+    """Return the GPU's id as NVML spells it, which does not depend on CUDA_VISIBLE_DEVICES; None on
+    a CPU."""
     return f"GPU-{torch.cuda.get_device_properties(0).uuid}" if torch.cuda.is_available() else None
 
 

@@ -14,10 +14,13 @@ class InferenceSettings:
 
     variants: list[str]
     dtype: str
-    prompts: int  # first n of the file
-    new_tokens: int  # at least 2: one gap between tokens
+    # first n of the file
+    prompts: int
+    # at least 2: one gap between tokens
+    new_tokens: int
     repeats: int
-    warmup: int  # rounds over all prompts that are not recorded
+    # rounds over all prompts that are not recorded
+    warmup: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,9 @@ def parse_settings(section: dict[str, Any]) -> InferenceSettings:
     smallest = {"prompts": 1, "new_tokens": 2, "repeats": 1, "warmup": 0}
     for key, least in smallest.items():
         if section[key] < least:
-            raise ConfigurationError(f"measure_inference.{key}: expected at least {least}, found {section[key]}")
+            raise ConfigurationError(
+                f"measure_inference.{key}: expected at least {least}, found {section[key]}"
+            )
     return settings
 
 
@@ -58,8 +63,15 @@ def read_prompts(path: Path, count: int) -> list[PerformancePrompt]:
     for number, row in read_jsonl(path):
         for field in ("id", "category", "prompt"):
             if not isinstance(row.get(field), str):
-                raise DataError(f"{path}:{number}: field {field!r}: expected text, found {row.get(field)!r}")
-        prompts.append(PerformancePrompt(id=row["id"], category=row["category"], text=row["prompt"]))
+                raise DataError(
+                    f"{path}:{number}: field {field!r}: expected text, found {row.get(field)!r}"
+                )
+        prompts.append(
+            PerformancePrompt(id=row["id"], category=row["category"], text=row["prompt"])
+        )
     if len(prompts) < count:
-        raise DataError(f"{path}: {count} prompts wanted (measure_inference.prompts), the file has {len(prompts)}")
+        raise DataError(
+            f"{path}: {count} prompts wanted (measure_inference.prompts), the file has"
+            f" {len(prompts)}"
+        )
     return prompts[:count]

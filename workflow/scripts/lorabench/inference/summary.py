@@ -1,7 +1,9 @@
-"""From raw token times to the figures of perf/{variant}.json: percentiles, ratios to the base, and their noise.
+"""From raw token times to the figures of perf/{variant}.json: percentiles, ratios to the base, and
+their noise.
 
-Definitions (docs/metrics.md): one request at a time, token ids ready, so without queueing and tokenising. Ratios pair
-the generations of one prompt in one repeat, which ran within seconds of each other.
+Definitions (docs/metrics.md): one request at a time, token ids ready, so without queueing and
+tokenising. Ratios pair the generations of one prompt in one repeat, which ran within seconds of
+each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
-from lorabench.rows.token_times import TokenTimes
 from lorabench.uncertainty import Floats, Interval, bootstrap_median, noise_band
 
 MILLISECONDS = 1000.0
-FEWEST_FOR_P99 = 500  # five values beyond it; with fewer, p99 is the maximum of a few
+# five values beyond it; with fewer, p99 is the maximum of a few
+FEWEST_FOR_P99 = 500
 
 
 def decode_tokens_per_second(row: TokenTimes) -> float:
@@ -27,13 +30,16 @@ PER_GENERATION: dict[str, Callable[[TokenTimes], float]] = {
     "inter_token_latency_ms": lambda row: float(np.median(row.inter_token_latencies_ms)),
     "decode_tokens_per_second": decode_tokens_per_second,
     "end_to_end_tokens_per_second": lambda row: MILLISECONDS * row.new_tokens / row.end_to_end_ms,
-    "prefill_tokens_per_second": lambda row: MILLISECONDS * row.prompt_tokens / row.time_to_first_token_ms,
+    "prefill_tokens_per_second": lambda row: (
+        MILLISECONDS * row.prompt_tokens / row.time_to_first_token_ms
+    ),
     "end_to_end_ms": lambda row: row.end_to_end_ms,
 }
 
 
 def distribution(values: Sequence[float]) -> dict[str, float | int | None]:
-    """Return median, percentiles (linear interpolation), extremes and count; p99 is None below `FEWEST_FOR_P99`."""
+    """Return median, percentiles (linear interpolation), extremes and count; p99 is None below
+    `FEWEST_FOR_P99`."""
     p50, p95, p99 = (float(value) for value in np.percentile(values, [50, 95, 99]))
     return {
         "median": p50,
@@ -47,16 +53,26 @@ def distribution(values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def summarise(rows: Sequence[TokenTimes]) -> dict[str, dict[str, float | int | None]]:
-    """Return each metric's distribution: over generations, the inter-token latency over all gaps pooled."""
-    summary = {name: distribution([metric(row) for row in rows]) for name, metric in PER_GENERATION.items()}
-    summary["inter_token_latency_ms"] = distribution([gap for row in rows for gap in row.inter_token_latencies_ms])
+    """Return each metric's distribution: over generations, the inter-token latency over all gaps
+    pooled."""
+    summary = {
+        name: distribution([metric(row) for row in rows]) for name, metric in PER_GENERATION.items()
+    }
+    summary["inter_token_latency_ms"] = distribution(
+        [gap for row in rows for gap in row.inter_token_latencies_ms]
+    )
     return summary
 
 
-def summarise_categories(rows: Sequence[TokenTimes]) -> dict[str, dict[str, dict[str, float | int | None]]]:
+def summarise_categories(
+    rows: Sequence[TokenTimes],
+) -> dict[str, dict[str, dict[str, float | int | None]]]:
     """Return `summarise` for each category of prompts, in the order of the prompts."""
     categories = dict.fromkeys(row.category for row in rows)
-    return {category: summarise([row for row in rows if row.category == category]) for category in categories}
+    return {
+        category: summarise([row for row in rows if row.category == category])
+        for category in categories
+    }
 
 
 def ratio_table(
@@ -65,26 +81,35 @@ def ratio_table(
     """Return variant / base for each repeat and prompt, [repeats, prompts].
 
     Raises:
-        MeasurementError: a generation of one side has no partner on the other, or its prompt is another one.
+        MeasurementError: a generation of one side has no partner on the other, or its prompt is
+            another one.
     """
     sides = [{(row.repeat, row.prompt_id): row for row in rows} for rows in (base, variant)]
     if sides[0].keys() != sides[1].keys():
         lonely = sorted(sides[0].keys() ^ sides[1].keys())[0]
-        raise MeasurementError(f"token times: repeat {lonely[0]} of prompt {lonely[1]!r} was measured on one side only")
+        raise MeasurementError(
+            f"token times: repeat {lonely[0]} of prompt {lonely[1]!r} was measured on one side only"
+        )
     for key, row in sides[0].items():
         if row.prompt_sha256 != sides[1][key].prompt_sha256:
-            raise MeasurementError(f"token times: prompt {key[1]!r} has other token ids for {sides[1][key].variant}")
+            raise MeasurementError(
+                f"token times: prompt {key[1]!r} has other token ids for {sides[1][key].variant}"
+            )
     repeats = sorted({repeat for repeat, _ in sides[0]})
     prompts = list(dict.fromkeys(prompt for _, prompt in sides[0]))
     return np.array(
-        [[metric(sides[1][repeat, name]) / metric(sides[0][repeat, name]) for name in prompts] for repeat in repeats]
+        [
+            [metric(sides[1][repeat, name]) / metric(sides[0][repeat, name]) for name in prompts]
+            for repeat in repeats
+        ]
     )
 
 
 def ratios_to_base(
     base: Sequence[TokenTimes], again: Sequence[TokenTimes], variant: Sequence[TokenTimes]
 ) -> dict[str, dict[str, Any]]:
-    """Return each metric's median ratio to the base with its interval, and whether it stands out of the A/A noise."""
+    """Return each metric's median ratio to the base with its interval, and whether it stands out of
+    the A/A noise."""
     ratios = {}
     for name, metric in PER_GENERATION.items():
         estimate = bootstrap_median(ratio_table(base, variant, metric))
@@ -103,5 +128,6 @@ def ratios_to_base(
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:
-    """Return whether an interval lies wholly outside a band; without an interval nothing is shown."""
+    """Return whether an interval lies wholly outside a band; without an interval nothing is
+    shown."""
     return interval is not None and (interval[0] > band[1] or interval[1] < band[0])

@@ -1,9 +1,11 @@
-"""Hold one variant in a process of its own and time generations on request: `python -m lorabench.inference.worker`.
+"""Hold one variant in a process of its own and time generations on request: `python -m
+lorabench.inference.worker`.
 
-Requests and replies are JSON values, one a line, on standard input and output; what libraries print goes to standard
-error. The first request loads (see `Worker`), later ones are {"generate": {"prompt": position, "new_tokens": n}} and
-{"memory": null}. Replies: {"ok": value} or {"error": one line}. The process ends when standard input does, so that it
-never outlives the process that started it.
+Requests and replies are JSON values, one a line, on standard input and output; what libraries print
+goes to standard error. The first request loads (see `Worker`), later ones are {"generate":
+{"prompt": position, "new_tokens": n}} and {"memory": null}. Replies: {"ok": value} or {"error": one
+line}. The process ends when standard input does, so that it never outlives the process that started
+it.
 """
 
 import gc
@@ -21,8 +23,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.errors import DataError, LorabenchError
 from lorabench.files import sha256_json
-from lorabench.inference.environment import MIB
 from lorabench.inference.generation import generate_timed
+from lorabench.inference.machine_state import MIB
 from lorabench.inference.memory import MemoryMeter, gpu_uuid
 from lorabench.llama import device, load_tokenizer, load_variant
 
@@ -34,10 +36,12 @@ class Worker:
     """One loaded variant with its tokenised prompts."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        """Load the variant; keys of `request`: variant, base, adapter, merged (folders), dtype, threads, prompts."""
+        """Load the variant; keys of `request`: variant, base, adapter, merged (folders), dtype,
+        threads, prompts."""
         torch.set_num_threads(request["threads"])
         base = Path(request["base"])
-        tokenizer = load_tokenizer(base)  # the base's for every variant: all see the same token ids
+        # the base's for every variant: all see the same token ids
+        tokenizer = load_tokenizer(base)
         self.prompts = [prompt_ids(tokenizer, text) for text in request["prompts"]]
         self.meter = MemoryMeter()
         self.model = load_variant(
@@ -49,7 +53,9 @@ class Worker:
         )
         self.meter.loaded()
         self.suppressed = end_token_ids(self.model, tokenizer)
-        gc.freeze()  # the loaded libraries are no garbage; collecting around them would take longer than a generation
+        # the loaded libraries are no garbage; collecting around them would take longer than a
+        # generation
+        gc.freeze()
 
     def describe(self) -> dict[str, Any]:
         """Return what was loaded, on what, and which token ids every prompt has."""
@@ -58,7 +64,9 @@ class Worker:
             "device": str(device()),
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
             "gpu_uuid": gpu_uuid(),
-            "gpu_free_mib": torch.cuda.mem_get_info()[0] / MIB if torch.cuda.is_available() else None,
+            "gpu_free_mib": (
+                torch.cuda.mem_get_info()[0] / MIB if torch.cuda.is_available() else None
+            ),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.config._attn_implementation,
             "parameters": sum(value.numel() for value in parameters),
@@ -88,13 +96,20 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
         DataError: the tokenizer has no chat template.
     """
     if not tokenizer.chat_template:
-        raise DataError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct model")
+        raise DataError(
+            f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct model"
+        )
     messages = [{"role": "user", "content": text}]
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+    return list(
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    )
 
 
-def end_token_ids(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return all tokens that end a turn or a text: the generation config's (Llama 3 has several), the tokenizer's."""
+def end_token_ids(
+    model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """Return all tokens that end a turn or a text: the generation config's (Llama 3 has several),
+    the tokenizer's."""
     configured = model.generation_config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]
     return sorted({number for number in [*ids, tokenizer.eos_token_id] if number is not None})
@@ -117,10 +132,15 @@ def main() -> None:
                 reply: dict[str, Any] = {"ok": worker.describe()}
             else:
                 reply = {"ok": worker.answer(request)}
-        except Exception as error:  # whatever goes wrong is the parent's to report
+        except Exception as error:
+            # whatever goes wrong is the parent's to report
             traceback.print_exc()
             text = " ".join(str(error).split())
-            reply = {"error": text if isinstance(error, LorabenchError) else f"{type(error).__name__}: {text}"}
+            reply = {
+                "error": (
+                    text if isinstance(error, LorabenchError) else f"{type(error).__name__}: {text}"
+                )
+            }
         print(json.dumps(reply), file=replies, flush=True)
 
 

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from lorabench.errors import MeasurementError
 
-if TYPE_CHECKING:  # run by name in a process of its own; named here so that its code counts as this module's
+if (
+    TYPE_CHECKING
+    # run by name in a process of its own; named here so that its code counts as this module's
+):
     import lorabench.inference.worker  # noqa: F401
 
 logger = logging.getLogger(__name__)
@@ -34,7 +37,9 @@ class WorkerProcess:
         self.name = name
         self._messages = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(SCRIPTS_FOLDER), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(SCRIPTS_FOLDER), os.environ.get("PYTHONPATH")])
+            ),
             "OMP_NUM_THREADS": str(threads),
             "TOKENIZERS_PARALLELISM": "false",
         }
@@ -82,7 +87,8 @@ class WorkerProcess:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.kill()
         self.process.wait()
-        with suppress(BrokenPipeError):  # a request that it never read
+        # a request that it never read
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
         self._messages.close()
@@ -90,11 +96,15 @@ class WorkerProcess:
     def _ended(self) -> MeasurementError:
         status = self.process.wait()
         logger.error("messages of the process of %s:\n%s", self.name, self._read_messages())
-        how = f"was stopped by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+        how = (
+            f"was stopped by {signal.Signals(-status).name}"
+            if status < 0
+            else f"ended with exit code {status}"
+        )
         hint = " (out of memory?)" if status == -signal.SIGKILL else ""
         return MeasurementError(
-            f"variant {self.name}: its process {how}{hint}; nothing was written, its messages are in the log; "
-            "free memory where that was the cause and run again"
+            f"variant {self.name}: its process {how}{hint}; nothing was written, its messages are"
+            " in the log; free memory where that was the cause and run again"
         )
 
     def _read_messages(self) -> str:

@@ -1,9 +1,11 @@
-"""AlpacaEval 2's pairwise judging (Dubois et al. 2024, arXiv 2404.04475; protocol of the package alpaca_eval 0.6.6).
+"""AlpacaEval 2's pairwise judging (Dubois et al. 2024, arXiv 2404.04475; protocol of the package
+alpaca_eval 0.6.6).
 
-The judge sees the instruction and two outputs, called m (shown first) and M, and answers with one letter. Which output
-is shown first is drawn once for each instruction, from the instruction's own text, so it is the same for all variants.
-Where the judge gives log-probabilities the preference is weighted, p(m) / (p(m) + p(M)); else it is 0 or 1. All
-preferences here are for the variant, from 0 to 1: alpaca_eval's `preference` less 1.
+The judge sees the instruction and two outputs, called m (shown first) and M, and answers with one
+letter. Which output is shown first is drawn once for each instruction, from the instruction's own
+text, so it is the same for all variants. Where the judge gives log-probabilities the preference is
+weighted, p(m) / (p(m) + p(M)); else it is 0 or 1. All preferences here are for the variant, from 0
+to 1: alpaca_eval's `preference` less 1.
 """
 
 import math
@@ -14,17 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
+from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
-from lorabench.rows.answer import Answer
-from lorabench.rows.item_result import ItemResult
 
-FIRST, SECOND = "m", "M"  # the names under which the outputs are shown
+# the names under which the outputs are shown
+FIRST, SECOND = "m", "M"
 PLACEHOLDERS = ("instruction", "output_1", "output_2")
-SEED = 0  # alpaca_eval's default
-TOP_LOG_PROBABILITIES = 5  # alternatives of the answer's first token, as alpaca_eval asks for
+# alpaca_eval's default
+SEED = 0
+# alternatives of the answer's first token, as alpaca_eval asks for
+TOP_LOG_PROBABILITIES = 5
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Pair:
 
     answer: Answer
     reference: str
-    requests: list[JudgeRequest]  # one an order; none for identical outputs
-    variant_first: list[bool]  # of each request
+    # one an order; none for identical outputs
+    requests: list[JudgeRequest]
+    # of each request
+    variant_first: list[bool]
 
 
 def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
@@ -46,9 +53,11 @@ def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
 
 
 def read_messages(path: Path) -> list[dict[str, str]]:
-    """Return the prompt file's chat: its ChatML blocks as messages, stripped as alpaca_eval does, unfilled.
+    """Return the prompt file's chat: its ChatML blocks as messages, stripped as alpaca_eval does,
+    unfilled.
 
-    The blocks are split before anything is filled in, so that control tokens in an output stay text.
+    The blocks are split before anything is filled in, so that control tokens in an output stay
+    text.
 
     Raises:
         DataError: no block, or a placeholder does not occur exactly once.
@@ -56,10 +65,15 @@ def read_messages(path: Path) -> list[dict[str, str]]:
     text = path.read_text(encoding="utf-8")
     blocks = re.findall(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", text, flags=re.DOTALL)
     if not blocks:
-        raise DataError(f"{path}: no <|im_start|>role ... <|im_end|> block; expected alpaca_eval's prompt format")
+        raise DataError(
+            f"{path}: no <|im_start|>role ... <|im_end|> block; expected alpaca_eval's prompt"
+            " format"
+        )
     for name in PLACEHOLDERS:
         if (count := text.count("{" + name + "}")) != 1:
-            raise DataError(f"{path}: the placeholder {{{name}}} occurs {count} times, expected once")
+            raise DataError(
+                f"{path}: the placeholder {{{name}}} occurs {count} times, expected once"
+            )
     return [{"role": role, "content": content.strip()} for role, content in blocks]
 
 
@@ -73,24 +87,31 @@ def read_references(path: Path) -> dict[str, str]:
     for number, row in read_jsonl(path):
         if not isinstance(row.get("reference_output"), str):
             raise DataError(
-                f"{path}:{number}: {row.get('id')} has no reference_output; set judge_alpaca_eval.reference to base"
+                f"{path}:{number}: {row.get('id')} has no reference_output; set"
+                " judge_alpaca_eval.reference to base"
             )
         references[str(row["id"])] = row["reference_output"]
     return references
 
 
 def shows_variant_first(instruction: str) -> bool:
-    """Return whether alpaca_eval shows the variant's output (its output_2) first for this instruction."""
+    """Return whether alpaca_eval shows the variant's output (its output_2) first for this
+    instruction."""
     draw = random.Random(f"is_switched_outputs{instruction}{SEED}")
     return draw.choices([False, True], k=1)[0]
 
 
-def fill_in(messages: list[dict[str, str]], instruction: str, first: str, second: str) -> list[dict[str, str]]:
+def fill_in(
+    messages: list[dict[str, str]], instruction: str, first: str, second: str
+) -> list[dict[str, str]]:
     """Return the judge's messages; what an output contains is never taken for a placeholder."""
     values = dict(zip(PLACEHOLDERS, (instruction, first, second), strict=True))
     pattern = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
     return [
-        {"role": message["role"], "content": pattern.sub(lambda match: values[match[1]], message["content"])}
+        {
+            "role": message["role"],
+            "content": pattern.sub(lambda match: values[match[1]], message["content"]),
+        }
         for message in messages
     ]
 
@@ -117,7 +138,11 @@ def pairs_to_judge(
         requests = [
             JudgeRequest(
                 item=f"{answer.id} {'variant' if first else 'reference'} first",
-                messages=fill_in(messages, answer.prompts[0], *((output, reference) if first else (reference, output))),
+                messages=fill_in(
+                    messages,
+                    answer.prompts[0],
+                    *((output, reference) if first else (reference, output)),
+                ),
                 parameters=parameters,
             )
             for first in orders
@@ -127,9 +152,12 @@ def pairs_to_judge(
 
 
 def preference_for_first(reply: Reply) -> tuple[float | None, str]:
-    """Return (preference for the output shown first, "weighted" or "binary"); None where the answer names neither."""
+    """Return (preference for the output shown first, "weighted" or "binary"); None where the answer
+    names neither."""
     if reply.log_probabilities is not None:
-        weights = {name: math.exp(reply.log_probabilities.get(name, -math.inf)) for name in (FIRST, SECOND)}
+        weights = {
+            name: math.exp(reply.log_probabilities.get(name, -math.inf)) for name in (FIRST, SECOND)
+        }
         total = sum(weights.values())
         return (weights[FIRST] / total if total > 0 else None), "weighted"
     name = re.sub(r"[^A-Za-z]", "", reply.text)
@@ -137,10 +165,14 @@ def preference_for_first(reply: Reply) -> tuple[float | None, str]:
 
 
 def compare_pairs(judge: Judge, pairs: list[Pair]) -> tuple[list[ItemResult], list[Reply]]:
-    """Return one row an instruction and all answers of the judge; identical outputs are a tie without a question."""
+    """Return one row an instruction and all answers of the judge; identical outputs are a tie
+    without a question."""
     replies = judge.ask([request for pair in pairs for request in pair.requests])
     remaining = iter(replies)
-    rows = [_row(index, pair, [next(remaining) for _ in pair.requests]) for index, pair in enumerate(pairs)]
+    rows = [
+        _row(index, pair, [next(remaining) for _ in pair.requests])
+        for index, pair in enumerate(pairs)
+    ]
     return rows, replies
 
 
@@ -161,8 +193,16 @@ def _row(index: int, pair: Pair, replies: list[Reply]) -> ItemResult:
             }
         )
         if preference is None:
-            fault = fault or {"refused": "judge_refused", "failed": "judge_failed"}.get(reply.outcome, "judge_unparsed")
-    score = 0.5 if not replies else None if fault else sum(p for p in preferences if p is not None) / len(preferences)
+            fault = fault or {"refused": "judge_refused", "failed": "judge_failed"}.get(
+                reply.outcome, "judge_unparsed"
+            )
+    score = (
+        0.5
+        if not replies
+        else None
+        if fault
+        else sum(p for p in preferences if p is not None) / len(preferences)
+    )
     detail = {
         "category": pair.answer.category,
         "dataset": pair.answer.category,
@@ -172,5 +212,10 @@ def _row(index: int, pair: Pair, replies: list[Reply]) -> ItemResult:
         "orders": orders,
     }
     return ItemResult(
-        index=index, id=pair.answer.id, cluster=pair.answer.id, score=score, outcome=fault or "judged", detail=detail
+        index=index,
+        id=pair.answer.id,
+        cluster=pair.answer.id,
+        score=score,
+        outcome=fault or "judged",
+        detail=detail,
     )

@@ -1,4 +1,5 @@
-"""Say before any work whether a judge can run. Standard library only: this is asked while the job graph is built."""
+"""Say before any work whether a judge can run. Standard library only: this is asked while the job
+graph is built."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +8,11 @@ KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
 def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    """Return None if the judge of a config section can run, else the reason as one sentence with what to do.
+    """Return None if the judge of a config section can run, else the reason as one sentence with
+    what to do.
 
-    An OpenAI-compatible server at `base_url` may need no key; whether it does is found out by the first request.
+    An OpenAI-compatible server at `base_url` may need no key; whether it does is found out by the
+    first request.
 
     Args:
         judge: the `judge` key of a judging section.
@@ -26,5 +29,6 @@ def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str
     if environ.get(variable, "").strip() or (kind == "openai" and judge.get("base_url")):
         return None
     return (
-        f"{variable} is not set: set it and run the same command again, only the judging runs (or use judge.kind local)"
+        f"{variable} is not set: set it and run the same command again, only the judging runs (or"
+        " use judge.kind local)"
     )

@@ -8,9 +8,12 @@ from lorabench.errors import JudgeError
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
 
-BYTES_PER_TOKEN = 4  # of English text, for the estimate
-FEWEST_BYTES_PER_TOKEN = 2  # for the limit: text seldom has more tokens than that
-USUAL_JUDGMENT_TOKENS = 400  # a rating with its explanation
+# of English text, for the estimate
+BYTES_PER_TOKEN = 4
+# for the limit: text seldom has more tokens than that
+FEWEST_BYTES_PER_TOKEN = 2
+# a rating with its explanation
+USUAL_JUDGMENT_TOKENS = 400
 POLL_SECONDS = 0.05
 
 
@@ -32,9 +35,10 @@ class Estimate:
 class Budget:
     """The spending limit over all jobs that share a store.
 
-    Before each call its worst case is reserved: what was spent, what is in flight and the new call together stay within
-    the limit. A job does not see what another has in flight, so the profiles run one remote judging job at a time;
-    otherwise two jobs at once may exceed it by those few calls.
+    Before each call its worst case is reserved: what was spent, what is in flight and the new call
+    together stay within the limit. A job does not see what another has in flight, so the profiles
+    run one remote judging job at a time; otherwise two jobs at once may exceed it by those few
+    calls.
     """
 
     def __init__(self, settings: JudgeSettings, spent_usd: Callable[[], float]) -> None:
@@ -62,12 +66,14 @@ class Budget:
         spent = self._spent_usd()
         if spent + estimate.usd > self._limit:
             raise JudgeError(
-                f"{estimate.calls} calls are estimated at {estimate.usd:.2f} USD on top of {spent:.2f} USD spent, "
-                f"more than judge.max_judge_usd = {self._limit:.2f}: raise it, or judge fewer items"
+                f"{estimate.calls} calls are estimated at {estimate.usd:.2f} USD on top of"
+                f" {spent:.2f} USD spent, more than judge.max_judge_usd = {self._limit:.2f}: raise"
+                " it, or judge fewer items"
             )
 
     async def reserve(self, request: JudgeRequest) -> float:
-        """Set aside the worst case of one call and return it; wait while calls in flight may turn out cheaper.
+        """Set aside the worst case of one call and return it; wait while calls in flight may turn
+        out cheaper.
 
         Raises:
             JudgeError: the limit might be exceeded.
@@ -76,8 +82,9 @@ class Budget:
         while (spent := self._spent_usd()) + self._dearer * (self._reserved + worst) > self._limit:
             if not self._in_flight:
                 raise JudgeError(
-                    f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f} ({spent:.2f} USD spent): the "
-                    "answers so far are kept; raise it and run the same command again to ask only the missing ones"
+                    f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f} ({spent:.2f}"
+                    " USD spent): the answers so far are kept; raise it and run the same command"
+                    " again to ask only the missing ones"
                 )
             await asyncio.sleep(POLL_SECONDS)
         self._reserved += worst
@@ -85,9 +92,11 @@ class Budget:
         return worst
 
     def release(self, worst: float, usd: float = 0.0) -> None:
-        """Give a reservation back when the answer, which cost `usd`, is in the store or the call has failed.
+        """Give a reservation back when the answer, which cost `usd`, is in the store or the call
+        has failed.
 
-        An answer dearer than its worst case (a tokenizer or a price unlike the assumed) raises all later reservations.
+        An answer dearer than its worst case (a tokenizer or a price unlike the assumed) raises all
+        later reservations.
         """
         if worst > 0:
             self._dearer = max(self._dearer, usd / worst)
@@ -99,8 +108,10 @@ class Budget:
         return self._usd(_bytes(request) // FEWEST_BYTES_PER_TOKEN, _limit(request))
 
     def cost(self, request: JudgeRequest, reply: Reply) -> float:
-        """Return the cost of an answer by its reported tokens, the worst case where none are reported."""
-        if reply.sent is None:  # the server turned the request away
+        """Return the cost of an answer by its reported tokens, the worst case where none are
+        reported."""
+        # the server turned the request away
+        if reply.sent is None:
             return 0.0
         if reply.input_tokens is None or reply.output_tokens is None:
             return self.worst_case(request)

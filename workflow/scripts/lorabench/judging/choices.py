@@ -1,9 +1,10 @@
 """Probabilities of answer strings from the probabilities of tokens.
 
-A rating is a string, not a token: "10" is one token for Llama 3 and two ("1", "0") for SmolLM2, where the token "1"
-also begins "10". With c1..cn the tokens of string c and L the prompt,
+A rating is a string, not a token: "10" is one token for Llama 3 and two ("1", "0") for SmolLM2,
+where the token "1" also begins "10". With c1..cn the tokens of string c and L the prompt,
 
-    P(c) = product over i of p(ci | L, c1..c(i-1)),  less P(d) for every other choice d whose tokens begin with c's.
+    P(c) = product over i of p(ci | L, c1..c(i-1)),  less P(d) for every other choice d whose tokens
+    begin with c's.
 
 All choices are read from one forward pass over L and the longest choice but its last token.
 """
@@ -16,18 +17,22 @@ from transformers import PreTrainedTokenizerBase
 
 from lorabench.errors import JudgeError
 
-SMALLEST = 1e-30  # keeps the logarithm of an impossible choice finite
+# keeps the logarithm of an impossible choice finite
+SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
 class ChoiceTokens:
-    """The tokens of each choice, and the tokens appended to the prompt so that one pass predicts them all."""
+    """The tokens of each choice, and the tokens appended to the prompt so that one pass predicts
+    them all."""
 
     tokens: dict[str, list[int]]
     appended: list[int]
 
 
-def encode_choices(tokenizer: PreTrainedTokenizerBase, choices: list[str], context: str) -> ChoiceTokens:
+def encode_choices(
+    tokenizer: PreTrainedTokenizerBase, choices: list[str], context: str
+) -> ChoiceTokens:
     """Return the tokens that each choice adds after `context`, the end of the prompt.
 
     Raises:
@@ -37,14 +42,20 @@ def encode_choices(tokenizer: PreTrainedTokenizerBase, choices: list[str], conte
     tokens = {}
     for choice in choices:
         joined = tokenizer.encode(context + choice, add_special_tokens=False)
-        apart = joined[: len(before)] != before  # the tokenizer merges over the boundary; generation cannot
-        tokens[choice] = tokenizer.encode(choice, add_special_tokens=False) if apart else joined[len(before) :]
+        apart = (
+            joined[: len(before)] != before
+            # the tokenizer merges over the boundary; generation cannot
+        )
+        tokens[choice] = (
+            tokenizer.encode(choice, add_special_tokens=False) if apart else joined[len(before) :]
+        )
     appended = max((ids[:-1] for ids in tokens.values()), key=len)
     for choice, ids in tokens.items():
         if not ids or ids[:-1] != appended[: len(ids) - 1]:
             raise JudgeError(
-                f"the local judge's tokenizer splits {choice!r} into {ids}, which cannot be scored with the other "
-                f"choices in one pass (shared start {appended}); choose another judge model"
+                f"the local judge's tokenizer splits {choice!r} into {ids}, which cannot be scored"
+                f" with the other choices in one pass (shared start {appended}); choose another"
+                " judge model"
             )
     return ChoiceTokens(tokens, appended)
 
@@ -54,7 +65,8 @@ def choice_log_probabilities(tokens: dict[str, list[int]], table: torch.Tensor) 
 
     Args:
         tokens: the tokens of each choice.
-        table: log-probabilities (position, vocabulary) after the prompt and after each appended token.
+        table: log-probabilities (position, vocabulary) after the prompt and after each appended
+            token.
     """
     whole = {
         choice: math.exp(sum(float(table[position, token]) for position, token in enumerate(ids)))
@@ -62,6 +74,10 @@ def choice_log_probabilities(tokens: dict[str, list[int]], table: torch.Tensor) 
     }
     result = {}
     for choice, ids in tokens.items():
-        longer = [other for other, its in tokens.items() if len(its) > len(ids) and its[: len(ids)] == ids]
-        result[choice] = math.log(max(whole[choice] - sum(whole[other] for other in longer), SMALLEST))
+        longer = [
+            other for other, its in tokens.items() if len(its) > len(ids) and its[: len(ids)] == ids
+        ]
+        result[choice] = math.log(
+            max(whole[choice] - sum(whole[other] for other in longer), SMALLEST)
+        )
     return result

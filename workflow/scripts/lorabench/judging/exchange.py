@@ -10,10 +10,15 @@ from lorabench.files import sha256_json
 class JudgeRequest:
     """One question to a judge."""
 
-    item: str  # for messages and logs, e.g. "81-1"
+    # for messages and logs, e.g. "81-1"
+    item: str
     messages: list[dict[str, str]]
-    parameters: dict[str, Any]  # remote: max_tokens, temperature, logprobs, ...; local: choices, assistant_prefix
-    attempt: int = 0  # a re-ask has its own place in the store
+    parameters: dict[
+        str, Any
+        # remote: max_tokens, temperature, logprobs, ...; local: choices, assistant_prefix
+    ]
+    # a re-ask has its own place in the store
+    attempt: int = 0
 
     def key(self, identity: dict[str, Any]) -> str:
         """Return the content address of the answer: judge, parameters and whole prompt."""
@@ -29,30 +34,42 @@ class JudgeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One answer of a judge; `text` and `log_probabilities` are read by the benchmark's own rules."""
+    """One answer of a judge; `text` and `log_probabilities` are read by the benchmark's own
+    rules."""
 
-    outcome: str  # "answered" | "refused" (the judge declined) | "failed" (this request cannot be answered)
+    # "answered" | "refused" (the judge declined) | "failed" (this request cannot be answered)
+    outcome: str
     text: str = ""
-    reason: str | None = None  # of a refusal or failure
-    model: str | None = None  # as the judge names itself
+    # of a refusal or failure
+    reason: str | None = None
+    # as the judge names itself
+    model: str | None = None
     finish_reason: str | None = None
     log_probabilities: dict[str, float] | None = (
-        None  # local: of each choice; remote: of the first token's alternatives
+        # local: of each choice; remote: of the first token's alternatives
+        None
     )
-    input_tokens: int | None = None  # None = not reported
+    # None = not reported
+    input_tokens: int | None = None
     output_tokens: int | None = None
-    usd: float = 0.0  # by the configured prices
-    sent: dict[str, Any] | None = None  # parameters as they were sent in the end
-    dropped: tuple[str, ...] = ()  # parameters that the provider refused
-    cached: bool = False  # read from the store
+    # by the configured prices
+    usd: float = 0.0
+    # parameters as they were sent in the end
+    sent: dict[str, Any] | None = None
+    # parameters that the provider refused
+    dropped: tuple[str, ...] = ()
+    # read from the store
+    cached: bool = False
 
 
 class Judge(Protocol):
     """A judge that is open for questions."""
 
     kind: str
-    model: str  # as asked for
-    estimated_usd: float  # before the first call, for what was not in the store
+    # as asked for
+    model: str
+    # before the first call, for what was not in the store
+    estimated_usd: float
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
         """Return one answer for each request, in their order."""

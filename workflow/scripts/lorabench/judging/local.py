@@ -1,8 +1,10 @@
-"""The local scoring judge: a HF model reads the prompt, and its probabilities of the possible answers are its answer.
+"""The local scoring judge: a HF model reads the prompt, and its probabilities of the possible
+answers are its answer.
 
-Nothing is sampled: the prompt goes through the model's own chat template, then the beginning of the judge's answer (for
-MT-Bench "Rating: [["), and one forward pass gives the probability of each choice. Deterministic: batches depend on the
-requests alone, also when a killed run resumes. With a small model the numbers exercise the path and carry no signal.
+Nothing is sampled: the prompt goes through the model's own chat template, then the beginning of the
+judge's answer (for MT-Bench "Rating: [["), and one forward pass gives the probability of each
+choice. Deterministic: batches depend on the requests alone, also when a killed run resumes. With a
+small model the numbers exercise the path and carry no signal.
 """
 
 import logging
@@ -40,23 +42,35 @@ class LocalJudge:
         self.settings = settings
         self.store = store
         dtype = str(resolve_dtype(settings.dtype)).removeprefix("torch.")
-        self.identity = {"kind": "local", "model": sha256_json(origin.get("sha256")), "dtype": dtype}
+        self.identity = {
+            "kind": "local",
+            "model": sha256_json(origin.get("sha256")),
+            "dtype": dtype,
+        }
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
-        """Return the choices' log-probabilities of each request; batches that the store holds are not computed.
+        """Return the choices' log-probabilities of each request; batches that the store holds are
+        not computed.
 
-        Each request's parameters are `choices` (list of strings) and `assistant_prefix` (start of the judge's answer).
+        Each request's parameters are `choices` (list of strings) and `assistant_prefix` (start of
+        the judge's answer).
         """
         keys = [request.key(self.identity) for request in requests]
         known = {key for key in keys if key in self.store}
         if len(known) < len(set(keys)):
             scorer = _Scorer(self.folder, self.settings, self.model)
             prompts = [scorer.encode(request) for request in requests]
-            batches = form_batches([len(prompt) for prompt in prompts], self.settings.tokens_per_batch)
-            for batch in tqdm(batches, desc="judging", unit="batch", file=sys.stderr, mininterval=1):
+            batches = form_batches(
+                [len(prompt) for prompt in prompts], self.settings.tokens_per_batch
+            )
+            for batch in tqdm(
+                batches, desc="judging", unit="batch", file=sys.stderr, mininterval=1
+            ):
                 if all(keys[index] in self.store for index in batch):
                     continue
-                answers = scorer.score([requests[index] for index in batch], [prompts[index] for index in batch])
+                answers = scorer.score(
+                    [requests[index] for index in batch], [prompts[index] for index in batch]
+                )
                 for index, answer in zip(batch, answers, strict=True):
                     if keys[index] not in self.store:
                         self.store.put(keys[index], self.identity, requests[index], answer)
@@ -64,7 +78,8 @@ class LocalJudge:
 
 
 def form_batches(lengths: list[int], tokens_per_batch: int) -> list[list[int]]:
-    """Return indices in batches of similar length, each with at most `tokens_per_batch` padded tokens or one row."""
+    """Return indices in batches of similar length, each with at most `tokens_per_batch` padded
+    tokens or one row."""
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= tokens_per_batch:
@@ -84,47 +99,64 @@ class _Scorer:
         self.limit = int(self.network.config.max_position_embeddings)
         self._choices: dict[str, ChoiceTokens] = {}
         if self.tokenizer.chat_template is None:
-            raise JudgeError(f"{folder}: the local judge's tokenizer has no chat template; choose an instruct model")
+            raise JudgeError(
+                f"{folder}: the local judge's tokenizer has no chat template; choose an instruct"
+                " model"
+            )
 
     def choices(self, parameters: dict[str, Any]) -> ChoiceTokens:
         """Return the choices' tokens, encoded once for each set of choices."""
         name = repr((parameters["assistant_prefix"], parameters["choices"]))
         if name not in self._choices:
-            self._choices[name] = encode_choices(self.tokenizer, parameters["choices"], parameters["assistant_prefix"])
+            self._choices[name] = encode_choices(
+                self.tokenizer, parameters["choices"], parameters["assistant_prefix"]
+            )
         return self._choices[name]
 
     def encode(self, request: JudgeRequest) -> list[int]:
-        """Return the token ids of the chat, the start of the judge's answer and the appended choice tokens."""
-        chat = self.tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+        """Return the token ids of the chat, the start of the judge's answer and the appended choice
+        tokens."""
+        chat = self.tokenizer.apply_chat_template(
+            request.messages, tokenize=False, add_generation_prompt=True
+        )
         text = str(chat) + request.parameters["assistant_prefix"]
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids + self.choices(request.parameters).appended
 
     @torch.inference_mode()
     def score(self, requests: list[JudgeRequest], prompts: list[list[int]]) -> list[Reply]:
-        """Return the answers to one batch; a prompt longer than the model's context is a failure of that item."""
+        """Return the answers to one batch; a prompt longer than the model's context is a failure of
+        that item."""
         fitting = [index for index, prompt in enumerate(prompts) if len(prompt) <= self.limit]
         replies = [self._too_long(len(prompt)) for prompt in prompts]
         if not fitting:
             return replies
         width = max(len(prompts[index]) for index in fitting)
-        # (batch, tokens), padded on the right: causal attention never looks at the padding, so it needs no mask
+        # (batch, tokens), padded on the right: causal attention never looks at the padding, so it
+        # needs no mask
         ids = torch.zeros(len(fitting), width, dtype=torch.long)
         for row, index in enumerate(fitting):
             ids[row, : len(prompts[index])] = torch.tensor(prompts[index])
-        hidden = self.network.get_decoder()(input_ids=ids.to(self.network.device), use_cache=False).last_hidden_state
+        hidden = self.network.get_decoder()(
+            input_ids=ids.to(self.network.device), use_cache=False
+        ).last_hidden_state
         ends = [
             hidden[
                 row,
-                len(prompts[index]) - len(self.choices(requests[index].parameters).appended) - 1 : len(prompts[index]),
+                len(prompts[index])
+                - len(self.choices(requests[index].parameters).appended)
+                - 1 : len(prompts[index]),
             ]
             for row, index in enumerate(fitting)
-        ]  # (choice positions, hidden) each
+            # (choice positions, hidden) each
+        ]
         tables = self._log_softmax(torch.cat(ends)).split([len(end) for end in ends])
         for index, table in zip(fitting, tables, strict=True):
             replies[index] = Reply(
                 outcome="answered",
-                log_probabilities=choice_log_probabilities(self.choices(requests[index].parameters).tokens, table),
+                log_probabilities=choice_log_probabilities(
+                    self.choices(requests[index].parameters).tokens, table
+                ),
                 model=self.name,
                 input_tokens=len(prompts[index]),
                 output_tokens=0,
@@ -132,11 +164,13 @@ class _Scorer:
         return replies
 
     def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Project (positions, hidden) to (positions, vocabulary) in float32: bfloat16 logits tie too often."""
+        """Project (positions, hidden) to (positions, vocabulary) in float32: bfloat16 logits tie
+        too often."""
         weight = self.network.get_output_embeddings().weight
         return torch.log_softmax(torch.nn.functional.linear(hidden.float(), weight.float()), dim=-1)
 
     def _too_long(self, tokens: int) -> Reply:
         return Reply(
-            outcome="failed", reason=f"the prompt has {tokens} tokens, the judge model reads at most {self.limit}"
+            outcome="failed",
+            reason=f"the prompt has {tokens} tokens, the judge model reads at most {self.limit}",
         )

@@ -1,8 +1,10 @@
-"""MT-Bench single-answer grading as FastChat's llm_judge does it (Zheng et al. 2023, arXiv 2306.05685; fschat 0.2.36).
+"""MT-Bench single-answer grading as FastChat's llm_judge does it (Zheng et al. 2023, arXiv
+2306.05685; fschat 0.2.36).
 
-Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math, reasoning and coding
-are graded against reference answers. For turn 1 the instruction stands in the user's text; for turn 2 it is the system
-prompt and the user's text is the whole dialogue, with the model's own first answer.
+Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math,
+reasoning and coding are graded against reference answers. For turn 1 the instruction stands in the
+user's text; for turn 2 it is the system prompt and the user's text is the whole dialogue, with the
+model's own first answer.
 """
 
 import math
@@ -12,29 +14,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
+from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
-from lorabench.rows.answer import Answer
-from lorabench.rows.item_result import ItemResult
 
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
-PROMPTS = {  # (needs a reference, turn) -> name in judge_prompts.jsonl
+# (needs a reference, turn) -> name in judge_prompts.jsonl
+PROMPTS = {
     (False, 1): "single-v1",
     (True, 1): "single-math-v1",
     (False, 2): "single-v1-multi-turn",
     (True, 2): "single-math-v1-multi-turn",
 }
 RATINGS = [str(rating) for rating in range(1, 11)]
-RATING_START = "Rating: [["  # where the local judge's answer begins
+# where the local judge's answer begins
+RATING_START = "Rating: [["
 NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
-PATTERNS = (  # in order of trust; the last match of the first pattern that matches counts
+# in order of trust; the last match of the first pattern that matches counts
+PATTERNS = (
     re.compile(rf"\[\[\s*{NUMBER}\s*\]\]"),
     re.compile(rf"(?i)\brating\W{{0,6}}{NUMBER}"),
     re.compile(rf"\[\s*{NUMBER}\s*\]\W*\Z"),
 )
-REASK = 'Give your rating now, strictly in this format and nothing else: "[[rating]]", for example: "Rating: [[5]]".'
+REASK = (
+    'Give your rating now, strictly in this format and nothing else: "[[rating]]", for example:'
+    ' "Rating: [[5]]".'
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,8 @@ class Turn:
     """One turn of one question, to be rated."""
 
     answer: Answer
-    number: int  # 1 or 2
+    # 1 or 2
+    number: int
     prompt_name: str
     request: JudgeRequest
 
@@ -70,7 +79,8 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
         for field in ("system_prompt", "prompt_template"):
             if not isinstance(prompts.get(name, {}).get(field), str):
                 raise DataError(
-                    f"{path}: judge prompt {name!r} has no text {field!r}; expected FastChat's judge_prompts.jsonl"
+                    f"{path}: judge prompt {name!r} has no text {field!r}; expected FastChat's"
+                    " judge_prompts.jsonl"
                 )
     return prompts
 
@@ -84,9 +94,14 @@ def read_references(path: Path) -> dict[str, list[str]]:
     references = {}
     for number, row in read_jsonl(path):
         turns = row.get("turns") if isinstance(row, dict) else None
-        if not (isinstance(turns, list) and len(turns) == 2 and all(isinstance(turn, str) for turn in turns)):
+        if not (
+            isinstance(turns, list)
+            and len(turns) == 2
+            and all(isinstance(turn, str) for turn in turns)
+        ):
             raise DataError(
-                f'{path}:{number}: expected {{"question_id": 104, "turns": ["first answer", "second answer"]}}'
+                f'{path}:{number}: expected {{"question_id": 104, "turns": ["first answer", "second'
+                ' answer"]}'
             )
         references[str(row.get("question_id"))] = turns
     return references
@@ -96,11 +111,15 @@ def corrected_references(original: Mapping[str, list[str]], path: Path) -> dict[
     """Return the original references with those of the file at `path` in their place.
 
     Raises:
-        DataError: the file answers a question that has no original reference, or a row is malformed.
+        DataError: the file answers a question that has no original reference, or a row is
+            malformed.
     """
     corrected = read_references(path)
     if unknown := sorted(corrected.keys() - original.keys()):
-        raise DataError(f"{path}: question_id {unknown[0]}: the benchmark has no reference answer to correct there")
+        raise DataError(
+            f"{path}: question_id {unknown[0]}: the benchmark has no reference answer to correct"
+            " there"
+        )
     return {**original, **corrected}
 
 
@@ -118,12 +137,22 @@ def turns_to_rate(
     for answer in answers:
         guided = answer.category in REFERENCE_CATEGORIES
         if guided and len(references.get(answer.id, [])) < len(answer.outputs):
-            raise DataError(f"MT-Bench question {answer.id} ({answer.category}) needs a reference answer for each turn")
+            raise DataError(
+                f"MT-Bench question {answer.id} ({answer.category}) needs a reference answer for"
+                " each turn"
+            )
         for number in range(1, len(answer.outputs) + 1):
             name = PROMPTS[guided, number]
-            messages = judge_messages(prompts[name], answer, number, references[answer.id] if guided else [])
+            messages = judge_messages(
+                prompts[name], answer, number, references[answer.id] if guided else []
+            )
             item = f"{answer.id}-{number}"
-            yield Turn(answer, number, name, JudgeRequest(item=item, messages=messages, parameters=parameters))
+            yield Turn(
+                answer,
+                number,
+                name,
+                JudgeRequest(item=item, messages=messages, parameters=parameters),
+            )
 
 
 def judge_messages(
@@ -135,21 +164,29 @@ def judge_messages(
         fields |= {"question": answer.prompts[0], "answer": answer.outputs[0]}
     else:
         for turn in (1, 2):
-            fields |= {f"question_{turn}": answer.prompts[turn - 1], f"answer_{turn}": answer.outputs[turn - 1]}
+            fields |= {
+                f"question_{turn}": answer.prompts[turn - 1],
+                f"answer_{turn}": answer.outputs[turn - 1],
+            }
     try:
         text = prompt["prompt_template"].format(**fields)
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(
-            f"judge prompt {prompt['name']!r}: cannot be filled in for question {answer.id} ({error})"
+            f"judge prompt {prompt['name']!r}: cannot be filled in for question {answer.id}"
+            f" ({error})"
         ) from None
-    return [{"role": "system", "content": prompt["system_prompt"]}, {"role": "user", "content": text}]
+    return [
+        {"role": "system", "content": prompt["system_prompt"]},
+        {"role": "user", "content": text},
+    ]
 
 
 def parse_rating(text: str) -> float | None:
     """Return the rating in a judgment, None where there is none from 1 to 10.
 
-    FastChat takes the first [[n]]; a judgment about code may quote one, so the last counts here. Its fallback, the
-    first [n] anywhere, reads "array [1] ... Rating: 6" as 1; here a bracket counts only at the very end.
+    FastChat takes the first [[n]]; a judgment about code may quote one, so the last counts here.
+    Its fallback, the first [n] anywhere, reads "array [1] ... Rating: 6" as 1; here a bracket
+    counts only at the very end.
     """
     for pattern in PATTERNS:
         if found := pattern.findall(text):
@@ -158,11 +195,13 @@ def parse_rating(text: str) -> float | None:
     return None
 
 
-def rate_turns(judge: Judge, turns: list[Turn], reasks: int) -> tuple[list[ItemResult], list[Reply]]:
+def rate_turns(
+    judge: Judge, turns: list[Turn], reasks: int
+) -> tuple[list[ItemResult], list[Reply]]:
     """Return one row a turn and all answers of the judge.
 
-    A judgment without a readable rating is asked for again up to `reasks` times, with what the judge wrote and a
-    request for the bare rating; then the row is a failure `judge_unparsed`.
+    A judgment without a readable rating is asked for again up to `reasks` times, with what the
+    judge wrote and a request for the bare rating; then the row is a failure `judge_unparsed`.
     """
     replies = judge.ask([turn.request for turn in turns])
     everything = list(replies)
@@ -170,7 +209,9 @@ def rate_turns(judge: Judge, turns: list[Turn], reasks: int) -> tuple[list[ItemR
     requests = [turn.request for turn in turns]
     for _ in range(reasks if judge.kind != "local" else 0):
         open_ones = [
-            n for n, reply in enumerate(replies) if reply.outcome == "answered" and parse_rating(reply.text) is None
+            n
+            for n, reply in enumerate(replies)
+            if reply.outcome == "answered" and parse_rating(reply.text) is None
         ]
         if not open_ones:
             break
@@ -181,12 +222,16 @@ def rate_turns(judge: Judge, turns: list[Turn], reasks: int) -> tuple[list[ItemR
         everything += answers
         for n, reply in zip(open_ones, answers, strict=True):
             replies[n] = reply
-    rows = [_row(index, turn, replies[index], tries[index], judge.kind) for index, turn in enumerate(turns)]
+    rows = [
+        _row(index, turn, replies[index], tries[index], judge.kind)
+        for index, turn in enumerate(turns)
+    ]
     return rows, everything
 
 
 def ask_again(request: JudgeRequest, reply: Reply) -> JudgeRequest:
-    """Return the follow-up to a judgment without a rating; an empty judgment is simply asked for once more."""
+    """Return the follow-up to a judgment without a rating; an empty judgment is simply asked for
+    once more."""
     more = []
     if reply.text.strip():
         more = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REASK}]
@@ -210,7 +255,10 @@ def _row(index: int, turn: Turn, reply: Reply, tries: int, kind: str) -> ItemRes
         "expected_score": kind == "local",
         "tries": tries,
     }
-    score, outcome = None, {"refused": "judge_refused", "failed": "judge_failed"}.get(reply.outcome, "judge_unparsed")
+    score, outcome = (
+        None,
+        {"refused": "judge_refused", "failed": "judge_failed"}.get(reply.outcome, "judge_unparsed"),
+    )
     if reply.outcome == "answered" and kind == "local" and reply.log_probabilities:
         score, detail["rating_mass"] = expected_rating(reply.log_probabilities)
         detail["rating_probabilities"] = {

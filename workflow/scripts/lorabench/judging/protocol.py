@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from lorabench.documents.item_result import ItemResult
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
-from lorabench.rows.item_result import ItemResult
 
 LOCAL_SENTENCE = (
-    "local scoring judge, read from token probabilities: exercises the path and compares variants of one run only, "
-    "carries no signal about quality"
+    "local scoring judge, read from token probabilities: exercises the path and compares variants"
+    " of one run only, carries no signal about quality"
 )
 OTHER_JUDGE = "not comparable with scores from another judge"
 
@@ -30,7 +30,8 @@ def describe_judging(
     """Return the protocol document; `protocol` is the sentence that stands beside the score.
 
     Args:
-        method: what was asked, without the judge, e.g. "MT-Bench single-answer grading of 80 questions".
+        method: what was asked, without the judge, e.g. "MT-Bench single-answer grading of 80
+            questions".
         details: the benchmark's own settings and input hashes.
     """
     local = judge.kind == "local"
@@ -38,14 +39,26 @@ def describe_judging(
     note = LOCAL_SENTENCE if local else OTHER_JUDGE
     dropped = sorted({name for reply in replies for name in reply.dropped})
     default = settings.temperature is None or "temperature" in dropped
-    how = "" if local else ", provider's default sampling" if default else f", temperature {settings.temperature:g}"
+    how = (
+        ""
+        if local
+        else (
+            ", provider's default sampling"
+            if default
+            else f", temperature {settings.temperature:g}"
+        )
+    )
     return {
         "schema_version": 1,
         "benchmark": benchmark,
         "protocol": f"{method}; judge {judge.model} ({judge.kind}{how}); {note}",
         "signal": not local,
         "signal_note": note,
-        "judge": {"kind": judge.kind, "model": judge.model, "base_url": None if local else settings.base_url},
+        "judge": {
+            "kind": judge.kind,
+            "model": judge.model,
+            "base_url": None if local else settings.base_url,
+        },
         "models_returned": sorted({reply.model for reply in replies if reply.model}),
         "parameters_sent": _parameters(replies),
         "parameters_dropped": dropped,
@@ -57,7 +70,9 @@ def describe_judging(
         "cached_calls": len(replies) - len(new),
         "input_tokens": sum(reply.input_tokens or 0 for reply in replies),
         "output_tokens": sum(reply.output_tokens or 0 for reply in replies),
-        "tokens_not_reported": sum(reply.input_tokens is None and reply.outcome != "failed" for reply in replies),
+        "tokens_not_reported": sum(
+            reply.input_tokens is None and reply.outcome != "failed" for reply in replies
+        ),
         "usd": round(sum(reply.usd for reply in replies), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
@@ -67,7 +82,8 @@ def describe_judging(
 
 
 def _parameters(replies: Sequence[Reply]) -> list[dict[str, Any]]:
-    """Return each distinct set of parameters that reached the judge; more than one where one was dropped on the way."""
+    """Return each distinct set of parameters that reached the judge; more than one where one was
+    dropped on the way."""
     distinct: list[dict[str, Any]] = []
     for reply in replies:
         if reply.sent is not None and reply.sent not in distinct:

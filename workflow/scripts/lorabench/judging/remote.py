@@ -1,4 +1,5 @@
-"""A remote judge: asks over HTTP what the store does not hold, many requests at a time, within the budget."""
+"""A remote judge: asks over HTTP what the store does not hold, many requests at a time, within the
+budget."""
 
 import asyncio
 import sys
@@ -14,13 +15,18 @@ from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
 from lorabench.judging.wire import Refusals
 
-UNANSWERED_SHARE = 0.05  # of the requests may stay unanswered (counted as failures); beyond, the job stops
+UNANSWERED_SHARE = (
+    # of the requests may stay unanswered (counted as failures); beyond, the job stops
+    0.05
+)
 
 
 class RemoteJudge:
     """A judge behind an HTTP interface."""
 
-    def __init__(self, settings: JudgeSettings, store: AnswerStore, patience: Patience = JUDGING) -> None:
+    def __init__(
+        self, settings: JudgeSettings, store: AnswerStore, patience: Patience = JUDGING
+    ) -> None:
         """Use the interface that `settings` names; answers are kept in `store`."""
         self.kind = settings.kind
         self.model = str(settings.model)
@@ -31,15 +37,21 @@ class RemoteJudge:
         self._refusals = Refusals()
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
-        """Return one reply for each request; equal requests are asked once, stored answers not at all.
+        """Return one reply for each request; equal requests are asked once, stored answers not at
+        all.
 
         Raises:
-            JudgeError: the judge cannot be used, too many requests stayed unanswered, or the budget ends. Answers that
+            JudgeError: the judge cannot be used, too many requests stayed unanswered, or the budget
+                ends. Answers that
                 arrived are in the store.
         """
         identity = self._settings.identity
         keys = [request.key(identity) for request in requests]
-        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._store}
+        missing = {
+            key: request
+            for key, request in zip(keys, requests, strict=True)
+            if key not in self._store
+        }
         failed = self._ask_missing(missing) if missing else {}
         counted: set[str] = set()
         replies = []
@@ -47,20 +59,28 @@ class RemoteJudge:
             reply = failed[key] if key in failed else self._store.answer(key)
             first = key not in counted
             counted.add(key)
-            replies.append(replace(reply, cached=not (first and key in missing), usd=reply.usd if first else 0.0))
+            replies.append(
+                replace(
+                    reply, cached=not (first and key in missing), usd=reply.usd if first else 0.0
+                )
+            )
         return replies
 
     def _ask_missing(self, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
         """Show the estimate, check it, ask; return the failures."""
         budget = Budget(self._settings, self._store.spent_usd)
         estimate = budget.estimate(list(missing.values()))
-        tqdm.write(f"judge {self.model}: {estimate}, limit {self._settings.max_judge_usd:.2f} USD", file=sys.stderr)
+        tqdm.write(
+            f"judge {self.model}: {estimate}, limit {self._settings.max_judge_usd:.2f} USD",
+            file=sys.stderr,
+        )
         budget.check(estimate)
         self.estimated_usd += estimate.usd
         return asyncio.run(self._round(budget, missing))
 
     async def _round(self, budget: Budget, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
-        """Ask what is missing; return the failures. What the provider refuses is remembered for the next round."""
+        """Ask what is missing; return the failures. What the provider refuses is remembered for the
+        next round."""
         async with JudgeClient(self._settings, self._patience, self._refusals) as client:
             try:
                 return await _Round(self._settings, self._store, budget, client, missing).run()
@@ -95,21 +115,28 @@ class _Round:
         Raises:
             JudgeError: the round was ended by a fault that concerns all requests.
         """
-        with tqdm(total=len(self._requests), desc="judging", unit="answer", file=sys.stderr, mininterval=1) as bar:
-            # The first goes alone: it shows a retired model, a wrong key, refused parameters at the price of one.
+        with tqdm(
+            total=len(self._requests), desc="judging", unit="answer", file=sys.stderr, mininterval=1
+        ) as bar:
+            # The first goes alone: it shows a retired model, a wrong key, refused parameters at the
+            # price of one.
             await self._work(bar, at_most=1)
-            await asyncio.gather(*(self._work(bar, len(self._requests)) for _ in range(self._settings.concurrency)))
+            await asyncio.gather(
+                *(self._work(bar, len(self._requests)) for _ in range(self._settings.concurrency))
+            )
         if self._fatal:
             raise self._fatal
         if len(self._failed) == len(self._requests) > 1:
             reason = next(iter(self._failed.values())).reason
             raise JudgeError(
-                f"judge {self._settings.model}: all {len(self._failed)} requests failed, the first with {reason}"
+                f"judge {self._settings.model}: all {len(self._failed)} requests failed, the first"
+                f" with {reason}"
             )
         return self._failed
 
     async def _work(self, bar: "tqdm[None]", at_most: int) -> None:
-        """Take requests until none is left or a fault ends the round; what is in flight elsewhere is still stored."""
+        """Take requests until none is left or a fault ends the round; what is in flight elsewhere
+        is still stored."""
         while self._waiting and at_most > 0 and self._fatal is None:
             at_most -= 1
             try:
@@ -143,6 +170,7 @@ class _Round:
         total = len(self._requests)
         if self._unanswered > max(1, int(UNANSWERED_SHARE * total)) or self._unanswered == total:
             raise JudgeError(
-                f"judge {self._settings.model}: {self._unanswered} of {total} requests got no answer "
-                f"(the last: {reason}); answers so far are kept: run the same command again to ask the others"
+                f"judge {self._settings.model}: {self._unanswered} of {total} requests got no"
+                f" answer (the last: {reason}); answers so far are kept: run the same command again"
+                " to ask the others"
             )

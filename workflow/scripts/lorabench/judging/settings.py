@@ -8,23 +8,34 @@ from lorabench.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeSettings:
-    """One judge. A local judge reads `tokens_per_batch` and `dtype` only, a remote one all the others."""
+    """One judge. A local judge reads `tokens_per_batch` and `dtype` only, a remote one all the
+    others."""
 
-    kind: str  # openai | anthropic | local
-    model: str | None  # the provider's model id
-    base_url: str | None  # None = the provider's own address
-    temperature: float | None  # None = not sent
-    concurrency: int  # requests in flight
-    timeout_seconds: float  # of one request
+    # openai | anthropic | local
+    kind: str
+    # the provider's model id
+    model: str | None
+    # None = the provider's own address
+    base_url: str | None
+    # None = not sent
+    temperature: float | None
+    # requests in flight
+    concurrency: int
+    # of one request
+    timeout_seconds: float
     usd_per_million_input_tokens: float
     usd_per_million_output_tokens: float
-    max_judge_usd: float  # of all judging that shares the store
-    tokens_per_batch: int  # local: padded tokens a forward pass
-    dtype: str  # local: auto | bfloat16 | float32
+    # of all judging that shares the store
+    max_judge_usd: float
+    # local: padded tokens a forward pass
+    tokens_per_batch: int
+    # local: auto | bfloat16 | float32
+    dtype: str
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return what makes two answers of a remote judge interchangeable, beside prompt and parameters."""
+        """Return what makes two answers of a remote judge interchangeable, beside prompt and
+        parameters."""
         return {"kind": self.kind, "model": self.model, "base_url": self.base_url}
 
 
@@ -37,7 +48,11 @@ def parse_judge(section: dict[str, Any]) -> JudgeSettings:
     known = {field.name for field in fields(JudgeSettings)}
     if wrong := sorted(known ^ set(section)):
         verb = "unknown" if set(wrong) - known else "missing"
-        raise ConfigurationError(f"judge: {verb} key {wrong[0]!r}; expected exactly {', '.join(sorted(known))}")
+        raise ConfigurationError(
+            f"judge: {verb} key {wrong[0]!r}; expected exactly {', '.join(sorted(known))}"
+        )
     if section["kind"] not in ("openai", "anthropic", "local"):
-        raise ConfigurationError(f"judge.kind {section['kind']!r} cannot judge; expected openai, anthropic or local")
+        raise ConfigurationError(
+            f"judge.kind {section['kind']!r} cannot judge; expected openai, anthropic or local"
+        )
     return JudgeSettings(**section)

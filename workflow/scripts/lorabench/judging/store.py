@@ -1,8 +1,9 @@
 """Keep every judge answer the moment it arrives, under the hash of judge, parameters and prompt.
 
-A folder of JSON Lines files, one for each job that writes, so that no two processes append to one file. Each answer is
-one line, written by one call and synced to disk before the next is taken. A killed run leaves at most a torn last line,
-which readers skip; whatever was answered is never asked again, by any job that uses the folder.
+A folder of JSON Lines files, one for each job that writes, so that no two processes append to one
+file. Each answer is one line, written by one call and synced to disk before the next is taken. A
+killed run leaves at most a torn last line, which readers skip; whatever was answered is never asked
+again, by any job that uses the folder.
 """
 
 import json
@@ -20,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 
 class AnswerStore:
-    """The answers in `folder`; new ones are appended to `{writer}.jsonl`. Use as a context manager."""
+    """The answers in `folder`; new ones are appended to `{writer}.jsonl`. Use as a context
+    manager."""
 
     def __init__(self, folder: Path, writer: str) -> None:
         """Open the store and read what is there."""
@@ -28,7 +30,8 @@ class AnswerStore:
         self.folder = folder
         self.path = folder / f"{writer}.jsonl"
         self._answers: dict[str, Reply] = {}
-        self._read: dict[Path, int] = {}  # bytes taken from each file
+        # bytes taken from each file
+        self._read: dict[Path, int] = {}
         self._usd = 0.0
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._end_torn_line()
@@ -39,13 +42,17 @@ class AnswerStore:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Close the file that this job writes."""
         os.close(self._file)
 
     def _end_torn_line(self) -> None:
-        """Put the first new answer on a line of its own after a line that a killed writer left incomplete."""
+        """Put the first new answer on a line of its own after a line that a killed writer left
+        incomplete."""
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")
@@ -59,7 +66,8 @@ class AnswerStore:
             with path.open("rb") as file:
                 file.seek(start)
                 text = file.read()
-            whole = text.rfind(b"\n") + 1  # a line without an end is being written, or was torn
+            # a line without an end is being written, or was torn
+            whole = text.rfind(b"\n") + 1
             self._read[path] = start + whole
             for line in text[:whole].splitlines():
                 self._take(path, line)
@@ -104,6 +112,7 @@ class AnswerStore:
         self.refresh()
 
     def spent_usd(self) -> float:
-        """Return the cost of all answers in the folder, those of other jobs and earlier runs included."""
+        """Return the cost of all answers in the folder, those of other jobs and earlier runs
+        included."""
         self.refresh()
         return self._usd

@@ -1,7 +1,7 @@
 """The two HTTP interfaces of judges as pure functions: request body out, answer in.
 
-OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat), spoken by most servers, and Anthropic
-messages (https://docs.anthropic.com/en/api/messages).
+OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat), spoken by most
+servers, and Anthropic messages (https://docs.anthropic.com/en/api/messages).
 """
 
 import json
@@ -15,10 +15,19 @@ from lorabench.judging.exchange import JudgeRequest, Reply
 DEFAULT_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 PATHS = {"openai": "/chat/completions", "anthropic": "/messages"}
 ANTHROPIC_VERSION = "2023-06-01"
-UNKNOWN_TO = {"openai": (), "anthropic": ("logprobs", "top_logprobs")}  # parameters that the interface does not have
-LIMIT_NAMES = ("max_tokens", "max_completion_tokens")  # of the token limit in OpenAI's interface, in the order tried
+UNKNOWN_TO = {
+    "openai": (),
+    "anthropic": ("logprobs", "top_logprobs"),
+    # parameters that the interface does not have
+}
+LIMIT_NAMES = (
+    "max_tokens",
+    "max_completion_tokens",
+    # of the token limit in OpenAI's interface, in the order tried
+)
 NOT_TAKEN = re.compile(
-    r"(?i)unsupported|not support|does not support|deprecated|unrecognized|unknown|extra inputs|not permitted"
+    r"(?i)unsupported|not support|does not support|deprecated|unrecognized|unknown|extra inputs|not"
+    r" permitted"
 )
 
 
@@ -42,12 +51,15 @@ class Refusals:
         more = {"logprobs", "top_logprobs"} if name in ("logprobs", "top_logprobs") else {name}
         names = self.names | more
         if names.issuperset(LIMIT_NAMES):
-            raise JudgeError(f"the judge takes the token limit under neither name: {' nor '.join(LIMIT_NAMES)}")
+            raise JudgeError(
+                f"the judge takes the token limit under neither name: {' nor '.join(LIMIT_NAMES)}"
+            )
         return Refusals(names)
 
 
 def endpoint(kind: str, base_url: str | None) -> str:
-    """Return the address of requests; for Anthropic a base address may end in /v1 or not, as its own tools allow."""
+    """Return the address of requests; for Anthropic a base address may end in /v1 or not, as its
+    own tools allow."""
     base = (base_url or DEFAULT_URLS[kind]).rstrip("/")
     if kind == "anthropic" and not base.endswith("/v1"):
         base += "/v1"
@@ -58,12 +70,15 @@ def headers(kind: str, key: str | None) -> dict[str, str]:
     """Return the request headers; `key` None = a server that asks for none."""
     common = {"content-type": "application/json", "accept": "application/json"}
     if kind == "anthropic":
-        return common | {"anthropic-version": ANTHROPIC_VERSION} | ({"x-api-key": key} if key else {})
+        return (
+            common | {"anthropic-version": ANTHROPIC_VERSION} | ({"x-api-key": key} if key else {})
+        )
     return common | ({"authorization": f"Bearer {key}"} if key else {})
 
 
 def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dict[str, Any]:
-    """Return the request's parameters that are sent: those with a value that neither interface nor provider refuses."""
+    """Return the request's parameters that are sent: those with a value that neither interface nor
+    provider refuses."""
     sent = {}
     for name, value in request.parameters.items():
         own = refusals.limit_name if name == "max_tokens" and kind == "openai" else name
@@ -73,13 +88,16 @@ def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dic
 
 
 def body(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]) -> bytes:
-    """Return the request body; for OpenAI the very bytes that FastChat's client sends (n is the number of answers)."""
+    """Return the request body; for OpenAI the very bytes that FastChat's client sends (n is the
+    number of answers)."""
     if kind == "openai":
         return json.dumps({"model": model, "messages": request.messages, "n": 1, **sent}).encode()
     system = [message["content"] for message in request.messages if message["role"] == "system"]
     rest = [message for message in request.messages if message["role"] != "system"]
     whole = {"model": model, "system": "\n\n".join(system), "messages": rest, **sent}
-    return json.dumps(whole if system else {name: value for name, value in whole.items() if name != "system"}).encode()
+    return json.dumps(
+        whole if system else {name: value for name, value in whole.items() if name != "system"}
+    ).encode()
 
 
 def read_reply(kind: str, content: bytes) -> Reply:
@@ -126,7 +144,11 @@ def _first_token(log_probabilities: Any) -> dict[str, float] | None:
     """Return the alternatives of the first generated token, None where the server gave none."""
     positions = (log_probabilities or {}).get("content") or []
     alternatives = positions[0].get("top_logprobs") if positions else None
-    return {entry["token"]: float(entry["logprob"]) for entry in alternatives} if alternatives else None
+    return (
+        {entry["token"]: float(entry["logprob"]) for entry in alternatives}
+        if alternatives
+        else None
+    )
 
 
 def _read_anthropic(document: dict[str, Any]) -> Reply:
@@ -144,7 +166,8 @@ def _read_anthropic(document: dict[str, Any]) -> Reply:
 
 
 def error_details(content: bytes) -> tuple[str, str, str]:
-    """Return (message, code, parameter) of an error response; the start of its text where it is not JSON."""
+    """Return (message, code, parameter) of an error response; the start of its text where it is not
+    JSON."""
     text = content.decode("utf-8", "replace")
     try:
         document = json.loads(text)
@@ -154,7 +177,11 @@ def error_details(content: bytes) -> tuple[str, str, str]:
     if not isinstance(error, dict):
         return str(error)[:500], "", ""
     message = error.get("message") or error.get("detail") or error
-    return str(message)[:500], str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
+    return (
+        str(message)[:500],
+        str(error.get("code") or error.get("type") or ""),
+        str(error.get("param") or ""),
+    )
 
 
 def refused_parameter(message: str, parameter: str, sent: dict[str, Any]) -> str | None:

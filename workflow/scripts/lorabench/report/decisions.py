@@ -1,7 +1,8 @@
 """The three questions of a report: did the adapter help, what does it cost to serve, may it ship.
 
-Every answer is {"answer": a word or two, "headline": one sentence, "reasons": [{"status", "text"}]}, where status is
-"good", "bad", "neutral" or "unknown". Scores of a judge that carries no signal decide nothing.
+Every answer is {"answer": a word or two, "headline": one sentence, "reasons": [{"status",
+"text"}]}, where status is "good", "bad", "neutral" or "unknown". Scores of a judge that carries no
+signal decide nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from lorabench.report.wording import (
 )
 
 Reason = dict[str, str]
-TOO_NOISY = 0.4  # width of the noise band in decode speed above which no cost can be named
+# width of the noise band in decode speed above which no cost can be named
+TOO_NOISY = 0.4
 STATUS_OF_WORD = {"better": "good", "worse": "bad"}
 
 
@@ -28,12 +30,15 @@ def reason(status: str, text: str) -> Reason:
     return {"status": status, "text": text}
 
 
-def adapter_helps(benchmarks: Mapping[str, Mapping[str, Any]], validation: Mapping[str, Any] | None) -> dict[str, Any]:
+def adapter_helps(
+    benchmarks: Mapping[str, Mapping[str, Any]], validation: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Answer from the lora-base contrasts and the exact validation loss of base and adapter.
 
     Args:
         benchmarks: per benchmark `unit` and `pairs`, as in compare.json.
-        validation: base_nll, adapter_nll (nats a token) and tokens, None where they were not measured.
+        validation: base_nll, adapter_nll (nats a token) and tokens, None where they were not
+            measured.
     """
     reasons, words = [], []
     if validation is not None:
@@ -42,13 +47,17 @@ def adapter_helps(benchmarks: Mapping[str, Mapping[str, Any]], validation: Mappi
     for name, benchmark in benchmarks.items():
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
-            reasons.append(reason("unknown", f"{BENCHMARK_TITLES[name]}: not run, {_why(benchmark, contrast)}"))
+            reasons.append(
+                reason("unknown", f"{BENCHMARK_TITLES[name]}: not run, {_why(benchmark, contrast)}")
+            )
             continue
         if contrast["carries_signal"]:
             words.append(contrast["verdict_word"])
         text = (
-            f"{BENCHMARK_TITLES[name]}: {difference_text(contrast['difference'], benchmark['unit'])} "
-            f"{interval_text(contrast['interval'], benchmark['unit'])}, {contrast_text(contrast, benchmark['unit'])}"
+            f"{BENCHMARK_TITLES[name]}:"
+            f" {difference_text(contrast['difference'], benchmark['unit'])}"
+            f" {interval_text(contrast['interval'], benchmark['unit'])},"
+            f" {contrast_text(contrast, benchmark['unit'])}"
         )
         reasons.append(reason(STATUS_OF_WORD.get(contrast["verdict_word"], "neutral"), text))
     answer, headline = _help_headline(validation["word"] if validation else None, words)
@@ -63,11 +72,15 @@ def _validation_text(validation: Mapping[str, Any]) -> str:
     base, adapter = validation["base_nll"], validation["adapter_nll"]
     change = f"{adapter - base:+.3f}".replace("-", "−")  # noqa: RUF001
     over = f" over {validation['tokens']:,} answer tokens" if validation.get("tokens") else ""
-    return f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after ({change} nat a token{over})"
+    return (
+        f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after ({change} nat a"
+        f" token{over})"
+    )
 
 
 def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
-    """Return the answer and its sentence from the change of the held-out loss and the verdicts that carry a signal."""
+    """Return the answer and its sentence from the change of the held-out loss and the verdicts that
+    carry a signal."""
     better, worse = words.count("better"), words.count("worse")
     start = {
         None: "The loss on held-out conversations was not measured",
@@ -83,13 +96,18 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
     if not words:
         end = "no benchmark result can be interpreted here"
     else:
-        end = f"on {len(words)} benchmark{'s' if len(words) > 1 else ''} no difference is detectable at this size"
+        end = (
+            f"on {len(words)} benchmark{'s' if len(words) > 1 else ''} no difference is detectable"
+            " at this size"
+        )
     if loss == "lower":
         return "on its own data", f"{start}; {end}."
     return "not shown", f"{start}; {end}."
 
 
-def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float | None]) -> dict[str, Any]:
+def cost_to_serve(
+    serving: Mapping[str, Any] | None, memory: Mapping[str, float | None]
+) -> dict[str, Any]:
     """Answer from the speed ratios (see `serving`) and each variant's peak memory in bytes."""
     if serving is None:
         return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
@@ -104,24 +122,42 @@ def cost_to_serve(serving: Mapping[str, Any] | None, memory: Mapping[str, float 
             )
             verdicts = {speed["verdict"], first["verdict"]}
             reasons.append(
-                reason("bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral", text)
+                reason(
+                    (
+                        "bad"
+                        if "slower" in verdicts
+                        else "good"
+                        if "faster" in verdicts
+                        else "neutral"
+                    ),
+                    text,
+                )
             )
     band = serving["decode_tokens_per_second"]["noise_band"]
     if band is not None:
-        noise = f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f} in decode speed"
+        noise = (
+            f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f}"
+            " in decode speed"
+        )
         reasons.append(reason("neutral", noise))
-    used = [f"{VARIANT_TITLES[name]} {bytes_text(value)}" for name, value in memory.items() if value]
+    used = [
+        f"{VARIANT_TITLES[name]} {bytes_text(value)}" for name, value in memory.items() if value
+    ]
     if used:
         reasons.append(reason("neutral", f"peak memory while generating: {', '.join(used)}"))
     words = {
-        variant: serving["decode_tokens_per_second"]["ratio_to_base"].get(variant) for variant in ("lora", "merged")
+        variant: serving["decode_tokens_per_second"]["ratio_to_base"].get(variant)
+        for variant in ("lora", "merged")
     }
     answer, headline = _cost_headline(words, band)
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None], band: Sequence[float] | None) -> tuple[str, str]:
-    """Return the answer and its sentence from the decode speed ratios (None = not measured) and the noise band."""
+def _cost_headline(
+    decode: Mapping[str, Mapping[str, Any] | None], band: Sequence[float] | None
+) -> tuple[str, str]:
+    """Return the answer and its sentence from the decode speed ratios (None = not measured) and the
+    noise band."""
     parts, costs = [], {}
     for variant, title in (("lora", "Unmerged, the adapter"), ("merged", "Merged, it")):
         ratio = decode[variant]
@@ -129,13 +165,22 @@ def _cost_headline(decode: Mapping[str, Mapping[str, Any] | None], band: Sequenc
             continue
         change = f"{abs(1 - ratio['ratio']):.0%}"
         costs[variant] = change if ratio["verdict"] == "slower" else None
-        effect = {"slower": f"costs {change} of decode speed", "faster": f"gains {change} of decode speed"}
-        parts.append(f"{title} {effect.get(ratio['verdict'], 'costs no decode speed that could be detected')}")
+        effect = {
+            "slower": f"costs {change} of decode speed",
+            "faster": f"gains {change} of decode speed",
+        }
+        parts.append(
+            f"{title}"
+            f" {effect.get(ratio['verdict'], 'costs no decode speed that could be detected')}"
+        )
     if not parts:
         return "not measured", "Neither the adapter nor the merged model was measured."
     headline = ". ".join(parts) + "."
     if band is not None and band[1] - band[0] > TOO_NOISY:
-        return "too noisy to tell", f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}"
+        return (
+            "too noisy to tell",
+            f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}",
+        )
     if costs.get("lora") is None:
         return "nothing detectable", headline
     if "merged" in costs and costs["merged"] is None:
@@ -152,8 +197,12 @@ def may_ship(
     contamination: Mapping[str, Any] | None,
     base_is_random: bool,
 ) -> dict[str, Any]:
-    """Answer from licences, the merge check, contamination, losses on benchmarks and what was not run."""
-    reasons = [licence_reason("base model", model_licence), licence_reason("training data", data_licence)]
+    """Answer from licences, the merge check, contamination, losses on benchmarks and what was not
+    run."""
+    reasons = [
+        licence_reason("base model", model_licence),
+        licence_reason("training data", data_licence),
+    ]
     if merge is None:
         reasons.append(reason("unknown", "merged weights: not checked"))
     else:
@@ -161,10 +210,19 @@ def may_ship(
     reasons += [_quality_reason(name, benchmark) for name, benchmark in benchmarks.items()]
     reasons.append(contamination_reason(contamination))
     if base_is_random:
-        reasons.append(reason("bad", "the base model has random weights: it exercises the pipeline, nothing else"))
-    against, open_points = (sum(item["status"] == status for item in reasons) for status in ("bad", "unknown"))
+        reasons.append(
+            reason(
+                "bad", "the base model has random weights: it exercises the pipeline, nothing else"
+            )
+        )
+    against, open_points = (
+        sum(item["status"] == status for item in reasons) for status in ("bad", "unknown")
+    )
     if against:
-        headline = f"Marked ✗ below: what speaks against it ({against}); marked ?: what is open ({open_points})."
+        headline = (
+            f"Marked ✗ below: what speaks against it ({against}); marked ?: what is open"
+            f" ({open_points})."
+        )
         return {"answer": "no", "headline": headline, "reasons": reasons}
     if open_points:
         noun = "point is" if open_points == 1 else "points are"
@@ -175,10 +233,15 @@ def may_ship(
 
 
 def licence_reason(subject: str, text: str | None) -> Reason:
-    """Return what the licence of the base model or data means; an unnamed or unknown one is an open point."""
+    """Return what the licence of the base model or data means; an unnamed or unknown one is an open
+    point."""
     licence = find_licence(text)
     if licence is None:
-        found = f"{text!r} is not one whose terms are known here" if text else "none is recorded with it"
+        found = (
+            f"{text!r} is not one whose terms are known here"
+            if text
+            else "none is recorded with it"
+        )
         return reason("unknown", f"licence of the {subject}: {found}; read its terms")
     status = "good" if licence.permissive else "neutral"
     duties = f" ({'; '.join(licence.duties)})" if licence.duties else ""
@@ -186,11 +249,13 @@ def licence_reason(subject: str, text: str | None) -> Reason:
 
 
 def merge_text(merge: Mapping[str, Any]) -> str:
-    """Return the merge check in words; a merge beyond its threshold fails its rule and makes no report."""
+    """Return the merge check in words; a merge beyond its threshold fails its rule and makes no
+    report."""
     exact, saved = merge["float32"], merge["as_saved"]
     return (
-        f"merged weights equal base + adapter: logits differ by at most {exact['max_abs_logit_difference']:.2g} in "
-        f"float32 and {saved['max_abs_logit_difference']:.2g} as saved in {merge['dtype']}"
+        "merged weights equal base + adapter: logits differ by at most"
+        f" {exact['max_abs_logit_difference']:.2g} in float32 and"
+        f" {saved['max_abs_logit_difference']:.2g} as saved in {merge['dtype']}"
     )
 
 
@@ -204,18 +269,27 @@ def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
         return reason("bad", f"{title}: worse than the base")
     if contrast["verdict_word"] == "better":
         return reason("good", f"{title}: better than the base")
-    return reason("neutral", f"{title}: no loss against the base seen ({contrast_text(contrast, benchmark['unit'])})")
+    return reason(
+        "neutral",
+        f"{title}: no loss against the base seen ({contrast_text(contrast, benchmark['unit'])})",
+    )
 
 
 def contamination_reason(overlaps: Mapping[str, Mapping[str, Mapping[str, int]]] | None) -> Reason:
-    """Return whether benchmark items share a long run of words with the training data; `overlaps`: see `records`."""
+    """Return whether benchmark items share a long run of words with the training data; `overlaps`:
+    see `records`."""
     if overlaps is None:
         return reason("unknown", "overlap of training data and benchmark items: not checked")
     longest = {name: max(lengths, key=int) for name, lengths in overlaps.items() if lengths}
     found = {name: overlaps[name][words]["overlapping"] for name, words in longest.items()}
-    listed = ", ".join(f"{BENCHMARK_TITLES.get(name, name)} {count}" for name, count in found.items() if count)
+    listed = ", ".join(
+        f"{BENCHMARK_TITLES.get(name, name)} {count}" for name, count in found.items() if count
+    )
     words = max(longest.values(), key=int, default="13")
     if listed:
-        text = f"items that share {words} words in a row with the training data, whose scores may flatter: {listed}"
+        text = (
+            f"items that share {words} words in a row with the training data, whose scores may"
+            f" flatter: {listed}"
+        )
         return reason("unknown", text)
     return reason("good", f"no benchmark item shares {words} words in a row with the training data")

@@ -1,4 +1,5 @@
-"""Assemble report.json: everything that the report says, as numbers and sentences; the templates only lay it out."""
+"""Assemble report.json: everything that the report says, as numbers and sentences; the templates
+only lay it out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,17 +8,29 @@ from typing import Any
 from lorabench.report.parts import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
 from lorabench.report.records import from_open_assistant, overlapping_items, validation_losses
-from lorabench.report.wording import BENCHMARK_TITLES, VARIANT_TITLES, contrast_text, equality_text, score_text
+from lorabench.report.wording import (
+    BENCHMARK_TITLES,
+    VARIANT_TITLES,
+    contrast_text,
+    equality_text,
+    score_text,
+)
 
 QUESTIONS = {
     "adapter_helps": "Did the adapter help?",
     "cost_to_serve": "What does it cost to serve?",
     "may_ship": "May I ship it?",
 }
-FULL_SIZES = {"gsm8k": 1319, "mmlu": 14042, "mt_bench": 160, "alpaca_eval": 805}  # items that published scores stand on
+FULL_SIZES = {
+    "gsm8k": 1319,
+    "mmlu": 14042,
+    "mt_bench": 160,
+    "alpaca_eval": 805,
+    # items that published scores stand on
+}
 NO_SIGNAL_NOTE = (
-    "The answers were judged by a small local model. Such a judge carries no signal, it only exercises the path: "
-    "its numbers say nothing about quality and decide nothing in this report."
+    "The answers were judged by a small local model. Such a judge carries no signal, it only"
+    " exercises the path: its numbers say nothing about quality and decide nothing in this report."
 )
 SCORE_KEYS = (
     "score",
@@ -56,12 +69,17 @@ def assemble_report(
     """
     oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
-        _benchmark(name, [score for score in scores if score["benchmark"] == name], compare, model, oasst)
+        _benchmark(
+            name, [score for score in scores if score["benchmark"] == name], compare, model, oasst
+        )
         for name in BENCHMARK_TITLES
         if any(score["benchmark"] == name for score in scores)
     ]
     no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
-    answers = [{"question": question, "key": key, **compare["answers"][key]} for key, question in QUESTIONS.items()]
+    answers = [
+        {"question": question, "key": key, **compare["answers"][key]}
+        for key, question in QUESTIONS.items()
+    ]
     return {
         "schema_version": 1,
         "run": run,
@@ -81,19 +99,27 @@ def assemble_report(
         },
         "data": data_summary,
         "contamination": overlapping_items(contamination),
-        "limits": (_shared_origin(benchmarks) if oasst else []) + _limits(benchmarks, compare, sources["model"]),
+        "limits": (
+            (_shared_origin(benchmarks) if oasst else [])
+            + _limits(benchmarks, compare, sources["model"])
+        ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
 
 
 def _benchmark(
-    name: str, scores: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model: str, oasst: bool
+    name: str,
+    scores: Sequence[Mapping[str, Any]],
+    compare: Mapping[str, Any],
+    model: str,
+    oasst: bool,
 ) -> dict[str, Any]:
     done = [score for score in scores if score["status"] == "ok"]
     first = (done or scores)[0]
     pairs = compare["benchmarks"].get(name, {}).get("pairs", {})
     variants = {
-        score["variant"]: {"status": score["status"], **{key: score.get(key) for key in SCORE_KEYS}} for score in scores
+        score["variant"]: {"status": score["status"], **{key: score.get(key) for key in SCORE_KEYS}}
+        for score in scores
     }
     return {
         "benchmark": name,
@@ -124,11 +150,21 @@ def _published(name: str, model: str) -> list[dict[str, Any]]:
     return [asdict(reference) for reference in references_for(model) if reference.benchmark == name]
 
 
-def _reference(name: str, reference: dict[str, Any], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a published value; a run of another task or on a part of the benchmark compares with none."""
+def _reference(
+    name: str, reference: dict[str, Any], done: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return a published value; a run of another task or on a part of the benchmark compares with
+    none."""
     task = next((score["protocol_detail"].get("task", name) for score in done), name)
-    if reference["comparable"] and task != name:  # the task with which values were published has the benchmark's name
-        return {**reference, "comparable": False, "why": f"this run scored the task {task}, another protocol"}
+    if (
+        reference["comparable"] and task != name
+        # the task with which values were published has the benchmark's name
+    ):
+        return {
+            **reference,
+            "comparable": False,
+            "why": f"this run scored the task {task}, another protocol",
+        }
     items = max((score["n"] for score in done), default=0)
     if reference["comparable"] and items < FULL_SIZES[name]:
         why = f"this run scored {items:,} of the benchmark's {FULL_SIZES[name]:,} items"
@@ -136,11 +172,19 @@ def _reference(name: str, reference: dict[str, Any], done: Sequence[Mapping[str,
     return reference
 
 
-def _training(train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, Any] | None) -> dict[str, Any]:
+def _training(
+    train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return what the report says of the training, without the single steps."""
     if train_metrics is None or train_metrics.get("status") != "ok":
         reason = (train_metrics or {}).get("reason", "there is no record of a training")
-        return {"status": "not_run", "reason": reason, "likelihood": None, "validation": None, "totals": None}
+        return {
+            "status": "not_run",
+            "reason": reason,
+            "likelihood": None,
+            "validation": None,
+            "totals": None,
+        }
     config = run_config or {}
     return {
         "status": "ok",
@@ -159,7 +203,8 @@ def _training(train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, 
 
 
 def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return how AlpacaEval reads without the instructions that come from where the training conversations do."""
+    """Return how AlpacaEval reads without the instructions that come from where the training
+    conversations do."""
     limits = []
     for part in benchmarks:
         both = {
@@ -169,42 +214,63 @@ def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
         }
         unit = part["unit"]
         rates = [
-            f"{title} {score_text(without['score'], unit)} ({score_text(whole['score'], unit)} with them)"
+            f"{title} {score_text(without['score'], unit)} ({score_text(whole['score'], unit)} with"
+            " them)"
             for title, (whole, without) in both.items()
         ]
         if both:
             whole, without = next(iter(both.values()))
             limits.append(
-                f"{part['title']}: {whole['n'] - without['n']:,} of {whole['n']:,} instructions come from "
-                f"OpenAssistant, as the training conversations do; win rate without them: {', '.join(rates)}."
+                f"{part['title']}: {whole['n'] - without['n']:,} of {whole['n']:,} instructions"
+                " come from OpenAssistant, as the training conversations do; win rate without"
+                f" them: {', '.join(rates)}."
             )
     return limits
 
 
 def _limits(
-    benchmarks: Sequence[Mapping[str, Any]], compare: Mapping[str, Any], model_source: Mapping[str, Any]
+    benchmarks: Sequence[Mapping[str, Any]],
+    compare: Mapping[str, Any],
+    model_source: Mapping[str, Any],
 ) -> list[str]:
     """Return the sentences that keep a reader from reading too much into the numbers."""
     limits = []
     if model_source["kind"] == "built-in":
-        limits.append("The base model has random weights: every score is chance and no comparison means anything.")
+        limits.append(
+            "The base model has random weights: every score is chance and no comparison means"
+            " anything."
+        )
     for part in benchmarks:
         items = max((score["n"] or 0 for score in part["variants"].values()), default=0)
         full = FULL_SIZES[part["benchmark"]]
         if part["status"] == "ok" and items < full:
-            limits.append(f"{part['title']}: {items:,} items were scored, where published scores stand on {full:,}.")
-        at_chance = [name for name, score in part["variants"].items() if score["above_chance"] is False]
+            limits.append(
+                f"{part['title']}: {items:,} items were scored, where published scores stand on"
+                f" {full:,}."
+            )
+        at_chance = [
+            name for name, score in part["variants"].items() if score["above_chance"] is False
+        ]
         if at_chance:
             limits.append(
-                f"{part['title']}: the interval of {', '.join(at_chance)} includes guessing ({part['chance']:.0%}); "
-                "the format may be beyond a model of this size."
+                f"{part['title']}: the interval of {', '.join(at_chance)} includes guessing"
+                f" ({part['chance']:.0%}); the format may be beyond a model of this size."
             )
-        if part["status"] == "ok" and all(score["score"] == 0 for score in part["variants"].values() if score["n"]):
-            limits.append(f"{part['title']}: no variant scored anything; a scale that reads zero shows no difference.")
-    limits.append("One training run with one seed: how much the adapter varies from seed to seed was not measured.")
+        if part["status"] == "ok" and all(
+            score["score"] == 0 for score in part["variants"].values() if score["n"]
+        ):
+            limits.append(
+                f"{part['title']}: no variant scored anything; a scale that reads zero shows no"
+                " difference."
+            )
+    limits.append(
+        "One training run with one seed: how much the adapter varies from seed to seed was not"
+        " measured."
+    )
     limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
     if compare["serving"] is not None:
         limits.append(
-            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not a server's."
+            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not"
+            " a server's."
         )
     return limits

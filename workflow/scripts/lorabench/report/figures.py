@@ -1,7 +1,9 @@
-"""The report's figures: loss, scores, paired differences, latency, memory; each as SVG for the page and as PNG.
+"""The report's figures: loss, scores, paired differences, latency, memory; each as SVG for the page
+and as PNG.
 
-Colours keep their contrast on white and on black and differ for colour-blind readers (markers differ as well). The
-SVG's text and axes are written in INK, which the page replaces by its own text colour; a figure file stays black.
+Colours keep their contrast on white and on black and differ for colour-blind readers (markers
+differ as well). The SVG's text and axes are written in INK, which the page replaces by its own text
+colour; a figure file stays black.
 """
 
 import statistics
@@ -16,14 +18,16 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from lorabench.report.serving import HIGHER_IS_BETTER, decode_tokens_per_second
+from lorabench.documents.token_times import TokenTimes
 from lorabench.report.wording import BENCHMARK_TITLES, METRIC_TITLES, VARIANT_TITLES, contrast_title
-from lorabench.rows.token_times import TokenTimes
+from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER, decode_tokens_per_second
 
-INK = "#010203"  # a black that nothing else uses
+# a black that nothing else uses
+INK = "#010203"
 COLOURS = {"base": "#7d8590", "lora": "#d4651c", "merged": "#2b86c5"}
 MARKERS = {"base": "o", "lora": "s", "merged": "D"}
-PANEL_GAP = 0.12  # inches around a panel
+# inches around a panel
+PANEL_GAP = 0.12
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -52,14 +56,18 @@ STYLE: Any = {
 class Drawing:
     """One figure in both formats; the same bytes for the same data."""
 
-    svg: str  # the svg element, without XML declaration
+    # the svg element, without XML declaration
+    svg: str
     png: bytes
 
 
 def draw_figures(
-    report: Mapping[str, Any], train_metrics: Mapping[str, Any] | None, times: Mapping[str, Sequence[TokenTimes]]
+    report: Mapping[str, Any],
+    train_metrics: Mapping[str, Any] | None,
+    times: Mapping[str, Sequence[TokenTimes]],
 ) -> dict[str, Drawing]:
-    """Return name -> drawing of every figure whose data a run has; `report` is the content of report.json."""
+    """Return name -> drawing of every figure whose data a run has; `report` is the content of
+    report.json."""
     scored = [part for part in report["benchmarks"] if part["status"] == "ok"]
     compared = [part for part in scored if any(c["status"] == "ok" for c in part["contrasts"])]
     with mpl.rc_context(STYLE):
@@ -73,51 +81,74 @@ def draw_figures(
         if times:
             figures["latency"] = latency_figure(times)
             figures["memory"] = memory_figure(report["inference"]["peak_memory_bytes"])
-        return {name: Drawing(svg=_svg(figure), png=_png(figure)) for name, figure in figures.items()}
+        return {
+            name: Drawing(svg=_svg(figure), png=_png(figure)) for name, figure in figures.items()
+        }
 
 
 def _svg(figure: Figure) -> str:
     file = StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    figure.savefig(
+        file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight"
+    )
     text = file.getvalue()
     return text[text.index("<svg") :]
 
 
 def _png(figure: Figure) -> bytes:
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=150, transparent=False, facecolor="white", bbox_inches="tight")
+    figure.savefig(
+        file, format="png", dpi=150, transparent=False, facecolor="white", bbox_inches="tight"
+    )
     return file.getvalue()
 
 
 def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
-    """Draw the training loss by optimiser step and the exact held-out loss of base and adapter beside it."""
+    """Draw the training loss by optimiser step and the exact held-out loss of base and adapter
+    beside it."""
     figure, axes = _panels(1, 4.0)
     steps = train_metrics["steps"]
     losses = [row["loss"] for row in steps]
-    axes[0].plot([row["step"] for row in steps], losses, color=INK, linewidth=1.4, label="training, a step")
-    axes[0].set(xlabel="optimiser step", ylabel="loss (nat per answer token)", title="Training loss")
+    axes[0].plot(
+        [row["step"] for row in steps], losses, color=INK, linewidth=1.4, label="training, a step"
+    )
+    axes[0].set(
+        xlabel="optimiser step", ylabel="loss (nat per answer token)", title="Training loss"
+    )
     held_out = train_metrics["likelihood"]["validation"]
     for variant, key in (("base", "base"), ("lora", "adapter")):
         value = held_out[key]["nll_per_token"]
         label = f"held out, {VARIANT_TITLES[variant]}: {value:.3f}"
-        axes[0].axhline(value, color=COLOURS[variant], linestyle=(0, (4, 3)), linewidth=1.2, label=label)
+        axes[0].axhline(
+            value, color=COLOURS[variant], linestyle=(0, (4, 3)), linewidth=1.2, label=label
+        )
     axes[0].legend()
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def scores_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw every variant's score with its interval, one panel a benchmark; `benchmarks` as in report.json."""
+    """Draw every variant's score with its interval, one panel a benchmark; `benchmarks` as in
+    report.json."""
     figure, axes = _panels(len(benchmarks), 2.1)
     for panel, benchmark in zip(axes, benchmarks, strict=True):
         scale = 100 if benchmark["unit"] == "share" else 1
-        scored = {name: score for name, score in benchmark["variants"].items() if score["status"] == "ok"}
+        scored = {
+            name: score for name, score in benchmark["variants"].items() if score["status"] == "ok"
+        }
         for place, (variant, score) in enumerate(scored.items()):
             _point(panel, variant, place, score["score"], score["interval"], scale)
         if benchmark["chance"] is not None:
             panel.axvline(scale * benchmark["chance"], color=INK, linestyle=":", linewidth=1)
-            panel.annotate("guessing", (scale * benchmark["chance"], 1), xycoords=("data", "axes fraction"),
-                           xytext=(3, -2), textcoords="offset points", fontsize=8, va="top")  # fmt: skip
+            panel.annotate(
+                "guessing",
+                (scale * benchmark["chance"], 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -2),
+                textcoords="offset points",
+                fontsize=8,
+                va="top",
+            )
         _name_rows(panel, [VARIANT_TITLES[variant] for variant in scored])
         metric = METRIC_TITLES[benchmark["metric"]] + (" (%)" if scale == 100 else "")
         panel.set(title=_title(benchmark), xlabel=metric)
@@ -129,10 +160,19 @@ def differences_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
     figure, axes = _panels(len(benchmarks), 1.8)
     for panel, benchmark in zip(axes, benchmarks, strict=True):
         scale = 100 if benchmark["unit"] == "share" else 1
-        shown = [c for c in benchmark["contrasts"] if c["status"] == "ok" and c["reference"] == "base"]
+        shown = [
+            c for c in benchmark["contrasts"] if c["status"] == "ok" and c["reference"] == "base"
+        ]
         panel.axvline(0, color=INK, linewidth=1)
         for place, contrast in enumerate(shown):
-            _point(panel, contrast["variant"], place, contrast["difference"], contrast["interval"], scale)
+            _point(
+                panel,
+                contrast["variant"],
+                place,
+                contrast["difference"],
+                contrast["interval"],
+                scale,
+            )
         _name_rows(panel, [contrast_title(contrast) for contrast in shown])
         unit = "percentage points" if scale == 100 else "points of 10"
         panel.set(title=_title(benchmark), xlabel=f"difference ({unit})")
@@ -142,7 +182,8 @@ def differences_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
-    """Draw time to first token and decode speed of every prompt and repeat, and all gaps between tokens."""
+    """Draw time to first token and decode speed of every prompt and repeat, and all gaps between
+    tokens."""
     shown = {variant: times[variant] for variant in VARIANT_TITLES if variant in times}
     figure = Figure(figsize=(8.6, 5.4), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
     grid = figure.add_gridspec(2, 2)
@@ -154,7 +195,11 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     for panel, (metric, label) in zip(axes, labels.items(), strict=False):
         for place, (variant, rows) in enumerate(shown.items()):
             values = [
-                decode_tokens_per_second(row) if metric in HIGHER_IS_BETTER else row.time_to_first_token_ms
+                (
+                    decode_tokens_per_second(row)
+                    if metric in HIGHER_IS_BETTER
+                    else row.time_to_first_token_ms
+                )
                 for row in rows
             ]
             _strip(panel, variant, place, values)
@@ -166,9 +211,20 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     for variant, rows in shown.items():
         gaps = sorted(gap for row in rows for gap in row.inter_token_latencies_ms)
         shares = [(place + 1) / len(gaps) for place in range(len(gaps))]
-        axes[2].step(gaps, shares, where="post", color=COLOURS[variant], label=VARIANT_TITLES[variant], linewidth=1.6)
+        axes[2].step(
+            gaps,
+            shares,
+            where="post",
+            color=COLOURS[variant],
+            label=VARIANT_TITLES[variant],
+            linewidth=1.6,
+        )
         longest = max(longest, gaps[int(0.99 * (len(gaps) - 1))])
-    axes[2].set(title="Time between tokens", xlabel="milliseconds (up to the 99th percentile)", ylabel="share of gaps")
+    axes[2].set(
+        title="Time between tokens",
+        xlabel="milliseconds (up to the 99th percentile)",
+        ylabel="share of gaps",
+    )
     axes[2].set_xlim(0, 1.05 * longest)
     axes[2].legend()
     return figure
@@ -181,7 +237,13 @@ def memory_figure(peak_bytes: Mapping[str, float]) -> Figure:
     for place, variant in enumerate(shown):
         value = peak_bytes[variant] / 1e9
         axes[0].barh(place, value, color=COLOURS[variant], height=0.55)
-        axes[0].annotate(f"{value:.2f} GB", (value, place), xytext=(4, 0), textcoords="offset points", va="center")
+        axes[0].annotate(
+            f"{value:.2f} GB",
+            (value, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     _name_rows(axes[0], [VARIANT_TITLES[variant] for variant in shown])
     axes[0].set(title="Peak memory while generating", xlabel="GB")
     axes[0].margins(x=0.15)
@@ -189,29 +251,51 @@ def memory_figure(peak_bytes: Mapping[str, float]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels in rows of two (one alone is as wide as two), `height` inches a row."""
+    """Return a figure of panels in rows of two (one alone is as wide as two), `height` inches a
+    row."""
     columns = 1 if count == 1 else 2
     rows = -(-count // columns)
     figure = Figure(figsize=(8.6, height * rows), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
-def _point(panel: Axes, variant: str, place: int, value: float, interval: Sequence[float] | None, scale: int) -> None:
+def _point(
+    panel: Axes,
+    variant: str,
+    place: int,
+    value: float,
+    interval: Sequence[float] | None,
+    scale: int,
+) -> None:
     low, high = interval or (value, value)
     panel.plot(
-        [scale * low, scale * high], [place, place], color=COLOURS[variant], linewidth=2.2, solid_capstyle="round"
+        [scale * low, scale * high],
+        [place, place],
+        color=COLOURS[variant],
+        linewidth=2.2,
+        solid_capstyle="round",
     )
-    panel.plot([scale * value], [place], color=COLOURS[variant], marker=MARKERS[variant], markersize=7)
+    panel.plot(
+        [scale * value], [place], color=COLOURS[variant], marker=MARKERS[variant], markersize=7
+    )
 
 
 def _strip(panel: Axes, variant: str, place: int, values: Sequence[float]) -> None:
     """Draw every value as a faint mark in a fixed spread, and the median as a bar."""
     spread = [place + 0.3 * ((number % 9) / 8 - 0.5) for number in range(len(values))]
     panel.plot(
-        values, spread, linestyle="", marker=MARKERS[variant], markersize=3.5, alpha=0.45, color=COLOURS[variant]
+        values,
+        spread,
+        linestyle="",
+        marker=MARKERS[variant],
+        markersize=3.5,
+        alpha=0.45,
+        color=COLOURS[variant],
     )
     median = statistics.median(values)
-    panel.plot([median, median], [place - 0.32, place + 0.32], color=COLOURS[variant], linewidth=2.5)
+    panel.plot(
+        [median, median], [place - 0.32, place + 0.32], color=COLOURS[variant], linewidth=2.5
+    )
 
 
 def _name_rows(panel: Axes, names: Sequence[str]) -> None:

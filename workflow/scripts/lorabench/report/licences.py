@@ -1,4 +1,5 @@
-"""What the licences of the base model and of the training data ask of somebody who distributes the adapter.
+"""What the licences of the base model and of the training data ask of somebody who distributes the
+adapter.
 
 A reminder of the texts' main duties, not legal advice.
 """
@@ -11,7 +12,8 @@ class Licence:
     """A licence with its main duties for a distributed derivative."""
 
     name: str
-    permissive: bool  # True: notices are all it asks
+    # True: notices are all it asks
+    permissive: bool
     duties: tuple[str, ...]
 
 
@@ -28,18 +30,25 @@ LLAMA_3 = Licence(
 KNOWN = {
     "llama3": LLAMA_3,
     "apache-2.0": Licence(
-        name="Apache License 2.0", permissive=True, duties=("keep the licence and notices, state your changes",)
+        name="Apache License 2.0",
+        permissive=True,
+        duties=("keep the licence and notices, state your changes",),
     ),
-    "mit": Licence(name="MIT License", permissive=True, duties=("keep the copyright and licence notice",)),
+    "mit": Licence(
+        name="MIT License", permissive=True, duties=("keep the copyright and licence notice",)
+    ),
     "cc0-1.0": Licence(name="CC0 1.0", permissive=True, duties=()),
     "cc-by-4.0": Licence(name="CC BY 4.0", permissive=True, duties=("name the authors",)),
-    "cc-by-nc-4.0": Licence(name="CC BY-NC 4.0", permissive=False, duties=("no commercial use", "name the authors")),
+    "cc-by-nc-4.0": Licence(
+        name="CC BY-NC 4.0", permissive=False, duties=("no commercial use", "name the authors")
+    ),
 }
 NAMES_OF_LLAMA_3 = ("llama3", "llama-3", "meta-llama-3", "llama 3 community", "meta llama 3")
 
 
 def find_licence(text: str | None) -> Licence | None:
-    """Return the licence that a source names, None where it names none or one that is not known here."""
+    """Return the licence that a source names, None where it names none or one that is not known
+    here."""
     if not text:
         return None
     key = text.strip().lower()

@@ -1,7 +1,9 @@
-"""Published scores of Meta-Llama-3-8B-Instruct, shown beside ours as context; none of them is a target.
+"""Published scores of Meta-Llama-3-8B-Instruct, shown beside ours as context; none of them is a
+target.
 
-Judge-based values were made with judges that their provider has switched off since, and reproductions by others differ
-by as much as a typical adapter's effect: they tell the neighbourhood, not a comparison.
+Judge-based values were made with judges that their provider has switched off since, and
+reproductions by others differ by as much as a typical adapter's effect: they tell the
+neighbourhood, not a comparison.
 """
 
 from dataclasses import dataclass
@@ -14,14 +16,19 @@ class Published:
     """One published value with the protocol that made it."""
 
     benchmark: str
-    value: str  # as published
+    # as published
+    value: str
     protocol: str
     source: str
     comparable: bool
-    why: str  # comparable or not, in one sentence
+    # comparable or not, in one sentence
+    why: str
 
 
-RETIRED = "another judge: the published one is switched off, and ratings of different judges do not compare"
+RETIRED = (
+    "another judge: the published one is switched off, and ratings of different judges do not"
+    " compare"
+)
 REFERENCES = (
     Published(
         benchmark="gsm8k",
@@ -37,7 +44,10 @@ REFERENCES = (
         protocol="lm-evaluation-harness 0.4.5, task gsm8k, 5-shot, strict match",
         source="princeton-nlp/SimPO issue 73",
         comparable=True,
-        why="the same prompt format with 5 shots; the shots themselves differ (drawn at random there)",
+        why=(
+            "the same prompt format with 5 shots; the shots themselves differ (drawn at random"
+            " there)"
+        ),
     ),
     Published(
         benchmark="gsm8k",
@@ -53,7 +63,10 @@ REFERENCES = (
         protocol="5-shot dialogue, the letter is generated",
         source="Meta, meta-llama/llama3, eval_details.md",
         comparable=True,
-        why="same questions and shots; letters generated there, log-likelihoods here; compare with the micro average",
+        why=(
+            "same questions and shots; letters generated there, log-likelihoods here; compare with"
+            " the micro average"
+        ),
     ),
     Published(
         benchmark="mt_bench",
@@ -74,7 +87,9 @@ REFERENCES = (
     Published(
         benchmark="alpaca_eval",
         value="22.6 % (standard error 1.3); length-controlled 22.9 % (0.9)",
-        protocol="AlpacaEval 2: 805 instructions against gpt4_1106_preview, judge gpt-4-1106-preview",
+        protocol=(
+            "AlpacaEval 2: 805 instructions against gpt4_1106_preview, judge gpt-4-1106-preview"
+        ),
         source="official leaderboard, weighted_alpaca_eval_gpt4_turbo",
         comparable=False,
         why=RETIRED,
@@ -91,5 +106,6 @@ REFERENCES = (
 
 
 def references_for(model: str) -> tuple[Published, ...]:
-    """Return the published values for a model's name or repository, none for other models than Llama 3 8B Instruct."""
+    """Return the published values for a model's name or repository, none for other models than
+    Llama 3 8B Instruct."""
     return REFERENCES if MODEL.lower() in model.lower() else ()

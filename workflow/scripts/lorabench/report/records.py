@@ -1,4 +1,5 @@
-"""Read from the JSON files of other stages what a report needs, None where a stage did not write it."""
+"""Read from the JSON files of other stages what a report needs, None where a stage did not write
+it."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +9,8 @@ from typing import Any
 from lorabench.files import read_json
 
 MIB = 2**20
-LEAST_CHANGE = 0.001  # nat a token; below that the loss counts as unchanged
+# nat a token; below that the loss counts as unchanged
+LEAST_CHANGE = 0.001
 
 
 def read_optional(path: Path | None) -> dict[str, Any] | None:
@@ -17,18 +19,26 @@ def read_optional(path: Path | None) -> dict[str, Any] | None:
 
 
 def from_open_assistant(source: Mapping[str, Any]) -> bool:
-    """Return whether the name of a source tells OpenAssistant's data: OpenAssistant/oasst1, openassistant-guanaco."""
+    """Return whether the name of a source tells OpenAssistant's data: OpenAssistant/oasst1,
+    openassistant-guanaco."""
     return re.search(r"oasst|open[-_ ]?assistant", str(source["origin"]), re.IGNORECASE) is not None
 
 
 def validation_losses(train_metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, their change as a word."""
+    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, their
+    change as a word."""
     exact = (train_metrics or {}).get("likelihood", {}).get("validation")
     if exact is None:
         return None
     base, adapter = exact["base"], exact["adapter"]
     change = adapter["nll_per_token"] - base["nll_per_token"]
-    word = "practically unchanged" if abs(change) < LEAST_CHANGE else "lower" if change < 0 else "higher"
+    word = (
+        "practically unchanged"
+        if abs(change) < LEAST_CHANGE
+        else "lower"
+        if change < 0
+        else "higher"
+    )
     return {
         "word": word,
         "base_nll": base["nll_per_token"],
@@ -41,7 +51,8 @@ def validation_losses(train_metrics: Mapping[str, Any] | None) -> dict[str, Any]
 
 
 def peak_memory_bytes(perf: Mapping[str, Any]) -> float | None:
-    """Return the peak of generating, load apart: GPU memory allocated where there is a GPU, else resident memory."""
+    """Return the peak of generating, load apart: GPU memory allocated where there is a GPU, else
+    resident memory."""
     memory = perf.get("memory") or {}
     for key in ("steady_peak_gpu_allocated_mib", "steady_peak_resident_mib"):
         if memory.get(key) is not None:
@@ -50,14 +61,21 @@ def peak_memory_bytes(perf: Mapping[str, Any]) -> float | None:
 
 
 def merge_check(merge_report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return how far merged and unmerged logits lie apart, in float32 and as the checkpoint was saved."""
+    """Return how far merged and unmerged logits lie apart, in float32 and as the checkpoint was
+    saved."""
     if merge_report is None:
         return None
-    return {key: merge_report[key] for key in ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")}
+    return {
+        key: merge_report[key]
+        for key in ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")
+    }
 
 
-def overlapping_items(contamination: Mapping[str, Any] | None) -> dict[str, dict[str, dict[str, int]]] | None:
-    """Return benchmark -> n-gram length in words -> number of items, comparable (long enough) and overlapping ones."""
+def overlapping_items(
+    contamination: Mapping[str, Any] | None,
+) -> dict[str, dict[str, dict[str, int]]] | None:
+    """Return benchmark -> n-gram length in words -> number of items, comparable (long enough) and
+    overlapping ones."""
     if contamination is None:
         return None
     return {

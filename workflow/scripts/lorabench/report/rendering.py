@@ -1,4 +1,5 @@
-"""Lay out report.json with the Jinja templates: Markdown, and one HTML page that needs nothing beside itself."""
+"""Lay out report.json with the Jinja templates: Markdown, and one HTML page that needs nothing
+beside itself."""
 
 import json
 import re
@@ -12,10 +13,18 @@ from lorabench.report import wording
 from lorabench.report.figures import INK
 
 CAPTIONS = {
-    "loss": "Training loss by optimiser step; dashed, the exact loss on the held-out conversations before and after.",
+    "loss": (
+        "Training loss by optimiser step; dashed, the exact loss on the held-out conversations"
+        " before and after."
+    ),
     "scores": "Scores with their intervals.",
-    "differences": "Paired differences to the base on the same items, with intervals; right of zero is better.",
-    "latency": "Every prompt and repeat; the bar is the median. Below, the distribution of the gaps between tokens.",
+    "differences": (
+        "Paired differences to the base on the same items, with intervals; right of zero is better."
+    ),
+    "latency": (
+        "Every prompt and repeat; the bar is the median. Below, the distribution of the gaps"
+        " between tokens."
+    ),
     "memory": "Peak memory of the process while generating, after loading.",
 }
 FILTERS = {
@@ -40,11 +49,16 @@ def render_markdown(template: str, report: Mapping[str, Any], figures: Mapping[s
     """Return the Markdown report; `figures` maps names to paths relative to it."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
-    return environment.from_string(template).render(report=report, figures=figures, captions=CAPTIONS)
+    return environment.from_string(template).render(
+        report=report, figures=figures, captions=CAPTIONS
+    )
 
 
-def render_html(template: str, style: str, report: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """Return the page; `figures` maps names to SVG elements, `style` is the text of the style sheet."""
+def render_html(
+    template: str, style: str, report: Mapping[str, Any], figures: Mapping[str, str]
+) -> str:
+    """Return the page; `figures` maps names to SVG elements, `style` is the text of the style
+    sheet."""
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}
     environment = _environment(autoescape=True)
     page = environment.from_string(template)
@@ -52,7 +66,8 @@ def render_html(template: str, style: str, report: Mapping[str, Any], figures: M
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text colour, a label."""
+    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text
+    colour, a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{CAPTIONS[name]}" ', 1)

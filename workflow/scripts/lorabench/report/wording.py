@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BENCHMARK_TITLES = {"gsm8k": "GSM8K", "mmlu": "MMLU", "mt_bench": "MT-Bench", "alpaca_eval": "AlpacaEval"}
+BENCHMARK_TITLES = {
+    "gsm8k": "GSM8K",
+    "mmlu": "MMLU",
+    "mt_bench": "MT-Bench",
+    "alpaca_eval": "AlpacaEval",
+}
 METRIC_TITLES = {
     "exact_match": "exact match",
     "accuracy": "accuracy",
@@ -11,7 +16,8 @@ METRIC_TITLES = {
     "win_rate": "win rate",
 }
 VARIANT_TITLES = {"base": "base", "lora": "base + adapter", "merged": "merged"}
-SHORT_TITLES = {"base": "base", "lora": "adapter", "merged": "merged"}  # in comparisons
+# in comparisons
+SHORT_TITLES = {"base": "base", "lora": "adapter", "merged": "merged"}
 PART_TITLES = {
     "strict_match": "exact match, strict filter",
     "flexible_extract": "exact match, flexible filter",
@@ -19,7 +25,9 @@ PART_TITLES = {
     "micro_average": "micro average, over questions",
     "macro_average": "macro average, over subjects",
     "clustered_by_subject": "micro average, error clustered by subject",
-    "without_oasst_instructions": "without the instructions that come from OpenAssistant, as the training data does",
+    "without_oasst_instructions": (
+        "without the instructions that come from OpenAssistant, as the training data does"
+    ),
     "length_control": "length-controlled win rate",
     "stem": "STEM",
 }
@@ -54,7 +62,11 @@ def equality_text(contrast: dict[str, Any], unit: str) -> str:
     margin = size_text(contrast["equivalence"]["margin"], unit)
     if contrast["items_changed"] == 0:
         return f"equal on all {contrast['n']:,} items"
-    return f"equal within {margin}" if contrast["equivalence"]["equivalent"] else f"not shown equal within {margin}"
+    return (
+        f"equal within {margin}"
+        if contrast["equivalence"]["equivalent"]
+        else f"not shown equal within {margin}"
+    )
 
 
 def contrast_title(contrast: Mapping[str, Any]) -> str:
@@ -100,7 +112,8 @@ def p_text(value: float | None) -> str:
 
 
 def contrast_text(contrast: dict[str, Any], unit: str) -> str:
-    """Return what a paired difference shows, in words and with the smallest difference that this n could have found."""
+    """Return what a paired difference shows, in words and with the smallest difference that this n
+    could have found."""
     word = contrast["verdict_word"]
     if word == "no verdict":
         return "no verdict: the judge carries no signal"

@@ -1,4 +1,5 @@
-"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the same recipe only."""
+"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the
+same recipe only."""
 
 import logging
 import re
@@ -15,13 +16,15 @@ from lorabench.files import read_json, sha256_json, write_json
 
 logger = logging.getLogger(__name__)
 
-MARKER = "complete"  # written last: a checkpoint without it was cut off while it was written
+# written last: a checkpoint without it was cut off while it was written
+MARKER = "complete"
 RECIPE = "recipe.json"
 HISTORY = "history.json"
 
 
 class SaveByTheMinute(TrainerCallback):
-    """Ask for a checkpoint once `minutes` have passed since the last, and mark it when it is whole."""
+    """Ask for a checkpoint once `minutes` have passed since the last, and mark it when it is
+    whole."""
 
     def __init__(self, minutes: float) -> None:
         """Start the clock; 0 minutes means after every step."""
@@ -31,13 +34,17 @@ class SaveByTheMinute(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Ask for a checkpoint when it is time and after the last step, so that what follows can be killed too."""
+        """Ask for a checkpoint when it is time and after the last step, so that what follows can be
+        killed too."""
         due = [time.monotonic() - self.last >= self.seconds or state.global_step >= state.max_steps]
-        broadcast_object_list(due)  # the processes' clocks differ
+        # the processes' clocks differ
+        broadcast_object_list(due)
         control.should_save = control.should_save or due[0]
         return control
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Mark the checkpoint that all processes have just written."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
@@ -46,14 +53,18 @@ class SaveByTheMinute(TrainerCallback):
 
 
 def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
-    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if there is one.
+    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if
+    there is one.
 
-    Checkpoints of another recipe (settings, data, base model) and those cut off while being written are deleted.
+    Checkpoints of another recipe (settings, data, base model) and those cut off while being written
+    are deleted.
     """
     identity = sha256_json(recipe)
     if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
         logger.warning(
-            "%s holds checkpoints of another recipe (settings, data or base model changed): starting anew", work
+            "%s holds checkpoints of another recipe (settings, data or base model changed):"
+            " starting anew",
+            work,
         )
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
@@ -78,7 +89,8 @@ def read_history(work: Path) -> list[dict[str, Any]]:
 
 
 def training_name(run: str, work: Path) -> str:
-    """Return a name of this training of a run, by the time of its first start: a resume has the same one."""
+    """Return a name of this training of a run, by the time of its first start: a resume has the
+    same one."""
     return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 

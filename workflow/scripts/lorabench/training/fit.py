@@ -11,7 +11,13 @@ from accelerate import PartialState
 from peft import PeftModel, get_peft_model
 from torch import distributed
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    set_seed,
+)
 
 from lorabench.llama import device
 from lorabench.provenance import now
@@ -43,12 +49,18 @@ class Fitted:
     device: torch.device
     dtype: torch.dtype
     checkpointing: bool
-    trainable: int  # parameters
+    # parameters
+    trainable: int
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
-    halvings: int  # of the micro-batch, for lack of memory
-    resumed_at_step: int | None  # of the checkpoint that this process began with; None = it trained from the start
-    seconds: float  # wall time of this process's part
+    # of the micro-batch, for lack of memory
+    halvings: int
+    resumed_at_step: (
+        int | None
+        # of the checkpoint that this process began with; None = it trained from the start
+    )
+    # wall time of this process's part
+    seconds: float
 
     def resolved(self) -> dict[str, Any]:
         """Return what the settings' "auto" and this machine came to, as JSON."""
@@ -78,14 +90,19 @@ def fit(
     run: str = "",
     tracking: Path = Path("logs/tracking"),
 ) -> Fitted:
-    """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where there is one.
+    """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where
+    there is one.
 
     Args:
         base: frozen, on its device; `tokenizer` gives the padding token.
-        train: the training set; `validation` is for evaluations during training, where the settings ask for them.
-        dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is the base's commit.
-        recipe: what identifies the run; `work` is the folder of its checkpoints, those of another are discarded.
-        attempt: number of this try, each starts with half the micro-batch; `run` names a tracker's run, in `tracking`.
+        train: the training set; `validation` is for evaluations during training, where the settings
+            ask for them.
+        dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is
+            the base's commit.
+        recipe: what identifies the run; `work` is the folder of its checkpoints, those of another
+            are discarded.
+        attempt: number of this try, each starts with half the micro-batch; `run` names a tracker's
+            run, in `tracking`.
     """
     checkpoint = _begin(work, recipe)
     halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
@@ -108,7 +125,9 @@ def fit(
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha)
-    seconds = _train(trainer, checkpoint, round(settings.num_epochs * sum(len(item.input_ids) for item in train)))
+    seconds = _train(
+        trainer, checkpoint, round(settings.num_epochs * sum(len(item.input_ids) for item in train))
+    )
     return Fitted(
         model=model,
         attention=attention,
@@ -130,14 +149,17 @@ def _begin(work: Path, recipe: dict[str, Any]) -> Path | None:
         checkpoint = open_work_folder(work, recipe)
         if is_first():
             event = "resumed" if checkpoint else "started"
-            add_to_history(work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()})
+            add_to_history(
+                work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()}
+            )
     return checkpoint
 
 
 def _with_adapters(
     base: PreTrainedModel, settings: TrainingSettings, revision: str | None, attention: str
 ) -> PeftModel:
-    """Return the base with fresh adapters, its layers divided among the processes where the settings say so."""
+    """Return the base with fresh adapters, its layers divided among the processes where the
+    settings say so."""
     use_attention(base, attention)
     set_seed(settings.seed)
     model = get_peft_model(base, lora_config(settings, revision))
@@ -147,9 +169,14 @@ def _with_adapters(
 
 
 def _trainer(
-    settings: TrainingSettings, work: Path, checkpointing: bool, tracking: dict[str, Any], **kwargs: Any
+    settings: TrainingSettings,
+    work: Path,
+    checkpointing: bool,
+    tracking: dict[str, Any],
+    **kwargs: Any,
 ) -> AdapterTrainer:
-    """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are those of the trainer."""
+    """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are
+    those of the trainer."""
     on_cpu = device().type == "cpu"
     evaluation_steps = settings.evaluation_steps(len(kwargs["conversations"]))
     trainer = AdapterTrainer(
@@ -169,6 +196,8 @@ def _trainer(
 def _train(trainer: AdapterTrainer, checkpoint: Path | None, tokens: int) -> float:
     """Run the trainer with a progress bar over `tokens` and return its wall time in seconds."""
     started = time.monotonic()
-    with tqdm(total=tokens, desc="train", unit="tok", mininterval=1, disable=not is_first()) as trainer.progress:
+    with tqdm(
+        total=tokens, desc="train", unit="tok", mininterval=1, disable=not is_first()
+    ) as trainer.progress:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return time.monotonic() - started

@@ -1,8 +1,9 @@
-"""Negative log-likelihood of the labelled tokens, without the logits of all positions ever existing at once.
+"""Negative log-likelihood of the labelled tokens, without the logits of all positions ever existing
+at once.
 
-The output layer is frozen, so its only gradient is the one towards the hidden states. It is computed during the
-forward pass, a chunk of positions at a time, and the chunk's logits are dropped at once: memory is chunk x
-vocabulary, and nothing is computed twice.
+The output layer is frozen, so its only gradient is the one towards the hidden states. It is
+computed during the forward pass, a chunk of positions at a time, and the chunk's logits are dropped
+at once: memory is chunk x vocabulary, and nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -14,22 +15,28 @@ from transformers import PreTrainedModel
 
 from lorabench.errors import ConfigurationError
 
-CHUNK = 2**25  # logits at a time, 134 MB in float32: 261 positions of a vocabulary of 128,256
+# logits at a time, 134 MB in float32: 261 positions of a vocabulary of 128,256
+CHUNK = 2**25
 
 
 class LabelLoss(torch.autograd.Function):
-    """Sum of -log p(target) over positions; differentiable with respect to the hidden states only."""
+    """Sum of -log p(target) over positions; differentiable with respect to the hidden states
+    only."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return a float32 scalar from hidden (labels, size), weight (vocabulary, size) and targets (labels,)."""
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """Return a float32 scalar from hidden (labels, size), weight (vocabulary, size) and targets
+        (labels,)."""
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         with torch.autocast(hidden.device.type, enabled=False):
             step = max(1, CHUNK // len(weight))
             for start in range(0, len(hidden), step):
                 part = slice(start, start + step)
-                logits = hidden[part].to(weight.dtype) @ weight.T  # (chunk, vocabulary)
+                # (chunk, vocabulary)
+                logits = hidden[part].to(weight.dtype) @ weight.T
                 logs = log_softmax(logits, 1, dtype=torch.float32)
                 chosen = targets[part].unsqueeze(1)
                 at_targets = logs.gather(1, chosen)
@@ -46,23 +53,30 @@ class LabelLoss(torch.autograd.Function):
         return ctx.gradient * output_gradient.to(ctx.gradient.dtype), None, None
 
 
-def install_label_loss(model: PreTrainedModel, dtype: torch.dtype, neftune_alpha: float | None = None) -> None:
+def install_label_loss(
+    model: PreTrainedModel, dtype: torch.dtype, neftune_alpha: float | None = None
+) -> None:
     """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
 
-    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the attention's
-    boundaries, and returns a dict with `loss`, the float32 sum over labels. In evaluation mode the logits are
-    computed in float32. With `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in
-    bfloat16.
+    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the
+    attention's boundaries, and returns a dict with `loss`, the float32 sum over labels. In
+    evaluation mode the logits are computed in float32. With `dtype` bfloat16 the layers run under
+    autocast, so that float32 adapters multiply in bfloat16.
 
     Raises:
-        ConfigurationError: the model's output layer is not a plain linear map, so the loss would be wrong.
+        ConfigurationError: the model's output layer is not a plain linear map, so the loss would be
+            wrong.
     """
     head = model.get_output_embeddings()
-    scaled = [key for key in ("final_logit_softcapping", "logit_scale", "logits_scaling") if hasattr(model.config, key)]
+    scaled = [
+        key
+        for key in ("final_logit_softcapping", "logit_scale", "logits_scaling")
+        if hasattr(model.config, key)
+    ]
     if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
         raise ConfigurationError(
-            f"{type(model).__name__}: training expects an output layer that is linear without bias or scaling, "
-            "as in the Llama architecture; choose such a base model"
+            f"{type(model).__name__}: training expects an output layer that is linear without bias"
+            " or scaling, as in the Llama architecture; choose such a base model"
         )
     model.forward = _loss_forward(model, head, dtype, neftune_alpha)
 
@@ -79,12 +93,19 @@ def _loss_forward(
         targets: torch.Tensor,
         **kwargs: Any,
     ) -> dict[str, torch.Tensor]:
-        given = {name: value for name, value in kwargs.items() if value is not None}  # peft passes unset arguments on
+        given = {
+            name: value
+            for name, value in kwargs.items()
+            if value is not None
+            # peft passes unset arguments on
+        }
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             embeddings = model.get_input_embeddings()(input_ids)
             if model.training and neftune_alpha:
                 embeddings = embeddings + noise(embeddings, position_ids, neftune_alpha)
-            output = decoder(inputs_embeds=embeddings, position_ids=position_ids, use_cache=False, **given)
+            output = decoder(
+                inputs_embeds=embeddings, position_ids=position_ids, use_cache=False, **given
+            )
         hidden = output.last_hidden_state
         weight = head.weight if model.training else head.weight.float()
         return {"loss": LabelLoss.apply(hidden.flatten(0, 1)[predictors], weight, targets)}
@@ -93,14 +114,16 @@ def _loss_forward(
 
 
 def noise(embeddings: torch.Tensor, position_ids: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size), length by conversation.
+    """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size), length
+    by conversation.
 
     Args:
         embeddings: (rows, length, size).
         position_ids: (rows, length), from 0 in each conversation.
     """
     starts = (position_ids == 0).flatten()
-    document = starts.cumsum(0) - 1  # which conversation each token belongs to
+    # which conversation each token belongs to
+    document = starts.cumsum(0) - 1
     lengths = document.bincount()[document].view(position_ids.shape)
     scale = alpha / (lengths.unsqueeze(2) * embeddings.shape[2]).sqrt()
     return torch.empty_like(embeddings).uniform_(-1, 1) * scale.to(embeddings.dtype)

@@ -1,4 +1,5 @@
-"""Exact negative log-likelihood of the labelled tokens of a set of conversations, each token with the same weight.
+"""Exact negative log-likelihood of the labelled tokens of a set of conversations, each token with
+the same weight.
 
 A trainer's `eval_loss` is a mean of batch means and moves with the batch size; this sum does not.
 """
@@ -21,7 +22,8 @@ from lorabench.training.processes import is_first, share, sum_over_processes
 class Likelihood:
     """The likelihood of one data set under one model."""
 
-    nll_sum: float  # nats, over all labelled tokens
+    # nats, over all labelled tokens
+    nll_sum: float
     label_tokens: int
     conversations: int
 
@@ -38,7 +40,8 @@ class Likelihood:
 
 
 def model_inputs(batch: MicroBatch, attention: str, device: torch.device) -> dict[str, Any]:
-    """Return the arguments of the loss forward (`install_label_loss`) for a micro-batch, on `device`."""
+    """Return the arguments of the loss forward (`install_label_loss`) for a micro-batch, on
+    `device`."""
     return {
         "input_ids": batch.input_ids.to(device, non_blocking=True),
         "position_ids": batch.position_ids.to(device, non_blocking=True),
@@ -57,7 +60,8 @@ def likelihood(
     device: torch.device,
     description: str,
 ) -> Likelihood:
-    """Sum the loss over `conversations`, packed into rows of `capacity` tokens; the training mode is restored.
+    """Sum the loss over `conversations`, packed into rows of `capacity` tokens; the training mode
+    is restored.
 
     Args:
         model: a model with the loss forward of `install_label_loss`.
@@ -69,7 +73,9 @@ def likelihood(
     total = 0.0
     batches = pack(conversations, capacity)
     tokens = sum(batch.tokens for batch in batches)
-    with tqdm(total=tokens, desc=description, unit="tok", mininterval=1, disable=not is_first()) as progress:
+    with tqdm(
+        total=tokens, desc=description, unit="tok", mininterval=1, disable=not is_first()
+    ) as progress:
         for batch, counts in share(batches):
             total += counts * model(**model_inputs(batch, attention, device))["loss"].item()
             progress.update(batch.tokens)

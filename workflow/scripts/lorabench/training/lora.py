@@ -1,4 +1,5 @@
-"""Build the trainable model: a frozen base in bfloat16, float32 or NF4, with float32 LoRA adapters."""
+"""Build the trainable model: a frozen base in bfloat16, float32 or NF4, with float32 LoRA
+adapters."""
 
 import logging
 from pathlib import Path
@@ -16,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
-    """Return the adapter's configuration; `revision` is the base model's commit where it came from the hub."""
+    """Return the adapter's configuration; `revision` is the base model's commit where it came from
+    the hub."""
     return LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
@@ -29,8 +31,11 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     )
 
 
-def load_frozen_base(folder: Path, dtype: torch.dtype, settings: TrainingSettings) -> PreTrainedModel:
-    """Load the base for training; with `fsdp` into main memory, from where each process takes its part.
+def load_frozen_base(
+    folder: Path, dtype: torch.dtype, settings: TrainingSettings
+) -> PreTrainedModel:
+    """Load the base for training; with `fsdp` into main memory, from where each process takes its
+    part.
 
     Raises:
         ConfigurationError: the model has no layer of the name of a target module.
@@ -39,7 +44,11 @@ def load_frozen_base(folder: Path, dtype: torch.dtype, settings: TrainingSetting
     model = load_base(folder, dtype, settings.use_4bit, place)
     if settings.use_4bit:
         keep_training_layout(model)
-    present = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    present = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
     if missing := sorted(set(settings.target_modules) - present):
         raise ConfigurationError(
             f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r}; "
@@ -52,9 +61,9 @@ def load_frozen_base(folder: Path, dtype: torch.dtype, settings: TrainingSetting
 def keep_training_layout(model: PreTrainedModel) -> None:
     """Keep 4-bit weights in the layout that has gradients.
 
-    On a CPU with AVX512-BF16, bitsandbytes (0.50) repacks the weights at the first forward pass in evaluation mode
-    into a layout whose kernel has no gradient, and never back: later training steps would lose most of their gradient
-    silently.
+    On a CPU with AVX512-BF16, bitsandbytes (0.50) repacks the weights at the first forward pass in
+    evaluation mode into a layout whose kernel has no gradient, and never back: later training steps
+    would lose most of their gradient silently.
     """
     from bitsandbytes.nn import Linear4bit
 
@@ -64,10 +73,12 @@ def keep_training_layout(model: PreTrainedModel) -> None:
 
 
 def make_adapters_float32(model: PeftModel) -> int:
-    """Hold adapters, and with them the optimiser's state, in float32; return the number of trainable parameters.
+    """Hold adapters, and with them the optimiser's state, in float32; return the number of
+    trainable parameters.
 
-    In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5 vanish.
-    Under autocast the layers' inputs need no cast to float32 first, so that copy is switched off.
+    In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5
+    vanish. Under autocast the layers' inputs need no cast to float32 first, so that copy is
+    switched off.
     """
     count = 0
     for parameter in model.parameters():
@@ -78,7 +89,8 @@ def make_adapters_float32(model: PeftModel) -> int:
 
 
 def keep_input_dtype(model: PeftModel) -> None:
-    """Stop adapters from copying each input to float32 before autocast turns it into bfloat16 again."""
+    """Stop adapters from copying each input to float32 before autocast turns it into bfloat16
+    again."""
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010 (no declared attribute)

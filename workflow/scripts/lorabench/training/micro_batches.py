@@ -1,8 +1,8 @@
 """Divide the conversations of one optimiser step into forward passes.
 
-An optimiser step always learns from the same conversations with the same weight for each labelled token, however they
-are divided: packed or padded, in large or small passes, on one process or several. So packing changes speed, not the
-recipe.
+An optimiser step always learns from the same conversations with the same weight for each labelled
+token, however they are divided: packed or padded, in large or small passes, on one process or
+several. So packing changes speed, not the recipe.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,25 @@ from lorabench.training.encode import IGNORED, Encoded
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatch:
-    """One forward pass. Packed conversations lie end to end in one row; padded ones each have a row of their own."""
+    """One forward pass. Packed conversations lie end to end in one row; padded ones each have a row
+    of their own."""
 
-    input_ids: torch.Tensor  # (rows, length) int64; padding is at the right end
-    position_ids: torch.Tensor  # (rows, length) int64, from 0 in each conversation
-    document_lengths: list[int] | None  # tokens of each conversation in the one packed row; None = rows
-    predictors: torch.Tensor  # (labels,) int64: positions in the flattened rows whose next token counts
-    targets: torch.Tensor  # (labels,) int64: those next tokens
-    tokens: int  # without padding
+    # (rows, length) int64; padding is at the right end
+    input_ids: torch.Tensor
+    # (rows, length) int64, from 0 in each conversation
+    position_ids: torch.Tensor
+    document_lengths: (
+        list[int] | None
+        # tokens of each conversation in the one packed row; None = rows
+    )
+    predictors: (
+        torch.Tensor
+        # (labels,) int64: positions in the flattened rows whose next token counts
+    )
+    # (labels,) int64: those next tokens
+    targets: torch.Tensor
+    # without padding
+    tokens: int
 
     @property
     def padding(self) -> int:
@@ -34,8 +45,8 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     """Pack items into bins: the longest first, each into the fullest bin that it still fits.
 
     Returns:
-        Bins as lists of indices into `lengths`, each bin's indices ascending. An item longer than `capacity` gets a bin
-        of its own.
+        Bins as lists of indices into `lengths`, each bin's indices ascending. An item longer than
+        `capacity` gets a bin of its own.
     """
     bins: list[list[int]] = []
     room: list[int] = []
@@ -52,7 +63,8 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
 
 def pack(conversations: Sequence[Encoded], capacity: int) -> list[MicroBatch]:
-    """Pack conversations by best fit into rows of at most `capacity` tokens, one row a pass, without padding."""
+    """Pack conversations by best fit into rows of at most `capacity` tokens, one row a pass,
+    without padding."""
     bins = best_fit_decreasing([len(item.input_ids) for item in conversations], capacity)
     return [_packed_row([conversations[index] for index in items]) for items in bins]
 
@@ -60,7 +72,8 @@ def pack(conversations: Sequence[Encoded], capacity: int) -> list[MicroBatch]:
 def pad(conversations: Sequence[Encoded], rows: int, pad_token: int) -> list[MicroBatch]:
     """Cut conversations into passes of `rows`, in order, each padded to its longest."""
     return [
-        _padded_rows(conversations[start : start + rows], pad_token) for start in range(0, len(conversations), rows)
+        _padded_rows(conversations[start : start + rows], pad_token)
+        for start in range(0, len(conversations), rows)
     ]
 
 
@@ -68,7 +81,10 @@ def _packed_row(items: Sequence[Encoded]) -> MicroBatch:
     ids = torch.tensor([token for item in items for token in item.input_ids])
     labels = torch.tensor([label for item in items for label in item.labels])
     positions = torch.cat([torch.arange(len(item.input_ids)) for item in items])
-    predictors = (labels[1:] != IGNORED).nonzero().squeeze(1)  # the first token of a conversation is never a label
+    predictors = (
+        (labels[1:] != IGNORED).nonzero().squeeze(1)
+        # the first token of a conversation is never a label
+    )
     return MicroBatch(
         input_ids=ids.unsqueeze(0),
         position_ids=positions.unsqueeze(0),

@@ -1,13 +1,14 @@
-"""Decide from the memory model, for the device at hand, whether activations are kept or recomputed."""
+"""Decide from the memory model, for the device at hand, whether activations are kept or
+recomputed."""
 
 import torch
 from torch import distributed
 
+from lorabench.control.estimate import GPUS, Device, choose, suggest, this_cpu
+from lorabench.description.flops import Shapes
+from lorabench.description.utilisation import known_gpu
 from lorabench.errors import PrerequisiteError
-from lorabench.training.estimate import GPUS, Device, choose, suggest, this_cpu
-from lorabench.training.flops import Shapes
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.utilisation import known_gpu
 
 
 def device_at_hand() -> Device:
@@ -19,13 +20,16 @@ def device_at_hand() -> Device:
     return Device(
         name=name,
         memory_bytes=torch.cuda.mem_get_info()[0],
-        bfloat16_flops=known.bfloat16_flops if torch.cuda.is_bf16_supported(including_emulation=False) else 0,
+        bfloat16_flops=(
+            known.bfloat16_flops if torch.cuda.is_bf16_supported(including_emulation=False) else 0
+        ),
         float32_flops=known.float32_flops,
     )
 
 
 def recompute_activations(settings: TrainingSettings, shapes: Shapes) -> bool:
-    """Return whether activation checkpointing is needed here: it costs a third more arithmetic, so only where it is.
+    """Return whether activation checkpointing is needed here: it costs a third more arithmetic, so
+    only where it is.
 
     Raises:
         PrerequisiteError: training cannot fit even so.

@@ -14,19 +14,26 @@ JOULES_PER_KWH = 3.6e6
 
 
 class PowerMeter:
-    """Context manager that reads the GPUs of this machine's training processes until its block ends.
+    """Context manager that reads the GPUs of this machine's training processes until its block
+    ends.
 
-    Energy is the difference of the driver's counter; a GPU without one (before Volta) is integrated from its sampled
-    power. Peaks are of samples taken every `INTERVAL_SECONDS`.
+    Energy is the difference of the driver's counter; a GPU without one (before Volta) is integrated
+    from its sampled power. Peaks are of samples taken every `INTERVAL_SECONDS`.
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None  # why there is nothing to tell
-        self.memory: dict[str, int | None] = {"gpu_device_peak_bytes": None, "gpu_process_peak_bytes": None}
+        # why there is nothing to tell
+        self.reason: str | None = None
+        self.memory: dict[str, int | None] = {
+            "gpu_device_peak_bytes": None,
+            "gpu_process_peak_bytes": None,
+        }
         self._gpus: list[Any] = []
-        self._start: float | None = None  # joules
+        # joules
+        self._start: float | None = None
         self._end: float | None = None
-        self._watts: list[tuple[float, float]] = []  # monotonic seconds, power of all GPUs
+        # monotonic seconds, power of all GPUs
+        self._watts: list[tuple[float, float]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="power", daemon=True)
 
@@ -55,7 +62,8 @@ class PowerMeter:
             self.reason = f"NVML: {error}"
 
     def result(self) -> dict[str, Any]:
-        """Return mean and peak power, energy and how it was read; status not_run and the reason where it was not."""
+        """Return mean and peak power, energy and how it was read; status not_run and the reason
+        where it was not."""
         if self.reason is not None:
             return {"status": "not_run", "reason": self.reason}
         seconds = self._watts[-1][0] - self._watts[0][0]
@@ -99,7 +107,8 @@ class PowerMeter:
 
 
 def open_gpus() -> list[Any]:
-    """Return NVML's handles of the GPUs that compute here: this process's one, or those of all processes it is one of.
+    """Return NVML's handles of the GPUs that compute here: this process's one, or those of all
+    processes it is one of.
 
     Raises:
         pynvml.NVMLError: there is a GPU, but no answer from its driver.
@@ -108,14 +117,19 @@ def open_gpus() -> list[Any]:
         return []
     pynvml.nvmlInit()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    indices = range(min(processes, torch.cuda.device_count())) if processes > 1 else [torch.cuda.current_device()]
+    indices = (
+        range(min(processes, torch.cuda.device_count()))
+        if processes > 1
+        else [torch.cuda.current_device()]
+    )
     # By UUID, since NVML's order of devices does not follow CUDA_VISIBLE_DEVICES.
     uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in indices]
     return [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
 
 
 def _counted_joules(gpus: list[Any]) -> float | None:
-    """Return the joules of all GPUs since the driver was loaded; None where one does not count them."""
+    """Return the joules of all GPUs since the driver was loaded; None where one does not count
+    them."""
     try:
         return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) for gpu in gpus)) / 1000
     except pynvml.NVMLError:
@@ -123,7 +137,8 @@ def _counted_joules(gpus: list[Any]) -> float | None:
 
 
 def _process_bytes(gpu: Any) -> int | None:
-    """Return what the driver books for this process; None where it hides processes, as it does from containers."""
+    """Return what the driver books for this process; None where it hides processes, as it does from
+    containers."""
     entries = pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)
     used = [entry.usedGpuMemory for entry in entries if entry.pid == os.getpid()]
     return used[0] if used else None
@@ -131,4 +146,7 @@ def _process_bytes(gpu: Any) -> int | None:
 
 def _integral(watts: list[tuple[float, float]]) -> float:
     """Return the joules below a curve of (seconds, watts), by trapezoids."""
-    return sum((after - before) * (first + second) / 2 for (before, first), (after, second) in pairwise(watts))
+    return sum(
+        (after - before) * (first + second) / 2
+        for (before, first), (after, second) in pairwise(watts)
+    )

@@ -1,8 +1,8 @@
 """Several training processes on one machine: torch's launcher starts them, accelerate joins them.
 
-Each process runs the rule's own script on the same arguments; what it computes depends on its rank alone. Adapters are
-replicated and their gradients averaged (DDP). With `fsdp`, the frozen layers are divided among the processes and put
-together one layer at a time.
+Each process runs the rule's own script on the same arguments; what it computes depends on its rank
+alone. Adapters are replicated and their gradients averaged (DDP). With `fsdp`, the frozen layers
+are divided among the processes and put together one layer at a time.
 """
 
 import ctypes
@@ -28,10 +28,13 @@ import lorabench.errors
 from lorabench.llama import device
 
 T = TypeVar("T")
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+# of linux/prctl.h
+PR_SET_PDEATHSIG = 1
 
 
-def run_processes(script: Path, arguments: dict[str, Any], processes: int, log: Path, threads: int) -> None:
+def run_processes(
+    script: Path, arguments: dict[str, Any], processes: int, log: Path, threads: int
+) -> None:
     """Run `script` in `processes` processes and wait; when one fails the others are ended.
 
     Args:
@@ -58,14 +61,17 @@ def run_processes(script: Path, arguments: dict[str, Any], processes: int, log: 
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         try:
-            elastic_launch(config, sys.executable)("-u", str(script), text, str(log), str(max(1, threads // processes)))
+            elastic_launch(config, sys.executable)(
+                "-u", str(script), text, str(log), str(max(1, threads // processes))
+            )
         except ChildFailedError as error:
             failure = error.get_first_failure()[1]
             raise _as_error(failure.message) from None
 
 
 def _as_error(report: Any) -> Exception:
-    """Return the error that a process reported: a dict where Python raised it, text where a signal ended it."""
+    """Return the error that a process reported: a dict where Python raised it, text where a signal
+    ended it."""
     text = report["message"] if isinstance(report, dict) else str(report)
     name, _, message = text.partition(": ")
     kind = getattr(lorabench.errors, name, None)
@@ -73,15 +79,19 @@ def _as_error(report: Any) -> Exception:
 
 
 def run_as_one_of_several(function: Callable[..., None]) -> None:
-    """Run `function` on the arguments of `run_processes`, as the process that the environment says this is."""
-    if sys.platform == "linux":  # a killed job must not leave processes that go on writing
+    """Run `function` on the arguments of `run_processes`, as the process that the environment says
+    this is."""
+    # a killed job must not leave processes that go on writing
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     text, _, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     PartialState(cpu=not torch.cuda.is_available())
-    arguments = json.loads(text, object_hook=lambda found: Path(found["path of"]) if "path of" in found else found)
+    arguments = json.loads(
+        text, object_hook=lambda found: Path(found["path of"]) if "path of" in found else found
+    )
     record(function)(**arguments)
     distributed.destroy_process_group()
 
@@ -94,7 +104,8 @@ def is_first() -> bool:
 def share(items: Sequence[T]) -> Iterator[tuple[T, bool]]:
     """Yield this process's part of `items`, every n-th, each with whether it counts.
 
-    All processes get equally many, since each pass may wait for the others; the ones that fill up do not count.
+    All processes get equally many, since each pass may wait for the others; the ones that fill up
+    do not count.
     """
     several = distributed.is_initialized()
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
@@ -113,7 +124,8 @@ def sum_over_processes(value: float, place: torch.device) -> float:
 
 
 def divide_frozen_layers(model: PeftModel) -> None:
-    """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and output stay whole."""
+    """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and
+    output stay whole."""
     mesh = distributed.init_device_mesh(device().type, (distributed.get_world_size(),))
     base: Any = model.get_base_model()
     for layer in base.get_decoder().layers:

@@ -8,7 +8,8 @@ from lorabench.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """Every key of the section; meanings and units stand in config/config.yaml, which alone holds the defaults."""
+    """Every key of the section; meanings and units stand in config/config.yaml, which alone holds
+    the defaults."""
 
     lora_r: int
     lora_alpha: int
@@ -40,10 +41,13 @@ class TrainingSettings:
     seed: int
 
     def evaluation_steps(self, conversations: int) -> int | None:
-        """Return the optimiser steps between two evaluations for a training set of this size; None = no evaluations."""
+        """Return the optimiser steps between two evaluations for a training set of this size; None
+        = no evaluations."""
         if not self.evaluations_per_epoch:
             return None
-        return max(1, -(-conversations // self.conversations_per_step) // self.evaluations_per_epoch)
+        return max(
+            1, -(-conversations // self.conversations_per_step) // self.evaluations_per_epoch
+        )
 
     @property
     def conversations_per_step(self) -> int:
@@ -59,18 +63,22 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
     """
     known = {field.name for field in fields(TrainingSettings)}
     if unknown := sorted(set(section) - known):
-        raise ConfigurationError(f"train_adapter.{unknown[0]}: unknown key; valid keys: {', '.join(sorted(known))}")
+        raise ConfigurationError(
+            f"train_adapter.{unknown[0]}: unknown key; valid keys: {', '.join(sorted(known))}"
+        )
     if missing := sorted(known - set(section)):
         raise ConfigurationError(f"train_adapter.{missing[0]}: key missing")
     settings = TrainingSettings(**section)
-    if (settings.early_stopping_patience or settings.keep_best) and not settings.evaluations_per_epoch:
+    if (
+        settings.early_stopping_patience or settings.keep_best
+    ) and not settings.evaluations_per_epoch:
         raise ConfigurationError(
-            "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best compare evaluations; "
-            "set it to 1"
+            "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best"
+            " compare evaluations; set it to 1"
         )
     if settings.fsdp and settings.use_4bit:
         raise ConfigurationError(
-            "train_adapter.fsdp divides weights among GPUs, which packed 4-bit weights do not allow: "
-            "set use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)"
+            "train_adapter.fsdp divides weights among GPUs, which packed 4-bit weights do not"
+            " allow: set use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)"
         )
     return settings

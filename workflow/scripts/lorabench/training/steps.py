@@ -11,10 +11,12 @@ from lorabench.training.settings import TrainingSettings
 
 
 class StepSampler(Sampler[list[int]]):
-    """The conversations of each optimiser step: a fresh seeded permutation every epoch, cut into steps."""
+    """The conversations of each optimiser step: a fresh seeded permutation every epoch, cut into
+    steps."""
 
     def __init__(self, conversations: int, per_step: int, seed: int) -> None:
-        """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the epoch alone."""
+        """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the
+        epoch alone."""
         self.conversations, self.per_step, self.seed, self.epoch = conversations, per_step, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -50,13 +52,17 @@ class StepPlan:
         self.size = settings.max_seq_length if settings.packing else settings.batch_size
 
     def divide(self, conversations: Sequence[Encoded]) -> list[MicroBatch]:
-        """Return the step's micro-batches, those with most tokens first so that a lack of memory shows early."""
+        """Return the step's micro-batches, those with most tokens first so that a lack of memory
+        shows early."""
         size = max(1, self.size >> self.halvings)
-        batches = pack(conversations, size) if self.packing else pad(conversations, size, self.pad_token)
+        batches = (
+            pack(conversations, size) if self.packing else pad(conversations, size, self.pad_token)
+        )
         return sorted(batches, key=lambda batch: -batch.input_ids.numel())
 
     def halve(self, conversations: Sequence[Encoded]) -> bool:
-        """Halve the micro-batch; return False when these conversations cannot be divided more finely."""
+        """Halve the micro-batch; return False when these conversations cannot be divided more
+        finely."""
         passes = len(self.divide(conversations))
         while self.size >> self.halvings > 1:
             self.halvings += 1

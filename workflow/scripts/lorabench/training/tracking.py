@@ -1,8 +1,10 @@
-"""Send the steps and evaluations of a training run to an experiment tracker, through transformers' own callbacks.
+"""Send the steps and evaluations of a training run to an experiment tracker, through transformers'
+own callbacks.
 
-Trackers write below one folder and reach no network unless the environment says otherwise: WANDB_MODE,
-MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there alone. A training has a run of its
-own, which it continues when it is resumed: steps after the last checkpoint then stand there twice.
+Trackers write below one folder and reach no network unless the environment says otherwise:
+WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there
+alone. A training has a run of its own, which it continues when it is resumed: steps after the last
+checkpoint then stand there twice.
 """
 
 import importlib.util
@@ -13,7 +15,8 @@ from typing import Any
 
 from lorabench.errors import PrerequisiteError
 
-# Tracker -> what `pip install` takes: versions that replace none of the packages that training computes with.
+# Tracker -> what `pip install` takes: versions that replace none of the packages that training
+# computes with.
 PACKAGES = {
     "trackio": "trackio==0.43.0",
     "mlflow": "mlflow-skinny==3.17.2",
@@ -43,7 +46,8 @@ def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, 
     Args:
         tracker: a name of `PACKAGES`, None = no tracker.
         training: name of the tracker's run, the same when a killed training goes on.
-        folder: of all trackers' files; runs of one tracker share a folder, so that it can compare them.
+        folder: of all trackers' files; runs of one tracker share a folder, so that it can compare
+            them.
     """
     if tracker is None:
         return OFF
@@ -55,24 +59,29 @@ def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, 
 
 
 def _continue_mlflow_run(training: str) -> None:
-    """Choose the run that a killed process left, by its name: MLflow makes up the ids of its runs itself."""
+    """Choose the run that a killed process left, by its name: MLflow makes up the ids of its runs
+    itself."""
     import mlflow
 
     experiment, named = os.environ["MLFLOW_EXPERIMENT_NAME"], f"attributes.run_name = '{training}'"
-    runs = mlflow.search_runs(experiment_names=[experiment], filter_string=named, output_format="list")
+    runs = mlflow.search_runs(
+        experiment_names=[experiment], filter_string=named, output_format="list"
+    )
     if runs:
         os.environ.setdefault("MLFLOW_RUN_ID", runs[0].info.run_id)
 
 
 def environment(tracker: str, training: str, folder: Path) -> dict[str, str]:
-    """Return the variables that keep a tracker offline and its files in `folder`, which is absolute and made here."""
+    """Return the variables that keep a tracker offline and its files in `folder`, which is absolute
+    and made here."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "trackio": {"TRACKIO_DIR": str(folder)},
         "mlflow": {
             "MLFLOW_TRACKING_URI": folder.as_uri(),
             "MLFLOW_EXPERIMENT_NAME": PROJECT,
-            "MLFLOW_ALLOW_FILE_STORE": "true",  # for a few runs, plain files need no database
+            # for a few runs, plain files need no database
+            "MLFLOW_ALLOW_FILE_STORE": "true",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         },
         "wandb": {
@@ -80,7 +89,10 @@ def environment(tracker: str, training: str, folder: Path) -> dict[str, str]:
             "WANDB_PROJECT": PROJECT,
             "WANDB_RUN_ID": training,
             "WANDB_RESUME": "allow",
-            **{f"WANDB_{kind}DIR": str(folder) for kind in ("", "CACHE_", "CONFIG_", "DATA_", "ARTIFACT_")},
+            **{
+                f"WANDB_{kind}DIR": str(folder)
+                for kind in ("", "CACHE_", "CONFIG_", "DATA_", "ARTIFACT_")
+            },
         },
         "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder / training)},
     }[tracker]

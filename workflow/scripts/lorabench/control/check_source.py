@@ -1,0 +1,102 @@
+"""Check a source of the config before any work starts, in well under a second and without heavy
+imports."""
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lorabench.control.hub_access import find_hub_faults
+from lorabench.data.benchmarks.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval, read_judge_prompt
+from lorabench.data.benchmarks.gsm8k import read_gsm8k
+from lorabench.data.benchmarks.mmlu import read_mmlu
+from lorabench.data.benchmarks.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
+from lorabench.data.conversations.reading import EMPTY, messages_of_row, source_files
+from lorabench.data.models.checkpoint import checkpoint_files
+from lorabench.data.sources.source import HubSource, PathSource, parse_source
+from lorabench.data.tables import read_rows
+from lorabench.errors import DataError, LorabenchError
+
+# files up to this size are read whole
+SMALL_BYTES = 20_000_000
+# of larger ones
+FIRST_ROWS = 200
+PROMPTS = {
+    "mt_bench": (JUDGE_PROMPTS, read_judge_prompts),
+    "alpaca_eval": (JUDGE_PROMPT, read_judge_prompt),
+}
+
+
+def check_source(
+    kind_of_data: str, source: Mapping[str, Any], environment: Mapping[str, str]
+) -> list[str]:
+    """Return one line for each fault of a source, as far as it can be seen without fetching or
+    computing anything.
+
+    Args:
+        kind_of_data: "model", "conversations" or the name of a benchmark.
+        source: the source of the config.
+        environment: os.environ, for the hub's token, cache and offline switch.
+    """
+    prompt = source.get("judge_prompt")
+    try:
+        origin = parse_source(
+            {key: value for key, value in source.items() if key != "judge_prompt"}
+        )
+        if isinstance(origin, HubSource):
+            return find_hub_faults(
+                origin, "model" if kind_of_data == "model" else "dataset", environment
+            )
+        if isinstance(origin, PathSource):
+            if not origin.path.exists():
+                return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
+            CHECKS[kind_of_data](origin.path)
+            return _check_prompt(kind_of_data, origin.path, prompt, environment)
+    except LorabenchError as error:
+        return [str(error)]
+    return []
+
+
+def _check_conversations(path: Path) -> None:
+    """Read small files whole and the first rows of large ones."""
+    rows = 0
+    for file in source_files(path):
+        limit = None if file.stat().st_size <= SMALL_BYTES else FIRST_ROWS
+        for place, row in islice(read_rows(file), limit):
+            rows += 1
+            for _ in messages_of_row(row, None, place):
+                pass
+    if not rows:
+        raise DataError(f"{path}: {EMPTY}")
+
+
+def _check_prompt(
+    benchmark: str, path: Path, source: Mapping[str, Any] | None, environment: Mapping[str, str]
+) -> list[str]:
+    """Check the judge's prompts of a benchmark at `path`: they lie there, or `source` says where to
+    take them."""
+    if benchmark not in PROMPTS:
+        return []
+    name, read = PROMPTS[benchmark]
+    folder = path if path.is_dir() else path.parent
+    if (folder / name).is_file():
+        read(folder / name)
+        return []
+    if source is None:
+        return [f"{folder}: no {name}; put it there or set judge_prompt to a source of it"]
+    origin = parse_source(source)
+    if isinstance(origin, HubSource):
+        return find_hub_faults(origin, "dataset", environment)
+    if isinstance(origin, PathSource):
+        read(origin.path / name if origin.path.is_dir() else origin.path)
+    return []
+
+
+CHECKS: dict[str, Callable[[Path], Any]] = {
+    "model": checkpoint_files,
+    "conversations": _check_conversations,
+    "gsm8k": read_gsm8k,
+    "mmlu": read_mmlu,
+    "mt_bench": read_mt_bench,
+    "alpaca_eval": read_alpaca_eval,
+}

@@ -1,0 +1,103 @@
+"""Ask remote judges one tiny question each before any expensive work, with the parameters that
+judging will send."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lorabench.errors import JudgeError
+from lorabench.judging import alpaca_eval, mt_bench
+from lorabench.judging.clients import JudgeClient, Patience, Unanswered
+from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.settings import JudgeSettings, parse_judge
+
+# both roles that judging uses; the answer is a hundredth of a cent
+QUESTION = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "Answer with the single letter m."},
+]
+PATIENCE = Patience(tries=3, longest_retry_after_seconds=5.0)
+LONGEST_TRY_SECONDS = 15.0
+PARAMETERS = {
+    "judge_mt_bench": mt_bench.request_parameters,
+    "judge_alpaca_eval": alpaca_eval.request_parameters,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeState:
+    """What came of the question to one judge."""
+
+    # None = nobody answered, so that it is not known
+    usable: bool | None
+    # one line that begins with the config section
+    text: str
+
+
+def check_judges(sections: Iterable[tuple[str, Mapping[str, Any]]], *, local: bool) -> list[str]:
+    """Ask the remote judges of the sections (see `ask_judges`); return a line on each.
+
+    Args:
+        sections: name and content of judging sections.
+        local: jobs run on this machine. Jobs of a cluster may reach a judge that its head node does
+            not.
+
+    Raises:
+        JudgeError: with one line for each judge that cannot judge, or that nobody can reach from
+            where the jobs run.
+    """
+    states = ask_judges(sections)
+    if faults := [
+        state.text for state in states if state.usable is False or (state.usable is None and local)
+    ]:
+        raise JudgeError("\n".join(faults))
+    return [
+        state.text if state.usable else f"warning: {state.text}; the jobs will try again"
+        for state in states
+    ]
+
+
+def ask_judges(sections: Iterable[tuple[str, Mapping[str, Any]]]) -> list[JudgeState]:
+    """Ask every remote judge of the sections, all at once and equal ones once, whether it will
+    judge."""
+    questions: list[tuple[str, JudgeSettings, dict[str, Any]]] = []
+    for name, section in sections:
+        judge = parse_judge(section["judge"])
+        question = (name, judge, PARAMETERS[name](judge, section["max_tokens"]))
+        if judge.kind != "local" and question not in questions:
+            questions.append(question)
+    return asyncio.run(_ask_all(questions))
+
+
+async def _ask_all(questions: list[tuple[str, JudgeSettings, dict[str, Any]]]) -> list[JudgeState]:
+    return await asyncio.gather(*(_ask(*question) for question in questions))
+
+
+async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> JudgeState:
+    hurried = replace(judge, timeout_seconds=min(judge.timeout_seconds, LONGEST_TRY_SECONDS))
+    request = JudgeRequest(item=name, messages=QUESTION, parameters=parameters)
+    async with JudgeClient(hurried, PATIENCE) as client:
+        try:
+            reply = await client.complete(request)
+        except Unanswered as fault:
+            text = f"{name}: judge {judge.model} at {client.url} gives no answer ({fault})"
+            return JudgeState(usable=None, text=f"{text}: check judge.base_url and the network")
+        except JudgeError as error:
+            return JudgeState(usable=False, text=f"{name}: {error}")
+    if reply.outcome == "failed":
+        text = f"{name}: judge {judge.model} turns the question before the run down: {reply.reason}"
+        return JudgeState(usable=False, text=text)
+    return JudgeState(
+        usable=True, text=f"{name}: judge {judge.model} {_describe(reply, parameters)}"
+    )
+
+
+def _describe(reply: Reply, parameters: Mapping[str, Any]) -> str:
+    """Return what the answer tells of later judgments."""
+    text = f"answers as {reply.model or 'a model without a name'}"
+    if refused := [name for name in reply.dropped if name not in ("logprobs", "top_logprobs")]:
+        text += f", refuses {', '.join(refused)}"
+    if "logprobs" in parameters and reply.log_probabilities is None:
+        text += ", gives no log-probabilities (preferences will be 0 or 1)"
+    return text

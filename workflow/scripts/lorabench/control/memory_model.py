@@ -1,0 +1,131 @@
+"""Predict the peak memory of LoRA training from shapes, in bytes. Needs no torch.
+
+Terms: weights; adapters with gradient and two Adam moments in float32; what autograd keeps of each
+    layer for each token of the largest micro-batch (or, with activation checkpointing, each layer's
+    input and one layer's all); the output layer's chunk. The count of kept tensors follows the
+    Llama layer as transformers and peft run it; a frozen linear map keeps nothing.
+"""
+
+from dataclasses import dataclass
+
+from lorabench.description.flops import Shapes
+from lorabench.training.settings import TrainingSettings
+
+NF4_BYTES = (
+    0.5 + 1 / 64 + 4 / (64 * 256)
+    # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
+)
+# logits at a time, as in label_loss
+CHUNK = 2**25
+# glibc keeps the small remainders at the edges of aligned blocks in caches of its own, so that a
+# freed tensor's place does not grow together again and is too small for the next tensor. Without
+# these caches training on a CPU takes a fifth to a quarter less memory, and not more time
+# (docs/training.md).
+GLIBC_TUNABLES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+# On a CPU, what the process then holds for each byte that autograd keeps; see
+# benchmarks/memory_model.py.
+CPU_ALLOCATOR = 1.2
+# of a trained parameter: itself, its gradient, two moments
+ADAM_BYTES = 4 + 4 + 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryModel:
+    """Predicted bytes by term."""
+
+    weights: float
+    adapters: float
+    # or, where that is more, what exact evaluation needs in their place
+    activations: float
+    output_layer: float
+    # libraries and, on a GPU, the driver's context
+    process: float
+
+    @property
+    def peak(self) -> float:
+        """The sum of all terms."""
+        return self.weights + self.adapters + self.activations + self.output_layer + self.process
+
+
+def predict_memory(
+    shapes: Shapes,
+    settings: TrainingSettings,
+    *,
+    number_bytes: int,
+    tokens: int,
+    checkpointing: bool,
+    gpu: bool,
+    processes: int = 1,
+) -> MemoryModel:
+    """Predict the peak of one process.
+
+    Args:
+        shapes: of the base model.
+        settings: the recipe.
+        number_bytes: 2 for bfloat16 arithmetic, 4 for float32.
+        tokens: positions of the largest micro-batch, padding counted.
+        checkpointing: recompute activations.
+        gpu: on a GPU; else the resident memory of a CPU process.
+        processes: that divide the layers' weights among them where the recipe says `fsdp`.
+    """
+    adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)
+    embeddings = shapes.head_parameters * (1 if shapes.tied else 2) * number_bytes
+    layer = NF4_BYTES if settings.use_4bit else number_bytes
+    kept = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu) * tokens
+    inputs = shapes.hidden * number_bytes * tokens * shapes.layers
+    allocated = (inputs + kept if checkpointing else kept * shapes.layers) * (
+        1 if gpu else CPU_ALLOCATOR
+    )
+    largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
+    head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
+    evaluation = shapes.head_parameters * (
+        4.0 if number_bytes == 2 else 0.0
+        # float32 copy for exact likelihoods
+    )
+    layers = shapes.layer_parameters * layer
+    if settings.fsdp and processes > 1:
+        layers = (
+            layers / processes + 2 * layers / shapes.layers
+            # the layer at work and the next are whole
+        )
+    return MemoryModel(
+        weights=layers + embeddings + (largest * number_bytes if settings.use_4bit else 0),
+        adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),
+        activations=max(allocated, evaluation),
+        output_layer=head,
+        process=0.6e9 if gpu else 0.7e9,
+    )
+
+
+def layer_bytes(
+    shapes: Shapes, settings: TrainingSettings, number_bytes: int, length: int, gpu: bool
+) -> float:
+    """Return the bytes that autograd keeps of one layer for one token, in conversations of `length`
+    tokens."""
+    hidden, width, key_value = shapes.hidden, shapes.attention_width, shapes.key_value_width
+    norms = (
+        2 * (4 + number_bytes) * hidden
+        # float32 input and the output, which feeds several adapters
+    )
+    attention = number_bytes * (
+        2.0 * width + 2 * key_value
+        # query, key, value, and the output, which feeds o_proj
+    )
+    if not gpu:
+        heads = shapes.attention_width // shapes.head_size
+        # probabilities, kept by BlockAttention
+        attention += number_bytes * heads * length / 2
+    gated = (
+        4 * number_bytes * shapes.intermediate
+        # gate, its activation, up, and their product, which feeds down_proj
+    )
+    inner = number_bytes * settings.lora_r * len(settings.target_modules)
+    dropped = sum(
+        shapes.linear_shapes[name][0]
+        for name in settings.target_modules
+        if name in shapes.linear_shapes
+    )
+    mask = 1 if gpu else number_bytes
+    # output and mask
+    dropout = (number_bytes + mask) * dropped if settings.lora_dropout > 0 else 0
+    return norms + attention + gated + inner + dropout

@@ -1,0 +1,179 @@
+"""Look for everything that would stop a run later, before its first job, and name all of it
+together."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from lorabench.control.check_source import check_source
+from lorabench.control.configuration import source
+from lorabench.errors import PrerequisiteError
+from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
+from lorabench.files import read_json
+from lorabench.training.adapter.check import check_adapter, read_header
+from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+
+GPU_RULES = {
+    "train_adapter",
+    "merge_adapter",
+    "evaluate_task",
+    "generate_answers",
+    "measure_inference",
+}
+GIGABYTE = 10**9
+
+
+def check(
+    runs: dict[str, dict[str, Any]],
+    rules: Set[str],
+    *,
+    vllm: Set[tuple[str, str, str]],
+    with_conda: bool,
+    local: bool,
+    environment: Mapping[str, str],
+) -> None:
+    """Check what the scheduled rules need.
+
+    Args:
+        runs: run name -> config.
+        rules: names of the rules that have a job to run.
+        vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
+        with_conda: Snakemake builds the jobs' environments.
+        local: jobs run on this machine, so that its GPU and disk count.
+        environment: os.environ, for tokens.
+
+    Raises:
+        PrerequisiteError: with every fault found, one a line.
+    """
+    faults: list[str] = []
+    for run in runs.values():
+        faults += find_source_faults(run, rules, environment)
+        if run["import_adapter"]["path"] and "import_adapter" in rules:
+            faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
+        if local:
+            faults += find_machine_faults(
+                run, rules, gpu=gpu_found(), free=shutil.disk_usage(".").free
+            )
+    if vllm and not with_conda:
+        faults += find_missing_vllm()
+    for name, rule, variant in sorted(vllm):
+        if variant == "lora":
+            faults += find_adapter_faults(runs[name], rule)
+    if faults:
+        raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
+
+
+def find_source_faults(
+    run: dict[str, Any], rules: Set[str], environment: Mapping[str, str]
+) -> list[str]:
+    """Return one line for each model or data source that a scheduled rule would fail to fetch."""
+    faults: list[str] = []
+    if "fetch_model" in rules:
+        for role, model in run["fetch_model"].items():
+            if model is not None:
+                faults += [
+                    f"fetch_model.{role}: {fault}"
+                    for fault in check_source("model", source(model), environment)
+                ]
+    if "fetch_conversations" in rules:
+        entry = source(run["fetch_conversations"])
+        faults += [
+            f"fetch_conversations: {fault}"
+            for fault in check_source("conversations", entry, environment)
+        ]
+    if "fetch_benchmark" in rules:
+        for name in run["score_benchmark"]["benchmarks"]:
+            entry = source(run["fetch_benchmark"][name])
+            faults += [
+                f"fetch_benchmark.{name}: {fault}"
+                for fault in check_source(name, entry, environment)
+            ]
+    return faults
+
+
+def model_folder(run: dict[str, Any]) -> Path | None:
+    """Return the folder of the run's base model if it is here already."""
+    base = run["fetch_model"]["base"]
+    folder = (
+        Path(base["path"]) if base["kind"] == "path" else Path("resources/models") / base["name"]
+    )
+    return folder if (folder / "config.json").is_file() else None
+
+
+def find_missing_vllm() -> list[str]:
+    """Return the line that says that vLLM is not installed beside Snakemake, whose Python runs the
+    jobs then."""
+    try:
+        vllm_version()
+    except PrerequisiteError as error:
+        return [str(error)]
+    return []
+
+
+def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
+    """Return one line where vLLM would not serve the adapter that the run imports or trains, for
+    jobs of `rule`."""
+    imported = run["import_adapter"]["path"]
+    if imported and check_adapter(Path(imported), None):
+        # not whole, or already copied and gone: not for this check to tell
+        return []
+    if imported:
+        config, tensors = (
+            read_json(Path(imported) / CONFIG),
+            list(read_header(Path(imported) / WEIGHTS)),
+        )
+    else:
+        trained = run["train_adapter"]
+        config = {"r": trained["lora_r"], "use_dora": trained["use_dora"]}
+        tensors = [f"model.{module}.lora_A.weight" for module in trained["target_modules"]]
+    reasons = (
+        why_not_served(config, tensors),
+        why_not_in_dtype(run[rule]["dtype"], gpus=int(run["require_gpu"])),
+    )
+    return [f"run {run['run']!r}, {rule}: {reason}" for reason in reasons if reason]
+
+
+def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free: int) -> list[str]:
+    """Return one line for each thing that this machine lacks: a GPU that the run requires, `free`
+    bytes of disk."""
+    faults = []
+    if run["require_gpu"] and rules & GPU_RULES and not gpu:
+        faults.append(
+            f"run {run['run']!r} needs a GPU (require_gpu: true) and nvidia-smi shows none: `make"
+            " bench-demo` runs the whole pipeline on a CPU, `--profile slurm-gpu` on a cluster"
+        )
+    needed = disk_needed(run, rules)
+    if free < needed:
+        faults.append(
+            f"run {run['run']!r} needs about {needed / GIGABYTE:.1f} GB of disk and"
+            f" {free / GIGABYTE:.1f} GB are free here: free some, or move the project to a larger"
+            " disk"
+        )
+    return faults
+
+
+def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
+    """Return the bytes that scheduled rules will write: model size by its name ("8B", "135M") at 2
+    bytes a weight.
+
+    One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
+    checkpoints and answers.
+    """
+    size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", run["fetch_model"]["base"]["name"])
+    weights = float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else 0.0
+    copies = (
+        ("fetch_model" in rules) + ("merge_adapter" in rules) + 0.5 * ("train_adapter" in rules)
+    )
+    return int(2 * weights * copies)
+
+
+def gpu_found() -> bool:
+    """Return whether nvidia-smi lists a GPU; torch would tell too, but takes seconds to import."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    listing = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
+    return listing.returncode == 0 and "GPU" in listing.stdout

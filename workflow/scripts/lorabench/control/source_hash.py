@@ -1,0 +1,161 @@
+"""Hash the code behind a rule: its script, every package module that the script reaches, and its
+environment file.
+
+Comments, docstrings and blank lines do not count, so that documentation never makes a trained
+adapter stale. The text itself is hashed, not the syntax tree, whose printed form changes between
+Python versions.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def code_hash(script: Path, environment: Path) -> str:
+    """Return a hash over the normalised text of `script`, the modules it imports and the
+    `environment` YAML.
+
+    Args:
+        script: a file in the scripts folder; imports are resolved against that folder.
+        environment: the rule's conda file; its comments and blank lines do not count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(closure(script)):
+        digest.update(f"{path.relative_to(script.parent)}\n{read_source(path).text}\n".encode())
+    lines = [
+        line.split(" #")[0].rstrip()
+        for line in environment.read_text(encoding="utf-8").splitlines()
+    ]
+    digest.update(
+        "\n".join(line for line in lines if line and not line.lstrip().startswith("#")).encode()
+    )
+    return digest.hexdigest()[:16]
+
+
+def closure(script: Path) -> set[Path]:
+    """Return `script` and all files of its folder that it imports, directly or through others."""
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_files(read_source(path).imports, script.parent))
+    return found
+
+
+@dataclass(frozen=True)
+class Source:
+    """What counts of a Python file."""
+
+    # normalised
+    text: str
+    # dotted names in import statements
+    imports: tuple[str, ...]
+
+
+@functools.cache
+def read_source(path: Path) -> Source:
+    """Return the normalised text and the imports of a file; each file is read once a process."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return Source(text=normalise(text, tree), imports=tuple(sorted(names)))
+
+
+def _files(names: Iterable[str], scripts: Path) -> set[Path]:
+    """Return the files below `scripts` that dotted names stand for, package `__init__` files
+    included."""
+    files: set[Path] = set()
+    for name in names:
+        parts = name.split(".")
+        if (scripts / parts[0]).is_dir() or (scripts / f"{parts[0]}.py").is_file():
+            for length in range(1, len(parts) + 1):
+                base = scripts.joinpath(*parts[:length])
+                files.update(
+                    file
+                    for file in (base.with_suffix(".py"), base / "__init__.py")
+                    if file.is_file()
+                )
+    return files
+
+
+Span = tuple[
+    int, int, int, int
+    # first line, column, last line, column; lines from 0, columns in characters
+]
+
+
+def normalise(text: str, tree: ast.Module) -> str:
+    """Return Python source without comments, docstrings, trailing spaces and blank lines; other
+    strings stay whole."""
+    lines = text.splitlines()
+    strings: list[Span] = []
+    cuts: list[Span] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        ):
+            strings.append(_span(node, lines))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = _docstring(node)
+            if docstring is not None:
+                cuts.append(_span(docstring, lines))
+    cuts += _comments(lines, strings)
+    # A blank line inside a string is content, up to the string's last line.
+    kept = {line for first, _, last, _ in set(strings) - set(cuts) for line in range(first, last)}
+    for first, start, last, end in sorted(cuts, reverse=True):
+        lines[first : last + 1] = [lines[first][:start] + lines[last][end:]] + [""] * (last - first)
+    return "\n".join(
+        line if number in kept else line.rstrip()
+        for number, line in enumerate(lines)
+        if number in kept or line.strip()
+    )
+
+
+def _comments(lines: list[str], strings: list[Span]) -> list[Span]:
+    """Return the spans of comments: from the first hash sign of a line that is inside no string to
+    the line's end."""
+    spans: list[Span] = []
+    for number, line in enumerate(lines):
+        column = line.find("#")
+        while column >= 0 and any(_inside(number, column, string) for string in strings):
+            column = line.find("#", column + 1)
+        if column >= 0:
+            spans.append((number, column, number, len(line)))
+    return spans
+
+
+def _inside(line: int, column: int, span: Span) -> bool:
+    first, start, last, end = span
+    return (first, start) <= (line, column) < (last, end)
+
+
+def _docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> ast.expr | None:
+    first = node.body[0] if node.body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return first.value
+    return None
+
+
+def _span(node: ast.expr, lines: list[str]) -> Span:
+    """Return the node's position in characters; the syntax tree counts columns in UTF-8 bytes."""
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    start = len(lines[first].encode()[: node.col_offset].decode())
+    end = len(lines[last].encode()[: node.end_col_offset].decode())
+    return first, start, last, end

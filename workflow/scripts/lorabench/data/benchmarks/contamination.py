@@ -1,0 +1,107 @@
+"""Find benchmark items whose words occur in the training conversations: overlap of word n-grams.
+
+A word is a run of letters and digits, in lower case; punctuation and spacing do not count. n = 13
+is the length at which the GPT-3 paper calls an item contaminated (arXiv 2005.14165, appendix C); n
+= 8 also finds shorter borrowings.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A benchmark item: texts that are compared apart, so that no n-gram runs from one into the
+    next."""
+
+    id: str
+    texts: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """An item that shares at least one n-gram with the training conversations."""
+
+    id: str
+    # different n-grams of the item
+    ngrams: int
+    # of these, found in training conversations
+    shared: int
+    # ids of the conversations that hold one, sorted
+    conversations: list[str]
+    # the first shared n-gram of the item
+    example: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaps:
+    """The comparison of all items of a benchmark at one n."""
+
+    # items with at least one n-gram; shorter ones cannot be compared
+    comparable: int
+    # in item order
+    overlapping: list[Overlap]
+
+
+def overlap(conversations: Iterable[tuple[str, list[str]]], items: list[Item], n: int) -> Overlaps:
+    """Compare all items with all conversations.
+
+    Args:
+        conversations: (id, texts of the messages).
+        items: of one benchmark.
+        n: words in a row.
+    """
+    grams = {
+        item.id: dict.fromkeys(gram for text in item.texts for gram in word_ngrams(text, n))
+        for item in items
+    }
+    found: dict[str, set[str]] = {gram: set() for own in grams.values() for gram in own}
+    for conversation, texts in conversations:
+        for text in texts:
+            for gram in word_ngrams(text, n):
+                if gram in found:
+                    found[gram].add(conversation)
+    overlapping = []
+    for identity, own in grams.items():
+        shared = [gram for gram in own if found[gram]]
+        if shared:
+            holders = sorted(set().union(*(found[gram] for gram in shared)))
+            overlapping.append(
+                Overlap(
+                    id=identity,
+                    ngrams=len(own),
+                    shared=len(shared),
+                    conversations=holders,
+                    example=shared[0],
+                )
+            )
+    return Overlaps(comparable=sum(bool(own) for own in grams.values()), overlapping=overlapping)
+
+
+def word_ngrams(text: str, n: int) -> Iterator[str]:
+    """Yield every run of n words of a text, joined by spaces."""
+    words = WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    for start in range(len(words) - n + 1):
+        yield " ".join(words[start : start + n])
+
+
+def benchmark_items(benchmark: str, rows: Iterable[dict[str, Any]]) -> list[Item]:
+    """Return the items of a benchmark's scored rows: questions and answers, what a model could have
+    learned."""
+    parts: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if benchmark == "gsm8k":
+            parts[row["id"]] += [row["question"], row["answer"]]
+        elif benchmark == "mmlu":
+            parts[row["id"]] += [row["question"], *row["choices"]]
+        elif benchmark == "mt_bench":
+            parts[str(row["question_id"])] += row["turns"]
+        else:
+            parts[row["id"]].append(row["instruction"])
+    return [Item(id=identity, texts=texts) for identity, texts in parts.items()]

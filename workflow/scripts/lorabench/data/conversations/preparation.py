@@ -1,0 +1,203 @@
+"""Turn flat messages into training and validation conversations, with a record of what happened to
+every tree."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lorabench.data.conversations.control_text import clean_text
+from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_ranked_path
+from lorabench.documents.conversation import Conversation
+from lorabench.documents.conversation import Message as ChatMessage
+from lorabench.errors import ConfigurationError, DataError
+
+CHAT_ROLES: dict[str, Any] = {"system": "system", "prompter": "user", "assistant": "assistant"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationSettings:
+    """The section prepare_conversations of the config."""
+
+    # of the prompt; [] = all
+    languages: list[str]
+    # messages written by a model
+    exclude_synthetic: bool
+    # label of every assistant message that has one, 0 to 1
+    min_quality: float | None
+    # label of every message that has one, 0 to 1
+    max_toxicity: float | None
+    # of the whole conversation
+    max_characters: int | None
+    # answers of the assistant
+    max_turns: int | None
+    # per split, first in source order
+    max_conversations: int | None
+    # where the source has no split
+    validation_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRow:
+    """What happened to one tree: a line of results/{run}/data/audit.jsonl."""
+
+    id: str
+    split: str
+    kept: bool
+    # why it was dropped
+    reason: str | None
+    # of the prompt; None where no path was found
+    language: str | None
+    # message ids of the chosen path
+    path: list[str]
+    # user messages
+    turns: int
+    characters: int
+    # control tokens found in the text
+    neutralised: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Conversations by split, and the audit of all trees in source order."""
+
+    train: list[Conversation]
+    validation: list[Conversation]
+    audit: list[AuditRow]
+
+
+def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepared:
+    """Choose, filter, clean and divide the conversations of all trees.
+
+    Raises:
+        DataError: some trees have a split and others none.
+        ConfigurationError: the filters leave a split empty.
+    """
+    trees = group_trees(messages)
+    if len({tree.split is None for tree in trees}) > 1:
+        raise DataError(
+            "some conversation trees have a split and others none; give all or none of them one"
+        )
+    kept: dict[str, list[Conversation]] = {"train": [], "validation": []}
+    audit = []
+    for tree in trees:
+        split = tree.split or split_by_hash(tree.id, settings.validation_share)
+        path = top_ranked_path(tree, exclude_synthetic=settings.exclude_synthetic)
+        conversation, neutralised = _conversation(tree, path)
+        reason = drop_reason(tree, path, settings)
+        if (
+            reason is None
+            and settings.max_conversations is not None
+            and len(kept[split]) >= settings.max_conversations
+        ):
+            reason = "max_conversations"
+        if reason is None:
+            kept[split].append(conversation)
+        audit.append(_audit_row(tree, path, conversation, split, reason, neutralised))
+    for split, conversations in kept.items():
+        if not conversations:
+            raise ConfigurationError(
+                f"prepare_conversations leaves no {split} conversation of {len(trees)} trees "
+                f"({_counts(audit, split)}): loosen its filters, or change validation_share"
+            )
+    return Prepared(train=kept["train"], validation=kept["validation"], audit=audit)
+
+
+def split_by_hash(tree: str, validation_share: float) -> str:
+    """Return the split of a tree by the SHA-256 of its id: the same everywhere, whatever else the
+    source holds."""
+    position = int.from_bytes(hashlib.sha256(tree.encode("utf-8")).digest()[:8], "big") / 2**64
+    return "validation" if position < validation_share else "train"
+
+
+def drop_reason(tree: Tree, path: list[Message], settings: PreparationSettings) -> str | None:
+    """Return the first rule that drops a tree, None when it is kept."""
+    if tree.state not in (None, "ready_for_export"):
+        return "tree_state"
+    if not path:
+        return "no_answered_prompt"
+    if settings.languages and path[0]["lang"] not in settings.languages:
+        return "language"
+    answers = [message for message in path if message["role"] == "assistant"]
+    if settings.min_quality is not None and any(
+        message["labels"].get("quality", 1.0) < settings.min_quality for message in answers
+    ):
+        return "min_quality"
+    if settings.max_toxicity is not None and any(
+        message["labels"].get("toxicity", 0.0) > settings.max_toxicity for message in path
+    ):
+        return "max_toxicity"
+    if settings.max_turns is not None and len(answers) > settings.max_turns:
+        return "max_turns"
+    if (
+        settings.max_characters is not None
+        and sum(len(message["text"]) for message in path) > settings.max_characters
+    ):
+        return "max_characters"
+    return None
+
+
+def _conversation(tree: Tree, path: list[Message]) -> tuple[Conversation, int]:
+    """Return the conversation of a path with clean text, and the number of control tokens
+    neutralised in it."""
+    turns: list[ChatMessage] = []
+    neutralised = 0
+    for message in path:
+        text, found = clean_text(message["text"])
+        turns.append({"role": CHAT_ROLES[message["role"]], "content": text})
+        neutralised += found
+    language = path[0]["lang"] if path else ""
+    return Conversation(id=tree.id, language=language, messages=turns), neutralised
+
+
+def _audit_row(
+    tree: Tree,
+    path: list[Message],
+    conversation: Conversation,
+    split: str,
+    reason: str | None,
+    neutralised: int,
+) -> AuditRow:
+    """Return the audit row of a tree."""
+    return AuditRow(
+        id=tree.id,
+        split=split,
+        kept=reason is None,
+        reason=reason,
+        language=path[0]["lang"] if path else None,
+        path=[message["message_id"] for message in path],
+        turns=sum(message["role"] == "user" for message in conversation.messages),
+        characters=sum(len(message["content"]) for message in conversation.messages),
+        neutralised=neutralised,
+    )
+
+
+def _counts(audit: list[AuditRow], split: str) -> str:
+    """Return "reason count" for the dropped trees of a split."""
+    reasons = Counter(row.reason for row in audit if row.split == split and row.reason)
+    return (
+        ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        or "no tree in that split"
+    )
+
+
+def summarise(prepared: Prepared) -> dict[str, Any]:
+    """Return the counts of summary.json: trees kept and dropped by split and reason, languages,
+    sizes, neutralised."""
+    splits = {}
+    for split in ("train", "validation"):
+        rows = [row for row in prepared.audit if row.split == split]
+        kept = [row for row in rows if row.kept]
+        dropped = Counter(row.reason for row in rows if row.reason)
+        languages = Counter(row.language for row in kept if row.language)
+        splits[split] = {
+            "trees": len(rows),
+            "kept": len(kept),
+            "dropped": dict(sorted(dropped.items())),
+            "languages": dict(sorted(languages.items(), key=lambda entry: (-entry[1], entry[0]))),
+            "turns": sum(row.turns for row in kept),
+            "characters": sum(row.characters for row in kept),
+            "neutralised_control_tokens": sum(row.neutralised for row in kept),
+        }
+    return {"trees": len(prepared.audit), "splits": splits}

@@ -1,0 +1,1 @@
+"""Checkpoints: check, convert, make."""

@@ -1,0 +1,134 @@
+"""The adapter's model card: what it is, what it was made from, how well it did, and its licence
+notices."""
+
+from typing import Any
+
+LLAMA_3_NOTICE = (
+    "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright (c) Meta"
+    " Platforms, Inc. All Rights Reserved."
+)
+
+
+def is_llama_3(base_name: str) -> bool:
+    """Tell whether a base model falls under the Meta Llama 3 licence, by its name."""
+    return "llama-3" in base_name.lower()
+
+
+def adapter_name(base_name: str, run: str) -> str:
+    """Name the adapter; the Meta Llama 3 licence (1.b.i) asks derived models' names to begin with
+    "Llama 3"."""
+    short = base_name.rpartition("/")[2]
+    name = f"{short}-{run}-lora"
+    return "Llama-3" + name.partition("Llama-3")[2] if is_llama_3(base_name) else name
+
+
+def model_card(
+    *,
+    base_name: str,
+    run: str,
+    licence: str | None,
+    metrics: dict[str, Any],
+    run_config: dict[str, Any],
+) -> str:
+    """Return the card as Markdown with the metadata header that model hubs read.
+
+    Args:
+        base_name: hub id or name of the base model.
+        run: the run's name.
+        licence: the base model's licence identifier, where its source states one.
+        metrics: the content of train_metrics.json.
+        run_config: the content of run_config.json.
+    """
+    llama_3 = is_llama_3(base_name)
+    header = _header(base_name, "llama3" if llama_3 else (licence or "other"))
+    settings, data, validation = (
+        run_config["settings"],
+        metrics["data"],
+        metrics["likelihood"]["validation"],
+    )
+    lines = [
+        f"# {adapter_name(base_name, run)}",
+        "",
+        *(["**Built with Meta Llama 3**", ""] if llama_3 else []),
+        (
+            f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})."
+            if "/" in base_name
+            else f"A LoRA adapter for {base_name}."
+        ),
+        "",
+        (
+            "- Method:"
+            f" {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, rank"
+            f" {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout"
+            f" {settings['lora_dropout']}, on {', '.join(settings['target_modules'])}"
+        ),
+        (
+            f"- Data: {data['train_conversations']} conversations, {data['train_tokens']} tokens an"
+            " epoch; loss on the assistant's text and its end-of-turn tokens only"
+        ),
+        (
+            f"- Recipe: {settings['num_epochs']} epochs, learning rate {settings['learning_rate']},"
+            f" {settings['batch_size'] * settings['gradient_accumulation']} conversations a step,"
+            f" seed {settings['seed']}"
+        ),
+        "",
+        "## Held-out negative log-likelihood",
+        "",
+        "| model | nats per token | perplexity |",
+        "|---|---|---|",
+        *(
+            f"| {who} | {validation[who]['nll_per_token']:.4f} |"
+            f" {validation[who]['perplexity']:.3f} |"
+            for who in ("base", "adapter")
+        ),
+        "",
+        (
+            f"Over {validation['base']['label_tokens']} labelled tokens of"
+            f" {validation['base']['conversations']} conversations that were not trained on."
+            " run_config.json holds what is needed to repeat the run, train_metrics.json its"
+            " course."
+        ),
+        "",
+        "## Limitations",
+        "",
+        (
+            "The conversations were not checked for correctness; the adapter can state falsehoods,"
+            " repeat prejudices of its data, and has had no safety training beyond that of its base"
+            " model."
+        ),
+        "",
+        "## Licence",
+        "",
+        *_licence(base_name, licence, llama_3),
+    ]
+    return "\n".join(header + lines) + "\n"
+
+
+def _header(base_name: str, licence: str) -> list[str]:
+    return [
+        "---",
+        f"base_model: {base_name}",
+        "base_model_relation: adapter",
+        "library_name: peft",
+        f"license: {licence}",
+        "pipeline_tag: text-generation",
+        "tags: [lora, sft]",
+        "---",
+        "",
+    ]
+
+
+def _licence(base_name: str, licence: str | None, llama_3: bool) -> list[str]:
+    if not llama_3:
+        known = f"({licence})" if licence else "(see its own card)"
+        return [f"The adapter derives from {base_name}, whose licence {known} applies."]
+    return [
+        LLAMA_3_NOTICE,
+        "",
+        (
+            "When you distribute this adapter, ship a copy of the Meta Llama 3 Community License"
+            " with it, keep the notice above and “Built with Meta Llama 3”, and follow the"
+            " Acceptable Use Policy. Both texts: https://llama.meta.com/llama3/license and"
+            " https://llama.meta.com/llama3/use-policy."
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Types of the files that cross a stage."""

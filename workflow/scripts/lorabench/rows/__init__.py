@@ -1,1 +1,0 @@
-"""Row types of the files in which stages meet, one module a kind."""

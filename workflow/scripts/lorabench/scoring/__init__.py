@@ -1,0 +1,1 @@
+"""From item rows to scores, paired differences, tests and verdicts."""

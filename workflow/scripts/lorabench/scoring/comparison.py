@@ -1,0 +1,170 @@
+"""Compare variants on the same items: paired differences, tests, flips, and the equivalence of
+merged and lora.
+
+The family of tests for Holm's correction is fixed before the scores are seen: every benchmark whose
+scores carry a signal, in both contrasts with the base. Merged against lora is not in it: the two
+should be equal, so that contrast is tested for equivalence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.item_rows import as_scores, pair_rows
+from lorabench.scoring.significance import (
+    Difference,
+    Equivalence,
+    FlipTable,
+    bootstrap_difference,
+    equivalence_test,
+    flip_table,
+    holm,
+    paired_difference,
+    paired_proportion_difference,
+    verdict,
+)
+
+# (variant, reference)
+PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
+RIGHT_OR_WRONG = ("gsm8k", "mmlu")
+CLUSTERED = {
+    "mmlu": "subject",
+    "mt_bench": "question",
+    # the unit that whole clusters are resampled by
+}
+NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSettings:
+    """How variants are compared; the keys of the config section `compare_variants`."""
+
+    resamples: int
+    seed: int
+    # 0.01 = one percentage point
+    equivalence_margin_share: float
+    # points of the 1-10 scale
+    equivalence_margin_rating: float
+
+
+def pair_name(variant: str, reference: str) -> str:
+    """Return the key of a contrast, as in "lora_vs_base"."""
+    return f"{variant}_vs_{reference}"
+
+
+def compare_benchmark(
+    benchmark: str,
+    rows: Mapping[str, Sequence[ItemResult]],
+    signal: bool,
+    confidence: float,
+    settings: ComparisonSettings,
+) -> dict[str, Any]:
+    """Return the contrasts of one benchmark between the variants in `rows`; verdicts still lack
+    Holm's correction.
+
+    Raises:
+        DataError: two variants saw different items.
+    """
+    contrasts = {}
+    for variant, reference in PAIRS:
+        if variant in rows and reference in rows:
+            contrast = _contrast(benchmark, rows[reference], rows[variant], confidence, settings)
+            contrasts[pair_name(variant, reference)] = {"carries_signal": signal, **contrast}
+    return contrasts
+
+
+def _contrast(
+    benchmark: str,
+    reference: Sequence[ItemResult],
+    variant: Sequence[ItemResult],
+    confidence: float,
+    settings: ComparisonSettings,
+) -> dict[str, Any]:
+    pairs, dropped = pair_rows(reference, variant)
+    if not pairs:
+        return {
+            "status": "not_run",
+            "reason": "no item has a score in both variants",
+            "items_dropped": dropped,
+        }
+    before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
+    clusters = [pair[0].cluster for pair in pairs] if benchmark in CLUSTERED else None
+    flips = None
+    if benchmark in RIGHT_OR_WRONG:
+        flips = flip_table([score == 1 for score in before], [score == 1 for score in after])
+        difference = paired_proportion_difference(flips, confidence)
+    else:
+        difference = paired_difference(before, after, clusters, confidence)
+    bootstrap = bootstrap_difference(
+        before, after, clusters, confidence, settings.resamples, settings.seed
+    )
+    margin = (
+        settings.equivalence_margin_rating
+        if benchmark == "mt_bench"
+        else settings.equivalence_margin_share
+    )
+    equivalence = (
+        equivalence_test(before, after, margin, clusters, confidence)
+        if flips is None
+        else equivalence_of_shares(flips, margin, confidence)
+    )
+    return {
+        "status": "ok",
+        "reason": None,
+        # lacking a score in one of the two variants
+        "items_dropped": dropped,
+        "items_changed": sum(a != b for a, b in zip(before, after, strict=True)),
+        **asdict(difference),
+        "bootstrap": {
+            **{key: asdict(bootstrap)[key] for key in ("standard_error", "interval", "method")},
+            "resampled_unit": CLUSTERED.get(benchmark, "item"),
+            "units": bootstrap.clusters,
+        },
+        "flips": None if flips is None else asdict(flips),
+        "equivalence": asdict(equivalence),
+    }
+
+
+def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:
+    """Return whether two paired shares are equal within the margin, by the interval that keeps a
+    width without flips.
+
+    The t test would call two variants equal that agree on a handful of items, as it sees no spread.
+    """
+    difference = paired_proportion_difference(flips, 1 - 2 * (1 - confidence))
+    low, high = difference.interval or (-1.0, 1.0)
+    return Equivalence(
+        difference=difference.difference,
+        margin=margin,
+        p_value=None,
+        equivalent=-margin < low and high < margin,
+        interval=difference.interval,
+        n=difference.n,
+    )
+
+
+def add_verdicts(benchmarks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Add `p_value_holm`, `verdict` and `verdict_word` to every contrast in place; return the
+    family of tests."""
+    family = {
+        f"{benchmark}:{name}": contrast["p_value"]
+        for benchmark, contrasts in benchmarks.items()
+        for name, contrast in contrasts.items()
+        if name.endswith("_vs_base")
+        and contrast["carries_signal"]
+        and contrast.get("p_value") is not None
+    }
+    adjusted = holm(family)
+    for benchmark, contrasts in benchmarks.items():
+        for name, contrast in contrasts.items():
+            if contrast["status"] == "ok":
+                contrast["p_value_holm"] = adjusted.get(f"{benchmark}:{name}")
+                text = _verdict(contrast) if contrast["carries_signal"] else NO_VERDICT
+                contrast["verdict"], contrast["verdict_word"] = text, text.split(":")[0]
+    return {"method": "Holm (1979)", "p_values": family, "adjusted": adjusted}
+
+
+def _verdict(contrast: dict[str, Any]) -> str:
+    names = Difference.__dataclass_fields__
+    return verdict(Difference(**{name: contrast[name] for name in names}), contrast["p_value_holm"])

@@ -1,0 +1,58 @@
+"""Write an adapter so that the same training gives the same bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
+
+from lorabench.files import write_json
+from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+
+
+def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
+    """Round the trained weights to what a file in `dtype` will hold, so that what is measured is
+    what is saved."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype).to(parameter.dtype)
+
+
+def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dtype) -> None:
+    """Write adapter_model.safetensors and adapter_config.json to `folder`, which must exist.
+
+    Args:
+        model: the trained model.
+        base_name: what `base_model_name_or_path` shall say: a hub id or the model's name, never a
+            path of this machine.
+        dtype: of the saved weights.
+    """
+    tensors = get_peft_model_state_dict(model)
+    save_file(
+        {
+            name: tensor.detach().to("cpu", dtype).contiguous()
+            for name, tensor in sorted(tensors.items())
+        },
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    # the library makes the file private
+    (folder / WEIGHTS).chmod(0o644)
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    write_json(folder / CONFIG, canonical_config(config.to_dict(), base_name))
+
+
+def canonical_config(config: dict[str, Any], base_name: str) -> dict[str, Any]:
+    """Return an adapter's configuration with keys and sets sorted; Python's order of sets differs
+    between processes."""
+    plain = {
+        key: sorted(value) if isinstance(value, set | frozenset) else value
+        for key, value in config.items()
+    }
+    plain["base_model_name_or_path"] = base_name
+    if isinstance(plain.get("target_modules"), list):
+        plain["target_modules"] = sorted(plain["target_modules"])
+    return dict(sorted(plain.items()))

@@ -1,0 +1,137 @@
+"""Merge an adapter into its base and measure how far the result is from the two kept apart."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from lorabench.llama import device
+
+# Files of the base that the merged checkpoint keeps as they are.
+CARRIED = (
+    "generation_config.json",
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitDifference:
+    """How the logits of two models differ on the same prompts."""
+
+    largest: float
+    # of absolute differences over positions and vocabulary
+    mean: float
+    # share of positions at which both prefer the same token
+    greedy_agreement: float
+    positions: int
+
+    def as_json(self) -> dict[str, float]:
+        """Return the fields with names that say what they are."""
+        return {
+            "max_abs_logit_difference": self.largest,
+            "mean_abs_logit_difference": self.mean,
+            "greedy_agreement": self.greedy_agreement,
+            "positions": self.positions,
+        }
+
+
+@torch.no_grad()
+def logits(model: torch.nn.Module, prompts: Sequence[list[int]]) -> list[torch.Tensor]:
+    """Return the logits of each prompt as float32 (length, vocabulary) on the CPU."""
+    place = next(model.parameters()).device
+    return [
+        model(input_ids=torch.tensor([ids], device=place)).logits[0].float().cpu()
+        for ids in prompts
+    ]
+
+
+def compare_logits(
+    first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]
+) -> LogitDifference:
+    """Compare two models' logits of the same prompts."""
+    differences = [(one - other).abs() for one, other in zip(first, second, strict=True)]
+    agree = sum(
+        int((one.argmax(1) == other.argmax(1)).sum())
+        for one, other in zip(first, second, strict=True)
+    )
+    positions = sum(len(one) for one in first)
+    return LogitDifference(
+        largest=max(float(difference.max()) for difference in differences),
+        mean=sum(float(difference.double().sum()) for difference in differences)
+        / sum(map(torch.numel, differences)),
+        greedy_agreement=agree / positions,
+        positions=positions,
+    )
+
+
+def merge_device(parameters: int) -> torch.device:
+    """Return the GPU if the float32 weights and a third as much again fit into its free memory,
+    else the CPU."""
+    if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > parameters * 4 * 4 / 3:
+        return device()
+    return torch.device("cpu")
+
+
+def load(folder: Path, dtype: torch.dtype, place: torch.device) -> PreTrainedModel:
+    """Load a checkpoint for comparison, in evaluation mode."""
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map={"": place},
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+    )
+    return model.eval()
+
+
+def attach(base: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PeftModel:
+    """Put an adapter on a base, its weights in `dtype`."""
+    model = PeftModel.from_pretrained(
+        base, adapter, autocast_adapter_dtype=False, local_files_only=True
+    )
+    return model.to(dtype).eval()
+
+
+def merge(model: PeftModel) -> PreTrainedModel:
+    """Add the adapter to the base's weights, in their precision; `model` cannot be used afterwards.
+
+    Raises:
+        ValueError: a merged weight is not a number.
+    """
+    merged: Any = model.merge_and_unload(safe_merge=True)
+    return merged
+
+
+def save_merged(
+    model: PreTrainedModel, dtype: torch.dtype, folder: Path, base: Path, max_shard_size: str
+) -> None:
+    """Cast the weights once (not the buffers), write them in shards, carry over tokenizer and
+    generation config."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    model.config.dtype = dtype
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    for pattern in CARRIED:
+        for path in base.glob(pattern):
+            shutil.copyfile(path, folder / path.name)
+
+
+def publish(partial: Path, folder: Path) -> None:
+    """Move the finished files into the output folder in place of those of an earlier merge."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for path in sorted(partial.iterdir()):
+        path.chmod(0o644)
+        path.replace(folder / path.name)
+    partial.rmdir()
