@@ -9,9 +9,7 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
         output:
             config="results/{run}/adapter/adapter_config.json",
             weights="results/{run}/adapter/adapter_model.safetensors",
-            run_config="results/{run}/adapter/run_config.json",
-            metrics="results/{run}/adapter/train_metrics.json",
-            card="results/{run}/adapter/README.md",
+            record="results/{run}/adapter/training_record.json",
             fingerprint="results/{run}/adapter/fingerprint.json",
         log:
             "logs/{run}/train_adapter.log",
@@ -46,9 +44,7 @@ else:
         output:
             config="results/{run}/adapter/adapter_config.json",
             weights="results/{run}/adapter/adapter_model.safetensors",
-            run_config="results/{run}/adapter/run_config.json",
-            metrics="results/{run}/adapter/train_metrics.json",
-            card="results/{run}/adapter/README.md",
+            record="results/{run}/adapter/training_record.json",
             fingerprint="results/{run}/adapter/fingerprint.json",
         log:
             "logs/{run}/import_adapter.log",
@@ -66,6 +62,31 @@ else:
             "import the adapter of {wildcards.run}"
         script:
             "../workflow/scripts/import_adapter.py"
+
+
+rule describe_adapter:
+    input:
+        record="results/{run}/adapter/training_record.json",
+    output:
+        metrics="results/{run}/adapter/train_metrics.json",
+        run_config="results/{run}/adapter/run_config.json",
+        card="results/{run}/adapter/README.md",
+    log:
+        "logs/{run}/describe_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/describe_adapter.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings={},
+        code=code("describe_adapter", "report"),
+    message:
+        "describe the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/describe_adapter.py"
 
 
 rule merge_adapter:

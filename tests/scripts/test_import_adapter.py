@@ -7,7 +7,7 @@ import pytest
 from import_adapter import import_adapter
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, sha256_file, write_json
-from training_fixtures import make_adapter
+from training_fixtures import describe, make_adapter
 
 pytest_plugins = ["training_fixtures"]
 
@@ -18,6 +18,7 @@ def test_a_fitting_adapter_is_copied_and_said_to_be_imported(
     """All outputs of training exist; what was not run here says so."""
     source = make_adapter(tiny_source.parent, tmp_path / "its folder")
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
+    describe(tmp_path / "out")
     weights = sha256_file(source / "adapter_model.safetensors")
     assert (
         read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"]

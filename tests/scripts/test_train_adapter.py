@@ -94,7 +94,7 @@ def kill_while_training(
 def test_every_output_is_written_and_says_what_happened(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """The six files are there, the counts agree with the data, and the work folder is gone."""
+    """The files are there, the counts agree with the data, and the work folder is gone."""
     adapter = train(tiny_source, prepared, tmp_path, settings)
     names = {path.name for path in adapter.iterdir()}
     assert names == {
@@ -104,6 +104,7 @@ def test_every_output_is_written_and_says_what_happened(
         "fingerprint.json",
         "run_config.json",
         "train_metrics.json",
+        "training_record.json",
     }
     metrics, config = (
         read_json(adapter / "train_metrics.json"),

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lorabench.control.estimate import GPUS, Device, choose, estimate
+from lorabench.control.estimate import choose, estimate
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import shapes_of, training_flops
+from lorabench.description.gpus import GPUS, Device
 from lorabench.errors import ConfigurationError
 from lorabench.training.settings import parse_settings
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lorabench.llama import load_tokenizer
-from lorabench.training.encode import Encoded, encode_conversations
-from lorabench.training.fit import Fitted, fit
+from lorabench.training.encode import Encoded, TrainingData, encode_conversations
+from lorabench.training.fit import Fitted, Session, fit
 from lorabench.training.likelihood import likelihood, model_inputs
 from lorabench.training.lora import load_frozen_base
 from lorabench.training.micro_batches import pack
@@ -32,21 +32,19 @@ def encoded(folder: Path) -> list[Encoded]:
     return encode_conversations(load_tokenizer(folder), rows, 128)[0]
 
 
-def run(folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool = False) -> Fitted:
+def run(
+    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
+) -> Fitted:
     """Train on ten conversations."""
-    options, dtype = parse_settings(settings), torch.float32
-    base = load_frozen_base(folder, dtype, options)
+    options = parse_settings(settings)
+    data = TrainingData(train=encoded(folder), validation=encoded(folder)[:3])
     return fit(
-        base,
+        load_frozen_base(folder, options),
         load_tokenizer(folder),
-        encoded(folder),
-        encoded(folder)[:3],
+        data,
         options,
-        dtype=dtype,
+        Session(work=work),
         checkpointing=checkpointing,
-        revision=None,
-        recipe={},
-        work=work,
     )
 
 
@@ -107,7 +105,8 @@ def test_adapters_and_optimiser_state_are_float32(
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The step is repeated in more passes, the event is recorded, the loss is the same."""
+    """Activations are computed again first, then the step is repeated in more passes; the events
+    are recorded, the loss is the same."""
     settings |= {"lora_dropout": 0.0}
     calm = run(tiny_model, tmp_path / "calm", settings)
     original = AdapterTrainer._loss
@@ -119,7 +118,9 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 
     monkeypatch.setattr(AdapterTrainer, "_loss", scarce)
     tight = run(tiny_model, tmp_path / "tight", settings)
-    assert [event["event"] for event in tight.history][1:] == ["out_of_memory"] * tight.halvings
+    first, *others = [event for event in tight.history if event["event"] == "out_of_memory"]
+    assert first["activation_checkpointing"] and tight.checkpointing and not calm.checkpointing
+    assert [event["halvings"] for event in others] == list(range(1, tight.halvings + 1))
     assert tight.halvings >= 1
     losses = [
         [row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)

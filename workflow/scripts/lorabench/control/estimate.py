@@ -7,44 +7,11 @@ from typing import Any
 
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import Shapes, shapes_of, training_flops
+from lorabench.description.gpus import GPUS, Device
 from lorabench.errors import ConfigurationError
 from lorabench.processor import cores, fast_bfloat16
 from lorabench.training.settings import TrainingSettings, parse_settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """Something to train on."""
-
-    name: str
-    memory_bytes: float
-    # dense peak a second; 0 = no such arithmetic
-    bfloat16_flops: float
-    float32_flops: float
-    gpu: bool = True
-
-
-# Peaks of dense matrix products without sparsity, float32 accumulation, from NVIDIA's data sheets.
-GPUS = {
-    "T4": Device(name="T4", memory_bytes=16e9, bfloat16_flops=0, float32_flops=8.1e12),
-    "L4": Device(name="L4", memory_bytes=24e9, bfloat16_flops=121e12, float32_flops=30.3e12),
-    "A10G": Device(name="A10G", memory_bytes=24e9, bfloat16_flops=70e12, float32_flops=31.2e12),
-    "RTX4090": Device(
-        name="RTX4090", memory_bytes=24e9, bfloat16_flops=165e12, float32_flops=82.6e12
-    ),
-    "L40S": Device(name="L40S", memory_bytes=48e9, bfloat16_flops=362e12, float32_flops=91.6e12),
-    "A100-40": Device(
-        name="A100-40", memory_bytes=40e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "A100-80": Device(
-        name="A100-80", memory_bytes=80e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "H100PCIe": Device(
-        name="H100PCIe", memory_bytes=80e9, bfloat16_flops=756e12, float32_flops=51e12
-    ),
-    "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
-    "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
-}
 # Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and
 # 0.57. A CPU's share and a core's peak were measured with the demo and large matrix products:
 # bfloat16 on an EPYC, float32 on a Xeon.

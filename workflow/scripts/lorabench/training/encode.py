@@ -38,6 +38,14 @@ class Encoded:
         return sum(label != IGNORED for label in self.labels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What training learns from, and what its evaluations measure it on."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
+
+
 def special_token_pattern(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
     """Return a pattern that finds any of the tokenizer's control tokens in text."""
     tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]

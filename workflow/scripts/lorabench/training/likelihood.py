@@ -14,29 +14,28 @@ from tqdm import tqdm
 
 from lorabench.training.attention import boundaries
 from lorabench.training.encode import Encoded
-from lorabench.training.micro_batches import MicroBatch, pack
+from lorabench.training.micro_batches import MicroBatch, best_fit_decreasing, packed_row
 from lorabench.training.processes import is_first, share, sum_over_processes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihood:
-    """The likelihood of one data set under one model."""
+    """The likelihood of one data set under one model, by conversation in the order given."""
 
-    # nats, over all labelled tokens
-    nll_sum: float
-    label_tokens: int
-    conversations: int
+    # nats, summed over the conversation's labelled tokens
+    nll: list[float]
+    # labelled tokens
+    labels: list[int]
 
-    def as_json(self) -> dict[str, float]:
-        """Return the sum, the mean in nats a token and the perplexity exp(mean)."""
-        mean = self.nll_sum / self.label_tokens
-        return {
-            "nll_per_token": mean,
-            "perplexity": math.exp(mean),
-            "nll_sum": self.nll_sum,
-            "label_tokens": self.label_tokens,
-            "conversations": self.conversations,
-        }
+    @property
+    def nll_sum(self) -> float:
+        """Nats over all labelled tokens."""
+        return math.fsum(self.nll)
+
+    @property
+    def label_tokens(self) -> int:
+        """Labelled tokens of all conversations."""
+        return sum(self.labels)
 
 
 def model_inputs(batch: MicroBatch, attention: str, device: torch.device) -> dict[str, Any]:
@@ -60,8 +59,8 @@ def likelihood(
     device: torch.device,
     description: str,
 ) -> Likelihood:
-    """Sum the loss over `conversations`, packed into rows of `capacity` tokens; the training mode
-    is restored.
+    """Sum the loss over the labelled tokens of each conversation, packed into rows of `capacity`
+    tokens; the training mode is restored.
 
     Args:
         model: a model with the loss forward of `install_label_loss`.
@@ -70,16 +69,21 @@ def likelihood(
     """
     training = model.training
     model.eval()
-    total = 0.0
-    batches = pack(conversations, capacity)
-    tokens = sum(batch.tokens for batch in batches)
+    bins = best_fit_decreasing([len(item.input_ids) for item in conversations], capacity)
+    tokens = sum(len(item.input_ids) for item in conversations)
+    nll = [0.0] * len(conversations)
     with tqdm(
         total=tokens, desc=description, unit="tok", mininterval=1, disable=not is_first()
     ) as progress:
-        for batch, counts in share(batches):
-            total += counts * model(**model_inputs(batch, attention, device))["loss"].item()
+        for members, counts in share(bins):
+            row = [conversations[index] for index in members]
+            batch = packed_row(row)
+            found = model(**model_inputs(batch, attention, device))["nll"].double().cpu()
+            parts = found.split([item.label_count for item in row])
+            for index, part in zip(members, parts, strict=True):
+                nll[index] = counts * part.sum().item()
             progress.update(batch.tokens)
-    total = sum_over_processes(total, device)
     model.train(training)
-    labels = sum(len(batch.targets) for batch in batches)
-    return Likelihood(nll_sum=total, label_tokens=labels, conversations=len(conversations))
+    return Likelihood(
+        nll=sum_over_processes(nll, device), labels=[item.label_count for item in conversations]
+    )

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from lorabench.errors import ConfigurationError
-from lorabench.llama import load_base
+from lorabench.llama import load_base, resolve_dtype
 from lorabench.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -31,9 +31,7 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     )
 
 
-def load_frozen_base(
-    folder: Path, dtype: torch.dtype, settings: TrainingSettings
-) -> PreTrainedModel:
+def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
     """Load the base for training; with `fsdp` into main memory, from where each process takes its
     part.
 
@@ -41,7 +39,7 @@ def load_frozen_base(
         ConfigurationError: the model has no layer of the name of a target module.
     """
     place = torch.device("cpu") if settings.fsdp else None
-    model = load_base(folder, dtype, settings.use_4bit, place)
+    model = load_base(folder, resolve_dtype(settings.dtype), settings.use_4bit, place)
     if settings.use_4bit:
         keep_training_layout(model)
     present = {

@@ -66,7 +66,7 @@ def pack(conversations: Sequence[Encoded], capacity: int) -> list[MicroBatch]:
     """Pack conversations by best fit into rows of at most `capacity` tokens, one row a pass,
     without padding."""
     bins = best_fit_decreasing([len(item.input_ids) for item in conversations], capacity)
-    return [_packed_row([conversations[index] for index in items]) for items in bins]
+    return [packed_row([conversations[index] for index in items]) for items in bins]
 
 
 def pad(conversations: Sequence[Encoded], rows: int, pad_token: int) -> list[MicroBatch]:
@@ -77,7 +77,8 @@ def pad(conversations: Sequence[Encoded], rows: int, pad_token: int) -> list[Mic
     ]
 
 
-def _packed_row(items: Sequence[Encoded]) -> MicroBatch:
+def packed_row(items: Sequence[Encoded]) -> MicroBatch:
+    """Put conversations end to end into one row; labels keep the order of the conversations."""
     ids = torch.tensor([token for item in items for token in item.input_ids])
     labels = torch.tensor([label for item in items for label in item.labels])
     positions = torch.cat([torch.arange(len(item.input_ids)) for item in items])

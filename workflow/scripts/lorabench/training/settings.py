@@ -5,6 +5,11 @@ from typing import Any
 
 from lorabench.errors import ConfigurationError
 
+# Keys that change no result: another value of them reruns nothing.
+FREE_SETTINGS = ("save_minutes", "tracker")
+# Keys that first count after the last step: checkpoints made under another value go on.
+LATE_SETTINGS = ("adapter_dtype",)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:

@@ -1,11 +1,11 @@
 """Check and link a Hugging Face checkpoint folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, write_json
+from lorabench.safetensors_header import read_header
 
 SUPPORT_FILES = (
     "*.json",
@@ -52,7 +52,7 @@ def _weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files that hold the whole model."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if single.is_file():
-        check_safetensors(single)
+        read_header(single)
         return [single]
     if index.is_file():
         files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
@@ -63,37 +63,13 @@ def _weight_files(folder: Path) -> list[Path]:
                 " rest"
             )
         for file in files:
-            check_safetensors(file)
+            read_header(file)
         return files
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
     found = f"only {pickles[0].name}, which can run code when loaded" if pickles else "no weights"
     raise DataError(
         f"{folder}: {found}; expected model.safetensors or its shards (save_pretrained writes them)"
     )
-
-
-def check_safetensors(path: Path) -> None:
-    """Check by its header that a safetensors file is one, and as long as it says; the weights are
-    not read.
-
-    Raises:
-        DataError: it is not, as after a cut-off download or where git-lfs left a pointer.
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if 2 <= length <= size - 8 else {}
-        ends = [
-            entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
-        ]
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError, KeyError):
-        ends = []
-    if not ends or 8 + length + max(ends) != size:
-        raise DataError(
-            f"{path}: not a whole safetensors file ({size} bytes); fetch it again (git lfs pull,"
-            " for a clone)"
-        )
 
 
 def link_checkpoint(folder: Path, target: Path) -> None:

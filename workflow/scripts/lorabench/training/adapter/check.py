@@ -1,39 +1,15 @@
 """Check, from headers alone and without torch, that an adapter folder is whole and fits a base
 model."""
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.safetensors_header import read_header
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 PREFIX = "base_model.model."
-
-
-def read_header(path: Path) -> dict[str, list[int]]:
-    """Return name -> shape of the tensors in a safetensors file, without reading their data.
-
-    Raises:
-        DataError: the file is missing, is not safetensors, or is shorter than its header says.
-    """
-    try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            header: dict[str, Any] = json.loads(file.read(size))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (struct.error, ValueError, MemoryError, OverflowError):
-        raise DataError(f"{path}: not a safetensors file (its header cannot be read)") from None
-    header.pop("__metadata__", None)
-    end = 8 + size + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-    if path.stat().st_size < end:
-        raise DataError(
-            f"{path}: cut off: {path.stat().st_size} bytes, expected {end}; copy the file again"
-        )
-    return {name: tensor["shape"] for name, tensor in header.items()}
 
 
 def base_shapes(folder: Path) -> dict[str, list[int]]:
