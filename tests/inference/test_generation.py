@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 
 from lorabench.inference.generation import generate_timed
 from lorabench.inference.worker import end_token_ids, prompt_ids
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
+from lorabench.variants import load_variant
 
 NEW_TOKENS = 12
 

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_jsonl
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
 from lorabench.training.encode import encode_conversations
+from lorabench.variants import load_variant
 from merge_adapter import merge_adapter
 from report.schema_check import faults_of
 from training_fixtures import train

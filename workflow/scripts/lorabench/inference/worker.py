@@ -26,7 +26,8 @@ from lorabench.files import sha256_json
 from lorabench.inference.generation import generate_timed
 from lorabench.inference.machine_state import MIB
 from lorabench.inference.memory import MemoryMeter, gpu_uuid
-from lorabench.llama import device, load_tokenizer, load_variant
+from lorabench.llama import device, load_tokenizer
+from lorabench.variants import load_variant
 
 if TYPE_CHECKING:
     from peft import PeftModel
