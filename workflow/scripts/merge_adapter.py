@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lorabench.chat import render_chat
 from lorabench.errors import ConfigurationError, MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
 from lorabench.job import job
@@ -106,7 +107,7 @@ def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
             range(CHECK_PROMPTS), (row for _, row in read_jsonl(conversations)), strict=False
         )
     ]
-    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    texts = [render_chat(tokenizer, row["messages"], prompt=False) for row in rows]
     return [tokenizer.encode(text, add_special_tokens=False)[:CHECK_TOKENS] for text in texts]
 
 
