@@ -16,10 +16,11 @@ from evaluate_task import evaluate_task
 from evaluation import fake_vllm
 from evaluation.fake_vllm import install_vllm
 from generate_answers import generate_answers
+from lorabench.end_tokens import end_token_ids
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.sampling import SeededSampler
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, SharedPrefixModel
-from lorabench.evaluation.stopping import StopAt, end_token_ids
+from lorabench.evaluation.stopping import StopAt
 from lorabench.evaluation.vllm_engine import (
     VllmEngine,
     adapter_arguments,
@@ -295,7 +296,9 @@ def test_the_model_without_weights_ends_texts_like_the_model(
     checkpoint."""
     skeleton = load_skeleton(Weights(variant="base", source=source, adapter=None, merged=None))
     assert all(parameter.is_meta for parameter in skeleton.parameters())
-    assert end_token_ids(skeleton, tokenizer) == end_token_ids(base, tokenizer)
+    assert end_token_ids(skeleton.generation_config, tokenizer) == end_token_ids(
+        base.generation_config, tokenizer
+    )
     assert skeleton.config.max_position_embeddings == base.config.max_position_embeddings
     assert SharedPrefixModel(skeleton).model.generation_config is not None
 

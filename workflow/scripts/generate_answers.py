@@ -65,9 +65,10 @@ def generate_answers(
     ) as stored:
         engine = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         model = SharedPrefixModel(load_skeleton(weights) if engine else weights.load(chosen.dtype))
-        results = ChatAnswerer(
+        answerer = ChatAnswerer(
             model, load_tokenizer(weights.source.parent), chosen, stored, engine
-        ).answer(part)
+        )
+        results = answerer.answer(part)
     write_jsonl(answers, map(asdict, results))
     cut = sum(flag for result in results for flag in result.truncated)
     logger.info(
@@ -86,7 +87,12 @@ def generate_answers(
         "device": str(device()),
         "model": weights.fingerprint(),
     }
-    counts = {"questions": len(results), "turns_truncated": cut, "turns_from_store": stored.hits}
+    counts = {
+        "questions": len(results),
+        "turns_truncated": cut,
+        "turns_with_less_room": answerer.turns_with_less_room,
+        "turns_from_store": stored.hits,
+    }
     cost = {
         "tokens_computed": (engine or model).tokens_computed,
         "seconds": round(time.perf_counter() - started, 3),

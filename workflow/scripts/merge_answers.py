@@ -11,7 +11,14 @@ from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from lorabench.job import run_job
 
-SUMS = ("questions", "turns_truncated", "turns_from_store", "tokens_computed", "seconds")
+SUMS = (
+    "questions",
+    "turns_truncated",
+    "turns_with_less_room",
+    "turns_from_store",
+    "tokens_computed",
+    "seconds",
+)
 
 
 def merge_answers(

@@ -11,6 +11,7 @@ from lorabench.data.benchmarks.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval
 from lorabench.data.benchmarks.gsm8k import read_gsm8k
 from lorabench.data.benchmarks.mmlu import read_mmlu
 from lorabench.data.benchmarks.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
+from lorabench.data.conversations.formats import AUTO
 from lorabench.data.conversations.reading import EMPTY, messages_of_row, source_files
 from lorabench.data.models.checkpoint import checkpoint_files
 from lorabench.data.sources.source import HubSource, PathSource, parse_source
@@ -38,11 +39,10 @@ def check_source(
         source: the source of the config.
         environment: os.environ, for the hub's token, cache and offline switch.
     """
-    prompt = source.get("judge_prompt")
+    prompt, form = source.get("judge_prompt"), source.get("format", AUTO)
+    more = ("judge_prompt", "format")
     try:
-        origin = parse_source(
-            {key: value for key, value in source.items() if key != "judge_prompt"}
-        )
+        origin = parse_source({key: value for key, value in source.items() if key not in more})
         if isinstance(origin, HubSource):
             return find_hub_faults(
                 origin, "model" if kind_of_data == "model" else "dataset", environment
@@ -50,21 +50,24 @@ def check_source(
         if isinstance(origin, PathSource):
             if not origin.path.exists():
                 return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
-            CHECKS[kind_of_data](origin.path)
+            if kind_of_data == "conversations":
+                _check_conversations(origin.path, form)
+            else:
+                CHECKS[kind_of_data](origin.path)
             return _check_prompt(kind_of_data, origin.path, prompt, environment)
     except LorabenchError as error:
         return [str(error)]
     return []
 
 
-def _check_conversations(path: Path) -> None:
+def _check_conversations(path: Path, form: str) -> None:
     """Read small files whole and the first rows of large ones."""
     rows = 0
     for file in source_files(path):
         limit = None if file.stat().st_size <= SMALL_BYTES else FIRST_ROWS
         for place, row in islice(read_rows(file), limit):
             rows += 1
-            for _ in messages_of_row(row, None, place):
+            for _ in messages_of_row(row, None, place, form):
                 pass
     if not rows:
         raise DataError(f"{path}: {EMPTY}")
@@ -94,7 +97,6 @@ def _check_prompt(
 
 CHECKS: dict[str, Callable[[Path], Any]] = {
     "model": checkpoint_files,
-    "conversations": _check_conversations,
     "gsm8k": read_gsm8k,
     "mmlu": read_mmlu,
     "mt_bench": read_mt_bench,

@@ -176,13 +176,18 @@ def find_conflicts(runs: dict[str, dict[str, Any]]) -> list[str]:
 def source(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of a source that its kind uses; an overlay may leave keys of another kind
     beside them."""
-    keys = ("kind", *SOURCE_KEYS[entry["kind"]], "judge_prompt")
+    keys = ("kind", *SOURCE_KEYS[entry["kind"]], "judge_prompt", "format")
     return {key: entry[key] for key in keys if entry.get(key) is not None}
 
 
 def source_label(entry: dict[str, Any]) -> str:
     """Return a folder name for a source, so that two configurations never overwrite each other's
     downloads."""
+    form = entry.get("format") or "auto"
+    return _origin_label(entry) + ("" if form == "auto" else f"-{form}")
+
+
+def _origin_label(entry: dict[str, Any]) -> str:
     if entry["kind"] == "hub":
         return f"hub-{entry['revision'][:12]}"
     if entry["kind"] == "wheel":
