@@ -14,13 +14,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.control.configuration import ENVIRONMENT_KEYS, load  # noqa: E402
+from lorabench.control.configuration import ENVIRONMENT_KEYS, load, read_schema  # noqa: E402
 from lorabench.control.source_hash import closure  # noqa: E402
 
 GRAPH = re.compile(
@@ -31,7 +29,7 @@ GRAPH = re.compile(
 
 def config_readme() -> str:
     """Return the page on every config key."""
-    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
+    schema = read_schema(ROOT / "config" / "schema.yaml")
     configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
     variables = ", ".join(
         f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items()

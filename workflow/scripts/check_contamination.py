@@ -13,17 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lorabench.data.benchmarks.contamination import benchmark_items, overlap
+from lorabench.data.benchmark import benchmark_data
+from lorabench.data.contamination import benchmark_items, overlap
 from lorabench.files import read_jsonl, write_json
 from lorabench.job import job
 
 logger = logging.getLogger(__name__)
-SCORED_ROWS = {
-    "gsm8k": "test.jsonl",
-    "mmlu": "test.jsonl",
-    "mt_bench": "question.jsonl",
-    "alpaca_eval": "instructions.jsonl",
-}
 
 
 def check_contamination(
@@ -44,8 +39,9 @@ def check_contamination(
     results = {}
     for source in tqdm(benchmarks, desc="contamination", mininterval=1):
         benchmark = source.parent.parent.name
-        rows = [row for _, row in read_jsonl(source.parent / SCORED_ROWS[benchmark])]
-        items = benchmark_items(benchmark, rows)
+        table = benchmark_data(benchmark)
+        rows = [row for _, row in read_jsonl(source.parent / table.items_file)]
+        items = benchmark_items(rows, table.item_texts)
         overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
         results[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
         logger.info(

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.control.hub_access import find_hub_faults
-from lorabench.data.benchmarks.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval, read_judge_prompt
-from lorabench.data.benchmarks.gsm8k import read_gsm8k
-from lorabench.data.benchmarks.mmlu import read_mmlu
-from lorabench.data.benchmarks.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
+from lorabench.data.benchmark import benchmark_data
 from lorabench.data.conversations.reading import EMPTY, messages_of_row, source_files
 from lorabench.data.models.checkpoint import checkpoint_files
 from lorabench.data.sources.source import HubSource, PathSource, parse_source
@@ -21,10 +18,6 @@ from lorabench.errors import DataError, LorabenchError
 SMALL_BYTES = 20_000_000
 # of larger ones
 FIRST_ROWS = 200
-PROMPTS = {
-    "mt_bench": (JUDGE_PROMPTS, read_judge_prompts),
-    "alpaca_eval": (JUDGE_PROMPT, read_judge_prompt),
-}
 
 
 def check_source(
@@ -50,7 +43,10 @@ def check_source(
         if isinstance(origin, PathSource):
             if not origin.path.exists():
                 return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
-            CHECKS[kind_of_data](origin.path)
+            if kind_of_data in CHECKS:
+                CHECKS[kind_of_data](origin.path)
+                return []
+            benchmark_data(kind_of_data).read(origin.path)
             return _check_prompt(kind_of_data, origin.path, prompt, environment)
     except LorabenchError as error:
         return [str(error)]
@@ -75,9 +71,10 @@ def _check_prompt(
 ) -> list[str]:
     """Check the judge's prompts of a benchmark at `path`: they lie there, or `source` says where to
     take them."""
-    if benchmark not in PROMPTS:
+    judge_prompt = benchmark_data(benchmark).judge_prompt
+    if judge_prompt is None:
         return []
-    name, read = PROMPTS[benchmark]
+    name, read = judge_prompt.file, judge_prompt.read
     folder = path if path.is_dir() else path.parent
     if (folder / name).is_file():
         read(folder / name)
@@ -95,8 +92,4 @@ def _check_prompt(
 CHECKS: dict[str, Callable[[Path], Any]] = {
     "model": checkpoint_files,
     "conversations": _check_conversations,
-    "gsm8k": read_gsm8k,
-    "mmlu": read_mmlu,
-    "mt_bench": read_mt_bench,
-    "alpaca_eval": read_alpaca_eval,
 }
