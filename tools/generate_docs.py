@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from lorabench.benchmark_tables import benchmark_file  # noqa: E402
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS  # noqa: E402
 from lorabench.control.configuration import ENVIRONMENT_KEYS, load, read_schema  # noqa: E402
 from lorabench.control.source_hash import closure  # noqa: E402
 
@@ -141,8 +143,13 @@ def reruns_page() -> str:
     rules = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem in _rule_names())
     users: dict[str, list[str]] = defaultdict(list)
     for rule in rules:
-        for path in closure(SCRIPTS / f"{rule}.py"):
-            users[str(path.relative_to(SCRIPTS))].append(rule)
+        own = closure(SCRIPTS / f"{rule}.py")
+        for path in own:
+            users[str(path.relative_to(SCRIPTS))].append(f"`{rule}`")
+        for path, benchmarks in benchmark_modules(rule).items():
+            if path not in own:
+                named = f"`{rule}` of {', '.join(benchmarks)}"
+                users[str(path.relative_to(SCRIPTS))].append(named)
     lines = [
         (ROOT / "docs" / "reruns.head.md").read_text().rstrip(),
         "",
@@ -150,13 +157,19 @@ def reruns_page() -> str:
         "| --- | --- |",
     ]
     for module, names in sorted(users.items(), key=lambda item: (item[0].count("/"), item[0])):
-        shown = (
-            f"all {len(rules)} rules"
-            if len(names) == len(rules)
-            else ", ".join(f"`{name}`" for name in names)
-        )
+        shown = f"all {len(rules)} rules" if len(names) == len(rules) else ", ".join(names)
         lines.append(f"| `{module}` | {shown} |")
     return "\n".join(lines) + "\n"
+
+
+def benchmark_modules(rule: str) -> dict[Path, list[str]]:
+    """Return the modules that a rule reaches through a benchmark's own one -> these benchmarks."""
+    asked = {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
+    users: dict[Path, list[str]] = defaultdict(list)
+    for benchmark in asked if rule in ROOMS else ():
+        for path in closure(benchmark_file(ROOMS[rule], benchmark), SCRIPTS):
+            users[path].append(benchmark)
+    return users
 
 
 def _rule_names() -> set[str]:

@@ -148,6 +148,8 @@ def _keys_schema(settings: type[BenchmarkSettings]) -> dict[str, Any]:
 def _plain(key: dict[str, Any]) -> dict[str, Any]:
     """Return a key's schema without titles, and with `X or null` as one list of types."""
     key = {name: value for name, value in key.items() if name != "title"}
+    if "description" in key:
+        key["description"] = " ".join(key["description"].split())
     options = key.pop("anyOf", None)
     if options is None:
         return key
