@@ -148,8 +148,7 @@ def reruns_page() -> str:
             users[str(path.relative_to(SCRIPTS))].append(f"`{rule}`")
         for path, benchmarks in benchmark_modules(rule).items():
             if path not in own:
-                named = f"`{rule}` of {', '.join(benchmarks)}"
-                users[str(path.relative_to(SCRIPTS))].append(named)
+                users[str(path.relative_to(SCRIPTS))].append(reach(rule, benchmarks))
     lines = [
         (ROOT / "docs" / "reruns.head.md").read_text().rstrip(),
         "",
@@ -162,14 +161,25 @@ def reruns_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def benchmarks_of(rule: str) -> tuple[str, ...]:
+    """Return the benchmarks that a rule works with."""
+    return {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
+
+
 def benchmark_modules(rule: str) -> dict[Path, list[str]]:
     """Return the modules that a rule reaches through a benchmark's own one -> these benchmarks."""
-    asked = {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
     users: dict[Path, list[str]] = defaultdict(list)
-    for benchmark in asked if rule in ROOMS else ():
+    for benchmark in benchmarks_of(rule) if rule in ROOMS else ():
         for path in closure(benchmark_file(ROOMS[rule], benchmark), SCRIPTS):
             users[path].append(benchmark)
     return users
+
+
+def reach(rule: str, benchmarks: list[str]) -> str:
+    """Return a rule's name, with the benchmarks where it works with more than these."""
+    if set(benchmarks) == set(benchmarks_of(rule)):
+        return f"`{rule}`"
+    return f"`{rule}` of {', '.join(benchmarks)}"
 
 
 def _rule_names() -> set[str]:
