@@ -17,9 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from lm_eval.evaluator import evaluate
 
+from lorabench.arguments import Folder
 from lorabench.documents.protocol import VERSION, TaskProtocol
 from lorabench.evaluation.benchmark import Answered, task_benchmark
 from lorabench.evaluation.harness_tasks import build_tasks, number_items, shard_items
@@ -34,7 +34,7 @@ from lorabench.evaluation.weights import (
     library_versions,
 )
 from lorabench.files import write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def evaluate_task(
     *,
     weights: Weights,
     benchmark: str,
-    data: Path,
+    data: Folder,
     task_file: Mapping[str, Any],
     rows: Path,
     protocol: Path,
@@ -134,23 +134,4 @@ def run_harness(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        given = snakemake  # noqa: F821
-        torch.set_num_threads(given.threads)
-        evaluate_task(
-            weights=Weights(
-                variant=given.wildcards.variant,
-                source=Path(given.input.model),
-                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-                merged=Path(given.input.merged) if given.input.get("merged") else None,
-            ),
-            benchmark=given.wildcards.benchmark,
-            data=Path(given.input.benchmark).parent,
-            task_file=given.params.task_file,
-            rows=Path(given.output.rows),
-            protocol=Path(given.output.protocol),
-            store=Path(given.params.store),
-            shard=int(given.wildcards.shard),
-            shards=int(given.wildcards.shards),
-            settings=given.params.settings,
-        )
+    run_job(snakemake, evaluate_task)
