@@ -86,8 +86,8 @@ def evaluate_task(
             lm, {task: tasks[task] for task in asked}, asked, chosen.apply_chat_template
         )
     answered = Answered(items=items, samples=samples, truncated=lm.truncated)
-    results = table.rows(answered, chosen.benchmark)
-    count = write_jsonl(rows, map(asdict, results))
+    item_rows = table.rows(answered, chosen.benchmark)
+    count = write_jsonl(rows, map(asdict, item_rows))
     logger.info(
         "%s, %s: %d items, %d requests from the store",
         benchmark,

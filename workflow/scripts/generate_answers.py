@@ -73,16 +73,16 @@ def generate_answers(
     ) as stored:
         engine = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         model = SharedPrefixModel(load_skeleton(weights) if engine else weights.load(chosen.dtype))
-        results = ChatAnswerer(
+        given = ChatAnswerer(
             model, load_tokenizer(weights.source.parent), chosen, stored, engine
         ).answer(part)
-    write_jsonl(answers, map(asdict, results))
-    cut = sum(flag for result in results for flag in result.truncated)
+    write_jsonl(answers, map(asdict, given))
+    cut = sum(flag for one in given for flag in one.truncated)
     logger.info(
         "%s, %s: %d answers, %d turns cut at the limit",
         benchmark,
         weights.variant,
-        len(results),
+        len(given),
         cut,
     )
     top_k, top_p = sampling_limits(model.model.generation_config)
@@ -97,7 +97,7 @@ def generate_answers(
         "settings": settings,
         "top_k": top_k,
         "top_p": top_p,
-        "questions": len(results),
+        "questions": len(given),
         "turns_truncated": cut,
         "turns_from_store": stored.hits,
         "tokens_computed": (engine or model).tokens_computed,
