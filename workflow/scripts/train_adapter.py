@@ -25,7 +25,7 @@ from lorabench.llama import device, load_tokenizer, resolve_dtype
 from lorabench.processor import fast_bfloat16
 from lorabench.training.adapter.files import round_adapter, save_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
-from lorabench.training.encode import Encoded, TrainingData, encode_conversations
+from lorabench.training.encode import Encoded, TrainingData, check_length, encode_conversations
 from lorabench.training.fit import Fitted, Session, fit
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
@@ -69,6 +69,8 @@ def train_adapter(
     options = parse_settings(settings)
     source = read_json(model)
     check_tracker(options.tracker)
+    model_config = read_json(model.parent / "config.json")
+    check_length(options.max_seq_length, model_config)
     _warn_of_slow_bfloat16(options.dtype)
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     seconds: dict[str, float] = {}
@@ -98,7 +100,7 @@ def train_adapter(
         "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
         "source": source,
         "chat_template_sha256": sha256_json(tokenizer.chat_template),
-        "config": read_json(model.parent / "config.json"),
+        "config": model_config,
     }
     record = training_record(
         fitted,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorabench.adapter_loading import attach_adapter
 from lorabench.errors import DataError
 from lorabench.llama import load_base, resolve_dtype
 
@@ -46,12 +47,7 @@ def load_variant(
     checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
     model: PreTrainedModel | PeftModel = checkpoint
     if variant == "lora" and adapter is not None:
-        # two seconds that base and merged need not wait
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(
-            checkpoint, adapter, autocast_adapter_dtype=False, local_files_only=True
-        )
+        model = attach_adapter(checkpoint, adapter)
         if not use_4bit:
             model.to(resolve_dtype(dtype))  # type: ignore[arg-type]
     for parameter in model.parameters():

@@ -11,6 +11,7 @@ from typing import Any
 
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
+from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
 from lorabench.errors import PrerequisiteError
@@ -55,6 +56,8 @@ def check(
     faults: list[str] = []
     for run in runs.values():
         faults += find_source_faults(run, rules, environment)
+        if rules & LENGTHS.keys():
+            faults += find_context_faults(run, rules, model_folder(run))
         if run["import_adapter"]["path"] and "import_adapter" in rules:
             faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
         if local:
