@@ -44,7 +44,8 @@ def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
             header: dict[str, Any] = json.loads(file.read(length)) if length <= size - 8 else {}
         header.pop("__metadata__", None)
         _ = [(entry["dtype"], list(entry["shape"])) for entry in header.values()]
-        end = 8 + length + max(int(entry["data_offsets"][1]) for entry in header.values())
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
+        end = 8 + length + max(ends, default=0)
     except (ValueError, AttributeError, TypeError, LookupError):
         end = -1
     if end != size:
