@@ -2,9 +2,11 @@
 fits the base model.
 
 The same files as train_adapter writes; train_metrics.json and run_config.json are copied where the
-folder has them and otherwise say that training was not run here.
+folder has them and otherwise say that training was not run here. Where the adapter was trained on
+another model, or comes with another tokenizer or chat template, run_config.json and the log say so.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from lorabench.files import read_json, write_beside, write_json, write_text
 from lorabench.job import job
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.origin import find_remarks
+
+logger = logging.getLogger(__name__)
 
 
 def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> None:
@@ -38,10 +43,13 @@ def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> N
     for name in (CONFIG, WEIGHTS):
         with write_beside(adapter / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    for name in ("train_metrics.json", "run_config.json"):
+    remarks = find_remarks(source, model)
+    for remark in remarks:
+        logger.warning(remark)
+    for name, more in (("train_metrics.json", {}), ("run_config.json", {"remarks": remarks})):
         found = source / name
         absent = {"schema_version": 1, "status": "not_run", "reason": f"imported from {source}"}
-        write_json(adapter / name, read_json(found) if found.is_file() else absent)
+        write_json(adapter / name, (read_json(found) if found.is_file() else absent) | more)
     card = source / "README.md"
     about = f"# Imported adapter\n\nCopied from {source}; no card came with it.\n"
     write_text(adapter / "README.md", card.read_text(encoding="utf-8") if card.is_file() else about)

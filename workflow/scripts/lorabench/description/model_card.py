@@ -89,6 +89,10 @@ def model_card(
             " course."
         ),
         "",
+        "## Loading",
+        "",
+        *_loading(base_name, run_config.get("model") or {}),
+        "",
         "## Limitations",
         "",
         (
@@ -115,6 +119,36 @@ def _header(base_name: str, licence: str) -> list[str]:
         "tags: [lora, sft]",
         "---",
         "",
+    ]
+
+
+def _loading(base_name: str, model: dict[str, Any]) -> list[str]:
+    """Return how to load the adapter: by itself where its base is on the hub, else with a path."""
+    source = model.get("source") or {}
+    if source.get("kind") == "hub":
+        return [
+            "`AutoPeftModelForCausalLM.from_pretrained` of PEFT takes this folder, which holds the"
+            f" tokenizer, and fetches {base_name} from the hub. The adapter was trained on its"
+            f" revision {source.get('revision')}.",
+        ]
+    weights = {
+        name: value
+        for name, value in (source.get("sha256") or {}).items()
+        if name.endswith(".safetensors")
+    }
+    return [
+        f"The base model {base_name} has no address on the hub: the adapter needs the checkpoint"
+        f" that it was trained on ({source.get('kind')}: {base_name}). Give its path:",
+        "",
+        "```python",
+        "base = AutoModelForCausalLM.from_pretrained('PATH/TO/" + base_name + "')",
+        "model = PeftModel.from_pretrained(base, 'PATH/TO/THIS/FOLDER')",
+        "```",
+        "",
+        f"`AutoPeftModelForCausalLM.from_pretrained` of this folder works where a folder"
+        f" {base_name} with that checkpoint is in the working folder. Its weights:",
+        "",
+        *(f"- {name}: SHA-256 {value}" for name, value in sorted(weights.items())),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from lorabench.errors import DataError
 from lorabench.files import read_json, write_json
 
+PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
 SUPPORT_FILES = (
     "*.json",
     "*.jinja",
@@ -31,6 +32,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: no {name}; expected a Hugging Face checkpoint folder")
+    check_not_quantised(folder)
     weights = _weight_files(folder)
     template = folder / "chat_template.jinja"
     if not template.is_file() and not read_json(folder / "tokenizer_config.json").get(
@@ -46,6 +48,30 @@ def checkpoint_files(folder: Path) -> list[Path]:
         if file.name != "source.json"
     }
     return sorted({*weights, *support})
+
+
+def check_not_quantised(folder: Path) -> None:
+    """Check by config.json that a checkpoint's weights are plain numbers: LoRA is trained on packed
+    ones, but cannot be merged into them.
+
+    Raises:
+        DataError: they were saved quantised (bitsandbytes, GPTQ, AWQ, FP8, …).
+    """
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise DataError(f"{folder}/config.json: expected a JSON object")
+    nested = config.get("text_config")
+    found = config.get("quantization_config") or (
+        nested.get("quantization_config") if isinstance(nested, dict) else None
+    )
+    if found is None and not (folder / "quantize_config.json").is_file():
+        return
+    method = found.get("quant_method") if isinstance(found, dict) else None
+    raise DataError(
+        f"{folder}: the weights are stored quantised ({method or 'quantize_config.json'}), and an"
+        " adapter cannot be merged into them: use the original checkpoint in bfloat16, float16 or"
+        " float32; train_adapter.use_4bit: true quantises it in memory"
+    )
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -84,8 +110,12 @@ def check_safetensors(path: Path) -> None:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if 2 <= length <= size - 8 else {}
-        ends = [
-            entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
+        header.pop("__metadata__", None)
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+        packed = [
+            name
+            for name, entry in header.items()
+            if name.endswith("weight") and entry["dtype"] not in PLAIN_DTYPES
         ]
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError, KeyError):
         ends = []
@@ -93,6 +123,11 @@ def check_safetensors(path: Path) -> None:
         raise DataError(
             f"{path}: not a whole safetensors file ({size} bytes); fetch it again (git lfs pull,"
             " for a clone)"
+        )
+    if packed:
+        raise DataError(
+            f"{path}: {packed[0]} is stored as {header[packed[0]]['dtype']}, so quantised; use the"
+            " original checkpoint in bfloat16, float16 or float32"
         )
 
 
