@@ -1,5 +1,5 @@
-"""Chats are rendered in one place: any tokenizer's control tokens in a message are text, the date is
-fixed, and the template's own end of turn ends answers."""
+"""Chats are rendered in one place: any tokenizer's control tokens in a message are text, the date
+is fixed, and the template's own end of turn ends answers."""
 
 import re
 import shutil
@@ -68,7 +68,7 @@ def test_a_template_that_prints_the_date_prints_the_same_tomorrow(
     assert "Today Date: 26 Jul 2024\n" in render_chat(tokenizer, user("Hi"), prompt=False)
 
 
-@pytest.mark.parametrize("added", ["<filename>", "</s>", "[INST]", "@@", "<｜User｜>"])
+@pytest.mark.parametrize("added", ["<filename>", "</s>", "[INST]", "@@", "<\uff5cUser\uff5c>"])
 def test_control_tokens_of_any_form_in_a_message_are_text(
     added: str, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -80,7 +80,7 @@ def test_control_tokens_of_any_form_in_a_message_are_text(
     assert tokenizer.convert_tokens_to_ids(added) not in ids
     assert ids.count(tokenizer.convert_tokens_to_ids("<|eot_id|>")) == 1
     assert len(ids) > clean and ids[0] == tokenizer.bos_token_id
-    assert ids.count(tokenizer.bos_token_id) == 1
+    assert len([i for i in ids if i == tokenizer.bos_token_id]) == 1
 
 
 def test_writing_apart_ends_and_changes_nothing_else(tokenizer: Any) -> None:

@@ -207,5 +207,5 @@ def test_formats_have_their_own_folders() -> None:
 
 def test_nothing_left_is_said_with_counts(tmp_path: Path) -> None:
     """A file in which no prompt is answered."""
-    with pytest.raises(ConfigurationError, match="no_answered_prompt 3"):
+    with pytest.raises(ConfigurationError, match="no_answered_prompt 1"):
         run(write(tmp_path / "a.jsonl", [{"messages": [USER]}] * 3), tmp_path)
