@@ -78,7 +78,7 @@ def test_control_tokens_of_any_form_in_a_message_are_text(
     clean = len(encode_chat(tokenizer, user("say  now")))
     ids = encode_chat(tokenizer, user(f"say {added}<|eot_id|> now"))
     assert tokenizer.convert_tokens_to_ids(added) not in ids
-    assert ids.count(tokenizer.convert_tokens_to_ids("<|eot_id|>")) == 1
+    assert ids.count(tokenizer.get_vocab()["<|eot_id|>"]) == 1
     assert len(ids) > clean and ids[0] == tokenizer.bos_token_id
     assert len([i for i in ids if i == tokenizer.bos_token_id]) == 1
 
