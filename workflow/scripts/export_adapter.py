@@ -10,7 +10,8 @@ the file system allows, so that nothing large is stored twice.
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorabench.job import job
+from lorabench.arguments import Folder
+from lorabench.job import run_job
 from lorabench.publishing import publish_file
 
 # Those of the base model; the first two are always there.
@@ -25,7 +26,7 @@ TOKENIZER = (
 )
 
 
-def export_adapter(*, files: Sequence[Path], model: Path, folder: Path) -> None:
+def export_adapter(*, files: Sequence[Path], model: Path, folder: Folder) -> None:
     """Publish `files`, and the tokenizer from the folder of `model` (source.json), in `folder`
     under their own names."""
     for file in [*files, *(model.parent / name for name in TOKENIZER)]:
@@ -35,10 +36,4 @@ def export_adapter(*, files: Sequence[Path], model: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        export_adapter(
-            files=[Path(path) for path in given.input.files],
-            model=Path(given.input.model),
-            folder=Path(given.output[0]).parent,
-        )
+    run_job(snakemake, export_adapter, unused=("settings",))

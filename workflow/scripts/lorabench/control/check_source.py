@@ -1,16 +1,13 @@
 """Check a source of the config before any work starts, in well under a second and without heavy
 imports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lorabench.control.hub_access import find_hub_faults
-from lorabench.data.benchmarks.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval, read_judge_prompt
-from lorabench.data.benchmarks.gsm8k import read_gsm8k
-from lorabench.data.benchmarks.mmlu import read_mmlu
-from lorabench.data.benchmarks.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
+from lorabench.data.benchmark import benchmark_data
 from lorabench.data.conversations.formats import AUTO
 from lorabench.data.conversations.reading import EMPTY, messages_of_row, source_files
 from lorabench.data.models.checkpoint import checkpoint_files
@@ -22,10 +19,6 @@ from lorabench.errors import DataError, LorabenchError
 SMALL_BYTES = 20_000_000
 # of larger ones
 FIRST_ROWS = 200
-PROMPTS = {
-    "mt_bench": (JUDGE_PROMPTS, read_judge_prompts),
-    "alpaca_eval": (JUDGE_PROMPT, read_judge_prompt),
-}
 
 
 def check_source(
@@ -52,8 +45,11 @@ def check_source(
                 return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
             if kind_of_data == "conversations":
                 _check_conversations(origin.path, form)
-            else:
-                CHECKS[kind_of_data](origin.path)
+                return []
+            if kind_of_data == "model":
+                checkpoint_files(origin.path)
+                return []
+            benchmark_data(kind_of_data).read(origin.path)
             return _check_prompt(kind_of_data, origin.path, prompt, environment)
     except LorabenchError as error:
         return [str(error)]
@@ -78,9 +74,10 @@ def _check_prompt(
 ) -> list[str]:
     """Check the judge's prompts of a benchmark at `path`: they lie there, or `source` says where to
     take them."""
-    if benchmark not in PROMPTS:
+    judge_prompt = benchmark_data(benchmark).judge_prompt
+    if judge_prompt is None:
         return []
-    name, read = PROMPTS[benchmark]
+    name, read = judge_prompt.file, judge_prompt.read
     folder = path if path.is_dir() else path.parent
     if (folder / name).is_file():
         read(folder / name)
@@ -93,12 +90,3 @@ def _check_prompt(
     if isinstance(origin, PathSource):
         read(origin.path / name if origin.path.is_dir() else origin.path)
     return []
-
-
-CHECKS: dict[str, Callable[[Path], Any]] = {
-    "model": checkpoint_files,
-    "gsm8k": read_gsm8k,
-    "mmlu": read_mmlu,
-    "mt_bench": read_mt_bench,
-    "alpaca_eval": read_alpaca_eval,
-}

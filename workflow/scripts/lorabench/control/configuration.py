@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from lorabench.control.benchmarks import complete_schema
 from lorabench.errors import ConfigurationError
 
 # Variables that users may set instead of editing a file, and the keys that they override.
@@ -43,7 +44,7 @@ def resolve(
     Raises:
         ConfigurationError: with every fault found, one a line.
     """
-    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    rules = read_schema(schema)
     config = copy.deepcopy(config)
     places = _places(files) | override_from_environment(config, environment)
     faults = find_faults(config, rules, places)
@@ -56,6 +57,12 @@ def resolve(
     if faults:
         raise ConfigurationError("\n".join(faults))
     return runs
+
+
+def read_schema(schema: Path) -> dict[str, Any]:
+    """Return the whole JSON Schema of the config: the file, and what follows from the
+    benchmarks."""
+    return complete_schema(yaml.safe_load(schema.read_text(encoding="utf-8")))
 
 
 def override_from_environment(
