@@ -272,6 +272,7 @@ def write_training(folder: Path) -> dict[str, Path]:
     }
     counts = {
         "dropped": {"no_ranked_reply": 2},
+        "cut": {"conversations": 1, "messages": 1},
         "languages": {"en": 30, "de": 8},
         "turns": 90,
         "characters": 50000,
@@ -296,7 +297,7 @@ def write_training(folder: Path) -> dict[str, Path]:
             "float32": logit_difference(1.3e-4),
             "as_saved": logit_difference(0.9),
         },
-        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
+        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits, "remarks": []},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)

@@ -2,9 +2,12 @@
 fits the base model.
 
 The same files as train_adapter writes; the record says that training was not run here, and holds
-what the folder says about itself, from which describe_adapter makes the describing files.
+what the folder says about itself, from which describe_adapter makes the describing files. Where the
+adapter was trained on another model, or comes with another tokenizer or chat template, the record
+and the log say so.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from lorabench.files import read_json, write_beside, write_json
 from lorabench.job import run_job
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.origin import find_remarks
+
+logger = logging.getLogger(__name__)
 
 
 def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) -> None:
@@ -37,11 +43,15 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
     source = Path(settings["path"])
     if faults := check_adapter(source, model.parent):
         raise DataError("; ".join(faults))
+    remarks = find_remarks(source, model)
+    for remark in remarks:
+        logger.warning(remark)
     record: ImportRecord = {
         "schema_version": 1,
         "status": "not_run",
         "reason": f"imported from {source}",
         "path": str(source),
+        "remarks": remarks,
         "brought": _brought(source),
     }
     for name in (CONFIG, WEIGHTS):

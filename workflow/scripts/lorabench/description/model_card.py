@@ -3,7 +3,7 @@ notices."""
 
 from typing import Any
 
-from lorabench.documents.training_record import ImportRecord, TrainingRecord
+from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
 
 LLAMA_3_NOTICE = (
     "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright (c) Meta"
@@ -82,6 +82,10 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
             " course."
         ),
         "",
+        "## Loading",
+        "",
+        *_loading(base_name, record["model"]),
+        "",
         "## Limitations",
         "",
         (
@@ -114,6 +118,36 @@ def _header(base_name: str, licence: str) -> list[str]:
         "tags: [lora, sft]",
         "---",
         "",
+    ]
+
+
+def _loading(base_name: str, model: TrainedModel) -> list[str]:
+    """Return how to load the adapter: by itself where its base is on the hub, else with a path."""
+    source = model["source"]
+    if source.get("kind") == "hub":
+        return [
+            "`AutoPeftModelForCausalLM.from_pretrained` of PEFT takes this folder, which holds the"
+            f" tokenizer, and fetches {base_name} from the hub. The adapter was trained on its"
+            f" revision {source.get('revision')}.",
+        ]
+    weights = {
+        name: value
+        for name, value in (source.get("sha256") or {}).items()
+        if name.endswith(".safetensors")
+    }
+    return [
+        f"The base model {base_name} has no address on the hub: the adapter needs the checkpoint"
+        f" that it was trained on ({source.get('kind')}: {base_name}). Give its path:",
+        "",
+        "```python",
+        "base = AutoModelForCausalLM.from_pretrained('PATH/TO/" + base_name + "')",
+        "model = PeftModel.from_pretrained(base, 'PATH/TO/THIS/FOLDER')",
+        "```",
+        "",
+        f"`AutoPeftModelForCausalLM.from_pretrained` of this folder works where a folder"
+        f" {base_name} with that checkpoint is in the working folder. Its weights:",
+        "",
+        *(f"- {name}: SHA-256 {value}" for name, value in sorted(weights.items())),
     ]
 
 

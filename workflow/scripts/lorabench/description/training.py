@@ -134,4 +134,5 @@ def run_config(record: TrainingRecord) -> dict[str, Any]:
 def imported(record: ImportRecord, name: Literal["train_metrics", "run_config"]) -> dict[str, Any]:
     """Return the file that an imported adapter brought, or one that says that it brought none."""
     absent = {"schema_version": 1, "status": "not_run", "reason": record["reason"]}
-    return record["brought"][name] or absent
+    found = record["brought"][name] or absent
+    return found if name == "train_metrics" else {**found, "remarks": record["remarks"]}

@@ -81,4 +81,6 @@ class ImportRecord(TypedDict):
     reason: str
     # folder that it was copied from
     path: str
+    # where it does not belong to this base model, or brought another tokenizer or chat template
+    remarks: list[str]
     brought: BroughtFiles
