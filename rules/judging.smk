@@ -25,6 +25,9 @@ rule judge_mt_bench:
         settings=section("judge_mt_bench"),
         code=code("judge_mt_bench", "judging"),
         store="results/{run}/work/judge",
+        min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
+            "min_judged_share"
+        ],
     message:
         "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
     script:
@@ -62,6 +65,9 @@ rule judge_alpaca_eval:
         settings=section("judge_alpaca_eval"),
         code=code("judge_alpaca_eval", "judging"),
         store="results/{run}/work/judge",
+        min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
+            "min_judged_share"
+        ],
     message:
         "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
     script:

@@ -76,7 +76,6 @@ class FakeJudge:
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)  # bodies
-    raw: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -103,7 +102,6 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
             with lock:
                 number = len(fake.requests)
                 fake.requests.append(body)
-                fake.raw.append(raw)
                 fake.headers.append({name.lower(): value for name, value in self.headers.items()})
                 fake.paths.append(self.path)
                 fake.times.append(time.monotonic())
@@ -161,6 +159,7 @@ def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
         "max_judge_usd": 25.0,
         "tokens_per_batch": 2048,
         "dtype": "float32",
+        "carries_signal": "auto",
     } | changes
 
 

@@ -16,13 +16,13 @@ from lorabench.judging import wire
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.mt_bench import (
     REASK,
-    ask_again,
     expected_rating,
-    parse_rating,
     read_prompts,
     read_references,
     turns_to_rate,
 )
+from lorabench.judging.ratings import parse_rating
+from lorabench.judging.reasks import ask_again
 
 PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
@@ -108,9 +108,9 @@ def test_missing_reference_is_named(benchmark_folder: Path) -> None:
 def test_reask_shows_the_judge_its_own_text() -> None:
     """The follow-up keeps the conversation and has its own place in the store."""
     request = JudgeRequest(item="81-1", messages=[{"role": "user", "content": "x"}], parameters={})
-    again = ask_again(request, Reply(outcome="answered", text="It is fine."))
+    again = ask_again(request, Reply(outcome="answered", text="It is fine."), REASK)
     assert [message["content"] for message in again.messages] == ["x", "It is fine.", REASK]
-    empty = ask_again(request, Reply(outcome="answered", text=" "))
+    empty = ask_again(request, Reply(outcome="answered", text=" "), REASK)
     assert empty.messages == request.messages
     assert empty.key({}) != request.key({})
 
@@ -156,9 +156,8 @@ def fastchat_requests(
     folder: Path,
     questions: dict[int, Any],
     answers: dict[int, Any],
-) -> dict[str, bytes]:
-    """Return item id -> the request that FastChat sends to gpt-4, as its client (openai 0.28)
-    serialises it.
+) -> dict[str, dict[str, Any]]:
+    """Return item id -> the arguments of FastChat's call of gpt-4.
 
     The two client libraries are stand-ins that record the call: openai 0.x and anthropic are not
     needed to build it.
@@ -190,14 +189,12 @@ def fastchat_requests(
                 question, "m", answers[number], judge, reference, multi_turn=turn == 2
             )
             common.play_a_match_single(match, "")
-            requests[f"{number}-{turn}"] = json.dumps(sent[-1]).encode()
+            requests[f"{number}-{turn}"] = sent[-1]
     return requests
 
 
-def test_requests_equal_fastchats_byte_for_byte(
-    monkeypatch: pytest.MonkeyPatch, shared_data: Path
-) -> None:
-    """For all 160 turns of real answers the request body is the one that FastChat 0.2.36 sends."""
+def test_requests_equal_fastchats(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+    """For all 160 turns of real answers the call is the one that FastChat 0.2.36 makes."""
     folder = shared_data / "mt_bench"
     questions = {row["question_id"]: row for row in read_rows(folder / "question.jsonl")}
     answers = {
@@ -224,6 +221,6 @@ def test_requests_equal_fastchats_byte_for_byte(
     actual = {}
     for turn in turns:
         sent = wire.sent_parameters("openai", turn.request, wire.Refusals())
-        actual[turn.id] = wire.body("openai", "gpt-4", turn.request, sent)
+        actual[turn.id] = wire.arguments("openai", "gpt-4", turn.request, sent)
     assert len(actual) == 160
     assert actual == expected

@@ -45,6 +45,7 @@ def run(
         store=tmp_path / "store",
         writer="mt_bench-lora",
         settings={"judge": judge, "max_tokens": max_tokens, "reasks": reasks},
+        min_judged_share=0.9,
         rows=tmp_path / "rows.jsonl",
         protocol=tmp_path / "protocol.json",
     )

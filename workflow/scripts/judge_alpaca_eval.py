@@ -26,7 +26,7 @@ from lorabench.judging.alpaca_eval import (
     request_parameters,
 )
 from lorabench.judging.judges import open_judge
-from lorabench.judging.protocol import describe_judging
+from lorabench.judging.protocol import check_share, describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
 
@@ -40,6 +40,7 @@ def judge_alpaca_eval(
     store: Path,
     writer: str,
     settings: dict[str, Any],
+    min_judged_share: float,
     rows: Path,
     protocol: Path,
 ) -> None:
@@ -52,7 +53,8 @@ def judge_alpaca_eval(
         model: source.json of a local judge's model.
         store, writer: folder of the answer store shared by the run's judges, and this job's file in
             it.
-        settings: judge, both_orders, max_tokens.
+        settings: judge, both_orders, max_tokens, reasks.
+        min_judged_share: the share of the instructions that a score will need.
     """
     started = time.monotonic()
     judge_settings = parse_judge(settings["judge"])
@@ -68,7 +70,8 @@ def judge_alpaca_eval(
     )
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
-        preferences, replies = compare_pairs(judge, pairs)
+        preferences, replies = compare_pairs(judge, pairs, settings["reasks"])
+    check_share(preferences, judge_settings, min_judged_share)
     against = (
         "the benchmark's reference outputs"
         if reference_answers is None
@@ -87,6 +90,7 @@ def judge_alpaca_eval(
         ),
         judge=judge,
         settings=judge_settings,
+        store=answered,
         rows=preferences,
         replies=replies,
         prompt_sha256={"judge_prompt.txt": sha256_file(prompt_file)},
@@ -120,6 +124,7 @@ if __name__ == "__main__":
             store=Path(given.params.store),
             writer=f"alpaca_eval-{given.wildcards.variant}",
             settings=given.params.settings,
+            min_judged_share=given.params.min_judged_share,
             rows=Path(given.output.rows),
             protocol=Path(given.output.protocol),
         )

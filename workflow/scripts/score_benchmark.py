@@ -45,14 +45,14 @@ def score_benchmark(
         length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
         benchmark, variant: which score.
-        settings: the key `confidence` of the section score_benchmark.
+        settings: the keys `confidence` and `min_judged_share` of the section score_benchmark.
         rows_output, score_output: the files to write.
     """
     head = {"schema_version": 1, "benchmark": benchmark, "variant": variant}
     metric, unit = METRICS[benchmark]
     items = join_shards(rows) if rows else []
     write_jsonl(rows_output, map(asdict, items))
-    reason = why_no_score(items, not_run_reason)
+    reason = why_no_score(items, not_run_reason, settings["min_judged_share"])
     if reason:
         write_json(
             score_output,
@@ -63,6 +63,9 @@ def score_benchmark(
     if answers_protocol is not None:
         protocol = add_generation(protocol, read_json(answers_protocol))
     score = score_items(benchmark, items, settings["confidence"])
+    if score["failures"]:
+        judged = f"{score['items'] - sum(score['failures'].values())} of {score['items']} items"
+        protocol["protocol"] += f"; {judged} have a score"
     if benchmark == "alpaca_eval":
         score["secondary"]["length_control"] = length_controlled(
             items, length_control_file, settings["confidence"]

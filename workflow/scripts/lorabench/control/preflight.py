@@ -13,6 +13,7 @@ from lorabench.control.configuration import source
 from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
+from lorabench.judging.availability import base_url_fault, secret_faults
 from lorabench.training.adapter.check import check_adapter, read_header
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
 
@@ -48,8 +49,9 @@ def check(
     Raises:
         PrerequisiteError: with every fault found, one a line.
     """
-    faults: list[str] = []
+    faults: list[str] = secret_faults(environment)
     for run in runs.values():
+        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules, environment)
         if run["import_adapter"]["path"] and "import_adapter" in rules:
             faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
@@ -64,6 +66,13 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
+
+
+def find_judge_faults(run: dict[str, Any]) -> list[str]:
+    """Return one line for each judge whose address may not be used."""
+    sections = ("judge_mt_bench", "judge_alpaca_eval")
+    faults = {name: base_url_fault(run[name]["judge"]["base_url"]) for name in sections}
+    return [f"{name}: {fault}" for name, fault in faults.items() if fault]
 
 
 def find_source_faults(

@@ -54,6 +54,7 @@ def score_items(benchmark: str, rows: Sequence[ItemResult], confidence: float) -
         "confidence": confidence,
         "interval_method": estimate.method,
         "n": estimate.n,
+        "items": len(rows),
         "failures": dict(sorted(failures.items())),
         "chance": chance,
         "above_chance": None if chance is None or interval is None else interval[0] > chance,
@@ -62,15 +63,20 @@ def score_items(benchmark: str, rows: Sequence[ItemResult], confidence: float) -
     }
 
 
-def why_no_score(rows: Sequence[ItemResult], not_run_reason: str | None) -> str | None:
-    """Return why there is nothing to average, None where there is: no rows, or a judge that failed
-    on every one."""
+def why_no_score(
+    rows: Sequence[ItemResult], not_run_reason: str | None, min_judged_share: float
+) -> str | None:
+    """Return why there is no score, None where there is: no rows, or a judge that failed on too
+    many of them."""
     if not rows:
         return not_run_reason or "no rows were made for it"
-    if all(row.score is None for row in rows):
+    failures = Counter(row.outcome for row in rows if row.score is None)
+    judged = len(rows) - failures.total()
+    if judged == 0 or judged < min_judged_share * len(rows):
         return (
-            f"none of {len(rows)} items has a score:"
-            f" {_counted(Counter(row.outcome for row in rows))}"
+            f"{judged or 'none'} of {len(rows)} items {'have' if judged > 1 else 'has'} a score, at"
+            f" least {min_judged_share:.0%} are needed (score_benchmark.min_judged_share):"
+            f" {_counted(failures)}"
         )
     return None
 
