@@ -70,6 +70,15 @@ def error(status: int, message: str, **fields: Any) -> Response:
     return Response(status=status, document={"error": {"message": message, **fields}})
 
 
+def bill(response: Response) -> list[tuple[int, int]]:
+    """Return the tokens that a response says were used, nothing where it says nothing."""
+    usage = response.document.get("usage") if isinstance(response.document, dict) else None
+    if response.status != 200 or response.cut or not isinstance(usage, dict):
+        return []
+    names = ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")
+    return [(usage[read], usage[made]) for read, made in names if {read, made} <= set(usage)]
+
+
 @dataclass
 class FakeJudge:
     """The running server: what it saw, and what it answers (set `respond`)."""
@@ -80,6 +89,8 @@ class FakeJudge:
     paths: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     most_at_once: int = 0
+    # (input, output) tokens of each answer with usage, sent whole: what a provider puts on its bill
+    billed: list[tuple[int, int]] = field(default_factory=list)
     respond: Callable[[int, dict[str, Any]], Response] = lambda number, body: openai_answer()
 
 
@@ -108,7 +119,10 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
                 active += 1
                 fake.most_at_once = max(fake.most_at_once, active)
             try:
-                self.send(fake.respond(number, body))
+                response = fake.respond(number, body)
+                with lock:
+                    fake.billed += bill(response)
+                self.send(response)
             finally:
                 with lock:
                     active -= 1

@@ -42,31 +42,6 @@ def make_answer(**changes: Any) -> Answer:
     return Answer(**fields | changes)
 
 
-@pytest.mark.parametrize(
-    ("judgment", "rating"),
-    [
-        ("Good. Rating: [[7]]", 7.0),
-        ("Rating: [[8.5]]", 8.5),
-        ("Rating: [[10]]", 10.0),
-        ("Rating: [[ 6 ]]", 6.0),
-        ("Rating: [[9/10]]", 9.0),
-        ("The code returns a[[0]] and grid[[3]]. Rating: [[6]]", 6.0),
-        ("In array [1] the index is off. Rating: 6", 6.0),
-        ("**Rating:** [6]", 6.0),
-        ("I would say [4].", 4.0),
-        ("see footnote [1] for details, a fine answer", None),
-        ("Rating: [[0]]", None),
-        ("Rating: [[11]]", None),
-        ("I cannot judge this.", None),
-        ("", None),
-    ],
-)
-def test_last_rating_in_range_counts(judgment: str, rating: float | None) -> None:
-    """The last [[n]] from 1 to 10 is the rating; quoted brackets and numbers out of range are
-    not."""
-    assert parse_rating(judgment) == rating
-
-
 def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
     """Math questions are graded with references, turn 2 with the whole dialogue and its own system
     prompt."""

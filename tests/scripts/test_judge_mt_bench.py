@@ -161,6 +161,11 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
     )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
     assert "carries no signal" in protocol["protocol"]
+    vouched = judge_section(FakeJudge(), kind="local", carries_signal=True)
+    run(tmp_path, benchmark_folder, vouched, tiny_model / "source.json")
+    again, protocol = read(tmp_path)
+    assert again == rows and protocol["cached_calls"] == 6
+    assert protocol["signal"] is True and "says that it counts" in protocol["protocol"]
 
 
 def test_a_served_model_as_the_judge(

@@ -30,7 +30,7 @@ def run(
         not_run_reason=reason,
         benchmark=benchmark,
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=folder / "eval.jsonl",
         score_output=folder / "eval.json",
     )
@@ -123,7 +123,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
             not_run_reason=None,
             benchmark="gsm8k",
             variant="base",
-            settings={"confidence": 0.95},
+            settings={"confidence": 0.95, "min_judged_share": 0.9},
             rows_output=tmp_path / "eval.jsonl",
             score_output=tmp_path / "eval.json",
         )
@@ -143,7 +143,7 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
         not_run_reason=None,
         benchmark="mt_bench",
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=tmp_path / "eval.jsonl",
         score_output=tmp_path / "eval.json",
     )
@@ -157,5 +157,8 @@ def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
     rows = [replace(row, score=None, outcome="judge_failed") for row in mt_bench_rows("base")]
     score = run(tmp_path, "mt_bench", [rows])
     assert score["status"] == "not_run"
-    assert score["reason"] == "none of 16 items has a score: 16 judge_failed"
+    assert score["reason"] == (
+        "none of 16 items has a score, at least 90% are needed (score_benchmark.min_judged_share):"
+        " 16 judge_failed"
+    )
     assert len(list(read_jsonl(tmp_path / "eval.jsonl"))) == 16

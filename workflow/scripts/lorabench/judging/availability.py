@@ -57,7 +57,7 @@ def base_url_fault(url: str | None) -> str | None:
     What stands in it is copied into results and reports, so nothing secret may; the sentence does
     not repeat the address.
     """
-    if url is None:
+    if not url:
         return None
     expected = "expected an address such as http://localhost:8000/v1"
     if not isinstance(url, str) or re.search(r"[^\x21-\x7e]", url):

@@ -25,7 +25,14 @@ from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.faults import Fault, fault_in_answer, read_fault
 from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.transport import NoResponse, Transport
-from lorabench.judging.wire import Refusals, arguments, clean, read_reply, sent_parameters
+from lorabench.judging.wire import (
+    NEEDED_BY,
+    Refusals,
+    arguments,
+    clean,
+    read_reply,
+    sent_parameters,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +160,9 @@ class JudgeClient:
                 self._lost(request, f"HTTP {response.status_code} with an error: {fault.message}")
             else:
                 fault = read_fault(response.status_code, content)
-            name = None if fault.no_credit else fault.refused_parameter(sent)
+            needed = NEEDED_BY[self._settings.kind]
+            optional = {name: value for name, value in sent.items() if name not in needed}
+            name = None if fault.no_credit else fault.refused_parameter(optional)
             if name is None:
                 return self._failure(fault, response)
             # else a request that was on its way when another learnt of the refusal

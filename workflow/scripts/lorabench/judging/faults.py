@@ -16,9 +16,10 @@ CREDIT_CODES = re.compile(
     r"|exceeded_current_quota|budget_exceeded|credit|spend_limit|^1113$"
 )
 CREDIT_WORDS = re.compile(
-    r"(?i)credit balance|credit limit|(out of|no|not enough|insufficient|used all|exceeded|add|buy"
-    r"|purchase|requires more)\W+(\w+\W+){0,3}credits?\b"
-    r"|insufficient (account )?(quota|balance|funds)|balance (is )?(too low|not enough|insufficient)"
+    r"(?i)credit balance|credit limit|(out of|no|not enough|insufficient|used all|exceeded|add"
+    r"|buy|purchase|requires more)\W+(\w+\W+){0,3}credits?\b"
+    r"|insufficient (account )?(quota|balance|funds)"
+    r"|balance (is )?(too low|not enough|insufficient)"
     r"|exceeded your (current |monthly )?quota|out of call volume quota"
     r"|payment required|arrears|past due|overdue|unpaid|failure to pay|top up|recharge"
     r"|suspended.{0,60}(payment|billing|balance)|reached your (specified )?(API )?usage limit"

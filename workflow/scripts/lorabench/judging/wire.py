@@ -15,6 +15,8 @@ from lorabench.judging.exchange import JudgeRequest, Reply
 
 # Parameters that the interface does not have.
 UNKNOWN_TO = {"openai": (), "anthropic": ("logprobs", "top_logprobs")}
+# Parameters that a request cannot go without.
+NEEDED_BY = {"openai": (), "anthropic": ("max_tokens",)}
 # Of the token limit in OpenAI's interface, in the order tried.
 LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 # A larger count of one request is a mistake of the server: no model reads as much.
@@ -67,7 +69,15 @@ def arguments(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]
     system = [message["content"] for message in request.messages if message["role"] == "system"]
     rest = [message for message in request.messages if message["role"] != "system"]
     first = {"system": "\n\n".join(system)} if system else {}
-    return {"model": model, "messages": rest, **first, **sent}
+    # The client's types have no sampling parameters: newer models refuse them.
+    more = {name: value for name, value in sent.items() if name != "max_tokens"}
+    return {
+        "model": model,
+        "messages": rest,
+        **first,
+        "max_tokens": sent["max_tokens"],
+        "extra_body": more,
+    }
 
 
 def read_reply(kind: str, content: bytes) -> Reply:
