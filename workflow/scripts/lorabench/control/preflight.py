@@ -70,7 +70,7 @@ def check(
 
 def find_judge_faults(run: dict[str, Any]) -> list[str]:
     """Return one line for each judge whose address may not be used."""
-    sections = ("judge_mt_bench", "judge_alpaca_eval")
+    sections = [name for name in ("judge_mt_bench", "judge_alpaca_eval") if name in run]
     faults = {name: base_url_fault(run[name]["judge"]["base_url"]) for name in sections}
     return [f"{name}: {fault}" for name, fault in faults.items() if fault]
 

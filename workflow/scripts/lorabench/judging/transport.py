@@ -18,8 +18,9 @@ from lorabench.judging.settings import JudgeSettings
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
-# one line a request
-logging.getLogger("httpx2").setLevel(logging.WARNING)
+# They log a line a request, or every header of a response, which may repeat the key.
+for name in ("openai", "anthropic", "httpx2", "httpcore2"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class NoResponse(Exception):
