@@ -171,7 +171,7 @@ def write_scores(
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,
-                settings={"confidence": 0.95},
+                settings={"confidence": 0.95, "min_judged_share": 0.9},
                 rows_output=joined,
                 score_output=score,
             )

@@ -17,6 +17,7 @@ from lorabench.description.gpus import GPUS, Device, known_gpu
 from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
+from lorabench.judging.availability import base_url_fault, secret_faults
 from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
@@ -53,8 +54,9 @@ def check(
     Raises:
         PrerequisiteError: with every fault found, one a line.
     """
-    faults: list[str] = []
+    faults: list[str] = secret_faults(environment)
     for run in runs.values():
+        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules, environment)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
@@ -73,6 +75,13 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
+
+
+def find_judge_faults(run: dict[str, Any]) -> list[str]:
+    """Return one line for each judge whose address may not be used."""
+    sections = [name for name in ("judge_mt_bench", "judge_alpaca_eval") if name in run]
+    faults = {name: base_url_fault(run[name]["judge"]["base_url"]) for name in sections}
+    return [f"{name}: {fault}" for name, fault in faults.items() if fault]
 
 
 def find_source_faults(
