@@ -3,6 +3,16 @@
 FREE_SETTINGS = {
     "train_adapter": ("save_minutes", "tracker")
 }  # by section: the keys that change no result
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)  # of measure_inference: the keys that what is timed depends on; the others are the summary's
 
 
 def ordered(value):

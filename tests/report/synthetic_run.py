@@ -11,7 +11,7 @@ from compare_variants import compare_variants
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.token_times import TokenTimes
 from lorabench.files import write_json, write_jsonl
-from lorabench.inference.summary import ratios_to_base, summarise
+from lorabench.scoring.inference_summary import ratios_to_base, summarise
 from score_benchmark import score_benchmark
 
 VARIANTS = ("base", "lora", "merged")
