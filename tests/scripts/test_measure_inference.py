@@ -65,7 +65,7 @@ def checkpoints(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return {"base": tiny_model, "adapter": folder / "adapter", "merged": folder / "merged"}
 
 
-def run(checkpoints: dict[str, Path], out: Path, samples: Path, **changes: Any) -> None:
+def run(checkpoints: Any, out: Path, samples: Path, **changes: Any) -> None:
     """Run the script's function with output files in `out`."""
     settings = SETTINGS | changes
     measure_inference(

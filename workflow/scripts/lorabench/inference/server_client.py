@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,7 @@ class ServerClient:
         ) as http:
             if self._fixed_length is None:
                 await self._meet(http, prompts[0].text, new_tokens)
+            await self._connect(http, concurrency)
             start = time.perf_counter()
             numbers = iter(range(requests))
             replies: list[Reply] = []
@@ -105,6 +107,13 @@ class ServerClient:
 
             await asyncio.gather(*(user() for _ in range(concurrency)))
         return sorted(replies, key=lambda reply: reply.number)
+
+    async def _connect(self, http: httpx.AsyncClient, connections: int) -> None:
+        """Open that many connections, so that no timed request has to; what the list of models says
+        does not matter."""
+        url = self.server.base_url.rstrip("/") + "/models"
+        with suppress(httpx.HTTPError):
+            await asyncio.gather(*(http.get(url) for _ in range(connections)))
 
     async def _meet(self, http: httpx.AsyncClient, text: str, new_tokens: int) -> None:
         """Send one request that is not counted, and find out whether answers can be of one
@@ -149,8 +158,9 @@ class ServerClient:
                     return Reply(**known, reason=_short(f"HTTP {response.status_code}: {message}"))
                 async for event in _events(response):
                     if event is None:
+                        # read on to the end: a connection that is left early cannot be used again
                         ended = True
-                        break
+                        continue
                     if "error" in event:
                         return Reply(**known, reason=_short(f"error: {event['error']}"))
                     usage = event.get("usage") or {}
