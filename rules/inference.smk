@@ -1,6 +1,6 @@
 rule measure_inference:
     input:
-        model=base_model,
+        base=base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         merged="results/{run}/merged/merge_report.json",
         prompts=shipped("samples/performance_prompts.jsonl"),
@@ -36,7 +36,7 @@ rule summarise_inference:
         load=rules.measure_inference.output.load,
         conditions=rules.measure_inference.output.conditions,
     output:
-        expand(
+        summaries=expand(
             "results/{{run}}/perf/{variant}.json",
             variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
         ),

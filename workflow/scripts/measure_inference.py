@@ -15,12 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.files import write_json, write_jsonl
 from lorabench.inference.machine_state import describe_machine
 from lorabench.inference.measurement import WARMUP_TOKENS, Checkpoints, Measurement, measure
 from lorabench.inference.settings import InferenceSettings, parse_settings, read_prompts
 from lorabench.inference.turns import CONTROL
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ LOADED_KEYS = ("dtype", "device", "gpu", "attention", "threads", "parameters", "
 
 def measure_inference(
     *,
-    base: Path,
-    adapter: Path | None,
-    merged: Path | None,
+    base: Folder,
+    adapter: Folder | None,
+    merged: Folder | None,
     prompts: Path,
     times: Mapping[str, Path],
     load: Path,
@@ -105,21 +106,5 @@ def _describe_variant(variant: str, measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _folder(file: str | None) -> Path | None:
-    return Path(file).parent if file else None
-
-
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        inputs, outputs = snakemake.input, snakemake.output  # noqa: F821
-        measure_inference(
-            base=Path(inputs.model).parent,
-            adapter=_folder(inputs.get("adapter")),
-            merged=_folder(inputs.get("merged")),
-            prompts=Path(inputs.prompts),
-            times={Path(file).stem: Path(file) for file in outputs.times},
-            load=Path(outputs.load),
-            conditions=Path(outputs.conditions),
-            settings=snakemake.params.settings,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
-        )
+    run_job(snakemake, measure_inference)

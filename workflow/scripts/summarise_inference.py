@@ -12,7 +12,7 @@ from typing import Any
 from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
 from lorabench.files import read_json, read_jsonl, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.scoring.inference_summary import ratios_to_base, summarise, summarise_categories
 from lorabench.scoring.load_summary import summarise_load
 from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
@@ -163,12 +163,4 @@ def _log(figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        summarise_inference(
-            times={Path(file).stem: Path(file) for file in given.input.times},
-            load=Path(given.input.load),
-            conditions=Path(given.input.conditions),
-            summaries={Path(file).stem: Path(file) for file in given.output},
-            settings=given.params.settings,
-        )
+    run_job(snakemake, summarise_inference)
