@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.evaluation import fixed_steps
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
 
@@ -85,6 +86,31 @@ def test_generations_equal_the_stock_ones(
         asked, disable_tqdm=True
     )
     assert ours == stock
+
+
+def test_fixed_shapes_give_the_same_texts(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The shapes in which a GPU decodes, rows and reach rounded up, change no text and count no
+    added token."""
+    monkeypatch.setattr(fixed_steps, "REACH", 8)
+    asked = prompts(["the", "Question:"], 30)
+    usual = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
+    fixed = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
+    fixed.shared.fixed_shapes = True
+    assert fixed.generate_until(asked, disable_tqdm=True) == usual.generate_until(
+        asked, disable_tqdm=True
+    )
+    assert fixed.shared.tokens_computed == usual.shared.tokens_computed
+
+
+def test_shapes_are_few() -> None:
+    """Rows become powers of two, reach a multiple, both within what there is."""
+    assert fixed_steps.rounded(1, 1, 200, 1000) == (1, 256)
+    assert fixed_steps.rounded(5, 257, 200, 1000) == (8, 512)
+    assert fixed_steps.rounded(130, 900, 200, 1000) == (200, 1000)
 
 
 def test_rolling_log_likelihoods_equal_the_stock_ones(

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache, PreTrainedModel
 
+from lorabench.captured import Captured, rehearse
 from lorabench.errors import MeasurementError
 from lorabench.inference import decoder as module
 from lorabench.inference.decoder import Decoder
@@ -98,12 +99,12 @@ def test_captured_passes_are_replayed_with_their_state(
     """The passes before a capture leave no trace in the tokens; the graph itself needs a GPU, so
     here a replay runs the pass."""
 
-    class Rehearsed(module._Captured):
+    class Rehearsed(Captured):
         def _capture(self) -> Any:
-            module.rehearse(self._run, self._state)
+            rehearse(self._run, self._state)
             return SimpleNamespace(replay=self._run)
 
-    monkeypatch.setattr(module, "_Captured", Rehearsed)
+    monkeypatch.setattr(module, "Captured", Rehearsed)
     decoder = Decoder(model, slots=3, capacity=200, suppressed=[], captured=True)
     decoder.prepare(prompts)
     assert decoder.slots.whole_reach

@@ -13,7 +13,6 @@ size). A slot that is not in use computes values that nobody reads.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,15 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from lorabench.captured import Captured
 from lorabench.errors import MeasurementError
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-logger = logging.getLogger(__name__)
-
 NAME = "lorabench_slots"
 # a GPU reads prompts of these multiples of tokens, so that few graphs serve all prompts
 PADDED_TO = 64
-# passes before a capture: libraries choose their kernels and allocate their workspaces
-PASSES_BEFORE_CAPTURE = 3
 
 
 class Slots:
@@ -147,6 +143,8 @@ class Decoder:
         self.slots = Slots(slots, capacity, device, whole_reach=self.captured)
         self.ids = torch.zeros((slots, 1), dtype=torch.long, device=device)
         self._suppressed = torch.tensor(suppressed, dtype=torch.long, device=device)
+        # the graphs run one after the other, so one place for what they compute serves all
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._prompts: dict[int, _Prompt] = {}
         self._step = self._pass(self._run_step)
 
@@ -225,7 +223,7 @@ class Decoder:
         """Return `run` without gradients; where passes are captured, its capture at the first
         call."""
         if self.captured:
-            return _Captured(run, [self.ids, self.slots.positions])
+            return Captured(run, [self.ids, self.slots.positions], self._pool)
         return torch.inference_mode()(run)
 
 
@@ -244,49 +242,6 @@ class _Prompt:
         pads = [0] * (self.ids.shape[1] - len(prompt))
         self.ids.copy_(torch.tensor([[*prompt, *pads]]))
         self.last.fill_(len(prompt) - 1)
-
-
-class _Captured:
-    """A pass that is captured as a CUDA graph at its first call and replayed from then on.
-
-    Args:
-        run: the pass; it may read and write only tensors that live as long as this object.
-        state: tensors that every pass changes; the passes before the capture leave them as they
-            were.
-    """
-
-    def __init__(self, run: Callable[[], None], state: Sequence[Tensor]) -> None:
-        self._run = run
-        self._state = state
-        self._graph: torch.cuda.CUDAGraph | None = None
-
-    @torch.inference_mode()
-    def __call__(self) -> None:
-        """Do the pass once."""
-        if self._graph is None:
-            self._graph = self._capture()
-        self._graph.replay()
-
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            rehearse(self._run, self._state)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._run()
-        return graph
-
-
-def rehearse(run: Callable[[], None], state: Sequence[Tensor]) -> None:
-    """Do a pass a few times and put `state` back as it was; keys and values that this leaves behind
-    are written anew before any pass sees them."""
-    before = [tensor.clone() for tensor in state]
-    for _ in range(PASSES_BEFORE_CAPTURE):
-        run()
-    for tensor, value in zip(state, before, strict=True):
-        tensor.copy_(value)
 
 
 def _check_window(model: PreTrainedModel, capacity: int) -> None:
