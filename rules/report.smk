@@ -152,6 +152,8 @@ rule export_report:
         settings={"run": MAIN_RUN},
         code=code("export_report", "report"),
         run=MAIN_RUN,
+        items_of_tasks={name: EXPORTED_ITEMS[name] for name in TASKS},
+        outputs_of_judged={name: EXPORTED_ITEMS[name] for name in JUDGED},
     message:
         f"export the report of {MAIN_RUN}"
     script:

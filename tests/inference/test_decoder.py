@@ -11,10 +11,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache, PreTrainedModel
 
 from lorabench.captured import Captured, rehearse
+from lorabench.chat import encode_chat
 from lorabench.errors import MeasurementError
 from lorabench.inference import decoder as module
 from lorabench.inference.decoder import Decoder
-from lorabench.inference.worker import prompt_ids
 from lorabench.llama import load_tokenizer, load_variant
 
 NEW_TOKENS = 10
@@ -29,7 +29,7 @@ TEXTS = (
 def prompts(tiny_model: Path) -> list[list[int]]:
     """Return chat prompts of different lengths as token ids."""
     tokenizer = load_tokenizer(tiny_model)
-    return [prompt_ids(tokenizer, text) for text in TEXTS]
+    return [encode_chat(tokenizer, [{"role": "user", "content": text}]) for text in TEXTS]
 
 
 @pytest.fixture(scope="module", params=["base", "lora", "merged"])

@@ -105,18 +105,46 @@ def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
 
 
 def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
-    """Return the protocol document of a benchmark."""
-    judged = benchmark in ("mt_bench", "alpaca_eval")
-    document = {
-        "schema_version": 1,
-        "benchmark": benchmark,
-        "protocol": f"{benchmark} as in its paper, greedy",
+    """Return how the rows of a benchmark were made."""
+    document = {"schema_version": 2, "benchmark": benchmark}
+    if benchmark in ("gsm8k", "mmlu"):
+        own = {"task": benchmark, "answer_filter": "strict-match", "max_new_tokens": 512}
+        return {
+            **document,
+            "task": benchmark,
+            "few_shot": 5,
+            "dtype": "float32",
+            "engine": "transformers",
+            "versions": {"lm_eval": "0.4.13"},
+            "settings": {"apply_chat_template": False, "benchmark": own},
+        }
+    judge = {"kind": "openai" if signal else "local", "model": "some-judge", "temperature": 0.0}
+    return {
+        **document,
+        "signal": signal,
+        "judge": judge,
+        "parameters_dropped": [],
+        "questions": 8,
+        "turns": 16,
+        "corrected_references": False,
+        "reference": "base",
+        "both_orders": True,
     }
-    return (
-        {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}}
-        if judged
-        else document
-    )
+
+
+def answers_protocol_of(benchmark: str) -> dict[str, Any]:
+    """Return how the answers to a judged benchmark were made."""
+    return {
+        "schema_version": 2,
+        "benchmark": benchmark,
+        "dtype": "float32",
+        "engine": "transformers",
+        "versions": {},
+        "settings": {"seed": 42, "benchmark": {"max_new_tokens": 96, "limit": None}},
+        "top_k": 50,
+        "top_p": 1.0,
+        "turns_truncated": 3,
+    }
 
 
 def write_scores(

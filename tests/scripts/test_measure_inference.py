@@ -286,6 +286,7 @@ def test_workers_end_with_their_parent(checkpoints: dict[str, Path]) -> None:
         "threads": 1,
         "prompts": ["Hello"],
         "new_tokens": 4000,
+        "most_new_tokens": 4000,
     }
     code = (
         "from lorabench.inference.worker_process import WorkerProcess\n"

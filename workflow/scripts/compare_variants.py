@@ -27,6 +27,7 @@ from lorabench.report.records import (
 )
 from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
+from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
 from lorabench.scoring.item_rows import read_item_results
 from lorabench.scoring.speed_ratios import serving_ratios
@@ -115,7 +116,7 @@ def compare_items(
             "unit": parts[0][0]["unit"],
             "reason": next((score["reason"] for score, _ in parts if score["reason"]), None),
             "carries_signal": signal,
-            "pairs": compare_benchmark(name, read, signal, confidence, settings),
+            "pairs": compare_benchmark(scored_benchmark(name), read, signal, confidence, settings),
         }
         agreement[name] = merged_agreement(read)
     return benchmarks, agreement

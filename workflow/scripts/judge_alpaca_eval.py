@@ -70,28 +70,15 @@ def judge_alpaca_eval(
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
         preferences, replies = compare_pairs(judge, pairs)
-    against = (
-        "the benchmark's reference outputs"
-        if reference_answers is None
-        else "the base variant's answers"
-    )
-    orders = (
-        "both orders averaged"
-        if settings["both_orders"]
-        else "one order drawn for each instruction"
-    )
     document = describe_judging(
         benchmark="alpaca_eval",
-        method=(
-            f"AlpacaEval 2 pairwise preference on {len(given)} instructions against {against},"
-            f" {orders}"
-        ),
         judge=judge,
         settings=judge_settings,
         rows=preferences,
         replies=replies,
         prompt_sha256={"judge_prompt.txt": sha256_file(prompt_file)},
         details={
+            "questions": len(given),
             "answers_sha256": sha256_file(answers),
             "reference": "published" if reference_answers is None else "base",
             "both_orders": settings["both_orders"],

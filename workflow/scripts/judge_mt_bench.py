@@ -70,17 +70,15 @@ def judge_mt_bench(
         ratings, replies = rate_turns(judge, turns, settings["reasks"])
     document = describe_judging(
         benchmark="mt_bench",
-        method=(
-            f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions,"
-            f" {len(turns)} turns"
-        )
-        + (", corrected reference answers" if references else ""),
         judge=judge,
         settings=judge_settings,
         rows=ratings,
         replies=replies,
         prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},
         details={
+            "questions": len(given),
+            "turns": len(turns),
+            "corrected_references": references is not None,
             "answers_sha256": sha256_file(answers),
             "reference_sha256": sha256_json(guides),
             "max_tokens": None if local else settings["max_tokens"],

@@ -22,7 +22,7 @@ from lorabench.job import job, log_process
 from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.training.adapter.files import round_adapter, save_adapter
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
-from lorabench.training.encode import Encoded, encode_conversations
+from lorabench.training.encode import Encoded, check_length, encode_conversations
 from lorabench.training.fit import fit
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
@@ -63,6 +63,7 @@ def train_adapter(
     options, source, folder = parse_settings(settings), read_json(model), model.parent
     check_tracker(options.tracker)
     tokenizer, model_config = load_tokenizer(folder), read_json(folder / "config.json")
+    check_length(options.max_seq_length, model_config)
     train_set, validation_set, counts = _encode_both(
         tokenizer, train, validation, options.max_seq_length
     )

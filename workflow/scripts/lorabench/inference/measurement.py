@@ -199,6 +199,7 @@ class _Session:
             "threads": self.threads,
             "prompts": [prompt.text for prompt in self.prompts],
             "new_tokens": self.settings.new_tokens,
+            "most_new_tokens": max(self.settings.new_tokens, self.settings.load.new_tokens),
         }
 
     def _check_conditions(self, arm: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lorabench.report.licences import find_licence
 from lorabench.report.wording import (
-    BENCHMARK_TITLES,
+    benchmark_title,
     contrast_text,
     difference_text,
     interval_text,
@@ -43,13 +43,13 @@ def adapter_helps(
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
             reasons.append(
-                reason("unknown", f"{BENCHMARK_TITLES[name]}: not run, {_why(benchmark, contrast)}")
+                reason("unknown", f"{benchmark_title(name)}: not run, {_why(benchmark, contrast)}")
             )
             continue
         if contrast["carries_signal"]:
             words.append(contrast["verdict_word"])
         text = (
-            f"{BENCHMARK_TITLES[name]}:"
+            f"{benchmark_title(name)}:"
             f" {difference_text(contrast['difference'], benchmark['unit'])}"
             f" {interval_text(contrast['interval'], benchmark['unit'])},"
             f" {contrast_text(contrast, benchmark['unit'])}"
@@ -172,7 +172,7 @@ def merge_text(merge: Mapping[str, Any]) -> str:
 
 
 def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
-    title, contrast = BENCHMARK_TITLES[name], benchmark["pairs"].get("lora_vs_base")
+    title, contrast = benchmark_title(name), benchmark["pairs"].get("lora_vs_base")
     if contrast is None or contrast["status"] != "ok":
         return reason("unknown", f"{title}: not run, {_why(benchmark, contrast)}")
     if not contrast["carries_signal"]:
@@ -194,9 +194,7 @@ def contamination_reason(overlaps: Mapping[str, Mapping[str, Mapping[str, int]]]
         return reason("unknown", "overlap of training data and benchmark items: not checked")
     longest = {name: max(lengths, key=int) for name, lengths in overlaps.items() if lengths}
     found = {name: overlaps[name][words]["overlapping"] for name, words in longest.items()}
-    listed = ", ".join(
-        f"{BENCHMARK_TITLES.get(name, name)} {count}" for name, count in found.items() if count
-    )
+    listed = ", ".join(f"{benchmark_title(name)} {count}" for name, count in found.items() if count)
     words = max(longest.values(), key=int, default="13")
     if listed:
         text = (
