@@ -102,6 +102,22 @@ class SharedPrefixModel:
         self._head_weight: Tensor | None = None
         self.tokens_computed = 0
 
+    @property
+    def bytes_per_token(self) -> int:
+        """Return the bytes of keys and values that a token takes."""
+        config: Any = self.model.config
+        heads = config.num_attention_heads
+        key_heads = getattr(config, "num_key_value_heads", None) or heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return 2 * int(config.num_hidden_layers * key_heads * size) * self.model.dtype.itemsize
+
+    def free_bytes(self) -> float | None:
+        """Return the free memory of the GPU, what torch holds unused included; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return float(torch.cuda.mem_get_info()[0] + unused)
+
     def encode_prefix(self, tokens: Sequence[int]) -> Prefix:
         """Return the keys and values of a prefix; an empty one costs nothing."""
         if not tokens:
