@@ -4,6 +4,17 @@ from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
 
 # by section: the keys that change no result
 FREE_SETTINGS = {"train_adapter": FREE_TRAINING_SETTINGS}
+# of measure_inference: the keys that what is timed depends on; the others are the summary's
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)
 
 
 def ordered(value):
