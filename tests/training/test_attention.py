@@ -1,6 +1,9 @@
 """Attention for packed rows: equal to eager attention, forward and backward, in every way that it
 is computed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -37,9 +40,13 @@ def test_outputs_and_gradients_are_those_of_eager_attention(
     eager = (probabilities @ value.repeat_interleave(groups, 1)).transpose(1, 2)
     expected = torch.autograd.grad(eager, (query, key, value), upstream)
     cpu = torch.device("cpu")
-    for name, function in (("varlen", varlen), (DOCUMENT_SDPA, document_sdpa)):
+    functions: list[tuple[str, Callable[..., Any]]] = [
+        ("varlen", varlen),
+        (DOCUMENT_SDPA, document_sdpa),
+    ]
+    for name, function in functions:
         where = boundaries(name, documents, rows, 64, cpu)
-        output, _ = function(torch.nn.Module(), query, key, value, None, scaling=0.3, **where)  # type: ignore[operator]
+        output, _ = function(torch.nn.Module(), query, key, value, None, scaling=0.3, **where)
         torch.testing.assert_close(output, eager, rtol=1e-5, atol=1e-5)
         found = torch.autograd.grad(output, (query, key, value), upstream)
         for ours, theirs in zip(found, expected, strict=True):

@@ -7,7 +7,9 @@ from lorabench.training.memory_plan import AUTO_ROW_TOKENS, LayerCosts, plan_mem
 COSTS = LayerCosts(layers=32, bytes_a_token=300e3, input_bytes_a_token=8e3)
 
 
-def plan(room: float, memory: str = "auto", shortest: int = 2048, longest: int = 32768) -> object:
+def plan(
+    room: float, memory: str = "auto", shortest: int = 2048, longest: int = 32768
+) -> tuple[int, int, bool]:
     """Return (row tokens, recomputed layers, fits)."""
     found = plan_memory(COSTS, room, memory=memory, shortest=shortest, longest=longest)
     return found.row_tokens, found.recomputed_layers, found.fits
@@ -18,7 +20,7 @@ def test_rows_grow_with_memory_up_to_what_a_step_holds() -> None:
     assert plan(1e12) == (AUTO_ROW_TOKENS, 0, True)
     assert plan(1e12, "most") == (32768, 0, True)
     assert plan(1e12, longest=5000) == (5000, 0, True)
-    tokens, recomputed, fits = plan(50e9)  # type: ignore[misc]
+    tokens, recomputed, fits = plan(50e9)
     assert (recomputed, fits) == (0, True)
     assert 2048 < tokens < 8192 and tokens % 256 == 0
     assert COSTS.needed(tokens, 0) <= 50e9 < COSTS.needed(tokens + 256, 0)
@@ -27,7 +29,7 @@ def test_rows_grow_with_memory_up_to_what_a_step_holds() -> None:
 def test_as_few_layers_as_possible_compute_again() -> None:
     """Each layer fewer would not fit."""
     for room in (15e9, 10e9, 5e9):
-        tokens, recomputed, fits = plan(room)  # type: ignore[misc]
+        tokens, recomputed, fits = plan(room)
         assert tokens == 2048 and fits and 0 < recomputed < 32
         assert COSTS.needed(2048, recomputed) <= room < COSTS.needed(2048, recomputed - 1)
     assert plan(1e8) == (2048, 32, False)

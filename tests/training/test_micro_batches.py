@@ -3,6 +3,7 @@ conversations."""
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -91,11 +92,11 @@ def test_packed_padded_and_single_losses_agree_with_the_models_own(
     use_attention(model, attention)
     expected = 0.0
     for item in made:
-        inputs = {"input_ids": torch.tensor([item.input_ids])}
+        given: dict[str, Any] = {"input_ids": torch.tensor([item.input_ids])}
         if attention == VARLEN:
             length = len(item.input_ids)
-            inputs |= {"boundaries": torch.tensor([0, length], dtype=torch.int32), "longest": 64}
-        logits = model(**inputs).logits[0, :-1]
+            given |= {"boundaries": torch.tensor([0, length], dtype=torch.int32), "longest": 64}
+        logits = model(**given).logits[0, :-1]
         labels = torch.tensor(item.labels[1:])
         expected += torch.nn.functional.cross_entropy(
             logits, labels, ignore_index=IGNORED, reduction="sum"
@@ -110,8 +111,8 @@ def test_packed_padded_and_single_losses_agree_with_the_models_own(
         pad(made, 3, rows(64, 16), 0),
     ]
     for batches in ways:
-        inputs = [batch.model_inputs(attention, torch.device("cpu")) for batch in batches]
-        total = sum(model(**given)["loss"].item() for given in inputs)
+        passes = [batch.model_inputs(attention, torch.device("cpu")) for batch in batches]
+        total = sum(model(**given)["loss"].item() for given in passes)
         assert total == pytest.approx(expected, rel=1e-5)
 
 

@@ -9,6 +9,7 @@ after the other with `BlockAttention`.
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
@@ -51,9 +52,13 @@ def varlen(
         (rows, length, heads, head size) and None, as transformers' attention interface expects.
     """
     rows, heads, length, size = query.shape
-    flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]
+    flat_query, flat_key, flat_value = (
+        part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)
+    )
     output = varlen_attn(
-        *flat,
+        flat_query,
+        flat_key,
+        flat_value,
         boundaries,
         boundaries,
         longest,
@@ -63,6 +68,7 @@ def varlen(
         window_size=(-1, 0),
         enable_gqa=heads != key.shape[1],
     )
+    assert isinstance(output, torch.Tensor)
     return output.view(rows, length, heads, size), None
 
 
@@ -161,7 +167,7 @@ def use_attention(model: PreTrainedModel, name: str) -> None:
 
 def boundaries(
     name: str, documents: Sequence[int], rows: int, longest: int, device: torch.device
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the keyword arguments by which the attention `name` learns where documents begin; made
     once a pass.
 
