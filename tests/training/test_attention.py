@@ -10,6 +10,7 @@ import torch
 from lorabench.training.attention import (
     DOCUMENT_SDPA,
     MASKED,
+    VARLEN,
     boundaries,
     choose_attention,
     document_sdpa,
