@@ -1,9 +1,9 @@
 rule evaluate_task:
     input:
-        model=base_model,
+        source=base_model,
         adapter=adapter_of,
         merged=merged_of,
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
         tasks=task_files(),
     output:
         rows="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
@@ -32,10 +32,10 @@ rule evaluate_task:
 
 rule generate_answers:
     input:
-        model=base_model,
+        source=base_model,
         adapter=adapter_of,
         merged=merged_of,
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
     output:
         answers="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
         protocol="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.json",

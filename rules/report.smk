@@ -6,8 +6,8 @@ rule score_benchmark:
         answers_protocol=lambda wildcards: answers_of(wildcards, "json"),
         length_control_file=length_control_of,
     output:
-        rows="results/{run}/eval/{variant}/{benchmark}.jsonl",
-        score="results/{run}/eval/{variant}/{benchmark}.json",
+        rows_output="results/{run}/eval/{variant}/{benchmark}.jsonl",
+        score_output="results/{run}/eval/{variant}/{benchmark}.json",
     log:
         "logs/{run}/score_benchmark/{variant}.{benchmark}.log",
     benchmark:
@@ -104,9 +104,9 @@ rule write_report:
 
 rule export_adapter:
     input:
-        [f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
+        files=[f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
     output:
-        [f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
+        folder=[f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
     log:
         f"logs/{MAIN_RUN}/export_adapter.log",
     benchmark:
@@ -137,8 +137,8 @@ rule export_report:
         page=f"results/{MAIN_RUN}/report/report.html",
         figures=f"results/{MAIN_RUN}/report/figures",
     output:
-        [f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],
-        figures=directory(f"{REPORT_EXPORT}/figures"),
+        folder=[f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],
+        exported_figures=directory(f"{REPORT_EXPORT}/figures"),
     log:
         f"logs/{MAIN_RUN}/export_report.log",
     benchmark:

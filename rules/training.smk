@@ -7,10 +7,7 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
             validation="results/{run}/data/validation.jsonl",
             summary="results/{run}/data/summary.json",
         output:
-            config="results/{run}/adapter/adapter_config.json",
-            weights="results/{run}/adapter/adapter_model.safetensors",
-            record="results/{run}/adapter/training_record.json",
-            fingerprint="results/{run}/adapter/fingerprint.json",
+            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
         log:
             "logs/{run}/train_adapter.log",
         benchmark:
@@ -38,14 +35,11 @@ else:
     rule import_adapter:
         input:
             model=base_model,
-            adapter=lambda wildcards: local_files(
+            local=lambda wildcards: local_files(
                 {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
             ),
         output:
-            config="results/{run}/adapter/adapter_config.json",
-            weights="results/{run}/adapter/adapter_model.safetensors",
-            record="results/{run}/adapter/training_record.json",
-            fingerprint="results/{run}/adapter/fingerprint.json",
+            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
         log:
             "logs/{run}/import_adapter.log",
         benchmark:
@@ -69,7 +63,7 @@ rule describe_adapter:
         record="results/{run}/adapter/training_record.json",
     output:
         metrics="results/{run}/adapter/train_metrics.json",
-        run_config="results/{run}/adapter/run_config.json",
+        config="results/{run}/adapter/run_config.json",
         card="results/{run}/adapter/README.md",
     log:
         "logs/{run}/describe_adapter.log",

@@ -64,12 +64,17 @@ def base_model(wildcards):
     return f"resources/models/{RUNS[wildcards.run]['fetch_model']['base']['name']}/source.json"
 
 
-def judge_model(wildcards):
-    """Return the source.json of a local judge's model, nothing for other judges."""
-    run = RUNS[wildcards.run]
-    if run[JUDGED[wildcards.benchmark]]["judge"]["kind"] != "local":
-        return []
-    return f"resources/models/{(run['fetch_model']['judge'] or run['fetch_model']['base'])['name']}/source.json"
+def judge_model(benchmark):
+    """Return a function of the wildcards: the source.json of a local judge's model, nothing for other judges."""
+
+    def model(wildcards):
+        run = RUNS[wildcards.run]
+        if run[JUDGED[benchmark]]["judge"]["kind"] != "local":
+            return []
+        name = (run["fetch_model"]["judge"] or run["fetch_model"]["base"])["name"]
+        return f"resources/models/{name}/source.json"
+
+    return model
 
 
 def conversations(wildcards, name):

@@ -352,21 +352,22 @@ def report_inputs(
     given = compare_inputs(folder, not_run, signal)
     compare_variants(**given, compare=folder / "compare.json")
     names = ("train_metrics", "run_config", "merge_report", "data_summary")
-    optional = {name: folder / f"{name}.json" for name in names}
+    records = {name: folder / f"{name}.json" for name in names}
     resources = root / "workflow" / "resources" / "report"
-    benchmarks = {name: write_source(folder / name / "source.json", "built-in") for name in ROWS}
+    benchmarks = [
+        write_source(folder / name / "built-in" / "source.json", "built-in") for name in ROWS
+    ]
     return {
         "run": "demo",
         "scores": given["scores"],
         "compare": folder / "compare.json",
         "perf": given["perf"],
         "times": [path.with_suffix(".jsonl") for path in given["perf"]],
-        "optional": {**optional, "contamination": None},
-        "sources": {
-            "model": given["model_source"],
-            "conversations": given["conversations_source"],
-            **benchmarks,
-        },
+        **records,
+        "contamination": None,
+        "model_source": given["model_source"],
+        "conversations_source": given["conversations_source"],
+        "benchmark_sources": benchmarks,
         "markdown_template": resources / "report.md.j2",
         "html_template": resources / "report.html.j2",
         "style": resources / "style.css",

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lorabench.data.benchmarks.contamination import benchmark_items, overlap
 from lorabench.files import read_jsonl, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 SCORED_ROWS = {
@@ -58,10 +58,4 @@ def check_contamination(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        check_contamination(
-            train=Path(snakemake.input.train),  # noqa: F821
-            benchmarks=[Path(source) for source in snakemake.input.benchmarks],  # noqa: F821
-            contamination=Path(snakemake.output.contamination),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, check_contamination)

@@ -16,7 +16,7 @@ from typing import Any
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
 from lorabench.report.records import (
     merge_check,
@@ -129,19 +129,4 @@ def merged_agreement(rows: Rows) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        optional = {
-            name: given.input.get(name)
-            for name in ("merge_report", "train_metrics", "contamination")
-        }
-        compare_variants(
-            scores=[Path(path) for path in given.input.scores],
-            rows=[Path(path) for path in given.input.rows],
-            perf=[Path(path) for path in given.input.get("perf", [])],
-            **{name: Path(path) if path else None for name, path in optional.items()},
-            model_source=Path(given.input.model_source),
-            conversations_source=Path(given.input.conversations_source),
-            settings=given.params.settings,
-            compare=Path(given.output.compare),
-        )
+    run_job(snakemake, compare_variants)

@@ -10,7 +10,7 @@ from lorabench.description.model_card import imported_card, model_card
 from lorabench.description.training import imported, run_config, train_metrics
 from lorabench.documents.training_record import ImportRecord, TrainingRecord
 from lorabench.files import read_json, write_json, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 
 
 def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -> None:
@@ -35,10 +35,4 @@ def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        describe_adapter(
-            record=Path(snakemake.input.record),  # noqa: F821
-            metrics=Path(snakemake.output.metrics),  # noqa: F821
-            config=Path(snakemake.output.run_config),  # noqa: F821
-            card=Path(snakemake.output.card),  # noqa: F821
-        )
+    run_job(snakemake, describe_adapter, unused=("settings",))

@@ -18,9 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from lm_eval.evaluator import evaluate
 
+from lorabench.arguments import Folder
 from lorabench.evaluation.harness_rows import gsm8k_rows, mmlu_rows, shard_items
 from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks, protocol_sentence
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
@@ -29,7 +29,7 @@ from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
 from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
 from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
 from lorabench.files import write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ def evaluate_task(
     *,
     weights: Weights,
     benchmark: str,
-    data: Path,
-    tasks: Path,
+    data: Folder,
+    tasks: Folder,
     rows: Path,
     protocol: Path,
     store: Path,
@@ -130,23 +130,4 @@ def run_harness(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        given = snakemake  # noqa: F821
-        torch.set_num_threads(given.threads)
-        evaluate_task(
-            weights=Weights(
-                variant=given.wildcards.variant,
-                source=Path(given.input.model),
-                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-                merged=Path(given.input.merged) if given.input.get("merged") else None,
-            ),
-            benchmark=given.wildcards.benchmark,
-            data=Path(given.input.benchmark).parent,
-            tasks=Path(given.input.tasks[0]).parent,
-            rows=Path(given.output.rows),
-            protocol=Path(given.output.protocol),
-            store=Path(given.params.store),
-            shard=int(given.wildcards.shard),
-            shards=int(given.wildcards.shards),
-            settings=given.params.settings,
-        )
+    run_job(snakemake, evaluate_task)

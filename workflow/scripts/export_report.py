@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, read_jsonl, write_json
 from lorabench.git import git_state
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.publishing import publish_file, publish_folder
 from lorabench.report.exports import (
     answer_outputs,
@@ -42,7 +43,7 @@ def export_report(
     document: Path,
     page: Path,
     figures: Path,
-    folder: Path,
+    folder: Folder,
 ) -> None:
     """Write the published folder.
 
@@ -87,19 +88,4 @@ def export_report(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        inputs = given.input
-        export_report(
-            run=given.params.run,
-            scores=[Path(path) for path in inputs.scores],
-            rows=[Path(path) for path in inputs.rows],
-            answers=[Path(path) for path in inputs.get("answers", [])],
-            perf=[Path(path) for path in inputs.get("perf", [])],
-            compare=Path(inputs.compare),
-            markdown=Path(inputs.markdown),
-            document=Path(inputs.document),
-            page=Path(inputs.page),
-            figures=Path(inputs.figures),
-            folder=Path(given.output[0]).parent,
-        )
+    run_job(snakemake, export_report, unused=("settings", "exported_figures"))

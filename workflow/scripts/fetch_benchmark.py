@@ -27,7 +27,7 @@ from lorabench.data.sources.source import (
 from lorabench.data.tables import Row
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 
 READERS: dict[str, Callable[[Path], dict[str, list[Row]]]] = {
     "gsm8k": gsm8k.read_gsm8k,
@@ -119,10 +119,4 @@ def write_prompt(benchmark: str, prompt: Path, staging: Path) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        fetch_benchmark(
-            benchmark=snakemake.wildcards.benchmark,  # noqa: F821
-            samples=[Path(sample) for sample in snakemake.input.samples],  # noqa: F821
-            source=Path(snakemake.output.source),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, fetch_benchmark, unused=("local",))

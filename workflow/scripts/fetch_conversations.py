@@ -14,7 +14,7 @@ from lorabench.data.conversations.reading import HUB_FILES, check_trees, read_me
 from lorabench.data.sources.download import locate
 from lorabench.data.sources.source import parse_source, staging_folder, write_record
 from lorabench.files import read_jsonl, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
 
 def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
@@ -37,9 +37,4 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        fetch_conversations(
-            samples=Path(snakemake.input.samples),  # noqa: F821
-            source=Path(snakemake.output.source),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, fetch_conversations, unused=("local", "messages"))

@@ -14,8 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from lorabench.arguments import Folder
 from lorabench.evaluation.chat_answers import ChatAnswerer
 from lorabench.evaluation.questions import read_questions
 from lorabench.evaluation.response_store import ResponseStore
@@ -26,7 +25,7 @@ from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
 from lorabench.evaluation.vllm_support import generated_by
 from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
 from lorabench.files import write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ def generate_answers(
     *,
     weights: Weights,
     benchmark: str,
-    data: Path,
+    data: Folder,
     answers: Path,
     protocol: Path,
     store: Path,
@@ -110,22 +109,4 @@ def protocol_sentence(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        given = snakemake  # noqa: F821
-        torch.set_num_threads(given.threads)
-        generate_answers(
-            weights=Weights(
-                variant=given.wildcards.variant,
-                source=Path(given.input.model),
-                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-                merged=Path(given.input.merged) if given.input.get("merged") else None,
-            ),
-            benchmark=given.wildcards.benchmark,
-            data=Path(given.input.benchmark).parent,
-            answers=Path(given.output.answers),
-            protocol=Path(given.output.protocol),
-            store=Path(given.params.store),
-            shard=int(given.wildcards.shard),
-            shards=int(given.wildcards.shards),
-            settings=given.params.settings,
-        )
+    run_job(snakemake, generate_answers)

@@ -15,7 +15,7 @@ import torch
 
 from lorabench.errors import ConfigurationError, MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.training.adapter.check import base_shapes
 from lorabench.training.adapter.merge import (
@@ -111,12 +111,4 @@ def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        torch.set_num_threads(snakemake.threads)  # noqa: F821
-        merge_adapter(
-            model=Path(snakemake.input.model),  # noqa: F821
-            adapter=Path(snakemake.input.adapter),  # noqa: F821
-            conversations=Path(snakemake.input.conversations),  # noqa: F821
-            report=Path(snakemake.output.report),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, merge_adapter)

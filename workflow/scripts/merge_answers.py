@@ -9,7 +9,7 @@ from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
 SUMS = ("questions", "turns_truncated", "turns_from_store", "tokens_computed", "seconds")
 
@@ -47,10 +47,4 @@ def merge_answers(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        merge_answers(
-            shards=[Path(path) for path in snakemake.input.shards],  # noqa: F821
-            protocols=[Path(path) for path in snakemake.input.protocols],  # noqa: F821
-            answers=Path(snakemake.output.answers),  # noqa: F821
-            protocol=Path(snakemake.output.protocol),  # noqa: F821
-        )
+    run_job(snakemake, merge_answers, unused=("settings",))

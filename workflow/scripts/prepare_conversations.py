@@ -13,7 +13,7 @@ from typing import Any
 
 from lorabench.data.conversations.preparation import PreparationSettings, prepare, summarise
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +46,4 @@ def prepare_conversations(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        prepare_conversations(
-            messages=Path(snakemake.input.messages),  # noqa: F821
-            train=Path(snakemake.output.train),  # noqa: F821
-            validation=Path(snakemake.output.validation),  # noqa: F821
-            audit=Path(snakemake.output.audit),  # noqa: F821
-            summary=Path(snakemake.output.summary),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, prepare_conversations)

@@ -17,7 +17,7 @@ from typing import Any
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.scoring.item_rows import join_shards
 from lorabench.scoring.protocols import add_generation, join_protocols
 from lorabench.scoring.scores import METRICS, score_items, why_no_score
@@ -84,23 +84,4 @@ def length_controlled(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        score_benchmark(
-            rows=[Path(path) for path in given.input.get("rows", [])],
-            protocols=[Path(path) for path in given.input.get("protocols", [])],
-            answers_protocol=(
-                Path(given.input.answers_protocol) if given.input.get("answers_protocol") else None
-            ),
-            length_control_file=(
-                Path(given.input.length_control_file)
-                if given.input.get("length_control_file")
-                else None
-            ),
-            not_run_reason=given.params.not_run_reason,
-            benchmark=given.wildcards.benchmark,
-            variant=given.wildcards.variant,
-            settings=given.params.settings,
-            rows_output=Path(given.output.rows),
-            score_output=Path(given.output.score),
-        )
+    run_job(snakemake, score_benchmark, unused=("answers",))

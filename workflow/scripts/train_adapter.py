@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 
+from lorabench.arguments import Folder, arguments_of
 from lorabench.documents.training_record import SplitLikelihood, TrainedModel, TrainingRecord
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json
 from lorabench.job import job, log_process
-from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.llama import device, load_tokenizer, resolve_dtype
 from lorabench.processor import fast_bfloat16
 from lorabench.training.adapter.files import round_adapter, save_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
@@ -44,10 +44,11 @@ def train_adapter(
     model: Path,
     train: Path,
     validation: Path,
-    adapter: Path,
+    adapter: Folder,
     work: Path,
     run: str,
     settings: dict[str, Any],
+    free_settings: dict[str, Any] | None = None,
     attempt: int = 1,
     tracking: Path = Path("logs/tracking"),
 ) -> None:
@@ -60,9 +61,11 @@ def train_adapter(
         work: folder of checkpoints, removed at the end.
         run: the run's name.
         settings: the config section.
+        free_settings: those of its keys that change no result.
         attempt: counts the tries of the job.
         tracking: folder of the trackers' files.
     """
+    settings = settings | (free_settings or {})
     options = parse_settings(settings)
     source = read_json(model)
     check_tracker(options.tracker)
@@ -130,7 +133,7 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 
 def _warn_of_slow_bfloat16(dtype: str) -> None:
-    if dtype == "bfloat16" and not torch.cuda.is_available() and not fast_bfloat16():
+    if dtype == "bfloat16" and device().type == "cpu" and not fast_bfloat16():
         logger.warning(
             "train_adapter.dtype is bfloat16, which this processor computes several times slower"
             " than float32; dtype: auto chooses the faster one"
@@ -199,22 +202,11 @@ def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
 
 if __name__ == "__main__":
     keep_freed_memory()
-    with job(snakemake):  # noqa: F821
-        arguments = {
-            "model": Path(snakemake.input.model),  # noqa: F821
-            "train": Path(snakemake.input.train),  # noqa: F821
-            "validation": Path(snakemake.input.validation),  # noqa: F821
-            "adapter": Path(snakemake.output.config).parent,  # noqa: F821
-            "work": Path(snakemake.params.work),  # noqa: F821
-            "run": snakemake.wildcards.run,  # noqa: F821
-            "settings": snakemake.params.settings | snakemake.params.free_settings,  # noqa: F821
-            "attempt": snakemake.resources.get("attempt", 1),  # noqa: F821
-            "tracking": Path(snakemake.params.tracking),  # noqa: F821
-        }
-        processes = snakemake.resources.get("gpu", 0)  # noqa: F821
+    with job(snakemake):
+        arguments = arguments_of(snakemake, train_adapter, unused=("summary",))
+        processes = snakemake.resources.get("gpu", 0)
         if processes > 1:
-            arguments["log"] = Path(snakemake.log[0])  # noqa: F821
-            run_processes(train_as_one_of_several, arguments, processes, snakemake.threads)  # noqa: F821
+            arguments["log"] = Path(snakemake.log[0])
+            run_processes(train_as_one_of_several, arguments, processes, snakemake.threads)
         else:
-            torch.set_num_threads(snakemake.threads)  # noqa: F821
             train_adapter(**arguments)
