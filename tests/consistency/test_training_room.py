@@ -43,13 +43,12 @@ def module_that_defines(name: str) -> str:
 
 def test_from_the_script_to_the_loss_in_seven_modules() -> None:
     """What a reader opens to follow a conversation: tokens, the run, the loop, the batch, the
-    model's inputs, the loss."""
+    loss."""
     stations = (
         "encode_conversations",
         "fit",
         "AdapterTrainer",
         "MicroBatch",
-        "model_inputs",
         "install_label_loss",
     )
     walk = {"train_adapter.py"}

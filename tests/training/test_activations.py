@@ -12,12 +12,12 @@ from lorabench.errors import PrerequisiteError
 from lorabench.files import read_json
 from lorabench.llama import load_tokenizer
 from lorabench.training import activations
-from lorabench.training.activations import bytes_kept_by_a_layer, must_recompute
+from lorabench.training import fit as fit_module
+from lorabench.training.activations import bytes_kept_by_a_layer
 from lorabench.training.encode import Encoded, TrainingData, encode_conversations
 from lorabench.training.fit import Fitted, Session, fit
-from lorabench.training.likelihood import model_inputs
 from lorabench.training.lora import load_frozen_base
-from lorabench.training.micro_batches import pack
+from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.settings import parse_settings
 from training_fixtures import conversations
 
@@ -43,8 +43,8 @@ def fitted_and_inputs(
         options,
         Session(work=work),
     )
-    batch = pack(items, 128)[0]
-    return fitted, model_inputs(batch, fitted.attention, fitted.device)
+    batch = pack(items, Rows(capacity=128, longest=128))[0]
+    return fitted, batch.model_inputs(fitted.attention, fitted.device)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
@@ -55,13 +55,13 @@ def test_a_layer_keeps_what_the_memory_model_counts(
     the model, its mode or the random numbers."""
     settings |= {"lora_dropout": dropout}
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path, settings)
-    layers = len(fitted.model.get_base_model().get_decoder().layers)  # type: ignore[operator]
+    layers = len(activations.decoder_layers(fitted.model))
     before = torch.get_rng_state()
     mode = fitted.model.training
     measured = bytes_kept_by_a_layer(fitted.model, inputs) / activations.CPU_ALLOCATOR
     assert torch.equal(torch.get_rng_state(), before)
     assert fitted.model.training == mode
-    assert len(fitted.model.get_base_model().get_decoder().layers) == layers  # type: ignore[operator]
+    assert len(activations.decoder_layers(fitted.model)) == layers
     shapes = shapes_of(read_json(tiny_model / "config.json"))
     tokens = inputs["input_ids"].numel()
     predicted = layer_bytes(shapes, parse_settings(settings), 4, 64, gpu=False) * tokens
@@ -71,19 +71,26 @@ def test_a_layer_keeps_what_the_memory_model_counts(
 def test_activations_are_computed_again_only_where_they_do_not_fit(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine with room for all layers keeps them, one with room for one does not, and one with
-    less is refused before it is killed."""
-    fitted, inputs = fitted_and_inputs(tiny_model, tmp_path, settings)
-    assert not fitted.checkpointing
+    """A machine with room for all layers keeps them, one with less has some layers compute again,
+    and one without room for a single layer is refused before it is killed. `memory: least` asks
+    for less in any case."""
+    fitted, inputs = fitted_and_inputs(tiny_model, tmp_path / "fitted", settings)
+    assert fitted.recomputed_layers == 0
     layer = bytes_kept_by_a_layer(fitted.model, inputs)
-    layers = len(fitted.model.get_base_model().get_decoder().layers)  # type: ignore[operator]
-    monkeypatch.setattr(activations, "free_bytes", lambda: layers * layer + 1)
-    assert not must_recompute(fitted.model, inputs, 0)
-    monkeypatch.setattr(activations, "free_bytes", lambda: layers * layer - 1)
-    assert must_recompute(fitted.model, inputs, 0)
-    monkeypatch.setattr(activations, "free_bytes", lambda: layer / 2)
+    layers = len(activations.decoder_layers(fitted.model))
+
+    def recomputed(room: float, memory: str = "auto") -> int:
+        monkeypatch.setattr(fit_module, "room_for_activations", lambda _: room)
+        work = tmp_path / f"{memory} {room}"
+        return fitted_and_inputs(tiny_model, work, settings | {"memory": memory})[
+            0
+        ].recomputed_layers
+
+    assert recomputed(2 * (layers + 1) * layer) == 0
+    assert 0 < recomputed((layers + 0.5) * layer * 0.6) <= layers
+    assert recomputed(1e12, "least") == layers
     with pytest.raises(PrerequisiteError, match="max_seq_length"):
-        must_recompute(fitted.model, inputs, 0)
+        recomputed(layer / 10)
 
 
 def test_a_second_try_of_the_job_asks_for_less_memory(
@@ -98,5 +105,5 @@ def test_a_second_try_of_the_job_asks_for_less_memory(
         session = Session(work=tmp_path / str(attempt), attempt=attempt)
         base = load_frozen_base(tiny_model, options)
         fitted = fit(base, load_tokenizer(tiny_model), data, options, session)
-        found.append((fitted.checkpointing, fitted.halvings))
+        found.append((fitted.recomputed_layers > 0, fitted.halvings))
     assert found == [(False, 0), (True, 0), (True, 1)]

@@ -28,7 +28,7 @@ from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.encode import Encoded, TrainingData, check_length, encode_conversations
 from lorabench.training.fit import Fitted, Session, fit
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
+from lorabench.training.lora import choose_4bit, load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
 from lorabench.training.power import PowerMeter
 from lorabench.training.processes import is_first, run_processes
@@ -78,6 +78,7 @@ def train_adapter(
         tokenizer = load_tokenizer(model.parent)
         data, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
     with _timed(seconds, "load"):
+        options = choose_4bit(options, model.parent)
         base = load_frozen_base(model.parent, options)
     session = Session(
         work=work,
@@ -94,7 +95,7 @@ def train_adapter(
     # before it is measured, so that the likelihoods are those of the saved adapter
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     with _timed(seconds, "likelihood"):
-        likelihoods = _likelihoods(fitted, data, options.max_seq_length)
+        likelihoods = _likelihoods(fitted, data)
     about: TrainedModel = {
         "name": model.parent.name,
         "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
@@ -172,13 +173,13 @@ def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded],
     return encoded, dropped
 
 
-def _likelihoods(fitted: Fitted, data: TrainingData, capacity: int) -> dict[str, SplitLikelihood]:
+def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihood]:
     """Measure base and adapter on the validation set and on as many training conversations, the
     first in file order."""
     splits = {"validation": data.validation, "train": data.train[: len(data.validation)]}
     results: dict[str, SplitLikelihood] = {}
     for split, items in splits.items():
-        arguments = (fitted.model, items, capacity, fitted.attention, fitted.device)
+        arguments = (fitted.model, items, fitted.rows, fitted.attention, fitted.device)
         with fitted.model.disable_adapter():
             base = likelihood(*arguments, f"{split} likelihood, base")
         adapter = likelihood(*arguments, f"{split} likelihood, adapter")

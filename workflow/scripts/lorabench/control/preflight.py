@@ -181,7 +181,7 @@ def find_memory_faults(run: dict[str, Any], device: Device) -> list[str]:
     if folder is None or settings["fsdp"]:
         return []
     found = estimate(settings, read_json(folder / "config.json"), None, device)
-    if found.fits:
+    if found.choice.fits:
         return []
     return [
         f"run {run['run']!r}: training needs about {found.peak_memory_bytes / 1e9:.1f} GB,"

@@ -76,13 +76,14 @@ def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any
     labels = sum(row["label_tokens"] for row in steps)
     seconds = sum(row["seconds"] for row in steps)
     passes = tokens / record["data"]["train_tokens"]
+    shapes = shapes_of(record["model"]["config"])
     flops = training_flops(
-        shapes_of(record["model"]["config"]),
+        shapes,
         record["trainable_parameters"],
         tokens,
         labels,
         round(record["data"]["train_squared_tokens"] * passes),
-        record["resolved"]["activation_checkpointing"],
+        record["resolved"]["recomputed_layers"] / shapes.layers,
     )
     return {
         "steps": len(steps),

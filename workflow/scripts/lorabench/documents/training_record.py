@@ -56,6 +56,8 @@ class TrainingRecord(TypedDict):
     phase_seconds: dict[str, float]
     # bytes
     peak_memory: dict[str, int | None]
+    # share of a few steps' time in which the GPU had no work, or the reason why it is not known
+    gpu_idle: dict[str, Any]
     power: dict[str, Any]
     # how fast the CPU multiplies in the training's dtype; None = a GPU trained
     matrix_speed: dict[str, Any] | None

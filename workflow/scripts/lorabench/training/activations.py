@@ -1,8 +1,7 @@
 """Keep the layers' activations for the backward pass, or compute them again there.
 
-Activation checkpointing costs a third more arithmetic, so it is used only where memory asks for
-it. That is measured: one layer of the loaded model runs on the largest micro-batch, and autograd's
-hooks count what the layer keeps.
+What a layer keeps is measured: one layer of the loaded model runs on one row, and autograd's hooks
+count.
 """
 
 import os
@@ -14,71 +13,91 @@ from peft import PeftModel
 from torch.autograd.graph import saved_tensors_hooks
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.memory_use import is_out_of_memory, peak_resident_bytes
+from lorabench.training.memory_plan import USABLE, LayerCosts, MemoryPlan
+from lorabench.training.memory_use import peak_resident_bytes
+from lorabench.training.micro_batches import MicroBatch
 
-# share of the memory that may be planned for
-USABLE = 0.92
 # On a CPU, what the process then holds for each byte that autograd keeps: the C library's share.
 CPU_ALLOCATOR = 1.2
 # of a trained parameter, still to come: its gradient and Adam's two moments, float32
 OPTIMISER_BYTES = 4 + 4 + 4
 
 
-def recompute_activations(model: PeftModel) -> None:
-    """Switch activation checkpointing on, from the next forward pass."""
+def decoder_layers(model: PeftModel) -> Any:
+    """Return the list of the base's decoder layers."""
+    base: Any = model.get_base_model()
+    return base.get_decoder().layers
+
+
+def recompute_activations(model: PeftModel, layers: int | None = None) -> None:
+    """Switch activation checkpointing on from the next forward pass, for the first `layers` or all.
+
+    The first ones: their backward pass comes last, when the others have given their memory back.
+    """
     base: Any = model.get_base_model()
     base.activation_checkpointing_enable()
+    for number, layer in enumerate(decoder_layers(model)):
+        layer.gradient_checkpointing = layers is None or number < layers
 
 
-def must_recompute(model: PeftModel, inputs: dict[str, Any], trainable: int) -> bool:
-    """Return whether the activations of a micro-batch do not fit into this machine's memory.
+def recomputed_layers(model: PeftModel) -> int:
+    """Return how many layers compute their activations again."""
+    return sum(layer.gradient_checkpointing for layer in decoder_layers(model))
+
+
+def layer_costs(model: PeftModel, batch: MicroBatch, attention: str) -> LayerCosts:
+    """Measure on a micro-batch what a layer keeps.
 
     Args:
         model: ready to train, with the loss forward of `install_label_loss`.
-        inputs: of that forward, for the largest micro-batch.
-        trainable: number of trained parameters.
+        batch: an example, as large as the shortest rows.
+        attention: see `lorabench.training.attention`.
+    """
+    device = next(model.parameters()).device
+    tokens = batch.input_ids.numel()
+    base: Any = model.get_base_model()
+    return LayerCosts(
+        layers=len(decoder_layers(model)),
+        bytes_a_token=bytes_kept_by_a_layer(model, batch.model_inputs(attention, device)) / tokens,
+        input_bytes_a_token=base.config.hidden_size * base.get_input_embeddings().weight.itemsize,
+    )
+
+
+def room_for_activations(trainable: int) -> float:
+    """Return the bytes that may still be planned for, besides the optimiser's: of the GPU, else of
+    the whole machine less what this process has held so far (not what is free now, so that a run
+    decides alike each time)."""
+    if torch.cuda.is_available():
+        cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        free = USABLE * (torch.cuda.mem_get_info()[0] + cached)
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        free = USABLE * total - peak_resident_bytes()
+    return free - trainable * OPTIMISER_BYTES
+
+
+def check_room(plan: MemoryPlan, costs: LayerCosts, room: float) -> None:
+    """Refuse a training that a CPU's memory cannot hold. (A GPU reports a lack of memory itself,
+    and the trainer then takes smaller micro-batches.)
 
     Raises:
-        PrerequisiteError: on a CPU, they do not fit even if they are computed again. (A GPU reports
-            a lack of memory itself, and the trainer then takes smaller micro-batches.)
+        PrerequisiteError: activations do not fit even if they are computed again.
     """
-    try:
-        layer = bytes_kept_by_a_layer(model, inputs)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return True
-    base: Any = model.get_base_model()
-    layers = len(base.get_decoder().layers)
-    room = free_bytes() - trainable * OPTIMISER_BYTES
-    if layers * layer <= room:
-        return False
+    layer = plan.row_tokens * costs.bytes_a_token
     if not torch.cuda.is_available() and layer > room:
         raise PrerequisiteError(
             f"training needs {layer / 1e9:.1f} GB more for the activations of one layer, and this"
             f" machine has about {max(0.0, room) / 1e9:.1f} GB left; in train_adapter, lower"
             " max_seq_length or lora_r, or set use_4bit: true"
         )
-    return True
-
-
-def free_bytes() -> float:
-    """Return the memory that may still be planned for: of the GPU, else of the whole machine less
-    what this process has held so far (not what is free now, so that a run decides alike each
-    time)."""
-    if torch.cuda.is_available():
-        cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        return USABLE * (torch.cuda.mem_get_info()[0] + cached)
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return USABLE * total - peak_resident_bytes()
 
 
 def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:
     """Return the bytes that one layer of `model` holds until its backward pass.
 
-    The model runs with its first layer only, on `inputs`. Weights that autograd refers to are not
-    counted, tensors that share a storage are counted once; random numbers and the training mode are
-    as before.
+    The model runs with its first two layers, on `inputs`, and the second is counted: the first gets
+    an input that needs no gradient. Weights that autograd refers to are not counted, tensors that
+    share a storage are counted once; random numbers and the training mode are as before.
     """
     base: Any = model.get_base_model()
     decoder = base.get_decoder()
@@ -102,8 +121,9 @@ def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:
     def end(*_: Any) -> None:
         counting.close()
 
-    handles = [layers[0].register_forward_pre_hook(begin), layers[0].register_forward_hook(end)]
-    decoder.layers = layers[:1]
+    decoder.layers = layers[:2]
+    counted = decoder.layers[-1]
+    handles = [counted.register_forward_pre_hook(begin), counted.register_forward_hook(end)]
     model.train()
     try:
         gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []

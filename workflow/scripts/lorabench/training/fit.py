@@ -1,7 +1,8 @@
 """Run or resume the training of an adapter on a loaded base model."""
 
+import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,15 @@ from transformers import (
 
 from lorabench.llama import device, resolve_dtype
 from lorabench.provenance import now
-from lorabench.training.activations import must_recompute, recompute_activations
-from lorabench.training.attention import choose_attention, use_attention
+from lorabench.training.activations import (
+    check_room,
+    decoder_layers,
+    layer_costs,
+    recompute_activations,
+    recomputed_layers,
+    room_for_activations,
+)
+from lorabench.training.attention import VARLEN, choose_attention, use_attention
 from lorabench.training.checkpoints import (
     SaveByTheMinute,
     add_to_history,
@@ -29,16 +37,20 @@ from lorabench.training.checkpoints import (
     step_of,
     training_name,
 )
+from lorabench.training.compilation import compile_layers, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
-from lorabench.training.likelihood import model_inputs
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
-from lorabench.training.processes import divide_frozen_layers, is_first, sum_over_processes
+from lorabench.training.memory_plan import MULTIPLE, MemoryPlan, plan_memory
+from lorabench.training.memory_use import is_out_of_memory
+from lorabench.training.micro_batches import Rows, StepPlan
+from lorabench.training.processes import divide_frozen_layers, is_first, smallest_over_processes
 from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.steps import StepPlan
 from lorabench.training.tracking import open_tracker
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,13 @@ class Fitted:
     attention: str
     device: torch.device
     dtype: torch.dtype
-    # activations were computed again in the backward pass, at least at the end
-    checkpointing: bool
+    # None = the layers ran compiled
+    not_compiled_because: str | None
+    # sizes of packed rows, before halvings
+    rows: Rows
+    # of the layers, those that computed their activations again in the backward pass, at the end
+    recomputed_layers: int
+    use_4bit: bool
     # parameters
     trainable: int
     log_history: list[dict[str, Any]]
@@ -76,6 +93,8 @@ class Fitted:
     resumed_at_step: int | None
     # wall time of this process's part
     seconds: float
+    # from `IdleMeter.reading`
+    gpu_idle: dict[str, Any]
 
 
 def fit(
@@ -103,33 +122,42 @@ def fit(
             memory asks for it.
     """
     checkpoint = _begin(session)
-    dtype = resolve_dtype(settings.dtype)
-    attention = choose_attention(device())
+    place, dtype = device(), resolve_dtype(settings.dtype)
+    not_compiled = why_not_compiled(settings, place, dtype)
+    compiled = not_compiled is None
+    attention = choose_attention(place, dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
-    plan = StepPlan(settings, tokenizer.pad_token_id, _halvings(session))
+    plan = _first_plan(settings, tokenizer, session, attention)
     trainer = _trainer(model, tokenizer, data, settings, session, plan, attention)
     # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
     trainable = make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
-    install_label_loss(base, dtype, settings.neftune_alpha)
+    install_label_loss(base, dtype, settings.neftune_alpha, compiled)
     if checkpointing is None:
-        checkpointing = _must_recompute(trainer, session, trainable)
-    if checkpointing:
+        _fit_into_memory(trainer, session, trainable)
+    elif checkpointing:
         recompute_activations(model)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    _say_how(trainer, not_compiled)
     seconds = _train(trainer, checkpoint)
     return Fitted(
         model=model,
         attention=attention,
-        device=device(),
+        device=place,
         dtype=dtype,
-        checkpointing=base.is_activation_checkpointing,
+        not_compiled_because=not_compiled,
+        rows=plan.rows,
+        recomputed_layers=recomputed_layers(model),
+        use_4bit=settings.use_4bit is True,
         trainable=trainable,
         log_history=trainer.state.log_history,
         history=read_history(session.work),
         halvings=plan.halvings,
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
+        gpu_idle=trainer.idle_meter.reading(),
     )
 
 
@@ -197,17 +225,84 @@ def _trainer(
     return trainer
 
 
-def _must_recompute(trainer: AdapterTrainer, session: Session, trainable: int) -> bool:
-    """Return whether activations have to be computed again: memory ran out before, or the largest
-    micro-batch needs more than is free, in any of the processes."""
+def _first_plan(
+    settings: TrainingSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    session: Session,
+    attention: str,
+) -> StepPlan:
+    """Return the shortest rows that the settings allow."""
+    automatic = settings.row_tokens == "auto"
+    rows = Rows(
+        capacity=settings.max_seq_length if automatic else int(settings.row_tokens),
+        longest=settings.max_seq_length,
+        multiple=MULTIPLE if attention == VARLEN else 1,
+    )
+    padded = None if settings.packing else settings.batch_size
+    return StepPlan(rows, padded, tokenizer.pad_token_id, _halvings(session))
+
+
+def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
+    """Set the length of rows and the layers that compute their activations again, alike in all
+    processes."""
+    chosen = _plan_memory(trainer, session, trainable)
+    plan = trainer.plan
+    if _may_grow(trainer) and chosen.row_tokens > plan.rows.capacity:
+        plan.rows = replace(plan.rows, capacity=chosen.row_tokens)
+    if chosen.recomputed_layers:
+        recompute_activations(trainer.adapters, chosen.recomputed_layers)
+
+
+def _may_grow(trainer: AdapterTrainer) -> bool:
+    """Return whether the memory plan chooses the length of rows. Only one kernel for all
+    conversations of a row makes long rows faster."""
+    settings = trainer.settings
+    return settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+
+
+def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> MemoryPlan:
+    """Measure a layer on the largest micro-batch of the shortest rows, and plan from that; where
+    memory ran out before, plan for the least."""
+    plan, settings = trainer.plan, trainer.settings
+    largest_step = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
+    largest_step = largest_step[: settings.conversations_per_step]
+    batch = plan.divide(largest_step)[0]
+    shortest = batch.input_ids.numel()
+    longest = plan.rows.filled(sum(len(item.input_ids) for item in largest_step))
+    layers = len(decoder_layers(trainer.adapters))
+    least = MemoryPlan(row_tokens=shortest, recomputed_layers=layers, fits=True)
     noted = [event.get("activation_checkpointing") for event in read_history(session.work)]
-    if any(noted) or session.attempt > 1:
-        return True
-    longest = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
-    batch = trainer.plan.divide(longest[: trainer.settings.conversations_per_step])[0]
-    inputs = model_inputs(batch, trainer.attention, trainer.args.device)
-    needed = must_recompute(trainer.adapters, inputs, trainable)
-    return sum_over_processes([float(needed)], trainer.args.device)[0] > 0
+    if settings.memory == "least" or any(noted) or session.attempt > 1:
+        return least
+    try:
+        costs = layer_costs(trainer.adapters, batch, trainer.attention)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return least
+    room = smallest_over_processes(room_for_activations(trainable), trainer.args.device)
+    chosen = plan_memory(
+        costs,
+        room,
+        memory=settings.memory,
+        shortest=shortest,
+        longest=max(shortest, longest) if _may_grow(trainer) else shortest,
+    )
+    check_room(chosen, costs, room)
+    return chosen
+
+
+def _say_how(trainer: AdapterTrainer, not_compiled: str | None) -> None:
+    """Log what was chosen for speed."""
+    packed = f"packed into rows of {trainer.plan.tokens_a_row} tokens"
+    logger.info(
+        "%s, attention %s, %d of %d layers compute their activations again, layers %s",
+        packed if trainer.settings.packing else "padded",
+        trainer.attention,
+        recomputed_layers(trainer.adapters),
+        len(decoder_layers(trainer.adapters)),
+        f"not compiled ({not_compiled})" if not_compiled else "compiled",
+    )
 
 
 def _train(trainer: AdapterTrainer, checkpoint: Path | None) -> float:

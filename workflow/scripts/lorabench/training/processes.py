@@ -115,6 +115,15 @@ def sum_over_processes(values: list[float], place: torch.device) -> list[float]:
     return total.tolist()
 
 
+def smallest_over_processes(value: float, place: torch.device) -> float:
+    """Return the smallest of all processes' values; `place` is this process's device."""
+    if not distributed.is_initialized():
+        return value
+    found = torch.tensor(value, dtype=torch.float64, device=place)
+    distributed.all_reduce(found, distributed.ReduceOp.MIN)
+    return found.item()
+
+
 def divide_frozen_layers(model: PeftModel) -> None:
     """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and
     output stay whole."""

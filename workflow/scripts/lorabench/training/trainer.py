@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,19 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.activations import recompute_activations
+from lorabench.training.activations import (
+    decoder_layers,
+    recompute_activations,
+    recomputed_layers,
+)
 from lorabench.training.encode import Encoded, TrainingData
-from lorabench.training.likelihood import likelihood, model_inputs
+from lorabench.training.gpu_idle import IdleMeter
+from lorabench.training.likelihood import likelihood
 from lorabench.training.memory_use import is_out_of_memory
-from lorabench.training.micro_batches import MicroBatch
+from lorabench.training.micro_batches import MicroBatch, StepLoader, StepPlan, StepSampler
 from lorabench.training.processes import share
 from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.steps import StepLoader, StepPlan, StepSampler
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +91,7 @@ class AdapterTrainer(SFTTrainer):
         self.step_started = 0.0
         # trl wants a data set; the batches come from get_train_dataloader
         placeholder = Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]})
+        self.idle_meter = IdleMeter(arguments.device)
         super().__init__(
             model=model,
             args=arguments,
@@ -131,7 +137,8 @@ class AdapterTrainer(SFTTrainer):
         while True:
             batches = self.plan.divide(conversations)
             try:
-                loss = self._accumulate(model, batches)
+                with self.idle_meter.step():
+                    loss = self._accumulate(model, batches)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -162,20 +169,23 @@ class AdapterTrainer(SFTTrainer):
     def _loss(
         self, model: torch.nn.Module, batch: MicroBatch, device: torch.device
     ) -> torch.Tensor:
-        output = model(**model_inputs(batch, self.attention, device))
+        output = model(**batch.model_inputs(self.attention, device))
         loss: torch.Tensor = output["loss"]
         return loss
 
     def _take_less_memory(self, conversations: list[Encoded], error: RuntimeError) -> None:
-        """Compute activations again from here on; where that is done already, divide steps more
-        finely.
+        """Compute activations again from here on; where rows are long, or that is done already,
+        divide steps more finely.
 
         Raises:
             PrerequisiteError: the micro-batch is a single conversation already, or other processes
                 wait for this one.
         """
         event = {"event": "out_of_memory", "step": self.state.global_step}
-        if not self.adapters.get_base_model().is_activation_checkpointing:
+        layers = len(decoder_layers(self.adapters))
+        # short rows first where they are long: that costs least
+        long_rows = self.plan.tokens_a_row > self.settings.max_seq_length
+        if not long_rows and recomputed_layers(self.adapters) < layers:
             recompute_activations(self.adapters)
             self.note(event | {"activation_checkpointing": True})
             change = "activations are computed again in the backward pass"
@@ -216,14 +226,12 @@ class AdapterTrainer(SFTTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the exact validation loss as `eval_loss`; log it and tell the callbacks, as
         `Trainer` does."""
-        capacity = max(
-            self.plan.size if self.plan.packing else 0,
-            *(len(item.input_ids) for item in self.data.validation),
-        )
+        longest = max(len(item.input_ids) for item in self.data.validation)
+        packed = self.plan.rows.capacity if self.plan.padded_rows is None else 0
         found = likelihood(
             self.adapters,
             self.data.validation,
-            capacity,
+            replace(self.plan.rows, capacity=max(packed, longest)),
             self.attention,
             self.args.device,
             "validation",
