@@ -1,7 +1,6 @@
 """Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and
 no cache."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def test_gsm8k_prompts_are_the_harness_own(
     splits = {"train": "train.jsonl", "test": "test.jsonl"}
     changes: dict[str, Any] = {"fewshot_config": {"sampler": "first_n"}} if name == "gsm8k" else {}
     settings = Gsm8kSettings(
-        task=name,
+        task=name,  # type: ignore[arg-type]
         few_shot=None,
         answer_filter="strict-match",
         max_new_tokens=512,
@@ -116,7 +115,9 @@ def test_mmlu_prompts_are_the_harness_own(
     of the subject."""
     splits = {"dev": "dev.jsonl", "test": "test.jsonl"}
     folder = {"mmlu": "default", "mmlu_continuation": "continuation"}[variant]
-    for name, task in mmlu_tasks(tasks, mmlu_data, replace(MMLU, task=variant)).items():
+    for name, task in mmlu_tasks(
+        tasks, mmlu_data, MMLU.model_copy(update={"task": variant})
+    ).items():
         own = tmp_path / name
         own.mkdir()
         for file in splits.values():
@@ -157,9 +158,8 @@ def test_limits_take_the_first_items(tasks: Path, gsm8k_data: Path, mmlu_data: P
     ]
     both = mmlu_tasks(tasks, mmlu_data, MMLU)
     one = sorted(both)[1].removeprefix("mmlu_")
-    chosen = mmlu_tasks(
-        tasks, mmlu_data, replace(MMLU, few_shot=2, subjects=[one], limit_per_subject=2)
-    )
+    short = MMLU.model_copy(update={"few_shot": 2, "subjects": [one], "limit_per_subject": 2})
+    chosen = mmlu_tasks(tasks, mmlu_data, short)
     assert [doc["id"] for doc in chosen[f"mmlu_{one}"].eval_docs] == [
         f"{one}-test-0",
         f"{one}-test-1",
@@ -178,4 +178,4 @@ def test_wrong_data_is_named(
     with pytest.raises(DataError, match="1 rows, but few_shot asks for 5"):
         gsm8k_tasks(tasks, tmp_path, GSM8K)
     with pytest.raises(DataError, match="no rows of the subject 'alchemy'"):
-        mmlu_tasks(tasks, mmlu_data, replace(MMLU, subjects=["alchemy"]))
+        mmlu_tasks(tasks, mmlu_data, MMLU.model_copy(update={"subjects": ["alchemy"]}))

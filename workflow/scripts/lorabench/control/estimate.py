@@ -2,7 +2,7 @@
 named GPU."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lorabench.control.memory_model import predict_memory
@@ -218,7 +218,9 @@ def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[
         ),
     ]
     fitting = [
-        text for text, change in changes if choose(replace(settings, **change), shapes, device)[0]
+        text
+        for text, change in changes
+        if choose(settings.model_copy(update=change), shapes, device)[0]
     ]
     return fitting[:2] or [
         f"a device with more than {device.memory_bytes / 1e9:.0f} GB, or a smaller base model"

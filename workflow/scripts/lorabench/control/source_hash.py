@@ -106,10 +106,9 @@ def normalise(text: str, tree: ast.Module) -> str:
             isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
         ):
             strings.append(_span(node, lines))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = _docstring(node)
-            if docstring is not None:
-                cuts.append(_span(docstring, lines))
+        # docstrings, those of a class's attributes included
+        if isinstance(node, ast.Expr) and _is_text(node.value):
+            cuts.append(_span(node.value, lines))
     cuts += _comments(lines, strings)
     # A blank line inside a string is content, up to the string's last line.
     kept = {line for first, _, last, _ in set(strings) - set(cuts) for line in range(first, last)}
@@ -140,17 +139,8 @@ def _inside(line: int, column: int, span: Span) -> bool:
     return (first, start) <= (line, column) < (last, end)
 
 
-def _docstring(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> ast.expr | None:
-    first = node.body[0] if node.body else None
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        return first.value
-    return None
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _span(node: ast.expr, lines: list[str]) -> Span:

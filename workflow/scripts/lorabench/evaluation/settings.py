@@ -1,62 +1,70 @@
-"""The config sections `evaluate_task` and `generate_answers`, for one benchmark each."""
+"""The config sections `evaluate_task` and `generate_answers`, whole and for one benchmark each."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from lorabench.errors import ConfigurationError
+from pydantic import Field
+
+from lorabench.section import Count, Distinct, Dtype, Section, Seed, Text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gsm8kSettings:
+class Gsm8kSettings(Section):
     """GSM8K."""
 
-    # "gsm8k" (worked examples from the training split) | "gsm8k_cot" (eight fixed examples)
-    task: str
-    # examples in a prompt; None = the task's own number, 5 or 8
-    few_shot: int | None
-    # "strict-match" | "flexible-extract" (the last number): which of the two makes the score
-    answer_filter: str
-    max_new_tokens: int
-    # first n test items
-    limit: int | None
-    # "transformers" | "vllm"
-    engine: str
+    task: Literal["gsm8k", "gsm8k_cot"]
+    """gsm8k: worked examples from the training split; gsm8k_cot: the eight fixed chain-of-thought
+    examples of Wei et al."""
+    few_shot: int | None = Field(ge=0)
+    """Examples in a prompt, the first n; null = the task's own number, 5 or 8."""
+    answer_filter: Literal["strict-match", "flexible-extract"]
+    """Which answer filter makes the score (both are recorded): the trained form of the answer, or
+    the last number."""
+    max_new_tokens: Count
+    """Longest answer; answers that reach it are counted as truncated."""
+    limit: int | None = Field(ge=1)
+    """First n items; null = all."""
+    engine: Literal["transformers", "vllm"]
+    """What generates: transformers (our passes over shared prefixes) or vllm (a GPU; environment
+    envs/vllm.yaml)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MmluSettings:
+class MmluSettings(Section):
     """MMLU."""
 
-    # "mmlu" (choices are listed, their letters scored) | "mmlu_continuation" (the choices' texts
-    # are scored)
-    task: str
-    # first n rows of the subject's dev split
-    few_shot: int
-    # empty = all that the data has
-    subjects: list[str]
-    # first n test items of each subject
-    limit_per_subject: int | None
+    task: Literal["mmlu", "mmlu_continuation"]
+    """mmlu: the choices are listed and their letters scored; mmlu_continuation: the texts of the
+    choices are scored, for models too small to map choices to letters. Scores of the two do not
+    compare."""
+    few_shot: int = Field(ge=0)
+    """First n development questions of the subject as examples."""
+    subjects: Distinct[Text]
+    """Subjects to ask; empty = all in the data."""
+    limit_per_subject: int | None = Field(ge=1)
+    """First n questions of each subject; null = all."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerationSettings:
-    """MT-Bench and AlpacaEval."""
+class GenerationSettings(Section):
+    """Questions that a judge reads the answers of."""
 
-    # of one answer
-    max_new_tokens: int
-    # first n questions
-    limit: int | None
+    max_new_tokens: Count
+    """Longest answer."""
+    limit: int | None = Field(ge=1)
+    """First n questions; null = all."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateTaskSettings:
+class EvaluationKeys(Section):
+    """Benchmarks of lm-evaluation-harness."""
+
+    dtype: Dtype
+    """Of the model."""
+    apply_chat_template: bool
+    """Put prompts through the chat template; one setting for all variants."""
+    tokens_per_batch: Count
+    """Tokens a forward pass; prefixes that questions share are not counted."""
+
+
+class EvaluateTaskSettings(EvaluationKeys):
     """Section `evaluate_task`, with the subsection of one benchmark."""
 
-    # "auto" | "bfloat16" | "float32"
-    dtype: str
-    apply_chat_template: bool
-    # tokens a forward pass, shared prefix not counted
-    tokens_per_batch: int
     benchmark: Gsm8kSettings | MmluSettings
 
     @classmethod
@@ -64,43 +72,30 @@ class EvaluateTaskSettings:
         """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
         subsection."""
         kind = Gsm8kSettings if benchmark == "gsm8k" else MmluSettings
-        return _build(
-            cls,
-            section | {"benchmark": _build(kind, section["benchmark"], "evaluate_task")},
-            "evaluate_task",
-        )
+        return cls(**section | {"benchmark": kind(**section["benchmark"])})
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateAnswersSettings:
+class GenerationKeys(Section):
+    """Answers to the questions of judged benchmarks."""
+
+    dtype: Dtype
+    """Of the model."""
+    engine: Literal["transformers", "vllm"]
+    """What generates: transformers (our passes over shared prefixes) or vllm (a GPU; environment
+    envs/vllm.yaml)."""
+    tokens_per_batch: Count
+    """Padded tokens a batch, prompt and answer."""
+    seed: Seed
+    """Of sampling where the protocol's temperature is above 0."""
+
+
+class GenerateAnswersSettings(GenerationKeys):
     """Section `generate_answers`, with the subsection of one benchmark."""
 
-    dtype: str
-    # "transformers" | "vllm"
-    engine: str
-    # tokens whose keys and values are held at once
-    tokens_per_batch: int
-    seed: int
     benchmark: GenerationSettings
 
     @classmethod
     def parse(cls, section: dict[str, Any]) -> Self:
         """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
         subsection."""
-        name = "generate_answers"
-        return _build(
-            cls,
-            section | {"benchmark": _build(GenerationSettings, section["benchmark"], name)},
-            name,
-        )
-
-
-def _build(kind: type, values: dict[str, Any], section: str) -> Any:
-    known = {field.name for field in fields(kind)}
-    wrong = sorted(set(values) ^ known)
-    if wrong:
-        state = "unknown key" if wrong[0] in values else "missing key"
-        raise ConfigurationError(
-            f"{section}: {state} {wrong[0]!r}; the keys are {', '.join(sorted(known))}"
-        )
-    return kind(**values)
+        return cls(**section | {"benchmark": GenerationSettings(**section["benchmark"])})

@@ -4,23 +4,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorabench.errors import ConfigurationError, DataError
+from pydantic import Field
+
+from lorabench.errors import DataError
 from lorabench.files import read_jsonl
+from lorabench.section import Count, Distinct, Dtype, Section, Variant
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceSettings:
-    """The config section `measure_inference`."""
+class InferenceSettings(Section):
+    """Latency, throughput and memory, all variants interleaved in one job."""
 
-    variants: list[str]
-    dtype: str
-    # first n of the file
-    prompts: int
-    # at least 2: one gap between tokens
-    new_tokens: int
-    repeats: int
-    # rounds over all prompts that are not recorded
-    warmup: int
+    variants: Distinct[Variant] = Field(min_length=1)
+    """Variants to measure."""
+    dtype: Dtype
+    """Of the model."""
+    prompts: int = Field(ge=1, le=20)
+    """First n of the 20 performance prompts."""
+    new_tokens: int = Field(ge=2)
+    """Tokens generated for every prompt; the end of turn is suppressed."""
+    repeats: Count
+    """Recorded rounds over all prompts and variants."""
+    warmup: int = Field(ge=0)
+    """Rounds before that are not recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +41,9 @@ def parse_settings(section: dict[str, Any]) -> InferenceSettings:
     """Turn the config section into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or a value is too small.
+        ValidationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    try:
-        settings = InferenceSettings(**section)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"measure_inference: {str(error).removeprefix('InferenceSettings.__init__() ')}"
-        ) from None
-    smallest = {"prompts": 1, "new_tokens": 2, "repeats": 1, "warmup": 0}
-    for key, least in smallest.items():
-        if section[key] < least:
-            raise ConfigurationError(
-                f"measure_inference.{key}: expected at least {least}, found {section[key]}"
-            )
-    return settings
+    return InferenceSettings(**section)
 
 
 def read_prompts(path: Path, count: int) -> list[PerformancePrompt]:

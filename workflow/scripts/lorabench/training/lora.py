@@ -21,7 +21,8 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     the hub."""
     return LoraConfig(
         r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
+        # peft declares whole numbers and divides by any
+        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=settings.lora_dropout,
         target_modules=sorted(settings.target_modules),
         use_rslora=settings.use_rslora,
