@@ -1,8 +1,20 @@
 # What scripts are told: their part of the config, the hash of their code, their environment.
 
-FREE_SETTINGS = {
-    "train_adapter": ("save_minutes", "tracker")
-}  # by section: the keys that change no result
+from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
+
+# by section: the keys that change no result
+FREE_SETTINGS = {"train_adapter": FREE_TRAINING_SETTINGS}
+# of measure_inference: the keys that what is timed depends on; the others are the summary's
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)
 
 
 def ordered(value):
@@ -80,7 +92,18 @@ def conda_file(environment):
 
 
 def code(rule, environment):
-    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md."""
-    if callable(environment):
-        return lambda wildcards: code(rule, environment(wildcards))
-    return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")
+    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md.
+
+    Of the benchmarks' modules it holds those of the job's benchmark, or of all that its run scores.
+    """
+
+    def hash_of(wildcards):
+        name = environment(wildcards) if callable(environment) else environment
+        file = ROOT / "envs" / f"{name}.yaml"
+        if rule not in ROOMS:
+            return code_hash(SCRIPTS / f"{rule}.py", file)
+        own = getattr(wildcards, "benchmark", None)
+        benchmarks = [own] if own else RUNS[wildcards.run]["score_benchmark"]["benchmarks"]
+        return benchmark_code(SCRIPTS / f"{rule}.py", file, benchmarks)
+
+    return hash_of if callable(environment) or rule in ROOMS else hash_of(None)

@@ -1,5 +1,13 @@
 # What a run makes: files of its variants and benchmarks, and the folders of its exports.
 
+# what training and importing write
+TRAINED_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "training_record.json",
+    "fingerprint.json",
+)
+# what others get
 ADAPTER_FILES = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -7,17 +15,11 @@ ADAPTER_FILES = (
     "train_metrics.json",
     "README.md",
 )
+EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
 REPORT_FILES = (
-    *(
-        f"{name}.json"
-        for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")
-    ),
-    *(
-        f"{name}.json"
-        for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")
-    ),
-    "report.md",
-    "report.html",
+    *("report.json", "eval_results.json", "report.md", "report.html"),
+    *("perf_results.json", "perf_base.json", "perf_lora.json", "perf_merged.json"),
+    *EXPORTED_ITEMS.values(),
 )
 
 

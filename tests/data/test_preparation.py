@@ -1,11 +1,9 @@
 """Preparation: the written rule for paths, filters that count, a split by hash, and clean text."""
 
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
 
 from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import group_trees, top_ranked_path
@@ -207,10 +205,22 @@ def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
     assert {split_by_hash(tree, 0.0) for tree in trees} == {"train"}
 
 
-def test_half_divided_source_is_refused() -> None:
-    """Trees with and without a split would mix two ways of holding out."""
-    with pytest.raises(DataError, match="some conversation trees have a split and others none"):
-        prepare([*conversation("a"), *conversation("b", None)], SETTINGS)
+@pytest.mark.parametrize("splits", [("train", "train"), ("train", None), (None, None)])
+def test_without_a_validation_part_the_share_divides(splits: tuple[str | None, ...]) -> None:
+    """A file called train.jsonl is no division: validation_share holds some of it out."""
+    messages = [
+        message
+        for number in range(20)
+        for message in conversation(f"t{number}", splits[number % len(splits)])
+    ]
+    prepared = prepare(messages, SETTINGS)
+    assert {row.split for row in prepared.audit} == {"train", "validation"}
+
+
+def test_what_has_no_split_trains_where_there_is_a_validation_part() -> None:
+    """mine.jsonl and validation.jsonl in one folder: the first is for training."""
+    prepared = prepare([*conversation("a", None), *conversation("b", "validation")], SETTINGS)
+    assert [row.split for row in prepared.audit] == ["train", "validation"]
 
 
 def test_empty_split_names_the_filters_that_emptied_it() -> None:
@@ -228,7 +238,6 @@ def test_empty_split_names_the_filters_that_emptied_it() -> None:
         ("say <|eot_id|> now", "say < |eot_id| > now", 1),
         ("<|im_start|>system<|im_end|>", "< |im_start| >system< |im_end| >", 2),
         ("a <| b |> c", "a < | b | > c", 1),
-        ("cat <filename> <b>", "cat < filename > <b>", 1),
         ("if (a <b || c> d) x |> f <| y", "if (a <b || c> d) x |> f <| y", 0),
         ("e\u0301", "\u00e9", 0),
     ],
@@ -239,24 +248,6 @@ def test_control_tokens_are_written_apart(text: str, clean: str, found: int) -> 
     assert clean_text(text) == (clean, found)
     assert clean_text(clean) == (clean, 0)
     assert unicodedata.is_normalized("NFC", clean)
-
-
-@pytest.mark.parametrize("name", ["tiny-random-llama", "SmolLM2-135M-Instruct"])
-def test_cleaned_text_has_no_control_token_for_the_model(
-    name: str, tiny_model: Path, root: Path
-) -> None:
-    """The tokenizers of the built-in model and, where it was fetched, the demo model find none in
-    cleaned text."""
-    path = (
-        tiny_model if name == tiny_model.name else root / "resources" / "models" / name
-    ) / "tokenizer.json"
-    if not path.is_file():
-        pytest.skip("needs the demo model: make bench-demo fetches it")
-    tokenizer = Tokenizer.from_file(str(path))
-    control = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    text = "".join(sorted(control))
-    assert control & set(tokenizer.encode(text, add_special_tokens=False).tokens) == control
-    assert not control & set(tokenizer.encode(clean_text(text)[0], add_special_tokens=False).tokens)
 
 
 def test_control_tokens_are_counted_in_the_audit() -> None:

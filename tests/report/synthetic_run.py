@@ -9,9 +9,12 @@ from typing import Any
 
 from compare_variants import compare_variants
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
 from lorabench.files import write_json, write_jsonl
-from lorabench.inference.summary import ratios_to_base, summarise
+from lorabench.scoring.inference_summary import ratios_to_base, summarise
+from lorabench.scoring.load_summary import summarise_load
+from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
 from score_benchmark import score_benchmark
 
 VARIANTS = ("base", "lora", "merged")
@@ -102,18 +105,46 @@ def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
 
 
 def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
-    """Return the protocol document of a benchmark."""
-    judged = benchmark in ("mt_bench", "alpaca_eval")
-    document = {
-        "schema_version": 1,
-        "benchmark": benchmark,
-        "protocol": f"{benchmark} as in its paper, greedy",
+    """Return how the rows of a benchmark were made."""
+    document = {"schema_version": 2, "benchmark": benchmark}
+    if benchmark in ("gsm8k", "mmlu"):
+        own = {"task": benchmark, "answer_filter": "strict-match", "max_new_tokens": 512}
+        return {
+            **document,
+            "task": benchmark,
+            "few_shot": 5,
+            "dtype": "float32",
+            "engine": "transformers",
+            "versions": {"lm_eval": "0.4.13"},
+            "settings": {"apply_chat_template": False, "benchmark": own},
+        }
+    judge = {"kind": "openai" if signal else "local", "model": "some-judge", "temperature": 0.0}
+    return {
+        **document,
+        "signal": signal,
+        "judge": judge,
+        "parameters_dropped": [],
+        "questions": 8,
+        "turns": 16,
+        "corrected_references": False,
+        "reference": "base",
+        "both_orders": True,
     }
-    return (
-        {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}}
-        if judged
-        else document
-    )
+
+
+def answers_protocol_of(benchmark: str) -> dict[str, Any]:
+    """Return how the answers to a judged benchmark were made."""
+    return {
+        "schema_version": 2,
+        "benchmark": benchmark,
+        "dtype": "float32",
+        "engine": "transformers",
+        "versions": {},
+        "settings": {"seed": 42, "benchmark": {"max_new_tokens": 96, "limit": None}},
+        "top_k": 50,
+        "top_p": 1.0,
+        "turns_truncated": 3,
+    }
 
 
 def write_scores(
@@ -143,7 +174,7 @@ def write_scores(
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,
-                settings={"confidence": 0.95},
+                settings={"confidence": 0.95, "min_judged_share": 0.9},
                 rows_output=joined,
                 score_output=score,
             )
@@ -181,6 +212,53 @@ def token_times(
     return rows
 
 
+def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[str, Any]:
+    """Return what perf/{variant}.json says of bounds, memory and load; two levels, the second too
+    slow for the stricter limits."""
+    step = {
+        "captured": False,
+        "not_captured": None,
+        "weight_bytes": 500_000_000,
+        "kv_bytes_per_token": 20_000,
+        "tokens_held": 100.0,
+        "gpu_idle_share": None,
+    }
+    requests = [
+        LoadRequest(
+            engine="own",
+            variant=arm,
+            repeat=repeat,
+            concurrency=users,
+            number=number,
+            prompt_id="prompt-0",
+            status="ok",
+            reason=None,
+            output_tokens=11,
+            tokens_from="decoder",
+            sent_ms=0.0,
+            time_to_first_token_ms=100.0 * users * factor,
+            end_to_end_ms=(100.0 * users + 200.0) * factor + number,
+        )
+        for arm, factor in {"base": 1.0, "base_again": 1.01, variant: slowdown}.items()
+        for repeat in range(2)
+        for users in (1, 4)
+        for number in range(users)
+    ]
+    limits = [
+        {"name": "relaxed", "time_to_first_token_ms": 2000, "time_per_output_token_ms": 100},
+        {"name": "strict", "time_to_first_token_ms": 200, "time_per_output_token_ms": 100},
+    ]
+    levels = summarise_load(requests, "own", variant, "base_again", limits)
+    return {
+        "single_stream": single_stream(rows, step, 1e10, gpu=False),
+        "memory_per_stream": stream_memory(step, {}, 500.0, 200),
+        "load": {
+            "own": {"levels": levels, "limits": users_and_cost(levels, limits, 3.6), "skipped": []},
+            "server": None,
+        },
+    }
+
+
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured
     again."""
@@ -199,6 +277,7 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
                 "steady_peak_gpu_allocated_mib": None,
                 "steady_peak_resident_mib": 700.0 + 40 * slowdown,
             },
+            **serving_part(variant, rows, slowdown),
         }
         write_json(folder / "perf" / f"{variant}.json", document)
         write_jsonl(
@@ -244,6 +323,7 @@ def write_training(folder: Path) -> dict[str, Path]:
     }
     counts = {
         "dropped": {"no_ranked_reply": 2},
+        "cut": {"conversations": 1, "messages": 1},
         "languages": {"en": 30, "de": 8},
         "turns": 90,
         "characters": 50000,
@@ -268,7 +348,7 @@ def write_training(folder: Path) -> dict[str, Path]:
             "float32": logit_difference(1.3e-4),
             "as_saved": logit_difference(0.9),
         },
-        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
+        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits, "remarks": []},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)

@@ -10,7 +10,14 @@ import pytest
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl, write_json
-from report.synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
+from report.synthetic_run import (
+    ROWS,
+    answers_protocol_of,
+    gsm8k_rows,
+    mt_bench_rows,
+    protocol_of,
+    write_rows,
+)
 from score_benchmark import score_benchmark
 
 
@@ -30,7 +37,7 @@ def run(
         not_run_reason=reason,
         benchmark=benchmark,
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=folder / "eval.jsonl",
         score_output=folder / "eval.json",
     )
@@ -63,7 +70,8 @@ def test_failed_judgments_are_counted_and_not_averaged(tmp_path: Path) -> None:
     score = run(tmp_path, "mt_bench", [rows])
     read = [row.score for row in rows if row.score is not None]
     assert score["failures"] == {"judge_unparsed": 1}
-    assert score["n"] == 15
+    assert (score["n"], score["items"]) == (15, 16)
+    assert score["protocol"].endswith("; 15 of 16 items have a score")
     assert score["score"] == pytest.approx(sum(read) / 15)
 
 
@@ -112,9 +120,9 @@ def test_incomplete_shards_are_refused(tmp_path: Path, change: Any, fault: str) 
 def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
     """Rows made in two ways have no common score."""
     rows = gsm8k_rows("base")
-    write_json(tmp_path / "0.json", {"protocol": "5 shots"})
-    write_json(tmp_path / "1.json", {"protocol": "8 shots"})
-    with pytest.raises(DataError, match="one sentence"):
+    write_json(tmp_path / "0.json", protocol_of("gsm8k"))
+    write_json(tmp_path / "1.json", protocol_of("gsm8k") | {"few_shot": 8})
+    with pytest.raises(DataError, match=r"different ways \(few_shot\)"):
         score_benchmark(
             rows=[write_rows(tmp_path / "rows.jsonl", rows)],
             protocols=[tmp_path / "0.json", tmp_path / "1.json"],
@@ -123,7 +131,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
             not_run_reason=None,
             benchmark="gsm8k",
             variant="base",
-            settings={"confidence": 0.95},
+            settings={"confidence": 0.95, "min_judged_share": 0.9},
             rows_output=tmp_path / "eval.jsonl",
             score_output=tmp_path / "eval.json",
         )
@@ -132,9 +140,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
 def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
     """The protocol sentence names generation and judging, the detail holds both."""
     write_json(tmp_path / "judging.json", protocol_of("mt_bench"))
-    write_json(
-        tmp_path / "answers.json", {"protocol": "at most 96 new tokens", "turns_truncated": 3}
-    )
+    write_json(tmp_path / "answers.json", answers_protocol_of("mt_bench"))
     score_benchmark(
         rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
         protocols=[tmp_path / "judging.json"],
@@ -143,13 +149,16 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
         not_run_reason=None,
         benchmark="mt_bench",
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=tmp_path / "eval.jsonl",
         score_output=tmp_path / "eval.json",
     )
     score = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
-    assert score["protocol"].startswith("at most 96 new tokens; mt_bench")
-    assert score["protocol_detail"]["answers"] == {"turns_truncated": 3}
+    assert score["protocol"].startswith(
+        "MT-Bench questions, two turns, chat template, at most 96 new tokens a turn, float32;"
+    )
+    assert "; MT-Bench single-answer grading (FastChat's prompts) of 8" in score["protocol"]
+    assert score["protocol_detail"]["answers"]["turns_truncated"] == 3
 
 
 def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
@@ -157,5 +166,18 @@ def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
     rows = [replace(row, score=None, outcome="judge_failed") for row in mt_bench_rows("base")]
     score = run(tmp_path, "mt_bench", [rows])
     assert score["status"] == "not_run"
-    assert score["reason"] == "none of 16 items has a score: 16 judge_failed"
+    assert score["reason"] == (
+        "none of 16 items has a score, at least 90% are needed (score_benchmark.min_judged_share):"
+        " 16 judge_failed"
+    )
     assert len(list(read_jsonl(tmp_path / "eval.jsonl"))) == 16
+
+
+def test_below_the_share_of_judged_items_there_is_no_score(tmp_path: Path) -> None:
+    """A mean over a few answered items is no score; the reason has both numbers."""
+    rows = mt_bench_rows("lora")
+    failed = [replace(row, score=None, outcome="judge_refused") for row in rows[:2]]
+    score = run(tmp_path, "mt_bench", [failed + rows[2:]])
+    assert score["status"] == "not_run" and "score" not in score
+    assert score["reason"].startswith("14 of 16 items have a score, at least 90% are needed")
+    assert run(tmp_path, "mt_bench", [failed[:1] + rows[1:]])["status"] == "ok"

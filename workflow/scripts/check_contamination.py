@@ -13,17 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lorabench.data.benchmarks.contamination import benchmark_items, overlap
+from lorabench.data.benchmark import benchmark_data
+from lorabench.data.contamination import benchmark_items, overlap
 from lorabench.files import read_jsonl, write_json
 from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
-SCORED_ROWS = {
-    "gsm8k": "test.jsonl",
-    "mmlu": "test.jsonl",
-    "mt_bench": "question.jsonl",
-    "alpaca_eval": "instructions.jsonl",
-}
 
 
 def check_contamination(
@@ -41,19 +36,20 @@ def check_contamination(
         (row["id"], [message["content"] for message in row["messages"]])
         for _, row in read_jsonl(train)
     ]
-    results = {}
+    overlaps_of = {}
     for source in tqdm(benchmarks, desc="contamination", mininterval=1):
         benchmark = source.parent.parent.name
-        rows = [row for _, row in read_jsonl(source.parent / SCORED_ROWS[benchmark])]
-        items = benchmark_items(benchmark, rows)
+        table = benchmark_data(benchmark)
+        rows = [row for _, row in read_jsonl(source.parent / table.items_file)]
+        items = benchmark_items(rows, table.item_texts)
         overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
-        results[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
+        overlaps_of[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
         logger.info(
             "%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()}
         )
     write_json(
         contamination,
-        {"schema_version": 1, "conversations": len(conversations), "benchmarks": results},
+        {"schema_version": 1, "conversations": len(conversations), "benchmarks": overlaps_of},
     )
 
 

@@ -7,7 +7,7 @@ report.html, figures/). The state of the working tree is written inside the JSON
 depends on the commit; nothing else of a run does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,6 @@ from lorabench.report.exports import (
 )
 from lorabench.scoring.item_rows import read_item_results
 
-ITEM_FILES = {"gsm8k": "gsm8k_results.json", "mmlu": "mmlu_results.json"}
-OUTPUT_FILES = {"mt_bench": "mtbench_outputs.json", "alpaca_eval": "alpaca_outputs.json"}
-
 
 def export_report(
     *,
@@ -44,6 +41,8 @@ def export_report(
     page: Path,
     figures: Path,
     folder: Folder,
+    items_of_tasks: Mapping[str, str],
+    outputs_of_judged: Mapping[str, str],
 ) -> None:
     """Write the published folder.
 
@@ -55,6 +54,7 @@ def export_report(
         compare: compare.json.
         markdown, document, page, figures: the report.
         folder: reports/bench/{git-sha}.
+        items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
     head = {"schema_version": 1, "run": run, "git": git_state(Path(__file__).parent)}
     comparison = read_json(compare)
@@ -71,9 +71,9 @@ def export_report(
     measured = {(part := read_json(path))["variant"]: part for path in perf}
 
     write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
-    for name, file in ITEM_FILES.items():
+    for name, file in items_of_tasks.items():
         write_json(folder / file, item_results(head, name, by_benchmark, items.get(name, {})))
-    for name, file in OUTPUT_FILES.items():
+    for name, file in outputs_of_judged.items():
         judged = answer_outputs(
             head, name, by_benchmark, items.get(name, {}), outputs.get(name, {})
         )

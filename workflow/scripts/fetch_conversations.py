@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lorabench.data.conversations.formats import AUTO
 from lorabench.data.conversations.reading import HUB_FILES, check_trees, read_messages
 from lorabench.data.sources.download import locate
 from lorabench.data.sources.source import parse_source, staging_folder, write_record
@@ -23,15 +24,17 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     Args:
         samples: the project's own conversation trees, the built-in source.
         source: source.json to write.
-        settings: the source of the config, see `lorabench.data.sources.source`.
+        settings: the source of the config, see `lorabench.data.sources.source`, and `format`, see
+            `lorabench.data.conversations.formats`.
     """
-    origin = parse_source(settings)
+    form = settings.get("format", AUTO)
+    origin = parse_source({key: value for key, value in settings.items() if key != "format"})
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
             path, licence = locate(
                 origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
             )
-            rows = write_jsonl(staging / "messages.jsonl", read_messages(path))
+            rows = write_jsonl(staging / "messages.jsonl", read_messages(path, form))
         check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)
 

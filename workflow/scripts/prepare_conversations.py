@@ -40,7 +40,10 @@ def prepare_conversations(
     write_jsonl(validation, map(asdict, prepared.validation))
     write_jsonl(audit, map(asdict, prepared.audit))
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    write_json(summary, {"schema_version": 1, **summarise(prepared), "sha256": hashes})
+    counts = summarise(prepared)
+    write_json(summary, {"schema_version": 1, **counts, "sha256": hashes})
+    for remark in counts["remarks"]:
+        logger.warning(remark)
     logger.info(
         "%d training and %d validation conversations", len(prepared.train), len(prepared.validation)
     )

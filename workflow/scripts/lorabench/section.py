@@ -6,10 +6,13 @@ of a rule's hash, so that a better word makes nothing stale.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lorabench.errors import ConfigurationError
 
 T = TypeVar("T")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -26,6 +29,25 @@ class Section(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def parse_section(cls, values: Mapping[str, Any], place: str) -> Self:
+        """Return the section that a job was given; `place` is its key path.
+
+        A config is checked before any job, see `lorabench.control.configuration`; this is for what
+        calls a stage directly.
+
+        Raises:
+            ConfigurationError: a key or value is not what the section takes.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            faults = (
+                f"{'.'.join(map(str, (place, *fault['loc'])))}: {fault['msg']}"
+                for fault in error.errors()
+            )
+            raise ConfigurationError("; ".join(faults)) from None
 
 
 def _one_line(text: str) -> str:

@@ -142,13 +142,18 @@ def find_conflicts(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def source(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a source that its kind uses; an overlay may leave keys of another kind
     beside them."""
-    keys = (*KINDS[entry["kind"]].model_fields, "judge_prompt")
+    keys = (*KINDS[entry["kind"]].model_fields, "judge_prompt", "format")
     return {key: entry[key] for key in keys if entry.get(key) is not None}
 
 
 def source_label(entry: Mapping[str, Any]) -> str:
     """Return a folder name for a source, so that two configurations never overwrite each other's
     downloads."""
+    form = entry.get("format") or "auto"
+    return _origin_label(entry) + ("" if form == "auto" else f"-{form}")
+
+
+def _origin_label(entry: Mapping[str, Any]) -> str:
     if entry["kind"] == "hub":
         return f"hub-{entry['revision'][:12]}"
     if entry["kind"] == "wheel":

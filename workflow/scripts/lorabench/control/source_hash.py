@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def code_hash(script: Path, environment: Path) -> str:
+def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str:
     """Return a hash over the normalised text of `script`, the modules it imports and the
     `environment` YAML.
 
     Args:
         script: a file in the scripts folder; imports are resolved against that folder.
         environment: the rule's conda file; its comments and blank lines do not count.
+        more: modules that the script imports by name, with what they import.
     """
     digest = hashlib.sha256()
-    for path in sorted(closure(script)):
+    files = closure(script).union(*(closure(file, script.parent) for file in more))
+    for path in sorted(files):
         digest.update(f"{path.relative_to(script.parent)}\n{read_source(path).text}\n".encode())
     lines = [
         line.split(" #")[0].rstrip()
@@ -35,15 +37,16 @@ def code_hash(script: Path, environment: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def closure(script: Path) -> set[Path]:
-    """Return `script` and all files of its folder that it imports, directly or through others."""
+def closure(script: Path, scripts: Path | None = None) -> set[Path]:
+    """Return `script` and all files of the folder `scripts` (its own where None) that it imports,
+    directly or through others."""
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_files(read_source(path).imports, script.parent))
+            waiting.extend(_files(read_source(path).imports, scripts or script.parent))
     return found
 
 

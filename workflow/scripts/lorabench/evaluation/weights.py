@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
-from lorabench.llama import load_variant, resolve_dtype
+from lorabench.llama import resolve_dtype
+from lorabench.variants import load_variant
 
 # importing peft takes 2 s, and base and merged do without it
 if TYPE_CHECKING:
@@ -67,11 +68,19 @@ def answer_identity(
     Raises:
         PrerequisiteError: the engine is not installed.
     """
-    versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
-    versions |= {"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")}
     return {
         "model": weights.fingerprint(),
         "dtype": dtype_name(dtype),
-        "versions": versions,
+        "versions": library_versions(engine),
         **more,
     }
+
+
+def library_versions(engine: str) -> dict[str, str]:
+    """Return the versions of the libraries that answers depend on.
+
+    Raises:
+        PrerequisiteError: the engine is not installed.
+    """
+    versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
+    return versions | ({"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")})

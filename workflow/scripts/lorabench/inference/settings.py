@@ -2,13 +2,62 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
-from lorabench.section import Count, Distinct, Dtype, Section, Variant
+from lorabench.section import Count, Distinct, Dtype, Section, Text, Variant
+
+
+class LoadSettings(Section):
+    """Many users at once, each of whom sends the next request when the last one is answered."""
+
+    concurrency: Distinct[Annotated[int, Field(ge=1)]]
+    """Users, one level of load each, as far as memory goes; empty = no load is measured."""
+    requests_per_user: Count
+    """Requests of a level, for each user."""
+    new_tokens: int = Field(ge=2)
+    """Tokens of every answer."""
+    repeats: Count
+    """Rounds over all levels and variants."""
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "an address must not hold a user name or password; a key is read from the variable"
+            " INFERENCE_API_KEY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError(f"expected an address such as http://localhost:8000/v1, found {text!r}")
+    return text
+
+
+class Server(Section):
+    """The endpoint at which a variant is served."""
+
+    base_url: Annotated[Text, AfterValidator(_address)]
+    """Address up to /chat/completions, without user name or password."""
+    model: Text
+    """The model as the server names it; of an adapter, vLLM's name for it."""
+
+
+class ServerSettings(Section):
+    """OpenAI-compatible endpoints to measure at the same levels of load; a key is read from
+    INFERENCE_API_KEY."""
+
+    base: Server | None
+    """Where the base is served: `base_url` and `model`; null = not measured."""
+    lora: Server | None
+    """Where base + adapter is served; vLLM serves both at one address under two model names."""
+    merged: Server | None
+    """Where the merged model is served."""
+    timeout_seconds: float = Field(gt=0)
+    """Of a request."""
 
 
 class InferenceSettings(Section):
@@ -26,6 +75,16 @@ class InferenceSettings(Section):
     """Recorded rounds over all prompts and variants."""
     warmup: int = Field(ge=0)
     """Rounds before that are not recorded."""
+    load: LoadSettings
+    """Many users at once."""
+    server: ServerSettings
+    """Where variants are served by another program."""
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Variant -> where it is served; empty = no server is measured."""
+        found = {"base": self.server.base, "lora": self.server.lora, "merged": self.server.merged}
+        return {variant: server for variant, server in found.items() if server is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +100,9 @@ def parse_settings(section: dict[str, Any]) -> InferenceSettings:
     """Turn the config section into settings.
 
     Raises:
-        ValidationError: a key is unknown or missing, or a value is not what the key takes.
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    return InferenceSettings(**section)
+    return InferenceSettings.parse_section(section, "measure_inference")
 
 
 def read_prompts(path: Path, count: int) -> list[PerformancePrompt]:

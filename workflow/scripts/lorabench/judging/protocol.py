@@ -5,65 +5,52 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.errors import JudgeError
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
+from lorabench.judging.store import AnswerStore
 
-LOCAL_SENTENCE = (
-    "local scoring judge, read from token probabilities: exercises the path and compares variants"
-    " of one run only, carries no signal about quality"
-)
-OTHER_JUDGE = "not comparable with scores from another judge"
+# 1 held the sentence, which is now made of these facts where scores are made
+VERSION = 2
 
 
 def describe_judging(
     *,
     benchmark: str,
-    method: str,
     judge: Judge,
     settings: JudgeSettings,
+    store: AnswerStore,
     rows: Sequence[ItemResult],
     replies: Sequence[Reply],
     prompt_sha256: dict[str, str],
     details: dict[str, Any],
     wall_seconds: float,
 ) -> dict[str, Any]:
-    """Return the protocol document; `protocol` is the sentence that stands beside the score.
+    """Return the protocol document: facts, of which scoring makes the sentence beside the score.
 
     Args:
-        method: what was asked, without the judge, e.g. "MT-Bench single-answer grading of 80
-            questions".
-        details: the benchmark's own settings and input hashes.
+        store: where the answers are kept, closed or open.
+        details: the benchmark's own settings, counts and input hashes.
     """
     local = judge.kind == "local"
     new = [reply for reply in replies if not reply.cached]
-    note = LOCAL_SENTENCE if local else OTHER_JUDGE
     dropped = sorted({name for reply in replies for name in reply.dropped})
-    default = settings.temperature is None or "temperature" in dropped
-    how = (
-        ""
-        if local
-        else (
-            ", provider's default sampling"
-            if default
-            else f", temperature {settings.temperature:g}"
-        )
-    )
     return {
-        "schema_version": 1,
+        "schema_version": VERSION,
         "benchmark": benchmark,
-        "protocol": f"{method}; judge {judge.model} ({judge.kind}{how}); {note}",
-        "signal": not local,
-        "signal_note": note,
+        "signal": settings.signal,
         "judge": {
             "kind": judge.kind,
             "model": judge.model,
             "base_url": None if local else settings.base_url,
+            "temperature": None if local else settings.temperature,
         },
         "models_returned": sorted({reply.model for reply in replies if reply.model}),
         "parameters_sent": _parameters(replies),
         "parameters_dropped": dropped,
         "prompt_sha256": prompt_sha256,
         "items": len(rows),
+        "judged": sum(row.score is not None for row in rows),
         "failures": dict(sorted(Counter(row.outcome for row in rows if row.score is None).items())),
         "answers": len(replies),
         "calls": len(new),
@@ -75,10 +62,42 @@ def describe_judging(
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
+        "lost_requests": store.lost_requests,
+        "lost_usd_at_most": round(store.lost_usd, 6),
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
         **details,
     }
+
+
+def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:
+    """End the job where a remote judge left so many items without an answer that there would be no
+    score; what it answered is in the store.
+
+    An answer that cannot be read, and a refusal, are answers: nothing is gained by asking again.
+
+    Args:
+        least: the share of the items that a score needs.
+
+    Raises:
+        JudgeError: too many items have no answer.
+    """
+    failed = [row for row in rows if row.outcome == "judge_failed"]
+    if settings.kind == "local" or len(rows) - len(failed) >= least * len(rows):
+        return
+    reasons = Counter(_reason(row) for row in failed)
+    raise JudgeError(
+        f"judge {settings.model}: {len(failed)} of {len(rows)} items got no judgment (most often:"
+        f" {reasons.most_common(1)[0][0]}); a score needs {least:.0%} of them"
+        " (score_benchmark.min_judged_share). Answers so far are kept: run the same command again"
+        " to ask only the others"
+    )
+
+
+def _reason(row: ItemResult) -> str:
+    """Return the first reason that a row without a judgment has."""
+    parts = [row.detail, *row.detail.get("orders", [])]
+    return next((str(part["reason"]) for part in parts if part.get("reason")), "no reason given")
 
 
 def _parameters(replies: Sequence[Reply]) -> list[dict[str, Any]]:

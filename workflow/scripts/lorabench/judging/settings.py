@@ -1,11 +1,18 @@
 """The config sections of the judging stage."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lorabench.errors import ConfigurationError
+from lorabench.judging.availability import base_url_fault
 from lorabench.section import Count, Dtype, LocalPath, Section, Text
+
+
+def _address(text: str) -> str:
+    if fault := base_url_fault(text):
+        raise ValueError(fault)
+    return text
 
 
 class JudgeSettings(Section):
@@ -17,7 +24,7 @@ class JudgeSettings(Section):
     here) or `none`. Keys come from OPENAI_API_KEY and ANTHROPIC_API_KEY."""
     model: Text | None
     """Model id as the provider names it. Unused by a local judge."""
-    base_url: Text | None
+    base_url: Annotated[Text, AfterValidator(_address)] | None
     """Address of a compatible endpoint; null = the provider's own."""
     temperature: float | None = Field(ge=0)
     """Sampling temperature; null = not sent."""
@@ -37,6 +44,19 @@ class JudgeSettings(Section):
     dtype: Dtype
     """Local judge: of its weights; auto = bfloat16 where the machine multiplies it fast, else
     float32."""
+    carries_signal: bool | Literal["auto"]
+    """Whether the judge's scores may decide anything: `auto` = those of a remote judge; `true`
+    where a local judge's agreement with people was measured; `false` = never."""
+
+    @property
+    def signal(self) -> bool:
+        """Return whether this judge tells good answers from bad, by the user's word or its kind.
+
+        A local judge may be far too small for it, so it must be vouched for.
+        """
+        if isinstance(self.carries_signal, bool):
+            return self.carries_signal
+        return self.kind != "local"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -71,6 +91,8 @@ class JudgeAlpacaEvalSettings(Section):
     max_tokens: Count
     """Longest verdict: 1, the letter m or M, as published; a judge that thinks before it answers
     needs about 2000."""
+    reasks: int = Field(ge=0)
+    """Further requests where the answer names neither output."""
     both_orders: bool
     """Judge each pair in both orders and average, which cancels a preference for a position."""
 
@@ -79,9 +101,10 @@ def parse_judge(section: dict[str, Any]) -> JudgeSettings:
     """Turn the config's `judge` into settings.
 
     Raises:
-        ConfigurationError: the kind is not one that can judge.
+        ConfigurationError: a key or value is not what the section takes, or the kind is not one
+            that can judge.
     """
-    settings = JudgeSettings(**section)
+    settings = JudgeSettings.parse_section(section, "judge")
     if settings.kind == "none":
         raise ConfigurationError(
             "judge.kind 'none' cannot judge; expected openai, anthropic or local"

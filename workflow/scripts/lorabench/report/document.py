@@ -5,28 +5,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lorabench.report.parts import WITHOUT_OASST, part_tables
+from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
-from lorabench.report.records import from_open_assistant, overlapping_items, validation_losses
+from lorabench.report.records import (
+    from_open_assistant,
+    overlapping_items,
+    remarks,
+    validation_losses,
+)
 from lorabench.report.wording import (
-    BENCHMARK_TITLES,
     VARIANT_TITLES,
     contrast_text,
     equality_text,
     score_text,
 )
+from lorabench.scoring.benchmark import scored_benchmark
 
 QUESTIONS = {
     "adapter_helps": "Did the adapter help?",
     "cost_to_serve": "What does it cost to serve?",
     "may_ship": "May I ship it?",
-}
-FULL_SIZES = {
-    "gsm8k": 1319,
-    "mmlu": 14042,
-    "mt_bench": 160,
-    "alpaca_eval": 805,
-    # items that published scores stand on
 }
 NO_SIGNAL_NOTE = (
     "The answers were judged by a small local model. Such a judge carries no signal, it only"
@@ -72,8 +70,7 @@ def assemble_report(
         _benchmark(
             name, [score for score in scores if score["benchmark"] == name], compare, model, oasst
         )
-        for name in BENCHMARK_TITLES
-        if any(score["benchmark"] == name for score in scores)
+        for name in dict.fromkeys(score["benchmark"] for score in scores)
     ]
     no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
     answers = [
@@ -100,7 +97,8 @@ def assemble_report(
         "data": data_summary,
         "contamination": overlapping_items(contamination),
         "limits": (
-            (_shared_origin(benchmarks) if oasst else [])
+            remarks(data_summary, train_metrics, run_config)
+            + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
@@ -114,6 +112,7 @@ def _benchmark(
     model: str,
     oasst: bool,
 ) -> dict[str, Any]:
+    table = scored_benchmark(name)
     done = [score for score in scores if score["status"] == "ok"]
     first = (done or scores)[0]
     pairs = compare["benchmarks"].get(name, {}).get("pairs", {})
@@ -123,7 +122,7 @@ def _benchmark(
     }
     return {
         "benchmark": name,
-        "title": BENCHMARK_TITLES[name],
+        "title": table.title,
         "status": "ok" if done else "not_run",
         "reason": first["reason"],
         "metric": first["metric"],
@@ -133,7 +132,7 @@ def _benchmark(
         "protocol": first.get("protocol"),
         "protocol_detail": first.get("protocol_detail"),
         "variants": variants,
-        "tables": part_tables(name, {score["variant"]: score for score in done}, oasst),
+        "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
         "published": [_reference(name, reference, done) for reference in _published(name, model)],
     }
@@ -166,8 +165,9 @@ def _reference(
             "why": f"this run scored the task {task}, another protocol",
         }
     items = max((score["n"] for score in done), default=0)
-    if reference["comparable"] and items < FULL_SIZES[name]:
-        why = f"this run scored {items:,} of the benchmark's {FULL_SIZES[name]:,} items"
+    full = scored_benchmark(name).items
+    if reference["comparable"] and items < full:
+        why = f"this run scored {items:,} of the benchmark's {full:,} items"
         return {**reference, "comparable": False, "why": why}
     return reference
 
@@ -228,6 +228,13 @@ def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
     return limits
 
 
+def _shorter_turns(part: Mapping[str, Any]) -> int:
+    """Return how many later turns of one variant were left less room than asked for; the first
+    variant's, since questions are the same for all."""
+    answers = (part.get("protocol_detail") or {}).get("answers") or {}
+    return int(answers.get("turns_with_less_room") or 0)
+
+
 def _limits(
     benchmarks: Sequence[Mapping[str, Any]],
     compare: Mapping[str, Any],
@@ -242,11 +249,16 @@ def _limits(
         )
     for part in benchmarks:
         items = max((score["n"] or 0 for score in part["variants"].values()), default=0)
-        full = FULL_SIZES[part["benchmark"]]
+        full = scored_benchmark(part["benchmark"]).items
         if part["status"] == "ok" and items < full:
             limits.append(
                 f"{part['title']}: {items:,} items were scored, where published scores stand on"
                 f" {full:,}."
+            )
+        if shorter := _shorter_turns(part):
+            limits.append(
+                f"{part['title']}: {shorter} second turns had less room in the model's context than"
+                " max_new_tokens."
             )
         at_chance = [
             name for name, score in part["variants"].items() if score["above_chance"] is False
@@ -270,7 +282,7 @@ def _limits(
     limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
     if compare["serving"] is not None:
         limits.append(
-            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not"
-            " a server's."
+            "Speed: our own decoder on this machine, which batches what users send but is no"
+            " server; ratios from one run."
         )
     return limits

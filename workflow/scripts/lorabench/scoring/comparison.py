@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.benchmark import RATING, ScoredBenchmark
 from lorabench.scoring.item_rows import as_scores, pair_rows
 from lorabench.scoring.settings import ComparisonSettings
 from lorabench.scoring.significance import (
@@ -28,12 +29,6 @@ from lorabench.scoring.significance import (
 
 # (variant, reference)
 PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
-RIGHT_OR_WRONG = ("gsm8k", "mmlu")
-CLUSTERED = {
-    "mmlu": "subject",
-    "mt_bench": "question",
-    # the unit that whole clusters are resampled by
-}
 NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
 
 
@@ -43,7 +38,7 @@ def pair_name(variant: str, reference: str) -> str:
 
 
 def compare_benchmark(
-    benchmark: str,
+    table: ScoredBenchmark,
     rows: Mapping[str, Sequence[ItemResult]],
     signal: bool,
     confidence: float,
@@ -58,13 +53,13 @@ def compare_benchmark(
     contrasts = {}
     for variant, reference in PAIRS:
         if variant in rows and reference in rows:
-            contrast = _contrast(benchmark, rows[reference], rows[variant], confidence, settings)
+            contrast = _contrast(table, rows[reference], rows[variant], confidence, settings)
             contrasts[pair_name(variant, reference)] = {"carries_signal": signal, **contrast}
     return contrasts
 
 
 def _contrast(
-    benchmark: str,
+    table: ScoredBenchmark,
     reference: Sequence[ItemResult],
     variant: Sequence[ItemResult],
     confidence: float,
@@ -78,9 +73,9 @@ def _contrast(
             "items_dropped": dropped,
         }
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
-    clusters = [pair[0].cluster for pair in pairs] if benchmark in CLUSTERED else None
+    clusters = [pair[0].cluster for pair in pairs] if table.cluster else None
     flips = None
-    if benchmark in RIGHT_OR_WRONG:
+    if table.right_or_wrong:
         flips = flip_table([score == 1 for score in before], [score == 1 for score in after])
         difference = paired_proportion_difference(flips, confidence)
     else:
@@ -90,7 +85,7 @@ def _contrast(
     )
     margin = (
         settings.equivalence_margin_rating
-        if benchmark == "mt_bench"
+        if table.unit == RATING
         else settings.equivalence_margin_share
     )
     equivalence = (
@@ -107,7 +102,7 @@ def _contrast(
         **asdict(difference),
         "bootstrap": {
             **{key: asdict(bootstrap)[key] for key in ("standard_error", "interval", "method")},
-            "resampled_unit": CLUSTERED.get(benchmark, "item"),
+            "resampled_unit": table.cluster or "item",
             "units": bootstrap.clusters,
         },
         "flips": None if flips is None else asdict(flips),

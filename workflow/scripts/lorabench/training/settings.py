@@ -7,6 +7,11 @@ from pydantic import AfterValidator, Field
 
 from lorabench.section import Count, Distinct, Dtype, LocalPath, Section, Seed, Share, Text
 
+# Keys that change no result: another value of them reruns nothing.
+FREE_SETTINGS = ("save_minutes", "tracker")
+# Keys that first count after the last step: checkpoints made under another value go on.
+LATE_SETTINGS = ("adapter_dtype",)
+
 
 class TrainingSettings(Section):
     """LoRA or QLoRA fine-tuning."""
@@ -28,11 +33,17 @@ class TrainingSettings(Section):
     """Strength of the noise on embeddings while training (NEFTune); null = none."""
     target_modules: Distinct[Text] = Field(min_length=1)
     """Names of the linear layers that get an adapter."""
-    use_4bit: bool
-    """QLoRA: base weights in NF4, double quantised."""
+    use_4bit: bool | Literal["auto"]
+    """QLoRA: base weights in NF4, double quantised; auto = only where 16-bit weights take more than
+    a third of the free memory."""
     dtype: Dtype
     """Of the base weights and the arithmetic; auto = bfloat16 where the machine multiplies it fast,
     else float32."""
+    compile: bool | Literal["auto"]
+    """Compile the decoder layers; auto = on a GPU where a compiler is present."""
+    memory: Literal["least", "auto", "most"]
+    """least = the shortest rows and all activations computed again; auto = rows of up to 8,192
+    tokens, as many activations kept as fit; most = the longest rows that fit."""
     fsdp: bool
     """With several GPUs (gpu=N in the profile): true = each holds a part of the base's layers,
     false = each holds the whole base. Needs use_4bit: false."""
@@ -43,6 +54,9 @@ class TrainingSettings(Section):
     packing: bool
     """Join conversations into full rows without mixing their attention; the tokens an optimiser
     step stay those of the unpacked recipe."""
+    row_tokens: Annotated[int, Field(ge=8)] | Literal["auto"]
+    """Tokens of a packed row, whatever the recipe's step; auto = by `memory` on a GPU,
+    max_seq_length on a CPU."""
     learning_rate: float = Field(gt=0)
     """Peak learning rate."""
     lr_scheduler: Literal["constant", "linear", "cosine"]
@@ -118,7 +132,6 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
     """Turn the config section into settings.
 
     Raises:
-        ValidationError: a key is unknown or missing, or a value is not what the key takes; the
-            config was checked before any job, see `lorabench.control.configuration`.
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    return TrainingSettings(**section)
+    return TrainingSettings.parse_section(section, "train_adapter")

@@ -1,23 +1,27 @@
 """The whole config: which sections there are. What a stage works by is declared in its room; what
 only the rules read is declared here."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, create_model
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+)
 
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS, settings_class
+from lorabench.data.benchmark import benchmark_data
 from lorabench.data.settings import ContaminationSettings, PreparationSettings
 from lorabench.data.sources.source import KINDS
-from lorabench.evaluation.settings import (
-    EvaluationKeys,
-    GenerationKeys,
-    GenerationSettings,
-    Gsm8kSettings,
-    MmluSettings,
-)
+from lorabench.evaluation.settings import EvaluationKeys, GenerationKeys
 from lorabench.inference.settings import InferenceSettings
 from lorabench.judging.settings import (
     JudgeAlpacaEvalSettings,
@@ -25,12 +29,10 @@ from lorabench.judging.settings import (
     JudgeSettings,
 )
 from lorabench.scoring.settings import ComparisonSettings
-from lorabench.section import Count, Distinct, LocalPath, Name, Section, Variant
+from lorabench.section import Count, Distinct, LocalPath, Name, Section, Text, Variant
 from lorabench.training.settings import ImportSettings, MergeSettings, TrainingSettings
 
 KEYS_OF_KINDS = frozenset(key for kind in KINDS.values() for key in kind.model_fields)
-BENCHMARKS = ("gsm8k", "mmlu", "mt_bench", "alpaca_eval")
-Benchmark = Literal["gsm8k", "mmlu", "mt_bench", "alpaca_eval"]
 
 
 def _without_other_kinds(entry: Any) -> Any:
@@ -74,6 +76,15 @@ PromptedSource = Annotated[
         {"judge_prompt": (DataSource | None, Field(default=None, description=PROMPT_TEXT))},
     ),
 ]
+FORMAT_TEXT = (
+    "Shape of the rows: `auto` (by their keys), `trees` (OpenAssistant's trees or messages),"
+    " `messages`, `sharegpt`, `alpaca` or `prompt_completion`; examples in docs/data.md."
+)
+Format = Literal["auto", "trees", "messages", "sharegpt", "alpaca", "prompt_completion"]
+ConversationSource = Annotated[
+    Any,
+    AnyKind("Conversation", {"format": (Format, Field(default="auto", description=FORMAT_TEXT))}),
+]
 NAME_TEXT = "Folder under resources/models; also the name that reports show."
 ModelSource = Annotated[Any, AnyKind("Model", {"name": (Name, Field(description=NAME_TEXT))})]
 
@@ -87,39 +98,75 @@ class FetchModel(Section):
     """The model of a `local` judge; null = the base model."""
 
 
-class FetchBenchmark(Section):
-    """Benchmark data."""
-
-    gsm8k: DataSource
-    """Grade-school word problems (arXiv 2110.14168)."""
-    mmlu: DataSource
-    """Multiple choice over 57 subjects (arXiv 2009.03300)."""
-    mt_bench: PromptedSource
-    """Two-turn questions with judge prompts and references (arXiv 2306.05685)."""
-    alpaca_eval: PromptedSource
-    """Instructions with reference outputs (AlpacaEval 2, arXiv 2404.04475)."""
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
-class EvaluateTask(EvaluationKeys):
-    """Benchmarks of lm-evaluation-harness: GSM8K and MMLU."""
+def _fetch_benchmark_keys() -> dict[str, Any]:
+    """Return a source for each benchmark, as keys for `create_model`."""
+    keys = {}
+    for name in BENCHMARKS:
+        source = DataSource if benchmark_data(name).judge_prompt is None else PromptedSource
+        about = importlib.import_module(f"lorabench.data.benchmarks.{name}").__doc__
+        keys[name] = (source, Field(description=_sentence(about)))
+    return keys
+
+
+def _benchmark_keys(names: Iterable[str]) -> dict[str, Any]:
+    """Return the subsections of benchmarks, as keys for `create_model`."""
+    kinds = {name: settings_class(name) for name in names}
+    return {
+        name: (kind, Field(description=_sentence(kind.__doc__))) for name, kind in kinds.items()
+    }
+
+
+FetchBenchmark = create_model(
+    "FetchBenchmark", __base__=Section, __doc__="Benchmark data.", **_fetch_benchmark_keys()
+)
+
+
+class Shards(Section):
+    """A section whose benchmarks are split into jobs."""
 
     shards: Count
     """Jobs that each benchmark is split into."""
-    gsm8k: Gsm8kSettings
-    """GSM8K."""
-    mmlu: MmluSettings
-    """MMLU."""
 
 
-class GenerateAnswers(GenerationKeys):
-    """Answers to MT-Bench and AlpacaEval."""
+EvaluateTask = create_model(
+    "EvaluateTask",
+    __base__=(EvaluationKeys, Shards),
+    __doc__=EvaluationKeys.__doc__,
+    **_benchmark_keys(TASKS),
+)
+GenerateAnswers = create_model(
+    "GenerateAnswers",
+    __base__=(GenerationKeys, Shards),
+    __doc__=GenerationKeys.__doc__,
+    **_benchmark_keys(JUDGED),
+)
 
-    shards: Count
-    """Jobs that each benchmark is split into."""
-    mt_bench: GenerationSettings
-    """MT-Bench."""
-    alpaca_eval: GenerationSettings
-    """AlpacaEval."""
+
+class LatencyLimit(Section):
+    """A latency limit; 99 % of a level's requests must keep both times."""
+
+    name: Text
+    time_to_first_token_ms: float = Field(gt=0)
+    time_per_output_token_ms: float = Field(gt=0)
+
+
+class MeasureInference(InferenceSettings):
+    """Latency, throughput and memory, all variants interleaved in one job."""
+
+    limits: list[LatencyLimit]
+    """Latency limits within which users are counted; 99 % of a level's requests must keep both."""
+    usd_per_gpu_hour: float | None = Field(gt=0)
+    """Price of the GPU, for the cost of a million output tokens; null = not shown."""
+
+
+def _benchmark(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise ValueError(f"expected one of {', '.join(BENCHMARKS)}, found {name!r}")
+    return name
 
 
 class ScoreBenchmark(Section):
@@ -127,10 +174,13 @@ class ScoreBenchmark(Section):
 
     variants: Distinct[Variant] = Field(min_length=1)
     """Variants to evaluate."""
-    benchmarks: Distinct[Benchmark]
+    benchmarks: Distinct[Annotated[str, AfterValidator(_benchmark)]]
     """Benchmarks to run."""
     confidence: float = Field(gt=0.5, lt=1)
     """Level of every interval."""
+    min_judged_share: float = Field(gt=0, le=1)
+    """Share of the items that must have a judgment; below it there is no score, and a judging job
+    whose questions got no answer fails, so that the next call asks them."""
     length_control_file: LocalPath | None
     """AlpacaEval's `df_gamed.csv` (checked by SHA-256), for the length-controlled win rate of all
     805 items; null = not computed."""
@@ -158,20 +208,22 @@ class Config(Section):
     sweep: dict[Name, dict[str, Any]]
     """Suffix -> overrides of sections; each entry adds the run `{run}-{suffix}`."""
     fetch_model: FetchModel
-    fetch_conversations: DataSource
-    """Training conversations: OpenAssistant trees or messages, or JSON Lines of `messages`."""
-    fetch_benchmark: FetchBenchmark
+    fetch_conversations: ConversationSource
+    """Training conversations: OpenAssistant trees or messages, `messages`, ShareGPT, Alpaca, or
+    prompts with completions."""
+    # the benchmarks' keys follow from their tables, which mypy cannot see
+    fetch_benchmark: FetchBenchmark  # type: ignore[valid-type]
     prepare_conversations: PreparationSettings
     check_contamination: ContaminationSettings
     import_adapter: ImportSettings
     train_adapter: TrainingSettings
     merge_adapter: MergeSettings
-    evaluate_task: EvaluateTask
-    generate_answers: GenerateAnswers
+    evaluate_task: EvaluateTask  # type: ignore[valid-type]
+    generate_answers: GenerateAnswers  # type: ignore[valid-type]
     judge: JudgeSettings
     judge_mt_bench: JudgeMtBenchSettings
     judge_alpaca_eval: JudgeAlpacaEvalSettings
     score_benchmark: ScoreBenchmark
-    measure_inference: InferenceSettings
+    measure_inference: MeasureInference
     compare_variants: ComparisonSettings
     export_adapter: ExportAdapter
