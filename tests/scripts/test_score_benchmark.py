@@ -174,7 +174,7 @@ def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
 
 
 def test_below_the_share_of_judged_items_there_is_no_score(tmp_path: Path) -> None:
-    """A mean over a few items is no score of the benchmark; the reason has both numbers."""
+    """A mean over a few answered items is no score; the reason has both numbers."""
     rows = mt_bench_rows("lora")
     failed = [replace(row, score=None, outcome="judge_refused") for row in rows[:2]]
     score = run(tmp_path, "mt_bench", [failed + rows[2:]])

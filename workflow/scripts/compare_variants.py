@@ -17,7 +17,7 @@ from typing import Any
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
 from lorabench.job import run_job
-from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
+from lorabench.report.decisions import adapter_helps, may_ship
 from lorabench.report.records import (
     merge_check,
     overlapping_items,
@@ -25,6 +25,7 @@ from lorabench.report.records import (
     read_optional,
     validation_losses,
 )
+from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
@@ -77,7 +78,9 @@ def compare_variants(
         "settings": settings,
         "answers": {
             "adapter_helps": adapter_helps(benchmarks, validation),
-            "cost_to_serve": cost_to_serve(serving, memory),
+            "cost_to_serve": cost_to_serve(
+                serving, memory, {document["variant"]: document for document in measured}
+            ),
             "may_ship": shipping,
         },
         "benchmarks": benchmarks,

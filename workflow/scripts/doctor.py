@@ -19,9 +19,10 @@ from typing import Any
 
 from lorabench.control.benchmarks import JUDGED
 from lorabench.control.configuration import load, resolve
-from lorabench.control.estimate import GPUS, estimate
+from lorabench.control.estimate import estimate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.control.preflight import check, gpu_found, model_folder
+from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import judge_available
 from lorabench.judging.settings import parse_judge

@@ -16,8 +16,8 @@ class EvaluateTaskSettings:
     # "auto" | "bfloat16" | "float32"
     dtype: str
     apply_chat_template: bool
-    # tokens a forward pass, shared prefix not counted
-    tokens_per_batch: int
+    # tokens a forward pass, shared prefix not counted; or "auto"
+    tokens_per_batch: int | str
     benchmark: Any
 
     @property
@@ -39,8 +39,8 @@ class GenerateAnswersSettings:
     dtype: str
     # "transformers" | "vllm"
     engine: str
-    # tokens whose keys and values are held at once
-    tokens_per_batch: int
+    # tokens whose keys and values are held at once; or "auto"
+    tokens_per_batch: int | str
     seed: int
     benchmark: Any
 
