@@ -27,7 +27,6 @@ pytest_plugins = ["training_fixtures"]
 pytestmark = pytest.mark.filterwarnings(
     "error::FutureWarning",
     "error::DeprecationWarning",
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21 asks for it
 )
 
 # Trains as told, and kills itself without warning at the given step: inside it, or while its

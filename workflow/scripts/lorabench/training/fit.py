@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,10 @@ def _with_adapters(
     settings say so."""
     use_attention(base, attention)
     set_seed(settings.seed)
-    model = get_peft_model(base, lora_config(settings, revision))
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers for a property by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        model = get_peft_model(base, lora_config(settings, revision))
     if settings.fsdp:
         divide_frozen_layers(model)
     return model
