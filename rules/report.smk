@@ -18,7 +18,7 @@ rule score_benchmark:
     resources:
         machine_share=10,
     params:
-        settings=section("score_benchmark", "confidence"),
+        settings=section("score_benchmark", "confidence", "min_judged_share"),
         code=code("score_benchmark", "report"),
         not_run_reason=not_run_reason,
     message:

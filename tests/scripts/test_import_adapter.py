@@ -10,7 +10,7 @@ from import_adapter import import_adapter
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, sha256_file, write_json
 from lorabench.report.records import remarks
-from training_fixtures import make_adapter
+from training_fixtures import describe, make_adapter
 
 pytest_plugins = ["training_fixtures"]
 
@@ -21,6 +21,7 @@ def test_a_fitting_adapter_is_copied_and_said_to_be_imported(
     """All outputs of training exist; what was not run here says so."""
     source = make_adapter(tiny_source.parent, tmp_path / "its folder")
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
+    describe(tmp_path / "out")
     weights = sha256_file(source / "adapter_model.safetensors")
     assert (
         read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"]
@@ -87,6 +88,7 @@ def test_what_comes_from_elsewhere_is_remarked_on(
     named(source, tiny_source.parent.name)
     change(source, tiny_source.parent)
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
+    describe(tmp_path / "out")
     found = read_json(tmp_path / "out" / "run_config.json")["remarks"]
     assert found == [record.getMessage() for record in caplog.records if record.levelno >= 30]
     assert (remark in found[0] and len(found) == 1) if remark else found == []

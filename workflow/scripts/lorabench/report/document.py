@@ -282,7 +282,7 @@ def _limits(
     limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
     if compare["serving"] is not None:
         limits.append(
-            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not"
-            " a server's."
+            "Speed: our own decoder on this machine, which batches what users send but is no"
+            " server; ratios from one run."
         )
     return limits

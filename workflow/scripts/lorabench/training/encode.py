@@ -44,6 +44,14 @@ class Encoded:
         return sum(label != IGNORED for label in self.labels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What training learns from, and what its evaluations measure it on."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
+
+
 def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
     """Check that the base model reads sequences of `max_length` tokens.
 

@@ -1,11 +1,11 @@
 """Check and link a Hugging Face checkpoint folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, write_json
+from lorabench.safetensors_header import read_entries
 
 PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
 SUPPORT_FILES = (
@@ -78,7 +78,7 @@ def _weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files that hold the whole model."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if single.is_file():
-        check_safetensors(single)
+        _check_weights(single)
         return [single]
     if index.is_file():
         files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
@@ -89,7 +89,7 @@ def _weight_files(folder: Path) -> list[Path]:
                 " rest"
             )
         for file in files:
-            check_safetensors(file)
+            _check_weights(file)
         return files
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
     found = f"only {pickles[0].name}, which can run code when loaded" if pickles else "no weights"
@@ -98,37 +98,18 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def check_safetensors(path: Path) -> None:
-    """Check by its header that a safetensors file is one, and as long as it says; the weights are
-    not read.
+def _check_weights(path: Path) -> None:
+    """Check by its header that a safetensors file is whole and holds plain numbers.
 
     Raises:
-        DataError: it is not, as after a cut-off download or where git-lfs left a pointer.
+        DataError: it is not whole, or its weights are quantised.
     """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if 2 <= length <= size - 8 else {}
-        header.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in header.values()]
-        packed = [
-            name
-            for name, entry in header.items()
-            if name.endswith("weight") and entry["dtype"] not in PLAIN_DTYPES
-        ]
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError, KeyError):
-        ends = []
-    if not ends or 8 + length + max(ends) != size:
-        raise DataError(
-            f"{path}: not a whole safetensors file ({size} bytes); fetch it again (git lfs pull,"
-            " for a clone)"
-        )
-    if packed:
-        raise DataError(
-            f"{path}: {packed[0]} is stored as {header[packed[0]]['dtype']}, so quantised; use the"
-            " original checkpoint in bfloat16, float16 or float32"
-        )
+    for name, entry in read_entries(path)[0].items():
+        if name.endswith("weight") and entry["dtype"] not in PLAIN_DTYPES:
+            raise DataError(
+                f"{path}: {name} is stored as {entry['dtype']}, so quantised; use the original"
+                " checkpoint in bfloat16, float16 or float32"
+            )
 
 
 def link_checkpoint(folder: Path, target: Path) -> None:

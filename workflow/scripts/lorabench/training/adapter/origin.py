@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.files import read_json, sha256_file
-from lorabench.training.adapter.fingerprint import CONFIG
+from lorabench.training.adapter.folder import CONFIG
 
 
 def find_remarks(adapter: Path, model: Path) -> list[str]:
