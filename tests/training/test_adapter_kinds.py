@@ -222,3 +222,11 @@ def test_the_merged_checkpoint_ends_turns_where_the_template_does(
         write_json(tmp_path / "generation_config.json", {"eos_token_id": before})
         add_turn_end(tmp_path, tokenizer)
         assert read_json(tmp_path / "generation_config.json")["eos_token_id"] == after
+
+
+def test_a_configuration_that_is_no_utf8_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    """The file is named."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    (adapter / "adapter_config.json").write_bytes(b'{"r": "\xff"}')
+    (fault,) = check_adapter(adapter, tiny_model)
+    assert "adapter_config.json: not UTF-8 (byte 8)" in fault
