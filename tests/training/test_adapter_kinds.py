@@ -199,6 +199,7 @@ def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path
         {"r": None},
         {"layers_to_transform": "x", "target_modules": ["q_proj"]},
         {"modules_to_save": 5},
+        {"bias": 3},
     ],
 )
 def test_a_configuration_of_nonsense_is_one_line(

@@ -38,6 +38,8 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
         if value is not None
     ):
         faults.append(f"lora_alpha and alpha_pattern: expected numbers, found {factors}")
+    if config.get("bias", "none") not in ("none", "all", "lora_only"):
+        faults.append(f"bias: expected none, all or lora_only, found {config['bias']!r}")
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(CHANGED_BASES):
         faults.append(
