@@ -51,7 +51,7 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
         "",
         (
             "- Method:"
-            f" {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, rank"
+            f" {'QLoRA (base in NF4, double quantised)' if record['resolved']['use_4bit'] else 'LoRA'}, rank"
             f" {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout"
             f" {settings['lora_dropout']}, on {', '.join(settings['target_modules'])}"
         ),
