@@ -29,7 +29,7 @@ rule all:
 
 rule train:
     input:
-        expand("results/{run}/adapter/adapter_model.safetensors", run=RUNS),
+        expand("results/{run}/adapter/train_metrics.json", run=RUNS),
         expand("results/{run}/merged/merge_report.json", run=RUNS),
         f"{ADAPTER_EXPORT}/adapter_model.safetensors",
 

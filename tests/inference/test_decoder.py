@@ -15,7 +15,8 @@ from lorabench.chat import encode_chat
 from lorabench.errors import MeasurementError
 from lorabench.inference import decoder as module
 from lorabench.inference.decoder import Decoder
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
+from lorabench.variants import load_variant
 
 NEW_TOKENS = 10
 TEXTS = (

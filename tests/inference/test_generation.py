@@ -11,7 +11,8 @@ from lorabench.chat import encode_chat
 from lorabench.end_tokens import end_token_ids
 from lorabench.inference.decoder import Decoder
 from lorabench.inference.generation import Generation, generate_timed
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
+from lorabench.variants import load_variant
 
 NEW_TOKENS = 12
 

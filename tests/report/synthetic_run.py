@@ -174,7 +174,7 @@ def write_scores(
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,
-                settings={"confidence": 0.95},
+                settings={"confidence": 0.95, "min_judged_share": 0.9},
                 rows_output=joined,
                 score_output=score,
             )
@@ -323,6 +323,7 @@ def write_training(folder: Path) -> dict[str, Path]:
     }
     counts = {
         "dropped": {"no_ranked_reply": 2},
+        "cut": {"conversations": 1, "messages": 1},
         "languages": {"en": 30, "de": 8},
         "turns": 90,
         "characters": 50000,
@@ -347,7 +348,7 @@ def write_training(folder: Path) -> dict[str, Path]:
             "float32": logit_difference(1.3e-4),
             "as_saved": logit_difference(0.9),
         },
-        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
+        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits, "remarks": []},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)

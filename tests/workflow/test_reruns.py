@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 # benchmarks.
 INFERENCE = Counter(measure_inference=1, summarise_inference=1)
 REPORT = Counter(compare_variants=1, write_report=1, export_report=1)
+# another description of the same adapter
+DESCRIPTION = Counter(describe_adapter=1, export_adapter=1) + REPORT
 PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
 MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
 ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
@@ -39,6 +41,7 @@ MERGE = (
 TRAINING = (
     Counter(
         train_adapter=1,
+        describe_adapter=1,
         merge_adapter=1,
         evaluate_task=4,
         generate_answers=4,
@@ -58,6 +61,7 @@ MODEL = (
     Counter(
         fetch_model=1,
         train_adapter=1,
+        describe_adapter=1,
         merge_adapter=1,
         evaluate_task=6,
         generate_answers=6,
@@ -108,6 +112,14 @@ CODE: list[tuple[str, Counter[str]]] = [
     ),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
+    ("workflow/scripts/lorabench/control/estimate.py", Counter()),
+    ("workflow/scripts/lorabench/control/memory_model.py", Counter()),
+    ("workflow/scripts/describe_adapter.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/model_card.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/gpus.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/utilisation.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/flops.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/training.py", DESCRIPTION),
     ("envs/inference.yaml", INFERENCE + REPORT),
     # a benchmark's modules make only that benchmark stale
     (

@@ -30,7 +30,7 @@ STAGES = {
         "prepare_conversations",
         "check_contamination",
     ),
-    "training": ("train_adapter", "import_adapter", "merge_adapter"),
+    "training": ("train_adapter", "import_adapter", "describe_adapter", "merge_adapter"),
     "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
     "inference": ("measure_inference",),

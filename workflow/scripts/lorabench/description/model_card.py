@@ -3,6 +3,8 @@ notices."""
 
 from typing import Any
 
+from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
+
 LLAMA_3_NOTICE = (
     "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright (c) Meta"
     " Platforms, Inc. All Rights Reserved."
@@ -10,7 +12,7 @@ LLAMA_3_NOTICE = (
 
 
 def is_llama_3(base_name: str) -> bool:
-    """Tell whether a base model falls under the Meta Llama 3 licence, by its name."""
+    """Return whether a base model falls under the Meta Llama 3 licence, by its name."""
     return "llama-3" in base_name.lower()
 
 
@@ -22,32 +24,23 @@ def adapter_name(base_name: str, run: str) -> str:
     return "Llama-3" + name.partition("Llama-3")[2] if is_llama_3(base_name) else name
 
 
-def model_card(
-    *,
-    base_name: str,
-    run: str,
-    licence: str | None,
-    metrics: dict[str, Any],
-    run_config: dict[str, Any],
-) -> str:
+def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
     """Return the card as Markdown with the metadata header that model hubs read.
 
     Args:
-        base_name: hub id or name of the base model.
-        run: the run's name.
-        licence: the base model's licence identifier, where its source states one.
+        record: of the training.
         metrics: the content of train_metrics.json.
-        run_config: the content of run_config.json.
     """
+    base_name = record["model"]["public_name"]
+    # the base model's licence identifier, where its source states one
+    licence = record["model"]["source"]["licence"]
     llama_3 = is_llama_3(base_name)
     header = _header(base_name, "llama3" if llama_3 else (licence or "other"))
-    settings, data, validation = (
-        run_config["settings"],
-        metrics["data"],
-        metrics["likelihood"]["validation"],
-    )
+    settings = record["settings"]
+    data = metrics["data"]
+    validation = metrics["likelihood"]["validation"]
     lines = [
-        f"# {adapter_name(base_name, run)}",
+        f"# {adapter_name(base_name, record['run'])}",
         "",
         *(["**Built with Meta Llama 3**", ""] if llama_3 else []),
         (
@@ -89,6 +82,10 @@ def model_card(
             " course."
         ),
         "",
+        "## Loading",
+        "",
+        *_loading(base_name, record["model"]),
+        "",
         "## Limitations",
         "",
         (
@@ -104,6 +101,12 @@ def model_card(
     return "\n".join(header + lines) + "\n"
 
 
+def imported_card(record: ImportRecord) -> str:
+    """Return the card that an imported adapter brought, or one that says that it brought none."""
+    about = f"# Imported adapter\n\nCopied from {record['path']}; no card came with it.\n"
+    return record["brought"]["card"] or about
+
+
 def _header(base_name: str, licence: str) -> list[str]:
     return [
         "---",
@@ -115,6 +118,36 @@ def _header(base_name: str, licence: str) -> list[str]:
         "tags: [lora, sft]",
         "---",
         "",
+    ]
+
+
+def _loading(base_name: str, model: TrainedModel) -> list[str]:
+    """Return how to load the adapter: by itself where its base is on the hub, else with a path."""
+    source = model["source"]
+    if source.get("kind") == "hub":
+        return [
+            "`AutoPeftModelForCausalLM.from_pretrained` of PEFT takes this folder, which holds the"
+            f" tokenizer, and fetches {base_name} from the hub. The adapter was trained on its"
+            f" revision {source.get('revision')}.",
+        ]
+    weights = {
+        name: value
+        for name, value in (source.get("sha256") or {}).items()
+        if name.endswith(".safetensors")
+    }
+    return [
+        f"The base model {base_name} has no address on the hub: the adapter needs the checkpoint"
+        f" that it was trained on ({source.get('kind')}: {base_name}). Give its path:",
+        "",
+        "```python",
+        "base = AutoModelForCausalLM.from_pretrained('PATH/TO/" + base_name + "')",
+        "model = PeftModel.from_pretrained(base, 'PATH/TO/THIS/FOLDER')",
+        "```",
+        "",
+        f"`AutoPeftModelForCausalLM.from_pretrained` of this folder works where a folder"
+        f" {base_name} with that checkpoint is in the working folder. Its weights:",
+        "",
+        *(f"- {name}: SHA-256 {value}" for name, value in sorted(weights.items())),
     ]
 
 

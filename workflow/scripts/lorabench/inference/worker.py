@@ -30,7 +30,8 @@ from lorabench.inference.generation import generate_timed
 from lorabench.inference.load import lacking_memory, serve
 from lorabench.inference.machine_state import MIB
 from lorabench.inference.memory import MemoryMeter, gpu_uuid
-from lorabench.llama import device, load_tokenizer, load_variant
+from lorabench.llama import device, load_tokenizer
+from lorabench.variants import load_variant
 
 
 class Worker:

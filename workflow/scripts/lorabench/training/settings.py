@@ -5,6 +5,11 @@ from typing import Any
 
 from lorabench.errors import ConfigurationError
 
+# Keys that change no result: another value of them reruns nothing.
+FREE_SETTINGS = ("save_minutes", "tracker")
+# Keys that first count after the last step: checkpoints made under another value go on.
+LATE_SETTINGS = ("adapter_dtype",)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -19,12 +24,16 @@ class TrainingSettings:
     loraplus_ratio: float | None
     neftune_alpha: float | None
     target_modules: list[str]
-    use_4bit: bool
+    # "auto" or a boolean, as are `compile` and `row_tokens` ("auto" or a number)
+    use_4bit: bool | str
     dtype: str
+    compile: bool | str
+    memory: str
     fsdp: bool
     batch_size: int
     gradient_accumulation: int
     packing: bool
+    row_tokens: int | str
     learning_rate: float
     lr_scheduler: str
     warmup_share: float
@@ -76,7 +85,7 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
             "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best"
             " compare evaluations; set it to 1"
         )
-    if settings.fsdp and settings.use_4bit:
+    if settings.fsdp and settings.use_4bit is True:
         raise ConfigurationError(
             "train_adapter.fsdp divides weights among GPUs, which packed 4-bit weights do not"
             " allow: set use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)"
