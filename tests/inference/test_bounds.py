@@ -10,8 +10,9 @@ from lorabench.chat import encode_chat
 from lorabench.inference.bounds import busy_microseconds, copy_bandwidth, gpu_idle_share
 from lorabench.inference.decoder import Decoder
 from lorabench.inference.load import lacking_memory, serve
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
 from lorabench.scoring.serving_cost import is_launch_bound, usd_per_million
+from lorabench.variants import load_variant
 
 
 def test_overlapping_kernels_count_once() -> None:
