@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,9 @@ def train(model: Path, name: str) -> dict[str, Any]:
     from lorabench.training.memory_use import keep_freed_memory, peak_memory
 
     keep_freed_memory()
-    settings = replace(settings_of(name), batch_size=4, gradient_accumulation=1, num_epochs=1)
+    settings = settings_of(name).model_copy(
+        update={"batch_size": 4, "gradient_accumulation": 1, "num_epochs": 1}
+    )
     length, vocabulary = settings.max_seq_length, read_json(model / "config.json")["vocab_size"]
     generator = torch.Generator().manual_seed(0)
     rows = []

@@ -8,7 +8,10 @@ def shipped(name):
 
 def benchmark_samples(benchmark):
     """Return the project's own items of a benchmark."""
-    return [os.path.relpath(file) for file in sample_files(ROOT / "workflow/resources/samples", benchmark)]
+    return [
+        os.path.relpath(file)
+        for file in sample_files(ROOT / "workflow/resources/samples", benchmark)
+    ]
 
 
 def task_file(wildcards):

@@ -1,7 +1,6 @@
 """Preparation: the written rule for paths, filters that count, a split by hash, and clean text."""
 
 import unicodedata
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ def test_each_filter_drops_and_counts(
     """A dropped tree has its reason in the audit and in the counts; the others pass the same
     filter."""
     messages = [*conversation("good"), *bad, *conversation("held out", "validation")]
-    prepared = prepare(messages, replace(SETTINGS, **settings))
+    prepared = prepare(messages, SETTINGS.model_copy(update=settings))
     assert [(row.id, row.reason) for row in prepared.audit] == [
         ("good", None),
         ("bad", reason),
@@ -230,7 +229,7 @@ def test_empty_split_names_the_filters_that_emptied_it() -> None:
     with pytest.raises(
         ConfigurationError, match=r"no train conversation of 2 trees \(language 1\)"
     ):
-        prepare(messages, replace(SETTINGS, languages=["en"]))
+        prepare(messages, SETTINGS.model_copy(update={"languages": ["en"]}))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lorabench.inference.settings import (
     LoadSettings,
     PerformancePrompt,
     Server,
+    ServerSettings,
 )
 from lorabench.scoring.load_summary import summarise_load
 from lorabench.scoring.serving_cost import users_and_cost
@@ -55,8 +56,13 @@ def settings_of(
         repeats=1,
         warmup=0,
         load=LoadSettings(concurrency=concurrency, **load_settings),
-        servers={name: Server(base_url=url, model=name) for name, url in servers.items()},
-        server_timeout_seconds=30,
+        server=ServerSettings(
+            **{
+                name: Server(base_url=servers[name], model=name) if name in servers else None
+                for name in ("base", "lora", "merged")
+            },
+            timeout_seconds=30,
+        ),
     )
 
 

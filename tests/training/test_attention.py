@@ -10,7 +10,6 @@ import torch
 from lorabench.training.attention import (
     DOCUMENT_SDPA,
     MASKED,
-    VARLEN,
     boundaries,
     choose_attention,
     document_sdpa,

@@ -28,8 +28,9 @@ from lorabench.report.records import (
 from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
 from lorabench.scoring.benchmark import scored_benchmark
-from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
+from lorabench.scoring.comparison import add_verdicts, compare_benchmark
 from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.settings import ComparisonSettings
 from lorabench.scoring.speed_ratios import serving_ratios
 
 # by variant

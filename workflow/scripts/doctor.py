@@ -137,7 +137,7 @@ def doctor(overlays: list[Path]) -> list[str]:
     files = [ROOT / "config" / "config.yaml", *overlays]
     print("\n".join(describe_machine()))
     faults: list[str] = []
-    runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
+    runs = resolve(load(files), files, os.environ)
     for name, run in runs.items():
         print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
         print("\n".join(describe_training(run)))

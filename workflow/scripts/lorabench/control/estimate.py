@@ -2,7 +2,7 @@
 named GPU."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lorabench.control.memory_model import MemoryModel, layer_costs, predict_memory
@@ -190,7 +190,7 @@ def choose(
         and not settings.fsdp
         and not roomy(weights, device.memory_bytes)
     )
-    settings = replace(settings, use_4bit=use_4bit)
+    settings = settings.model_copy(update={"use_4bit": use_4bit})
     in_bfloat16 = uses_bfloat16(settings, device)
     number_bytes = 2 if in_bfloat16 else 4
     flash = device.gpu and in_bfloat16
@@ -259,7 +259,9 @@ def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[
         ),
     ]
     fitting = [
-        text for text, change in changes if choose(replace(settings, **change), shapes, device).fits
+        text
+        for text, change in changes
+        if choose(settings.model_copy(update=change), shapes, device).fits
     ]
     return fitting[:2] or [
         f"a device with more than {device.memory_bytes / 1e9:.0f} GB, or a smaller base model"

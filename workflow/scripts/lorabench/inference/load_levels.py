@@ -131,7 +131,7 @@ def measure_servers(
     served = [variant for variant in settings.variants if variant in settings.servers]
     clients = {
         arm: ServerClient(
-            settings.servers[arm if arm in served else "base"], settings.server_timeout_seconds
+            settings.servers[arm if arm in served else "base"], settings.server.timeout_seconds
         )
         for arm in arms_of(served)
     }

@@ -2,52 +2,89 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from lorabench.errors import ConfigurationError, DataError
+from pydantic import AfterValidator, Field
+
+from lorabench.errors import DataError
 from lorabench.files import read_jsonl
+from lorabench.section import Count, Distinct, Dtype, Section, Text, Variant
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadSettings:
-    """The part `load` of the config section."""
+class LoadSettings(Section):
+    """Many users at once, each of whom sends the next request when the last one is answered."""
 
-    # requests in flight, one level each; empty = no load is measured
-    concurrency: list[int]
-    # of a level, for each request in flight
-    requests_per_user: int
-    new_tokens: int
-    repeats: int
+    concurrency: Distinct[Annotated[int, Field(ge=1)]]
+    """Users, one level of load each, as far as memory goes; empty = no load is measured."""
+    requests_per_user: Count
+    """Requests of a level, for each user."""
+    new_tokens: int = Field(ge=2)
+    """Tokens of every answer."""
+    repeats: Count
+    """Rounds over all levels and variants."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Server:
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "an address must not hold a user name or password; a key is read from the variable"
+            " INFERENCE_API_KEY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError(f"expected an address such as http://localhost:8000/v1, found {text!r}")
+    return text
+
+
+class Server(Section):
     """The endpoint at which a variant is served."""
 
-    # up to and without /chat/completions
-    base_url: str
-    # as the server names it; of an adapter, vLLM's name for it
-    model: str
+    base_url: Annotated[Text, AfterValidator(_address)]
+    """Address up to /chat/completions, without user name or password."""
+    model: Text
+    """The model as the server names it; of an adapter, vLLM's name for it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceSettings:
-    """The config section `measure_inference`, without what only the summary needs."""
+class ServerSettings(Section):
+    """OpenAI-compatible endpoints to measure at the same levels of load; a key is read from
+    INFERENCE_API_KEY."""
 
-    variants: list[str]
-    dtype: str
-    # first n of the file
-    prompts: int
-    # at least 2: one gap between tokens
-    new_tokens: int
-    repeats: int
-    # rounds over all prompts that are not recorded
-    warmup: int
+    base: Server | None
+    """Where the base is served: `base_url` and `model`; null = not measured."""
+    lora: Server | None
+    """Where base + adapter is served; vLLM serves both at one address under two model names."""
+    merged: Server | None
+    """Where the merged model is served."""
+    timeout_seconds: float = Field(gt=0)
+    """Of a request."""
+
+
+class InferenceSettings(Section):
+    """Latency, throughput and memory, all variants interleaved in one job."""
+
+    variants: Distinct[Variant] = Field(min_length=1)
+    """Variants to measure."""
+    dtype: Dtype
+    """Of the model."""
+    prompts: int = Field(ge=1, le=20)
+    """First n of the 20 performance prompts."""
+    new_tokens: int = Field(ge=2)
+    """Tokens generated for every prompt; the end of turn is suppressed."""
+    repeats: Count
+    """Recorded rounds over all prompts and variants."""
+    warmup: int = Field(ge=0)
+    """Rounds before that are not recorded."""
     load: LoadSettings
-    # variant -> where it is served; empty = no server is measured
-    servers: dict[str, Server]
-    server_timeout_seconds: float
+    """Many users at once."""
+    server: ServerSettings
+    """Where variants are served by another program."""
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Variant -> where it is served; empty = no server is measured."""
+        found = {"base": self.server.base, "lora": self.server.lora, "merged": self.server.merged}
+        return {variant: server for variant, server in found.items() if server is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,59 +100,9 @@ def parse_settings(section: dict[str, Any]) -> InferenceSettings:
     """Turn the config section into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, a value is too small, or an address holds a
-            user name or password.
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    given = dict(section)
-    load, server = given.pop("load", None), dict(given.pop("server", None) or {})
-    timeout = server.pop("timeout_seconds", 0)
-    try:
-        settings = InferenceSettings(
-            **given,
-            load=LoadSettings(**(load or {})),
-            servers={name: Server(**value) for name, value in server.items() if value},
-            server_timeout_seconds=timeout,
-        )
-    except TypeError as error:
-        raise ConfigurationError(
-            f"measure_inference: {str(error).partition('__init__() ')[2]}"
-        ) from None
-    _check_sizes(settings)
-    for name, one in settings.servers.items():
-        _check_address(name, one.base_url)
-    return settings
-
-
-def _check_sizes(settings: InferenceSettings) -> None:
-    smallest = {"prompts": 1, "new_tokens": 2, "repeats": 1, "warmup": 0}
-    values: list[tuple[str, int, int]] = [
-        (key, getattr(settings, key), least) for key, least in smallest.items()
-    ]
-    load = settings.load
-    values += [
-        (f"load.{key}", getattr(load, key), smallest[key]) for key in ("new_tokens", "repeats")
-    ]
-    values += [("load.requests_per_user", load.requests_per_user, 1)]
-    values += [("load.concurrency", number, 1) for number in load.concurrency]
-    for key, value, least in values:
-        if value < least:
-            raise ConfigurationError(
-                f"measure_inference.{key}: expected at least {least}, found {value}"
-            )
-
-
-def _check_address(variant: str, address: str) -> None:
-    parts = urlsplit(address)
-    place = f"measure_inference.server.{variant}.base_url"
-    if "@" in parts.netloc:
-        raise ConfigurationError(
-            f"{place}: an address must not hold a user name or password; a key is read from the"
-            " variable INFERENCE_API_KEY"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(
-            f"{place}: expected an address such as http://localhost:8000/v1, found {address!r}"
-        )
+    return InferenceSettings.parse_section(section, "measure_inference")
 
 
 def read_prompts(path: Path, count: int) -> list[PerformancePrompt]:

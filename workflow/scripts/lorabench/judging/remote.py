@@ -26,7 +26,7 @@ class RemoteJudge:
         self, settings: JudgeSettings, store: AnswerStore, patience: Patience = JUDGING
     ) -> None:
         """Use the interface that `settings` names; answers are kept in `store`."""
-        self.kind = settings.kind
+        self.kind: str = settings.kind
         self.model = str(settings.model)
         self.estimated_usd = 0.0
         self._settings = settings

@@ -4,7 +4,6 @@ adapters."""
 import logging
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,7 +25,8 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     the hub."""
     return LoraConfig(
         r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
+        # peft declares whole numbers and divides by any
+        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=settings.lora_dropout,
         target_modules=sorted(settings.target_modules),
         use_rslora=settings.use_rslora,
@@ -54,7 +54,7 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
         weights / 1e9,
         free / 1e9,
     )
-    return replace(settings, use_4bit=chosen)
+    return settings.model_copy(update={"use_4bit": chosen})
 
 
 def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
