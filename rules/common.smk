@@ -1,3 +1,4 @@
+import re
 import subprocess
 
 from snakemake.settings.types import DeploymentMethod
@@ -13,11 +14,14 @@ from lorabench.control.benchmarks import (
     sample_files,
 )
 from lorabench.control.configuration import resolve, source, source_label
-from lorabench.errors import LorabenchError
+from lorabench.control.exports import find_foreign_files, find_replaced_adapters
+from lorabench.control.inputs import checkpoint_inputs, folder_inputs, local_files
+from lorabench.errors import LorabenchError, PrerequisiteError
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
 from lorabench.control.preflight import check
 from lorabench.control.source_hash import code_hash
+from lorabench.publishing import TOKENIZER_FILES
 from lorabench.control.memory_model import GLIBC_TUNABLES
 
 # Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy,
@@ -41,7 +45,17 @@ def read_runs():
 
 
 RUNS = read_runs()
-MAIN_RUN = config["run"]
+MAIN_RUN = next(iter(RUNS))
+
+
+def any_of(names):
+    """Return a wildcard pattern of these names and no others, also of none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def imports(run):
+    """Return the folder of the adapter that the run imports, None where it trains one."""
+    return RUNS[run]["import_adapter"]["path"]
 
 
 def check_before_start():
@@ -67,6 +81,13 @@ def check_before_start():
             local=workflow.local_exec,
             environment=os.environ,
         )
+        faults = find_replaced_adapters(
+            RUNS, {job.wildcards.run for job in jobs if job.rule.name == "import_adapter"}
+        )
+        if "export_adapter" in rules and RUNS[MAIN_RUN]["export_adapter"]["folder"]:
+            faults += find_foreign_files(Path(ADAPTER_EXPORT), {*ADAPTER_FILES, *TOKENIZER_FILES})
+        if faults:
+            raise PrerequisiteError("\n".join(faults))
         judging = sorted(
             {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
         )
@@ -85,7 +106,7 @@ include: "common/resources.smk"
 
 
 wildcard_constraints:
-    run="|".join(RUNS),
+    run=any_of(RUNS),
     variant="base|lora|merged",
     benchmark="|".join(BENCHMARKS),
     shard=r"\d+",

@@ -1,7 +1,7 @@
 rule fetch_model:
     input:
         samples=shipped("samples/oasst_trees.jsonl"),
-        local=lambda wildcards: local_files(models()[wildcards.model]),
+        local=lambda wildcards: checkpoint_inputs(models()[wildcards.model]),
     output:
         source="resources/models/{model}/source.json",
     log:

@@ -1,61 +1,60 @@
-if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
+rule train_adapter:
+    input:
+        model=base_model,
+        train="results/{run}/data/train.jsonl",
+        validation="results/{run}/data/validation.jsonl",
+        summary="results/{run}/data/summary.json",
+    output:
+        adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
+    log:
+        "logs/{run}/train_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/train_adapter.tsv"
+    wildcard_constraints:
+        run=any_of(run for run in RUNS if not imports(run)),
+    conda:
+        "../envs/training.yaml"
+    threads: all_cores()
+    resources:
+        machine_share=100,
+        gpu=training_gpus(),
+        attempt=lambda wildcards, attempt: attempt,
+    params:
+        settings=section("train_adapter"),
+        free_settings=free_settings("train_adapter"),
+        code=code("train_adapter", "training"),
+        work="results/{run}/work/train_adapter",
+        tracking="logs/tracking",
+    message:
+        "train the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/train_adapter.py"
 
-    rule train_adapter:
-        input:
-            model=base_model,
-            train="results/{run}/data/train.jsonl",
-            validation="results/{run}/data/validation.jsonl",
-            summary="results/{run}/data/summary.json",
-        output:
-            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
-        log:
-            "logs/{run}/train_adapter.log",
-        benchmark:
-            "results/{run}/benchmarks/train_adapter.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: all_cores()
-        resources:
-            machine_share=100,
-            gpu=training_gpus(),
-            attempt=lambda wildcards, attempt: attempt,
-        params:
-            settings=section("train_adapter"),
-            free_settings=free_settings("train_adapter"),
-            code=code("train_adapter", "training"),
-            work="results/{run}/work/train_adapter",
-            tracking="logs/tracking",
-        message:
-            "train the adapter of {wildcards.run}"
-        script:
-            "../workflow/scripts/train_adapter.py"
 
-else:
-
-    rule import_adapter:
-        input:
-            model=base_model,
-            local=lambda wildcards: local_files(
-                {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
-            ),
-        output:
-            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
-        log:
-            "logs/{run}/import_adapter.log",
-        benchmark:
-            "results/{run}/benchmarks/import_adapter.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: 1
-        resources:
-            machine_share=10,
-        params:
-            settings=section("import_adapter"),
-            code=code("import_adapter", "training"),
-        message:
-            "import the adapter of {wildcards.run}"
-        script:
-            "../workflow/scripts/import_adapter.py"
+rule import_adapter:
+    input:
+        model=base_model,
+        local=lambda wildcards: folder_inputs(imports(wildcards.run)),
+    output:
+        adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
+    log:
+        "logs/{run}/import_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/import_adapter.tsv"
+    wildcard_constraints:
+        run=any_of(run for run in RUNS if imports(run)),
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=section("import_adapter"),
+        code=code("import_adapter", "training"),
+    message:
+        "import the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/import_adapter.py"
 
 
 rule describe_adapter:

@@ -23,20 +23,6 @@ def task_file(wildcards):
         stop(error)
 
 
-def local_files(entry):
-    """Return the files of a `path` source, so that an edit of them reruns the fetch."""
-    if entry["kind"] != "path":
-        return []
-    path = Path(entry["path"])
-    if path.is_dir():
-        return sorted(
-            str(file)
-            for file in path.rglob("*")
-            if file.is_file() and not file.name.startswith(".")
-        )
-    return [str(path)]
-
-
 def models():
     """Return model name -> source over all runs."""
     entries = [model for run in RUNS.values() for model in run["fetch_model"].values() if model]
