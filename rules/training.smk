@@ -1,6 +1,6 @@
 rule train_adapter:
     input:
-        model=base_model,
+        model=plan.base_model,
         train="results/{run}/data/train.jsonl",
         validation="results/{run}/data/validation.jsonl",
         summary="results/{run}/data/summary.json",
@@ -11,7 +11,7 @@ rule train_adapter:
     benchmark:
         "results/{run}/benchmarks/train_adapter.tsv"
     wildcard_constraints:
-        run=any_of(run for run in RUNS if not imports(run)),
+        run=plan.training_runs(),
     conda:
         "../envs/training.yaml"
     threads: all_cores()
@@ -20,9 +20,9 @@ rule train_adapter:
         gpu=training_gpus(),
         attempt=lambda wildcards, attempt: attempt,
     params:
-        settings=section("train_adapter"),
-        free_settings=free_settings("train_adapter"),
-        code=code("train_adapter", "training"),
+        settings=parameters.section("train_adapter"),
+        free_settings=parameters.free_settings("train_adapter"),
+        code=parameters.code("train_adapter", "training"),
         work="results/{run}/work/train_adapter",
         tracking="logs/tracking",
     message:
@@ -33,8 +33,8 @@ rule train_adapter:
 
 rule import_adapter:
     input:
-        model=base_model,
-        local=lambda wildcards: folder_inputs(imports(wildcards.run)),
+        model=plan.base_model,
+        local=lambda wildcards: folder_inputs(plan.imported(wildcards.run)),
     output:
         adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
     log:
@@ -42,15 +42,15 @@ rule import_adapter:
     benchmark:
         "results/{run}/benchmarks/import_adapter.tsv"
     wildcard_constraints:
-        run=any_of(run for run in RUNS if imports(run)),
+        run=plan.importing_runs(),
     conda:
         "../envs/training.yaml"
     threads: 1
     resources:
         machine_share=10,
     params:
-        settings=section("import_adapter"),
-        code=code("import_adapter", "training"),
+        settings=parameters.section("import_adapter"),
+        code=parameters.code("import_adapter", "training"),
     message:
         "import the adapter of {wildcards.run}"
     script:
@@ -75,7 +75,7 @@ rule describe_adapter:
         machine_share=10,
     params:
         settings={},
-        code=code("describe_adapter", "report"),
+        code=parameters.code("describe_adapter", "report"),
     message:
         "describe the adapter of {wildcards.run}"
     script:
@@ -84,7 +84,7 @@ rule describe_adapter:
 
 rule merge_adapter:
     input:
-        model=base_model,
+        model=plan.base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         conversations="results/{run}/data/validation.jsonl",
     output:
@@ -100,8 +100,8 @@ rule merge_adapter:
         machine_share=50,
         gpu=gpus(),
     params:
-        settings=section("merge_adapter"),
-        code=code("merge_adapter", "training"),
+        settings=parameters.section("merge_adapter"),
+        code=parameters.code("merge_adapter", "training"),
     message:
         "merge the adapter of {wildcards.run} into its base"
     script:
