@@ -7,6 +7,12 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+# The progress view is imported before this file, and brings the package of whatever tree is installed.
+loaded = sys.modules.get("lorabench")
+if loaded is not None and Path(loaded.__file__).resolve().parent.parent != SCRIPTS:
+    for name in [name for name in sys.modules if name.split(".")[0] == "lorabench"]:
+        del sys.modules[name]
+
 from lorabench.control.config.files import read_config
 
 
