@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.captured import Captured
 from lorabench.evaluation import fixed_steps
 from lorabench.evaluation.grouped_passes import slots_for
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
@@ -113,6 +114,26 @@ def test_shapes_are_few() -> None:
     assert fixed_steps.rounded(1, 1, 200, 1000) == (1, 256)
     assert fixed_steps.rounded(5, 257, 200, 1000) == (8, 512)
     assert fixed_steps.rounded(130, 900, 200, 1000) == (200, 1000)
+
+
+def test_steps_that_cannot_be_captured_are_launched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A capture that fails is one warning, and all steps run as they are from then on."""
+
+    class Refusing(Captured):
+        def _capture(self) -> torch.cuda.CUDAGraph:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(fixed_steps, "Captured", Refusing)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    steps = fixed_steps.FixedSteps(
+        lambda ids, places, reach: (ids + places).float(), 4, 50, torch.device("cpu"), captured=True
+    )
+    assert steps([5, 6, 7], [1, 2, 3]).tolist() == [[6.0], [8.0], [10.0]]
+    assert steps([5], [1]).tolist() == [[6.0]]
+    assert not steps.captured
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_rows_follow_free_memory_on_a_gpu(
