@@ -229,3 +229,21 @@ def test_stored_answers_are_not_computed_again(
     assert computed[2] == 0
     assert answers[2] == answers[1]
     assert answers[1][1][:5] == answers[0][1]
+
+
+def test_a_chat_begins_as_its_template_says(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """A template that writes no first token gets none, as in training; one that does keeps one."""
+    other = copy.deepcopy(tokenizer)
+    for template, count in (
+        (tokenizer.chat_template, 1),
+        ("{% for m in messages %}{{ m['content'] }}<|eot_id|>{% endfor %}", 0),
+    ):
+        other.chat_template = template
+        lm = PrefixCacheLM(base, other, tokens_per_batch=200)
+        assert lm.tok_encode("Hi")[0] == other.bos_token_id
+        text = lm.apply_chat_template([{"role": "user", "content": "Hi"}])
+        lm._encode_together([text])
+        for ids in (lm._encoded[text], lm.tok_encode(text), lm.tok_encode(text + " A")):
+            assert len([token for token in ids if token == other.bos_token_id]) == count

@@ -39,6 +39,8 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
     settings = record["settings"]
     data = metrics["data"]
     validation = metrics["likelihood"]["validation"]
+    in_4bit = record["resolved"]["use_4bit"]
+    method = "QLoRA (base in NF4, double quantised)" if in_4bit else "LoRA"
     lines = [
         f"# {adapter_name(base_name, record['run'])}",
         "",
@@ -50,8 +52,7 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
         ),
         "",
         (
-            "- Method:"
-            f" {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, rank"
+            f"- Method: {method}, rank"
             f" {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout"
             f" {settings['lora_dropout']}, on {', '.join(settings['target_modules'])}"
         ),
