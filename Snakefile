@@ -39,12 +39,12 @@ rule train:
 
 rule evaluate:
     input:
-        [path for run in RUNS for path in scores(run)],
+        [path for run in RUNS for path in plan.scores(run)],
 
 
 rule perf:
     input:
-        [path for run in RUNS for path in measurements(run)],
+        [path for run in RUNS for path in plan.measurements(run)],
 
 
 rule report:

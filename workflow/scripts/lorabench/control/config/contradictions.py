@@ -7,6 +7,19 @@ from typing import Any
 from lorabench.control.config.faults import Fault
 from lorabench.data.sources.source import KINDS
 
+# folders of the working folder that no export may write to
+OURS = (
+    "results",
+    "resources",
+    "logs",
+    "config",
+    "rules",
+    "workflow",
+    "tests",
+    "docs",
+    ".snakemake",
+)
+
 
 def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a whole run whose keys are each what they should be."""
@@ -23,6 +36,7 @@ def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
         if entry["kind"] == "path":
             yield from _existing((*path, "path"), entry["path"], around=True)
     yield from _existing(("import_adapter", "path"), run["import_adapter"]["path"], around=True)
+    yield from _export(run["export_adapter"]["folder"])
     references = run["judge_mt_bench"]["references"]
     yield from _existing(("judge_mt_bench", "references"), references)
     control = run["score_benchmark"]["length_control_file"]
@@ -58,6 +72,20 @@ def _training(section: Mapping[str, Any]) -> Iterator[Fault]:
                 "compares evaluations, and evaluations_per_epoch is 0; set it to 1, or"
                 f" {key}: {'null' if key == 'early_stopping_patience' else 'false'}",
             )
+
+
+def _export(folder: str | None) -> Iterator[Fault]:
+    """Yield why an adapter cannot be exported into `folder`: other files are there, or will be."""
+    if folder is None:
+        return
+    here, found = Path.cwd(), Path(folder).resolve()
+    if found in (here, *here.parents):
+        message = f"found {folder!r}, which holds the working folder {here} with its own files"
+    elif inside := next((name for name in OURS if found.is_relative_to(here / name)), None):
+        message = f"found {folder!r}, which is in {inside}/, where the pipeline keeps its own files"
+    else:
+        return
+    yield ("export_adapter", "folder"), f"expected a folder for the adapter, {message}"
 
 
 def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False) -> Iterator[Fault]:
