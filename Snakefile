@@ -29,6 +29,7 @@ rule all:
 
 rule train:
     input:
+        expand("results/{run}/gate_declaration.json", run=RUNS),
         expand("results/{run}/adapter/adapter_model.safetensors", run=RUNS),
         expand("results/{run}/merged/merge_report.json", run=RUNS),
         f"{ADAPTER_EXPORT}/adapter_model.safetensors",
@@ -36,6 +37,7 @@ rule train:
 
 rule evaluate:
     input:
+        expand("results/{run}/gate_declaration.json", run=RUNS),
         [path for run in RUNS for path in scores(run)],
 
 
@@ -47,3 +49,8 @@ rule perf:
 rule report:
     input:
         expand("results/{run}/report/report.html", run=RUNS),
+
+
+rule gate:
+    input:
+        expand("results/{run}/gate.json", run=RUNS),

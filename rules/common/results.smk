@@ -6,6 +6,8 @@ ADAPTER_FILES = (
     "run_config.json",
     "train_metrics.json",
     "README.md",
+    "LICENSE",
+    "NOTICE",
 )
 REPORT_FILES = (
     *(
@@ -104,6 +106,12 @@ def measurements(run, suffix="json"):
         f"results/{run}/perf/{variant}.{suffix}"
         for variant in RUNS[run]["measure_inference"]["variants"]
     ]
+
+
+def shipped_licence(wildcards):
+    """Return the licence file in the folder that would ship."""
+    folder = {"merged": "merged", "lora": "adapter"}[RUNS[wildcards.run]["gate"]["variant"]]
+    return f"results/{wildcards.run}/{folder}/LICENSE"
 
 
 def commit():

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lorabench.description.licences import LLAMA_3, find_licence
 from lorabench.report import wording
-from lorabench.report.licences import LLAMA_3, find_licence
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ missing); perf and times are empty where inference was not measured.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lorabench.documents.gate import gate_of
 from lorabench.files import read_json, write_beside, write_json, write_text
 from lorabench.job import job
 from lorabench.report.document import assemble_report
@@ -30,6 +31,7 @@ def write_report(
     run: str,
     scores: Sequence[Path],
     compare: Path,
+    gate: Path,
     perf: Sequence[Path],
     times: Sequence[Path],
     optional: Mapping[str, Path | None],
@@ -58,6 +60,7 @@ def write_report(
         model=sources["model"].parent.name,
         scores=[read_json(path) for path in scores],
         compare=read_json(compare),
+        gate=gate_of(read_json(gate)),
         perf=[read_json(path) for path in perf],
         sources={name: read_json(path) for name, path in sources.items()},
         **given,
@@ -85,6 +88,7 @@ if __name__ == "__main__":
             run=given.wildcards.run,
             scores=[Path(path) for path in inputs.scores],
             compare=Path(inputs.compare),
+            gate=Path(inputs.gate),
             perf=[Path(path) for path in inputs.get("perf", [])],
             times=[Path(path) for path in inputs.get("times", [])],
             optional={name: Path(inputs[name]) if inputs.get(name) else None for name in OPTIONAL},

@@ -53,6 +53,7 @@ def resolve(
         runs[name] = merge(config, overrides) | {"run": name, "sweep": {}}
         faults += [f"sweep.{suffix}: {fault}" for fault in find_faults(runs[name], rules, {})]
     faults = faults or find_conflicts(runs)
+    faults += [f"{name}: {fault}" for name, run in runs.items() for fault in gate_faults(run)]
     if faults:
         raise ConfigurationError("\n".join(faults))
     return runs
@@ -171,6 +172,24 @@ def find_conflicts(runs: dict[str, dict[str, Any]]) -> list[str]:
                     " source"
                 )
     return faults
+
+
+def gate_faults(run: dict[str, Any]) -> list[str]:
+    """Return one line for each required line of the gate that has no bound to be held against."""
+    gate = run["gate"]
+    names = {
+        "contamination": "contamination_share",
+        "speed": "speed_ratio",
+        "memory": "memory_ratio",
+    }
+    given = [gate["margins"], gate["limits"], gate["improvements"]]
+    return [
+        f"gate.required: {name!r} has no bound; set it under gate.margins, gate.improvements or"
+        " gate.limits, or take it out of gate.required"
+        for name in gate["required"]
+        if name not in ("licences", "declaration")
+        and all(part.get(names.get(name, name)) is None for part in given)
+    ]
 
 
 def source(entry: dict[str, Any]) -> dict[str, Any]:

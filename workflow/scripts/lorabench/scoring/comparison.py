@@ -89,13 +89,9 @@ def _contrast(
             "items_dropped": dropped,
         }
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
-    clusters = [pair[0].cluster for pair in pairs] if benchmark in CLUSTERED else None
-    flips = None
-    if benchmark in RIGHT_OR_WRONG:
-        flips = flip_table([score == 1 for score in before], [score == 1 for score in after])
-        difference = paired_proportion_difference(flips, confidence)
-    else:
-        difference = paired_difference(before, after, clusters, confidence)
+    clusters = clusters_of(benchmark, [pair[0] for pair in pairs])
+    flips = flips_of(before, after) if benchmark in RIGHT_OR_WRONG else None
+    difference = difference_of(benchmark, before, after, clusters, confidence)
     bootstrap = bootstrap_difference(
         before, after, clusters, confidence, settings.resamples, settings.seed
     )
@@ -124,6 +120,29 @@ def _contrast(
         "flips": None if flips is None else asdict(flips),
         "equivalence": asdict(equivalence),
     }
+
+
+def clusters_of(benchmark: str, rows: Sequence[ItemResult]) -> list[str] | None:
+    """Return the unit of each item that was sampled, None where that is the item itself."""
+    return [row.cluster for row in rows] if benchmark in CLUSTERED else None
+
+
+def flips_of(before: Sequence[float], after: Sequence[float]) -> FlipTable:
+    """Count right and wrong answers of two variants on the same items."""
+    return flip_table([score == 1 for score in before], [score == 1 for score in after])
+
+
+def difference_of(
+    benchmark: str,
+    before: Sequence[float],
+    after: Sequence[float],
+    clusters: Sequence[str] | None,
+    confidence: float,
+) -> Difference:
+    """Return the paired difference of a benchmark by the method that fits its scores."""
+    if benchmark in RIGHT_OR_WRONG:
+        return paired_proportion_difference(flips_of(before, after), confidence)
+    return paired_difference(before, after, clusters, confidence)
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:

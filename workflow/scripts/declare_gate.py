@@ -1,0 +1,51 @@
+"""Record the gate's margins before there are results: config ->
+results/{run}/gate_declaration.json.
+
+The first job of a run, which nothing else waits for but the gate itself. Each change of the margins
+adds an entry with its time and the results that existed then; entries are never taken away. The
+history is kept in results/{run}/work/, because Snakemake deletes a rule's outputs before it runs
+again.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lorabench.documents.gate import Declared
+from lorabench.files import read_json, write_json
+from lorabench.job import job
+from lorabench.scoring.gate_declaration import declare, existing_results
+
+
+def declare_gate(
+    *, settings: dict[str, Any], results: Path, history: Path, declaration: Path
+) -> None:
+    """Write the declaration.
+
+    Args:
+        settings: the config section `gate`.
+        results: the run's folder, looked through for results that exist already.
+        history: JSON file of all declarations of this run, extended in place.
+        declaration: gate_declaration.json.
+    """
+    entries = (
+        [Declared(**entry) for entry in read_json(history)["history"]] if history.is_file() else []
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entries = declare(entries, settings, now, existing_results(results))
+    document = {"schema_version": 1, "history": [asdict(entry) for entry in entries]}
+    history.parent.mkdir(parents=True, exist_ok=True)
+    write_json(history, document)
+    write_json(declaration, document)
+
+
+if __name__ == "__main__":
+    given = snakemake  # noqa: F821
+    with job(given):
+        declare_gate(
+            settings=given.params.settings,
+            results=Path(given.output.declaration).parent,
+            history=Path(given.params.history),
+            declaration=Path(given.output.declaration),
+        )
