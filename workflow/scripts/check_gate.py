@@ -123,8 +123,7 @@ def read_scores(
 def licence_faults(model: Path, conversations: Path, shipped: Path) -> list[str] | None:
     """Return what the licences ask and the folder lacks, None where one of them is not known."""
     source, data = read_json(model), read_json(conversations)
-    name = source["origin"] if source["kind"] == "hub" else model.parent.name
-    licence = base_licence(name, source["licence"])
+    licence = base_licence(model.parent.name, source)
     if licence is None or find_licence(data["licence"]) is None:
         return None
     return missing_duties(licence, shipped)

@@ -19,12 +19,18 @@ from lorabench.scoring.gate_declaration import declare, existing_results
 
 
 def declare_gate(
-    *, settings: dict[str, Any], results: Path, history: Path, declaration: Path
+    *,
+    settings: dict[str, Any],
+    declared_at: str,
+    results: Path,
+    history: Path,
+    declaration: Path,
 ) -> None:
     """Write the declaration.
 
     Args:
         settings: the config section `gate`.
+        declared_at: now, UTC, ISO 8601.
         results: the run's folder, looked through for results that exist already.
         history: JSON file of all declarations of this run, extended in place.
         declaration: gate_declaration.json.
@@ -32,8 +38,7 @@ def declare_gate(
     entries = (
         [Declared(**entry) for entry in read_json(history)["history"]] if history.is_file() else []
     )
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entries = declare(entries, settings, now, existing_results(results))
+    entries = declare(entries, settings, declared_at, existing_results(results))
     document = {"schema_version": 1, "history": [asdict(entry) for entry in entries]}
     history.parent.mkdir(parents=True, exist_ok=True)
     write_json(history, document)
@@ -45,6 +50,7 @@ if __name__ == "__main__":
     with job(given):
         declare_gate(
             settings=given.params.settings,
+            declared_at=datetime.now(UTC).isoformat(timespec="seconds"),
             results=Path(given.output.declaration).parent,
             history=Path(given.params.history),
             declaration=Path(given.output.declaration),

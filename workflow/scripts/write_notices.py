@@ -30,7 +30,7 @@ def write_notices(*, run: str, model: Path, adapter: Path, merged: Path) -> None
     """
     source = read_json(model)
     base_name = name_of_base(model, source)
-    licence = base_licence(base_name, source["licence"])
+    licence = base_licence(model.parent.name, source)
     texts = sorted(model.parent.glob("LICENSE*"))
     for folder in (adapter, merged):
         write_text(folder / "LICENSE", licence_text(licence, base_name, texts))

@@ -5,9 +5,10 @@ A reminder of the texts' main duties, not legal advice.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +110,17 @@ def find_licence(text: str | None) -> Licence | None:
     return KNOWN.get(key)
 
 
-def base_licence(name: str, stated: str | None) -> Licence | None:
-    """Return the licence of a base model: Llama 3's where its name says so, else what its source
-    states."""
-    return find_licence(name if LLAMA_NAME.search(name) else stated)
+def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
+    """Return the licence of a base model: Llama 3's where a name says so, else what its source
+    states.
+
+    Args:
+        folder: name of the model's folder.
+        source: the content of its source.json.
+    """
+    origin = Path(str(source["origin"]).partition("@")[0]).name
+    named = next((name for name in (origin, folder) if LLAMA_NAME.search(name)), None)
+    return find_licence(named or source["licence"])
 
 
 def missing_duties(licence: Licence, folder: Path) -> list[str]:
