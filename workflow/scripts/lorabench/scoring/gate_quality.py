@@ -27,6 +27,8 @@ MOST_DROPPED = 0.05
 # in the interval of right-or-wrong items (Agresti and Min 2005). A preference can change by 1; a
 # rating seldom changes by more than 3 points.
 IMAGINED = {"share": 1.0, "rating 1-10": 3.0}
+# The same for the held-out loss, in nat a token of two imagined conversations of average length.
+IMAGINED_NAT = 0.5
 # lowest score of a scale without right answers by chance
 FLOOR = {"share": 0.0, "rating 1-10": 1.0}
 
@@ -135,12 +137,16 @@ def held_out_line(
     blank = _blank("held_out_loss", rule, "nat")
     if not conversations:
         return replace(blank, code="no_losses_by_conversation")
+    tokens = sum(row["label_tokens"] for row in conversations) / len(conversations)
+    imagined = [
+        {"label_tokens": tokens, "base_nll_sum": 0.0, "adapter_nll_sum": change * tokens}
+        for change in (IMAGINED_NAT, -IMAGINED_NAT)
+    ]
     change = loss_change(conversations, 1 - 2 * alpha)
-    measured = replace(blank, estimate=-change.value, units=change.clusters)
-    if change.interval is None:
-        return replace(measured, verdict="not_shown", code="too_few_units")
-    gain = (-change.interval[1], -change.interval[0])
-    return settle(replace(measured, interval=gain), gain, change.clusters)
+    widened = loss_change([*conversations, *imagined], 1 - 2 * alpha).interval or (0.0, 0.0)
+    gain = (-widened[1], -widened[0])
+    measured = replace(blank, estimate=-change.value, interval=gain, units=change.clusters)
+    return settle(measured, gain, change.clusters)
 
 
 def settle(line: GateLine, interval: Interval, units: int) -> GateLine:
