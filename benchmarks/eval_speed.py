@@ -28,14 +28,14 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 import torch  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.api.task import ConfigurableTask  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
 from transformers import PreTrainedModel  # noqa: E402
 
-from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks  # noqa: E402
+from lorabench.control.benchmarks import read_task_file  # noqa: E402
+from lorabench.evaluation.benchmark import task_benchmark  # noqa: E402
+from lorabench.evaluation.harness_tasks import build_tasks  # noqa: E402
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM  # noqa: E402
-from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings  # noqa: E402
 from lorabench.files import read_jsonl, write_jsonl  # noqa: E402
 from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E402
 
@@ -102,10 +102,12 @@ def read_problems(folder: Path, target: Path) -> None:
         write_jsonl(target / f"{split}.jsonl", rows)
 
 
-def requests_of(tasks: dict[str, ConfigurableTask]) -> list[Instance]:
-    """Return the requests of all tasks."""
+def requests_of(benchmark: str, folder: Path, settings: dict[str, Any]) -> list[Instance]:
+    """Return the requests of all tasks of a benchmark on the rows in `folder`."""
+    table = task_benchmark(benchmark)
+    tasks = table.tasks(read_task_file(TASKS, settings), folder, table.settings(**settings))
     instances = []
-    for task in tasks.values():
+    for task in build_tasks(tasks).values():
         task.build_all_requests(rank=0, world_size=1)
         instances += task.instances
     return instances
@@ -161,22 +163,16 @@ def measure(
     results = []
     for benchmark in arguments.benchmarks:
         if benchmark == "mmlu":
-            settings = MmluSettings(
-                task="mmlu", few_shot=5, subjects=[], limit_per_subject=arguments.questions
-            )
-            requests = requests_of(mmlu_tasks(TASKS, folder / "mmlu", settings))
+            own: dict[str, Any] = {"task": "mmlu", "few_shot": 5, "subjects": []}
+            own["limit_per_subject"] = arguments.questions
+            requests = requests_of(benchmark, folder / benchmark, own)
             method, sizes = "loglikelihood", arguments.stock_batches_mmlu
             searched = requests[: LETTERS * SEARCHED_QUESTIONS]
         else:
-            limits = {
-                "max_new_tokens": arguments.new_tokens,
-                "limit": arguments.problems,
-                "engine": "transformers",
-            }
-            settings = Gsm8kSettings(
-                task="gsm8k_cot", few_shot=None, answer_filter="flexible-extract", **limits
-            )
-            requests = requests_of(gsm8k_tasks(TASKS, folder / "gsm8k", settings))
+            own = {"task": "gsm8k_cot", "few_shot": None, "answer_filter": "flexible-extract"}
+            own |= {"max_new_tokens": arguments.new_tokens, "limit": arguments.problems}
+            own["engine"] = "transformers"
+            requests = requests_of(benchmark, folder / benchmark, own)
             method, sizes, searched = "generate_until", arguments.stock_batches_gsm8k, requests
         getattr(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1), method)(
             requests[:4], disable_tqdm=True

@@ -9,6 +9,16 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from lorabench.control.benchmarks import (
+    BENCHMARKS,
+    JUDGED,
+    ROOMS,
+    TASKS,
+    benchmark_code,
+    exported_file,
+    read_task_file,
+    sample_files,
+)
 from lorabench.control.configuration import resolve, source, source_label
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json, sha256_file
@@ -27,9 +37,6 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", GLIBC_TUNABLES),
 )
-
-BENCHMARKS = ("gsm8k", "mmlu", "mt_bench", "alpaca_eval")
-JUDGED = {"mt_bench": "judge_mt_bench", "alpaca_eval": "judge_alpaca_eval"}
 
 
 def stop(error):

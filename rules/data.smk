@@ -25,24 +25,24 @@ rule fetch_model:
 rule fetch_conversations:
     input:
         samples=shipped("samples/oasst_trees.jsonl"),
-        local=lambda wildcards: local_files(labelled("conversations")[wildcards.source]),
+        local=lambda wildcards: local_files(labelled("conversations")[wildcards.label]),
     output:
-        source="resources/conversations/{source}/source.json",
-        messages="resources/conversations/{source}/messages.jsonl",
+        source="resources/conversations/{label}/source.json",
+        messages="resources/conversations/{label}/messages.jsonl",
     log:
-        "logs/fetch_conversations/{source}.log",
+        "logs/fetch_conversations/{label}.log",
     benchmark:
-        "logs/benchmarks/fetch_conversations/{source}.tsv"
+        "logs/benchmarks/fetch_conversations/{label}.tsv"
     conda:
         "../envs/data.yaml"
     threads: 1
     resources:
         machine_share=10,
     params:
-        settings=lambda wildcards: labelled("conversations")[wildcards.source],
+        settings=lambda wildcards: labelled("conversations")[wildcards.label],
         code=code("fetch_conversations", "data"),
     message:
-        "fetch conversations {wildcards.source}"
+        "fetch conversations {wildcards.label}"
     script:
         "../workflow/scripts/fetch_conversations.py"
 
@@ -50,23 +50,23 @@ rule fetch_conversations:
 rule fetch_benchmark:
     input:
         samples=lambda wildcards: benchmark_samples(wildcards.benchmark),
-        local=lambda wildcards: local_files(labelled(wildcards.benchmark)[wildcards.source]),
+        local=lambda wildcards: local_files(labelled(wildcards.benchmark)[wildcards.label]),
     output:
-        source="resources/benchmarks/{benchmark}/{source}/source.json",
+        source="resources/benchmarks/{benchmark}/{label}/source.json",
     log:
-        "logs/fetch_benchmark/{benchmark}.{source}.log",
+        "logs/fetch_benchmark/{benchmark}.{label}.log",
     benchmark:
-        "logs/benchmarks/fetch_benchmark/{benchmark}.{source}.tsv"
+        "logs/benchmarks/fetch_benchmark/{benchmark}.{label}.tsv"
     conda:
         "../envs/data.yaml"
     threads: 1
     resources:
         machine_share=10,
     params:
-        settings=lambda wildcards: labelled(wildcards.benchmark)[wildcards.source],
+        settings=lambda wildcards: labelled(wildcards.benchmark)[wildcards.label],
         code=code("fetch_benchmark", "data"),
     message:
-        "fetch benchmark {wildcards.benchmark} {wildcards.source}"
+        "fetch benchmark {wildcards.benchmark} {wildcards.label}"
     script:
         "../workflow/scripts/fetch_benchmark.py"
 

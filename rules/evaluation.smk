@@ -1,10 +1,9 @@
 rule evaluate_task:
     input:
-        model=base_model,
+        source=base_model,
         adapter=adapter_of,
         merged=merged_of,
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
-        tasks=task_files(),
+        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
     output:
         rows="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
         protocol="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.json",
@@ -13,7 +12,7 @@ rule evaluate_task:
     benchmark:
         "results/{run}/benchmarks/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
     wildcard_constraints:
-        benchmark="gsm8k|mmlu",
+        benchmark="|".join(TASKS),
     conda:
         conda_file(engine_environment("evaluate_task"))
     threads: half_the_cores()
@@ -22,6 +21,7 @@ rule evaluate_task:
         gpu=gpus(),
     params:
         settings=benchmark_section("evaluate_task"),
+        task_file=task_file,
         code=code("evaluate_task", engine_environment("evaluate_task")),
         store="results/{run}/work/items",
     message:
@@ -32,10 +32,10 @@ rule evaluate_task:
 
 rule generate_answers:
     input:
-        model=base_model,
+        source=base_model,
         adapter=adapter_of,
         merged=merged_of,
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
     output:
         answers="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
         protocol="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.json",
@@ -44,7 +44,7 @@ rule generate_answers:
     benchmark:
         "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
     wildcard_constraints:
-        benchmark="mt_bench|alpaca_eval",
+        benchmark="|".join(JUDGED),
     conda:
         conda_file(engine_environment("generate_answers"))
     threads: half_the_cores()
@@ -73,7 +73,7 @@ rule merge_answers:
     benchmark:
         "results/{run}/benchmarks/merge_answers/{variant}.{benchmark}.tsv"
     wildcard_constraints:
-        benchmark="mt_bench|alpaca_eval",
+        benchmark="|".join(JUDGED),
     conda:
         "../envs/evaluation.yaml"
     threads: 1

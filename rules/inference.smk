@@ -1,14 +1,14 @@
 rule measure_inference:
     input:
-        model=base_model,
+        base=base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         merged="results/{run}/merged/merge_report.json",
         prompts=shipped("samples/performance_prompts.jsonl"),
     output:
-        **{
-            name: f"results/{{run}}/perf/{name}.json"
-            for name in RUNS[MAIN_RUN]["measure_inference"]["variants"]
-        },
+        summaries=expand(
+            "results/{{run}}/perf/{variant}.json",
+            variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
+        ),
         times=expand(
             "results/{{run}}/perf/{variant}.jsonl",
             variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],

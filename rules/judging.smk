@@ -1,68 +1,68 @@
 rule judge_mt_bench:
     input:
-        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        answers="results/{run}/answers/{variant}/mt_bench.jsonl",
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, "mt_bench"),
         references=lambda wildcards: RUNS[wildcards.run]["judge_mt_bench"]["references"] or [],
-        model=judge_model,
+        model=judge_model("mt_bench"),
     output:
-        rows="results/{run}/judgments/{variant}/{benchmark}.jsonl",
-        protocol="results/{run}/judgments/{variant}/{benchmark}.json",
+        rows="results/{run}/judgments/{variant}/mt_bench.jsonl",
+        protocol="results/{run}/judgments/{variant}/mt_bench.json",
     log:
-        "logs/{run}/judge/{variant}.{benchmark}.log",
+        "logs/{run}/judge/{variant}.mt_bench.log",
     benchmark:
-        "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+        "results/{run}/benchmarks/judge/{variant}.mt_bench.tsv"
     wildcard_constraints:
         run=judgeable_runs("mt_bench"),
-        benchmark="mt_bench",
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
     resources:
         machine_share=50,
-        gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
-        remote_judge=lambda wildcards: 0 if judge_model(wildcards) else 1,
+        gpu=lambda wildcards: gpus() if judge_model("mt_bench")(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if judge_model("mt_bench")(wildcards) else 1,
     params:
         settings=section("judge_mt_bench"),
         code=code("judge_mt_bench", "judging"),
         store="results/{run}/work/judge",
+        writer="mt_bench-{variant}",
     message:
-        "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
+        "{wildcards.run}: judge mt_bench answers of {wildcards.variant}"
     script:
         "../workflow/scripts/judge_mt_bench.py"
 
 
 rule judge_alpaca_eval:
     input:
-        answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
+        answers="results/{run}/answers/{variant}/alpaca_eval.jsonl",
         reference_answers=lambda wildcards: (
-            f"results/{wildcards.run}/answers/base/{wildcards.benchmark}.jsonl"
+            f"results/{wildcards.run}/answers/base/alpaca_eval.jsonl"
             if RUNS[wildcards.run]["judge_alpaca_eval"]["reference"] == "base"
             else []
         ),
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
-        model=judge_model,
+        benchmark=lambda wildcards: benchmark_source(wildcards.run, "alpaca_eval"),
+        model=judge_model("alpaca_eval"),
     output:
-        rows="results/{run}/judgments/{variant}/{benchmark}.jsonl",
-        protocol="results/{run}/judgments/{variant}/{benchmark}.json",
+        rows="results/{run}/judgments/{variant}/alpaca_eval.jsonl",
+        protocol="results/{run}/judgments/{variant}/alpaca_eval.json",
     log:
-        "logs/{run}/judge/{variant}.{benchmark}.log",
+        "logs/{run}/judge/{variant}.alpaca_eval.log",
     benchmark:
-        "results/{run}/benchmarks/judge/{variant}.{benchmark}.tsv"
+        "results/{run}/benchmarks/judge/{variant}.alpaca_eval.tsv"
     wildcard_constraints:
         run=judgeable_runs("alpaca_eval"),
-        benchmark="alpaca_eval",
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
     resources:
         machine_share=50,
-        gpu=lambda wildcards: gpus() if judge_model(wildcards) else 0,
-        remote_judge=lambda wildcards: 0 if judge_model(wildcards) else 1,
+        gpu=lambda wildcards: gpus() if judge_model("alpaca_eval")(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if judge_model("alpaca_eval")(wildcards) else 1,
     params:
         settings=section("judge_alpaca_eval"),
         code=code("judge_alpaca_eval", "judging"),
         store="results/{run}/work/judge",
+        writer="alpaca_eval-{variant}",
     message:
-        "{wildcards.run}: judge {wildcards.benchmark} answers of {wildcards.variant}"
+        "{wildcards.run}: judge alpaca_eval answers of {wildcards.variant}"
     script:
         "../workflow/scripts/judge_alpaca_eval.py"

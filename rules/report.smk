@@ -6,8 +6,8 @@ rule score_benchmark:
         answers_protocol=lambda wildcards: answers_of(wildcards, "json"),
         length_control_file=length_control_of,
     output:
-        rows="results/{run}/eval/{variant}/{benchmark}.jsonl",
-        score="results/{run}/eval/{variant}/{benchmark}.json",
+        rows_output="results/{run}/eval/{variant}/{benchmark}.jsonl",
+        score_output="results/{run}/eval/{variant}/{benchmark}.json",
     log:
         "logs/{run}/score_benchmark/{variant}.{benchmark}.log",
     benchmark:
@@ -57,11 +57,10 @@ rule write_notices:
         adapter="results/{run}/adapter/fingerprint.json",
         merge_report="results/{run}/merged/merge_report.json",
     output:
-        adapter_licence="results/{run}/adapter/LICENSE",
-        adapter_notice="results/{run}/adapter/NOTICE",
-        merged_licence="results/{run}/merged/LICENSE",
-        merged_notice="results/{run}/merged/NOTICE",
-        merged_card="results/{run}/merged/README.md",
+        adapter_files=[f"results/{{run}}/adapter/{name}" for name in ("LICENSE", "NOTICE")],
+        merged_files=[
+            f"results/{{run}}/merged/{name}" for name in ("LICENSE", "NOTICE", "README.md")
+        ],
     log:
         "logs/{run}/write_notices.log",
     benchmark:
@@ -90,7 +89,7 @@ rule check_gate:
         contamination="results/{run}/data/contamination.json",
         declaration="results/{run}/gate_declaration.json",
         card="results/{run}/adapter/README.md",
-        licence=shipped_licence,
+        shipped=shipped_licence,
         model_source=base_model,
         conversations_source=lambda wildcards: conversations(wildcards, "source.json"),
     output:
@@ -192,9 +191,9 @@ rule write_report:
 
 rule export_adapter:
     input:
-        [f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
+        files=[f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
     output:
-        [f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
+        folder=[f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
     log:
         f"logs/{MAIN_RUN}/export_adapter.log",
     benchmark:
@@ -225,8 +224,8 @@ rule export_report:
         page=f"results/{MAIN_RUN}/report/report.html",
         figures=f"results/{MAIN_RUN}/report/figures",
     output:
-        [f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],
-        figures=directory(f"{REPORT_EXPORT}/figures"),
+        folder=[f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],
+        exported_figures=directory(f"{REPORT_EXPORT}/figures"),
     log:
         f"logs/{MAIN_RUN}/export_report.log",
     benchmark:
@@ -240,6 +239,8 @@ rule export_report:
         settings={"run": MAIN_RUN},
         code=code("export_report", "report"),
         run=MAIN_RUN,
+        items_of_tasks={name: EXPORTED_ITEMS[name] for name in TASKS},
+        outputs_of_judged={name: EXPORTED_ITEMS[name] for name in JUDGED},
     message:
         f"export the report of {MAIN_RUN}"
     script:

@@ -7,12 +7,9 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
             validation="results/{run}/data/validation.jsonl",
             summary="results/{run}/data/summary.json",
         output:
-            config="results/{run}/adapter/adapter_config.json",
-            weights="results/{run}/adapter/adapter_model.safetensors",
-            run_config="results/{run}/adapter/run_config.json",
-            metrics="results/{run}/adapter/train_metrics.json",
-            card="results/{run}/adapter/README.md",
-            fingerprint="results/{run}/adapter/fingerprint.json",
+            adapter=expand(
+                "results/{{run}}/adapter/{file}", file=(*ADAPTER_FILES, "fingerprint.json")
+            ),
         log:
             "logs/{run}/train_adapter.log",
         benchmark:
@@ -40,16 +37,13 @@ else:
     rule import_adapter:
         input:
             model=base_model,
-            adapter=lambda wildcards: local_files(
+            local=lambda wildcards: local_files(
                 {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
             ),
         output:
-            config="results/{run}/adapter/adapter_config.json",
-            weights="results/{run}/adapter/adapter_model.safetensors",
-            run_config="results/{run}/adapter/run_config.json",
-            metrics="results/{run}/adapter/train_metrics.json",
-            card="results/{run}/adapter/README.md",
-            fingerprint="results/{run}/adapter/fingerprint.json",
+            adapter=expand(
+                "results/{{run}}/adapter/{file}", file=(*ADAPTER_FILES, "fingerprint.json")
+            ),
         log:
             "logs/{run}/import_adapter.log",
         benchmark:

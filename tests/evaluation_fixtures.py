@@ -4,12 +4,17 @@ the samples."""
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lm_eval.api.task import ConfigurableTask
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.control.benchmarks import read_task_file
+from lorabench.evaluation.benchmark import task_benchmark
+from lorabench.evaluation.harness_tasks import build_tasks
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.llama import load_base, load_tokenizer
 
@@ -85,6 +90,15 @@ def mmlu_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ]
         write_jsonl(folder / f"{split}.jsonl", rows)
     return folder
+
+
+def built_tasks(
+    folder: Path, data: Path, benchmark: str, settings: dict[str, Any]
+) -> dict[str, ConfigurableTask]:
+    """Return a benchmark's tasks on the rows in `data`; `folder` holds the project's task files."""
+    table = task_benchmark(benchmark)
+    task_file = read_task_file(folder, settings)
+    return build_tasks(table.tasks(task_file, data, table.settings(**settings)))
 
 
 def _mmlu_row(subject: str, split: str, number: int, row: dict[str, str]) -> dict[str, object]:

@@ -14,13 +14,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.control.configuration import ENVIRONMENT_KEYS, load  # noqa: E402
+from lorabench.benchmark_tables import benchmark_file  # noqa: E402
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS  # noqa: E402
+from lorabench.control.configuration import ENVIRONMENT_KEYS, load, read_schema  # noqa: E402
 from lorabench.control.source_hash import closure  # noqa: E402
 
 GRAPH = re.compile(
@@ -31,7 +31,7 @@ GRAPH = re.compile(
 
 def config_readme() -> str:
     """Return the page on every config key."""
-    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
+    schema = read_schema(ROOT / "config" / "schema.yaml")
     configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
     variables = ", ".join(
         f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items()
@@ -143,8 +143,12 @@ def reruns_page() -> str:
     rules = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem in _rule_names())
     users: dict[str, list[str]] = defaultdict(list)
     for rule in rules:
-        for path in closure(SCRIPTS / f"{rule}.py"):
-            users[str(path.relative_to(SCRIPTS))].append(rule)
+        own = closure(SCRIPTS / f"{rule}.py")
+        for path in own:
+            users[str(path.relative_to(SCRIPTS))].append(f"`{rule}`")
+        for path, benchmarks in benchmark_modules(rule).items():
+            if path not in own:
+                users[str(path.relative_to(SCRIPTS))].append(reach(rule, benchmarks))
     lines = [
         (ROOT / "docs" / "reruns.head.md").read_text().rstrip(),
         "",
@@ -152,13 +156,30 @@ def reruns_page() -> str:
         "| --- | --- |",
     ]
     for module, names in sorted(users.items(), key=lambda item: (item[0].count("/"), item[0])):
-        shown = (
-            f"all {len(rules)} rules"
-            if len(names) == len(rules)
-            else ", ".join(f"`{name}`" for name in names)
-        )
+        shown = f"all {len(rules)} rules" if len(names) == len(rules) else ", ".join(names)
         lines.append(f"| `{module}` | {shown} |")
     return "\n".join(lines) + "\n"
+
+
+def benchmarks_of(rule: str) -> tuple[str, ...]:
+    """Return the benchmarks that a rule works with."""
+    return {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
+
+
+def benchmark_modules(rule: str) -> dict[Path, list[str]]:
+    """Return the modules that a rule reaches through a benchmark's own one -> these benchmarks."""
+    users: dict[Path, list[str]] = defaultdict(list)
+    for benchmark in benchmarks_of(rule) if rule in ROOMS else ():
+        for path in closure(benchmark_file(ROOMS[rule], benchmark), SCRIPTS):
+            users[path].append(benchmark)
+    return users
+
+
+def reach(rule: str, benchmarks: list[str]) -> str:
+    """Return a rule's name, with the benchmarks where it works with more than these."""
+    if set(benchmarks) == set(benchmarks_of(rule)):
+        return f"`{rule}`"
+    return f"`{rule}` of {', '.join(benchmarks)}"
 
 
 def _rule_names() -> set[str]:

@@ -80,7 +80,18 @@ def conda_file(environment):
 
 
 def code(rule, environment):
-    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md."""
-    if callable(environment):
-        return lambda wildcards: code(rule, environment(wildcards))
-    return code_hash(SCRIPTS / f"{rule}.py", ROOT / "envs" / f"{environment}.yaml")
+    """Return the hash of the code behind a rule, or the function of the wildcards that does; see docs/reruns.md.
+
+    Of the benchmarks' modules it holds those of the job's benchmark, or of all that its run scores.
+    """
+
+    def hash_of(wildcards):
+        name = environment(wildcards) if callable(environment) else environment
+        file = ROOT / "envs" / f"{name}.yaml"
+        if rule not in ROOMS:
+            return code_hash(SCRIPTS / f"{rule}.py", file)
+        own = getattr(wildcards, "benchmark", None)
+        benchmarks = [own] if own else RUNS[wildcards.run]["score_benchmark"]["benchmarks"]
+        return benchmark_code(SCRIPTS / f"{rule}.py", file, benchmarks)
+
+    return hash_of if callable(environment) or rule in ROOMS else hash_of(None)

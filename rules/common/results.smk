@@ -9,17 +9,11 @@ ADAPTER_FILES = (
     "LICENSE",
     "NOTICE",
 )
+EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
 REPORT_FILES = (
-    *(
-        f"{name}.json"
-        for name in ("report", "eval_results", "gsm8k_results", "mmlu_results", "mtbench_outputs")
-    ),
-    *(
-        f"{name}.json"
-        for name in ("alpaca_outputs", "perf_results", "perf_base", "perf_lora", "perf_merged")
-    ),
-    "report.md",
-    "report.html",
+    *("report.json", "eval_results.json", "report.md", "report.html"),
+    *("perf_results.json", "perf_base.json", "perf_lora.json", "perf_merged.json"),
+    *EXPORTED_ITEMS.values(),
 )
 
 

@@ -8,26 +8,19 @@ def shipped(name):
 
 def benchmark_samples(benchmark):
     """Return the project's own items of a benchmark."""
-    names = {
-        "gsm8k": ("gsm8k_train.jsonl", "gsm8k_test.jsonl"),
-        "mmlu": tuple(
-            f"mmlu/{file.name}"
-            for file in sorted((ROOT / "workflow/resources/samples/mmlu").glob("*.csv"))
-        ),
-        "mt_bench": (
-            "mt_bench_question.jsonl",
-            "mt_bench_reference.jsonl",
-            "mt_bench_judge_prompts.jsonl",
-        ),
-        "alpaca_eval": ("alpaca_eval_instructions.json", "alpaca_eval_judge_prompt.txt"),
-    }
-    return [shipped(f"samples/{name}") for name in names[benchmark]]
+    return [
+        os.path.relpath(file)
+        for file in sample_files(ROOT / "workflow/resources/samples", benchmark)
+    ]
 
 
-def task_files():
-    """Return the lm-evaluation-harness task files."""
-    folder = ROOT / "workflow" / "resources" / "tasks"
-    return [shipped(f"tasks/{file.name}") for file in sorted(folder.iterdir())]
+def task_file(wildcards):
+    """Return the content of the task file that a benchmark's settings name."""
+    settings = RUNS[wildcards.run]["evaluate_task"][wildcards.benchmark]
+    try:
+        return ordered(read_task_file(ROOT / "workflow/resources/tasks", settings))
+    except LorabenchError as error:
+        stop(error)
 
 
 def local_files(entry):
@@ -64,12 +57,17 @@ def base_model(wildcards):
     return f"resources/models/{RUNS[wildcards.run]['fetch_model']['base']['name']}/source.json"
 
 
-def judge_model(wildcards):
-    """Return the source.json of a local judge's model, nothing for other judges."""
-    run = RUNS[wildcards.run]
-    if run[JUDGED[wildcards.benchmark]]["judge"]["kind"] != "local":
-        return []
-    return f"resources/models/{(run['fetch_model']['judge'] or run['fetch_model']['base'])['name']}/source.json"
+def judge_model(benchmark):
+    """Return a function of the wildcards: the source.json of a local judge's model, nothing for other judges."""
+
+    def model(wildcards):
+        run = RUNS[wildcards.run]
+        if run[JUDGED[benchmark]]["judge"]["kind"] != "local":
+            return []
+        name = (run["fetch_model"]["judge"] or run["fetch_model"]["base"])["name"]
+        return f"resources/models/{name}/source.json"
+
+    return model
 
 
 def conversations(wildcards, name):

@@ -1,7 +1,10 @@
 """Contamination: shared runs of words are found, whatever the spelling, and short items are said to
 be incomparable."""
 
-from lorabench.data.benchmarks.contamination import Item, benchmark_items, overlap, word_ngrams
+from typing import Any
+
+from lorabench.data.benchmark import benchmark_data
+from lorabench.data.contamination import Item, benchmark_items, overlap, word_ngrams
 
 EIGHT = "one two three four five six seven eight"
 
@@ -44,9 +47,14 @@ def test_short_items_are_not_comparable() -> None:
     assert (found.comparable, [item.id for item in found.overlapping]) == (1, ["long"])
 
 
+def items_of(benchmark: str, row: dict[str, Any]) -> list[Item]:
+    """Return the items of one row of a benchmark."""
+    return benchmark_items([row], benchmark_data(benchmark).item_texts)
+
+
 def test_items_hold_what_a_model_could_have_learned() -> None:
     """Questions with their answers or choices; MT-Bench both turns."""
-    assert benchmark_items("gsm8k", [{"id": "g", "question": "q", "answer": "a"}]) == [
+    assert items_of("gsm8k", {"id": "g", "question": "q", "answer": "a"}) == [
         Item(id="g", texts=["q", "a"])
     ]
     mmlu = {
@@ -56,10 +64,10 @@ def test_items_hold_what_a_model_could_have_learned() -> None:
         "choices": ["1", "2", "3", "4"],
         "answer": 0,
     }
-    assert benchmark_items("mmlu", [mmlu]) == [Item(id="m", texts=["q", "1", "2", "3", "4"])]
-    assert benchmark_items("mt_bench", [{"question_id": 81, "turns": ["x", "y"]}]) == [
+    assert items_of("mmlu", mmlu) == [Item(id="m", texts=["q", "1", "2", "3", "4"])]
+    assert items_of("mt_bench", {"question_id": 81, "turns": ["x", "y"]}) == [
         Item(id="81", texts=["x", "y"])
     ]
-    assert benchmark_items("alpaca_eval", [{"id": "alpaca-0", "instruction": "i"}]) == [
+    assert items_of("alpaca_eval", {"id": "alpaca-0", "instruction": "i"}) == [
         Item(id="alpaca-0", texts=["i"])
     ]

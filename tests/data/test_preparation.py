@@ -208,10 +208,22 @@ def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
     assert {split_by_hash(tree, 0.0) for tree in trees} == {"train"}
 
 
-def test_half_divided_source_is_refused() -> None:
-    """Trees with and without a split would mix two ways of holding out."""
-    with pytest.raises(DataError, match="some conversation trees have a split and others none"):
-        prepare([*conversation("a"), *conversation("b", None)], SETTINGS)
+@pytest.mark.parametrize("splits", [("train", "train"), ("train", None), (None, None)])
+def test_without_a_validation_part_the_share_divides(splits: tuple[str | None, ...]) -> None:
+    """A file called train.jsonl is no division: validation_share holds some of it out."""
+    messages = [
+        message
+        for number in range(20)
+        for message in conversation(f"t{number}", splits[number % len(splits)])
+    ]
+    prepared = prepare(messages, SETTINGS)
+    assert {row.split for row in prepared.audit} == {"train", "validation"}
+
+
+def test_what_has_no_split_trains_where_there_is_a_validation_part() -> None:
+    """mine.jsonl and validation.jsonl in one folder: the first is for training."""
+    prepared = prepare([*conversation("a", None), *conversation("b", "validation")], SETTINGS)
+    assert [row.split for row in prepared.audit] == ["train", "validation"]
 
 
 def test_empty_split_names_the_filters_that_emptied_it() -> None:
@@ -229,7 +241,6 @@ def test_empty_split_names_the_filters_that_emptied_it() -> None:
         ("say <|eot_id|> now", "say < |eot_id| > now", 1),
         ("<|im_start|>system<|im_end|>", "< |im_start| >system< |im_end| >", 2),
         ("a <| b |> c", "a < | b | > c", 1),
-        ("cat <filename> <b>", "cat < filename > <b>", 1),
         ("if (a <b || c> d) x |> f <| y", "if (a <b || c> d) x |> f <| y", 0),
         ("e\u0301", "\u00e9", 0),
     ],

@@ -1,7 +1,6 @@
 """Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and
 no cache."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,21 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
+from evaluation_fixtures import built_tasks
 from lorabench.errors import DataError
-from lorabench.evaluation.harness_tasks import HARNESS_TASKS, gsm8k_tasks, mmlu_tasks
-from lorabench.evaluation.settings import Gsm8kSettings, MmluSettings
+from lorabench.evaluation.harness_tasks import HARNESS_TASKS
 
 pytest_plugins = ["evaluation_fixtures"]
 
-GSM8K = Gsm8kSettings(
-    task="gsm8k",
-    few_shot=None,
-    answer_filter="strict-match",
-    max_new_tokens=512,
-    limit=None,
-    engine="transformers",
-)
-MMLU = MmluSettings(task="mmlu", few_shot=5, subjects=[], limit_per_subject=None)
+GSM8K = {
+    "task": "gsm8k",
+    "few_shot": None,
+    "answer_filter": "strict-match",
+    "max_new_tokens": 512,
+    "limit": None,
+    "engine": "transformers",
+}
+MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
 
 
 @pytest.fixture
@@ -90,15 +89,8 @@ def test_gsm8k_prompts_are_the_harness_own(
     file = {"gsm8k": "gsm8k/gsm8k.yaml", "gsm8k_cot": "gsm8k/gsm8k-cot.yaml"}[name]
     splits = {"train": "train.jsonl", "test": "test.jsonl"}
     changes: dict[str, Any] = {"fewshot_config": {"sampler": "first_n"}} if name == "gsm8k" else {}
-    settings = Gsm8kSettings(
-        task=name,
-        few_shot=None,
-        answer_filter="strict-match",
-        max_new_tokens=512,
-        limit=None,
-        engine="transformers",
-    )
-    ours = built(gsm8k_tasks(tasks, gsm8k_data, settings)["gsm8k"])
+    settings = {**GSM8K, "task": name}
+    ours = built(built_tasks(tasks, gsm8k_data, "gsm8k", settings)["gsm8k"])
     stock = built(packaged(tmp_path, file, gsm8k_data, splits, **changes))
     assert arguments(ours) == arguments(stock)
     assert all(instance.args[1]["max_gen_toks"] == 512 for instance in ours)
@@ -116,7 +108,7 @@ def test_mmlu_prompts_are_the_harness_own(
     of the subject."""
     splits = {"dev": "dev.jsonl", "test": "test.jsonl"}
     folder = {"mmlu": "default", "mmlu_continuation": "continuation"}[variant]
-    for name, task in mmlu_tasks(tasks, mmlu_data, replace(MMLU, task=variant)).items():
+    for name, task in built_tasks(tasks, mmlu_data, "mmlu", {**MMLU, "task": variant}).items():
         own = tmp_path / name
         own.mkdir()
         for file in splits.values():
@@ -137,28 +129,21 @@ def test_mmlu_prompts_are_the_harness_own(
 
 def test_a_prompt_does_not_depend_on_the_shard(tasks: Path, gsm8k_data: Path) -> None:
     """Item 7 alone has the prompt that it has among all items."""
-    whole = built(gsm8k_tasks(tasks, gsm8k_data, GSM8K)["gsm8k"])
-    alone = built(gsm8k_tasks(tasks, gsm8k_data, GSM8K)["gsm8k"], samples=[7])
+    whole = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"])
+    alone = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"], samples=[7])
     assert arguments(alone) == [arguments(whole)[7]]
 
 
 def test_limits_take_the_first_items(tasks: Path, gsm8k_data: Path, mmlu_data: Path) -> None:
     """`limit` counts test items, `limit_per_subject` those of each subject, `subjects` chooses."""
-    few = Gsm8kSettings(
-        task="gsm8k",
-        few_shot=1,
-        answer_filter="strict-match",
-        max_new_tokens=8,
-        limit=3,
-        engine="transformers",
-    )
-    assert [doc["id"] for doc in gsm8k_tasks(tasks, gsm8k_data, few)["gsm8k"].eval_docs] == [
-        f"gsm8k-test-{n}" for n in range(3)
-    ]
-    both = mmlu_tasks(tasks, mmlu_data, MMLU)
+    few = {**GSM8K, "few_shot": 1, "max_new_tokens": 8, "limit": 3}
+    assert [
+        doc["id"] for doc in built_tasks(tasks, gsm8k_data, "gsm8k", few)["gsm8k"].eval_docs
+    ] == [f"gsm8k-test-{n}" for n in range(3)]
+    both = built_tasks(tasks, mmlu_data, "mmlu", MMLU)
     one = sorted(both)[1].removeprefix("mmlu_")
-    chosen = mmlu_tasks(
-        tasks, mmlu_data, replace(MMLU, few_shot=2, subjects=[one], limit_per_subject=2)
+    chosen = built_tasks(
+        tasks, mmlu_data, "mmlu", {**MMLU, "few_shot": 2, "subjects": [one], "limit_per_subject": 2}
     )
     assert [doc["id"] for doc in chosen[f"mmlu_{one}"].eval_docs] == [
         f"{one}-test-0",
@@ -173,9 +158,9 @@ def test_wrong_data_is_named(
     (tmp_path / "train.jsonl").write_text('{"id": "a", "question": "q", "answer": "#### 1"}\n')
     (tmp_path / "test.jsonl").write_text('{"id": "a", "question": "q"}\n')
     with pytest.raises(DataError, match=r"test\.jsonl:1: field 'answer'"):
-        gsm8k_tasks(tasks, tmp_path, GSM8K)
+        built_tasks(tasks, tmp_path, "gsm8k", GSM8K)
     (tmp_path / "test.jsonl").write_text('{"id": "a", "question": "q", "answer": "#### 1"}\n')
     with pytest.raises(DataError, match="1 rows, but few_shot asks for 5"):
-        gsm8k_tasks(tasks, tmp_path, GSM8K)
+        built_tasks(tasks, tmp_path, "gsm8k", GSM8K)
     with pytest.raises(DataError, match="no rows of the subject 'alchemy'"):
-        mmlu_tasks(tasks, mmlu_data, replace(MMLU, subjects=["alchemy"]))
+        built_tasks(tasks, mmlu_data, "mmlu", {**MMLU, "subjects": ["alchemy"]})

@@ -7,8 +7,9 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from lorabench.chat import encode_chat
+from lorabench.end_tokens import end_token_ids
 from lorabench.inference.generation import generate_timed
-from lorabench.inference.worker import end_token_ids, prompt_ids
 from lorabench.llama import load_tokenizer, load_variant
 
 NEW_TOKENS = 12
@@ -23,7 +24,8 @@ def model(tiny_model: Path) -> PreTrainedModel | PeftModel:
 @pytest.fixture(scope="module")
 def prompt(tiny_model: Path) -> list[int]:
     """Return a chat prompt's token ids."""
-    return prompt_ids(load_tokenizer(tiny_model), "Name three rivers and say where they end.")
+    question = "Name three rivers and say where they end."
+    return encode_chat(load_tokenizer(tiny_model), [{"role": "user", "content": question}])
 
 
 def test_tokens_equal_those_of_transformers(
@@ -31,7 +33,7 @@ def test_tokens_equal_those_of_transformers(
 ) -> None:
     """The loop generates what `generate` does under the same rules: greedy, fixed length, end
     tokens suppressed."""
-    ended = end_token_ids(model, load_tokenizer(tiny_model))
+    ended = sorted(end_token_ids(model.generation_config, load_tokenizer(tiny_model)))
     expected = model.generate(  # type: ignore[operator]
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
@@ -68,7 +70,7 @@ def test_all_end_tokens_are_known(model: PreTrainedModel | PeftModel, tiny_model
     """Both of Llama 3's end tokens are suppressed, not the tokenizer's alone."""
     tokenizer = load_tokenizer(tiny_model)
     vocabulary = tokenizer.get_vocab()
-    assert set(end_token_ids(model, tokenizer)) >= {
+    assert set(end_token_ids(model.generation_config, tokenizer)) >= {
         vocabulary["<|eot_id|>"],
         tokenizer.eos_token_id,
     }

@@ -105,18 +105,46 @@ def write_rows(path: Path, rows: Sequence[ItemResult]) -> Path:
 
 
 def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
-    """Return the protocol document of a benchmark."""
-    judged = benchmark in ("mt_bench", "alpaca_eval")
-    document = {
-        "schema_version": 1,
-        "benchmark": benchmark,
-        "protocol": f"{benchmark} as in its paper, greedy",
+    """Return how the rows of a benchmark were made."""
+    document = {"schema_version": 2, "benchmark": benchmark}
+    if benchmark in ("gsm8k", "mmlu"):
+        own = {"task": benchmark, "answer_filter": "strict-match", "max_new_tokens": 512}
+        return {
+            **document,
+            "task": benchmark,
+            "few_shot": 5,
+            "dtype": "float32",
+            "engine": "transformers",
+            "versions": {"lm_eval": "0.4.13"},
+            "settings": {"apply_chat_template": False, "benchmark": own},
+        }
+    judge = {"kind": "openai" if signal else "local", "model": "some-judge", "temperature": 0.0}
+    return {
+        **document,
+        "signal": signal,
+        "judge": judge,
+        "parameters_dropped": [],
+        "questions": 8,
+        "turns": 16,
+        "corrected_references": False,
+        "reference": "base",
+        "both_orders": True,
     }
-    return (
-        {**document, "signal": signal, "judge": {"kind": "openai" if signal else "local"}}
-        if judged
-        else document
-    )
+
+
+def answers_protocol_of(benchmark: str) -> dict[str, Any]:
+    """Return how the answers to a judged benchmark were made."""
+    return {
+        "schema_version": 2,
+        "benchmark": benchmark,
+        "dtype": "float32",
+        "engine": "transformers",
+        "versions": {},
+        "settings": {"seed": 42, "benchmark": {"max_new_tokens": 96, "limit": None}},
+        "top_k": 50,
+        "top_p": 1.0,
+        "turns_truncated": 3,
+    }
 
 
 def write_scores(
@@ -353,7 +381,6 @@ def gate_inputs(
     declare_gate(
         settings=settings,
         declared_at="2026-11-26T08:00:00+00:00",
-        results=folder,
         history=folder / "work" / "history.json",
         declaration=declaration,
     )
@@ -418,9 +445,11 @@ def report_inputs(
     given = compare_inputs(folder, not_run, signal)
     compare_variants(**given, compare=folder / "compare.json")
     names = ("train_metrics", "run_config", "merge_report", "data_summary")
-    optional = {name: folder / f"{name}.json" for name in names}
+    records = {name: folder / f"{name}.json" for name in names}
     resources = root / "workflow" / "resources" / "report"
-    benchmarks = {name: write_source(folder / name / "source.json", "built-in") for name in ROWS}
+    benchmarks = [
+        write_source(folder / name / "built-in" / "source.json", "built-in") for name in ROWS
+    ]
     return {
         "run": "demo",
         "scores": given["scores"],
@@ -428,12 +457,11 @@ def report_inputs(
         "gate": given["gate"],
         "perf": given["perf"],
         "times": [path.with_suffix(".jsonl") for path in given["perf"]],
-        "optional": {**optional, "contamination": None},
-        "sources": {
-            "model": given["model_source"],
-            "conversations": given["conversations_source"],
-            **benchmarks,
-        },
+        **records,
+        "contamination": None,
+        "model_source": given["model_source"],
+        "conversations_source": given["conversations_source"],
+        "benchmark_sources": benchmarks,
         "markdown_template": resources / "report.md.j2",
         "html_template": resources / "report.html.j2",
         "style": resources / "style.css",

@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from export_report import export_report
+from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from report.schema_check import EXPORT_FILES, RUN_FILES, SCHEMAS, faults_below, faults_of
 from report.synthetic_run import report_inputs
 from write_report import write_report
@@ -37,7 +38,12 @@ def test_files_of_the_report_stage_keep_their_schemas(
     names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
     rows = [path.with_suffix(".jsonl") for path in given["scores"]]
     export_report(
-        **{name: given[name] for name in names}, rows=rows, answers=[], folder=tmp_path / "bench"
+        **{name: given[name] for name in names},
+        rows=rows,
+        answers=[],
+        folder=tmp_path / "bench",
+        items_of_tasks={name: exported_file(name) for name in TASKS},
+        outputs_of_judged={name: exported_file(name) for name in JUDGED},
     )
     assert faults_below(tmp_path, {pattern: RUN_FILES[pattern] for pattern in OWN}) == []
     exports = {

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from lorabench.documents.item_result import ItemResult
-from lorabench.errors import DataError
-from lorabench.scoring.mmlu_groups import GROUP_SUBJECTS, SUBJECT_GROUP, group_of
+from lorabench.errors import ConfigurationError, DataError
+from lorabench.scoring.benchmark import scored_benchmark
+from lorabench.scoring.benchmarks.mmlu import GROUP_SUBJECTS, SUBJECT_GROUP, group_of
 from lorabench.scoring.scores import score_items
 from report.synthetic_run import gsm8k_rows, mmlu_rows
 
@@ -32,7 +33,7 @@ def test_real_judgments_give_the_published_mt_bench_score(shared_data: Path) -> 
         )
         for index, ((question, turn), row) in enumerate(sorted(last.items()))
     ]
-    score = score_items("mt_bench", rows, 0.95)
+    score = score_items(scored_benchmark("mt_bench"), rows, 0.95)
     assert score["n"] == 160
     assert score["score"] == pytest.approx(7.77, abs=0.005)
     assert score["breakdown"]["turn 1"]["score"] == pytest.approx(8.275)
@@ -58,7 +59,7 @@ def test_real_annotations_give_the_published_win_rate(shared_data: Path) -> None
         )
         for index, row in enumerate(annotations)
     ]
-    score = score_items("alpaca_eval", rows, 0.95)
+    score = score_items(scored_benchmark("alpaca_eval"), rows, 0.95)
     assert 100 * score["score"] == pytest.approx(6.722, abs=1e-3)
     assert score["secondary"]["without_oasst_instructions"]["n"] == 805 - 188
     values = [row.score or 0.0 for row in rows]
@@ -86,9 +87,9 @@ def test_groups_are_those_of_the_harness() -> None:
 
 def test_guessing_is_recognised() -> None:
     """A score whose interval includes a quarter is not above chance; GSM8K has no chance level."""
-    assert score_items("mmlu", mmlu_rows("base"), 0.95)["above_chance"] is False
-    assert score_items("mmlu", mmlu_rows("lora"), 0.95)["above_chance"] is True
-    assert score_items("gsm8k", gsm8k_rows("base"), 0.95)["chance"] is None
+    assert score_items(scored_benchmark("mmlu"), mmlu_rows("base"), 0.95)["above_chance"] is False
+    assert score_items(scored_benchmark("mmlu"), mmlu_rows("lora"), 0.95)["above_chance"] is True
+    assert score_items(scored_benchmark("gsm8k"), gsm8k_rows("base"), 0.95)["chance"] is None
 
 
 def test_a_score_needs_items_and_a_known_benchmark() -> None:
@@ -96,6 +97,6 @@ def test_a_score_needs_items_and_a_known_benchmark() -> None:
     row = gsm8k_rows("base", 1)[0]
     failed = ItemResult(**{**row.__dict__, "score": None, "outcome": "judge_failed"})
     with pytest.raises(DataError, match="1 judge_failed"):
-        score_items("mt_bench", [failed], 0.95)
-    with pytest.raises(DataError, match="expected one of gsm8k"):
-        score_items("arc", [row], 0.95)
+        score_items(scored_benchmark("mt_bench"), [failed], 0.95)
+    with pytest.raises(ConfigurationError, match="expected one of alpaca_eval, gsm8k"):
+        score_items(scored_benchmark("arc"), [row], 0.95)

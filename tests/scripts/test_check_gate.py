@@ -19,6 +19,7 @@ from report.synthetic_run import (
     gate_settings,
     held_out,
     logit_difference,
+    protocol_of,
     write_inference,
     write_source,
     write_training,
@@ -80,10 +81,7 @@ def write_benchmark(
         ]
         work = folder / "work" / variant / f"{benchmark}.jsonl"
         write_jsonl(work, map(asdict, rows))
-        write_json(
-            work.with_suffix(".json"),
-            {"schema_version": 1, "benchmark": benchmark, "protocol": "as usual", "signal": signal},
-        )
+        write_json(work.with_suffix(".json"), protocol_of(benchmark, signal))
         place = folder / "eval" / variant
         score_benchmark(
             rows=[work],
@@ -137,7 +135,6 @@ def declare(folder: Path, settings: dict[str, Any]) -> None:
     declare_gate(
         settings=settings,
         declared_at="2026-11-26T08:00:00+00:00",
-        results=folder,
         history=folder / "work" / "history.json",
         declaration=folder / "gate_declaration.json",
     )
@@ -474,8 +471,8 @@ def test_licences_are_known_and_their_duties_met(given: Given) -> None:
     write_notices(
         run="demo",
         model=named,
-        adapter=given["document"].parent / "adapter",
-        merged=given["shipped"],
+        adapter_files=given["document"].parent / "adapter",
+        merged_files=given["shipped"],
     )
     assert check({**given, "model_source": named})["answer"] == "yes"
 

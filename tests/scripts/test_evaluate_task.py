@@ -15,10 +15,11 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluate_task import evaluate_task
-from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks
-from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
+from evaluation_fixtures import built_tasks
+from lorabench.control.benchmarks import read_task_file
 from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl
+from lorabench.scoring.protocols import join_protocols
 
 pytest_plugins = ["evaluation_fixtures"]
 
@@ -33,6 +34,7 @@ GSM8K = {
 GSM8K |= {"engine": "transformers"}
 MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
+TASK_FILES = Path("workflow") / "resources" / "tasks"
 TEXTS = {"benchmark": {**MMLU, "task": "mmlu_continuation"}}
 
 
@@ -53,17 +55,18 @@ def arguments(
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of `evaluate_task` with outputs in the folder `out`."""
+    given = {**COMMON, "benchmark": OWN[benchmark], **(settings or {})}
     return {
         "weights": Weights(variant="base", source=source, adapter=None, merged=None),
         "benchmark": benchmark,
         "data": data,
-        "tasks": root / "workflow" / "resources" / "tasks",
+        "task_file": read_task_file(root / TASK_FILES, given["benchmark"]),
         "rows": out / f"{benchmark}.{shard}-of-{shards}.jsonl",
         "protocol": out / f"{benchmark}.{shard}-of-{shards}.json",
         "store": out / "store",
         "shard": shard,
         "shards": shards,
-        "settings": {**COMMON, "benchmark": OWN[benchmark], **(settings or {})},
+        "settings": given,
     }
 
 
@@ -92,12 +95,8 @@ def test_scores_equal_those_of_stock_lm_eval(
     settings = {"apply_chat_template": chat, **own_settings}
     given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings=settings)
     evaluate_task(**given)
-    own = EvaluateTaskSettings.parse(benchmark, given["settings"]).benchmark
-    tasks = (
-        gsm8k_tasks(given["tasks"], data[benchmark], own)
-        if isinstance(own, Gsm8kSettings)
-        else mmlu_tasks(given["tasks"], data[benchmark], own)
-    )
+    own = given["settings"]["benchmark"]
+    tasks = built_tasks(root / TASK_FILES, data[benchmark], benchmark, own)
     stock = lm_eval.simple_evaluate(
         HFLM(pretrained=base, tokenizer=tokenizer, batch_size=1),
         tasks=list(tasks.values()),
@@ -135,8 +134,7 @@ def test_scores_equal_those_of_stock_lm_eval(
 def test_shards_join_to_the_unsharded_rows(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path], benchmark: str
 ) -> None:
-    """Three shards hold the rows of one, each once, under one protocol sentence; a shard may be
-    empty."""
+    """Three shards hold the rows of one, each once, made in one way; a shard may be empty."""
     evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark))
     whole = read_rows(tmp_path / f"{benchmark}.0-of-1.jsonl")
     parts: list[dict[str, Any]] = []
@@ -156,7 +154,8 @@ def test_shards_join_to_the_unsharded_rows(
     evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark, 11, 12))
     assert read_rows(tmp_path / f"{benchmark}.11-of-12.jsonl") == []
     files = tmp_path.glob(f"{benchmark}.*.json")
-    assert len({read_json(path)["protocol"] for path in files}) == 1
+    joined = join_protocols([read_json(path) for path in files])
+    assert joined["few_shot"] == {"gsm8k": 2, "mmlu": 5}[benchmark]
 
 
 def test_a_finished_shard_computes_nothing_again(
@@ -203,7 +202,7 @@ def test_a_killed_job_goes_on_where_it_was(
     code = (
         "import json, sys; from pathlib import Path; from evaluate_task import Weights,"
         " evaluate_task\ngiven = json.loads(sys.argv[1])\nweights = Weights(variant='base',"
-        " source=Path(given.pop('source')), adapter=None, merged=None)\npaths = ('data', 'tasks',"
+        " source=Path(given.pop('source')), adapter=None, merged=None)\npaths = ('data',"
         " 'rows', 'protocol', 'store')\ngiven = {key: Path(value) if key in paths else value for"
         " key, value in given.items()}\nevaluate_task(weights=weights, **given)"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from export_report import export_report
+from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
 from report.synthetic_run import report_inputs
@@ -62,6 +63,8 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
             rows=rows,
             answers=answers(folder),
             folder=target,
+            items_of_tasks={name: exported_file(name) for name in TASKS},
+            outputs_of_judged={name: exported_file(name) for name in JUDGED},
         )
     return target
 

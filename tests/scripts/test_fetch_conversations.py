@@ -86,7 +86,7 @@ def test_hub_snapshot_is_read_from_the_cache(root: Path, tmp_path: Path) -> None
 
 def test_broken_file_publishes_nothing(tmp_path: Path) -> None:
     """A row that fits no schema leaves neither messages nor a record."""
-    (tmp_path / "mine.jsonl").write_text('{"conversation": []}\n')
+    (tmp_path / "mine.jsonl").write_text('{"talk": []}\n')
     source = tmp_path / "out" / "source.json"
     with pytest.raises(DataError, match=r"mine\.jsonl:1: expected a conversation tree"):
         fetch_conversations(

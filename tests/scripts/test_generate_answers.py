@@ -156,12 +156,12 @@ def test_shards_merge_into_what_one_job_answers(
     merge_answers(shards=shards[::-1], protocols=protocols[::-1], **out)
     assert [row for _, row in read_jsonl(out["answers"])] == whole
     one, merged = read_json(tmp_path / "whole" / "answers.json"), read_json(out["protocol"])
-    for key in ("protocol", "model", "questions", "turns_truncated"):
+    for key in ("versions", "model", "questions", "turns_truncated"):
         assert merged[key] == one[key]
     with pytest.raises(DataError, match="do not add up"):
         merge_answers(shards=shards[1:], protocols=protocols[1:], **out)
-    write_json(protocols[0], read_json(protocols[0]) | {"protocol": "by another engine"})
-    with pytest.raises(DataError, match=r"made differently.*by another engine"):
+    write_json(protocols[0], read_json(protocols[0]) | {"engine": "vllm"})
+    with pytest.raises(DataError, match=r"made differently \(engine\)"):
         merge_answers(shards=shards, protocols=protocols, **out)
 
 

@@ -21,6 +21,7 @@ from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.judging.alpaca_eval import preference_for_first, shows_variant_first
 from lorabench.judging.wire import read_reply
+from lorabench.scoring.benchmark import scored_benchmark
 
 
 def answers(output: str, count: int = 6) -> list[dict[str, Any]]:
@@ -117,7 +118,8 @@ def test_both_orders_against_the_base(
     assert protocol["calls"] == 8
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
     assert all("base" in body["messages"][1]["content"] for body in judge_server.requests)
-    assert "base variant's answers, both orders averaged" in protocol["protocol"]
+    sentence = scored_benchmark("alpaca_eval").protocol(protocol, None)
+    assert "base variant's answers, both orders averaged" in sentence
 
 
 def test_judge_without_log_probabilities_is_binary(

@@ -22,6 +22,7 @@ from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import DataError
 from lorabench.judging.mt_bench import REASK
+from lorabench.scoring.benchmark import scored_benchmark
 
 
 def run(
@@ -104,7 +105,8 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
     assert protocol["parameters_sent"] == [{"temperature": 0, "max_tokens": 64}]
     assert protocol["usd"] == pytest.approx(calls * (100 * 2 + 10 * 8) / 1e6)
     assert protocol["signal"] is True
-    assert "3 questions, 6 turns; judge judge (openai, temperature 0)" in protocol["protocol"]
+    sentence = scored_benchmark("mt_bench").protocol(protocol, None)
+    assert "3 questions, 6 turns; judge judge (openai, temperature 0)" in sentence
     assert "secret" not in (tmp_path / "protocol.json").read_text()
 
 
@@ -121,7 +123,7 @@ def test_corrected_references_take_the_place_of_the_originals(
     ]
     assert any("five" in text for text in guided) and not any("four" in text for text in guided)
     protocol = read(tmp_path)[1]
-    assert "corrected reference answers" in protocol["protocol"]
+    assert protocol["corrected_references"] is True
     run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
     assert read(tmp_path / "plain")[1]["reference_sha256"] != protocol["reference_sha256"]
     for row, fault in (
@@ -159,7 +161,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
         sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows
     )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
-    assert "carries no signal" in protocol["protocol"]
+    assert "carries no signal" in scored_benchmark("mt_bench").protocol(protocol, None)
 
 
 def test_a_served_model_as_the_judge(

@@ -10,7 +10,14 @@ import pytest
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl, write_json
-from report.synthetic_run import ROWS, gsm8k_rows, mt_bench_rows, protocol_of, write_rows
+from report.synthetic_run import (
+    ROWS,
+    answers_protocol_of,
+    gsm8k_rows,
+    mt_bench_rows,
+    protocol_of,
+    write_rows,
+)
 from score_benchmark import score_benchmark
 
 
@@ -112,9 +119,9 @@ def test_incomplete_shards_are_refused(tmp_path: Path, change: Any, fault: str) 
 def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
     """Rows made in two ways have no common score."""
     rows = gsm8k_rows("base")
-    write_json(tmp_path / "0.json", {"protocol": "5 shots"})
-    write_json(tmp_path / "1.json", {"protocol": "8 shots"})
-    with pytest.raises(DataError, match="one sentence"):
+    write_json(tmp_path / "0.json", protocol_of("gsm8k"))
+    write_json(tmp_path / "1.json", protocol_of("gsm8k") | {"few_shot": 8})
+    with pytest.raises(DataError, match=r"different ways \(few_shot\)"):
         score_benchmark(
             rows=[write_rows(tmp_path / "rows.jsonl", rows)],
             protocols=[tmp_path / "0.json", tmp_path / "1.json"],
@@ -132,9 +139,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
 def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
     """The protocol sentence names generation and judging, the detail holds both."""
     write_json(tmp_path / "judging.json", protocol_of("mt_bench"))
-    write_json(
-        tmp_path / "answers.json", {"protocol": "at most 96 new tokens", "turns_truncated": 3}
-    )
+    write_json(tmp_path / "answers.json", answers_protocol_of("mt_bench"))
     score_benchmark(
         rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
         protocols=[tmp_path / "judging.json"],
@@ -148,8 +153,11 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
         score_output=tmp_path / "eval.json",
     )
     score = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
-    assert score["protocol"].startswith("at most 96 new tokens; mt_bench")
-    assert score["protocol_detail"]["answers"] == {"turns_truncated": 3}
+    assert score["protocol"].startswith(
+        "MT-Bench questions, two turns, chat template, at most 96 new tokens a turn, float32;"
+    )
+    assert "; MT-Bench single-answer grading (FastChat's prompts) of 8" in score["protocol"]
+    assert score["protocol_detail"]["answers"]["turns_truncated"] == 3
 
 
 def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:

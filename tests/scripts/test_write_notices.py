@@ -14,8 +14,9 @@ def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str)
     model = write_source(folder / name / "source.json", "path", licence=None, origin=origin)
     for file, text in texts.items():
         (model.parent / file).write_text(text)
-    write_notices(run="run", model=model, adapter=folder / "adapter", merged=folder / "merged")
-    return folder / "merged"
+    adapter, merged = folder / "adapter", folder / "merged"
+    write_notices(run="run", model=model, adapter_files=adapter, merged_files=merged)
+    return merged
 
 
 def test_llama_3_ships_with_text_notice_words_and_name(tmp_path: Path) -> None:

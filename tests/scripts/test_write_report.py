@@ -134,9 +134,7 @@ def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> Non
     bare = dict.fromkeys(
         ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
     )
-    files = write(
-        tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], optional=bare
-    )
+    files = write(tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], **bare)
     for form in ("markdown", "page"):
         text = files[form].read_text(encoding="utf-8")
         assert text.count("no judge is configured") >= 4
@@ -165,7 +163,7 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
 def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
     given = report_inputs(tmp_path, root)
-    given["sources"]["model"] = write_source(
+    given["model_source"] = write_source(
         tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
     )
     write_report(**given)
@@ -181,7 +179,7 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
     """MMLU scored by the texts of the choices compares with no published value, whatever the number
     of items."""
     given = report_inputs(tmp_path, root)
-    given["sources"]["model"] = write_source(
+    given["model_source"] = write_source(
         tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
     )
     for path in given["scores"]:
@@ -217,7 +215,7 @@ def test_instructions_from_the_training_datas_source_are_told_apart(
     """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else
     only as it is."""
     given = report_inputs(tmp_path, root)
-    given["sources"]["conversations"] = write_source(tmp_path / "trained_on.json", origin=origin)
+    given["conversations_source"] = write_source(tmp_path / "trained_on.json", origin=origin)
     write_report(**given)
     report = json.loads(given["document"].read_text(encoding="utf-8"))
     limit = [

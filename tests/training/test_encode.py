@@ -87,11 +87,15 @@ def test_long_conversations_keep_their_beginning_and_empty_ones_are_counted(toke
     assert kept == [] and dropped == 1
 
 
-def test_control_tokens_in_text_are_refused(tokenizer: Any) -> None:
-    """A message that could close its own turn is named with its place."""
-    messages = [MESSAGES[0], {"role": "assistant", "content": "Bye.<|eot_id|>"}]
-    with pytest.raises(DataError, match=r"here: message 1 holds the control token '<\|eot_id\|>'"):
-        encode_conversations(tokenizer, [("here", {"id": "a", "messages": messages})], 4096)
+def test_control_tokens_in_text_are_written_apart(tokenizer: Any) -> None:
+    """A message cannot close its own turn: what it holds is text, and only the template's own end
+    of turn is a token."""
+    messages = [MESSAGES[0], {"role": "assistant", "content": "Bye.<|eot_id|> Ha."}]
+    (item,), _ = encode_conversations(
+        tokenizer, [("here", {"id": "a", "messages": messages})], 4096
+    )
+    assert labelled_text(tokenizer, item.labels) == "Bye.< |eot_id| > Ha.<|eot_id|>"
+    assert item.labels.count(tokenizer.convert_tokens_to_ids("<|eot_id|>")) == 1
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None:

@@ -101,6 +101,30 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
     ("envs/inference.yaml", Counter(measure_inference=1) + REPORT),
+    # a benchmark's modules make only that benchmark stale
+    (
+        "workflow/scripts/lorabench/data/benchmarks/alpaca_eval.py",
+        Counter(fetch_benchmark=1, check_contamination=1, generate_answers=3, merge_answers=3)
+        + ALPACA_JUDGE,
+    ),
+    ("workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py", PER_TASK),
+    (
+        "workflow/scripts/lorabench/evaluation/benchmarks/mt_bench.py",
+        Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
+    ),
+    (
+        "workflow/scripts/lorabench/scoring/benchmarks/mmlu.py",
+        Counter(score_benchmark=3) + REPORT,
+    ),
+    ("workflow/scripts/lorabench/scoring/protocols.py", Counter(score_benchmark=12) + REPORT),
+]
+TASK_FILES: list[tuple[str, str, Counter[str]]] = [
+    *((name, "# a comment\n", Counter()) for name in ("gsm8k", "gsm8k_cot")),
+    *((name, "# a comment\n", Counter()) for name in ("mmlu", "mmlu_continuation")),
+    ("gsm8k", "num_fewshot: 4\n", PER_TASK),
+    # no run of the smoke configuration asks it
+    ("gsm8k_cot", "num_fewshot: 4\n", Counter()),
+    ("mmlu", "num_fewshot: 4\n", PER_TASK),
 ]
 DATA: list[tuple[str, Counter[str]]] = [
     (
@@ -163,6 +187,44 @@ def test_a_sample_file_reruns_its_readers(
     path = finished.folder / name
     with changed(path, path.read_text().replace("e", "E", 1)):
         assert finished.scheduled() == dict(expected)
+
+
+@pytest.mark.parametrize("name, addition, expected", TASK_FILES, ids=lambda value: str(value)[:40])
+def test_a_task_file_reruns_its_own_benchmark(
+    finished: Checkout, name: str, addition: str, expected: Counter[str]
+) -> None:
+    """A changed key of a task file makes only jobs of that task stale, a comment none."""
+    path = finished.folder / "workflow" / "resources" / "tasks" / f"{name}.yaml"
+    with changed(path, path.read_text() + addition):
+        assert finished.scheduled() == dict(expected)
+
+
+def test_a_changed_protocol_sentence_asks_no_model(finished: Checkout) -> None:
+    """Other words for how a score was made are written by scoring, and shown by the reports."""
+    path = finished.folder / "workflow/scripts/lorabench/scoring/benchmarks/gsm8k.py"
+    with changed(path, path.read_text().replace("exact match of", "exact matches of")):
+        assert finished.scheduled() == dict(Counter(score_benchmark=3) + REPORT)
+
+
+def test_the_text_of_a_key_reruns_nothing(finished: Checkout) -> None:
+    """What config/README.md says of a benchmark's key is beside the key and makes nothing stale."""
+    path = finished.folder / "workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py"
+    with changed(path, path.read_text().replace("Longest answer", "Longest reply")):
+        assert finished.scheduled() == {}
+
+
+def test_comments_of_yaml_files_rerun_nothing(finished: Checkout) -> None:
+    """A comment in every configuration, environment, task file and profile at once."""
+    folders = ("config", "envs", "workflow/resources/tasks", "profiles/local")
+    files = [file for name in folders for file in sorted((finished.folder / name).glob("*.yaml"))]
+    before = {path: path.read_text() for path in files}
+    for path, text in before.items():
+        path.write_text(f"{text.rstrip()}\n# a comment\n")
+    try:
+        assert finished.scheduled() == {}
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
 
 
 def test_documentation_reruns_nothing(finished: Checkout) -> None:

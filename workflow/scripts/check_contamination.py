@@ -13,17 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lorabench.data.benchmarks.contamination import benchmark_items, overlap
+from lorabench.data.benchmark import benchmark_data
+from lorabench.data.contamination import benchmark_items, overlap
 from lorabench.files import read_jsonl, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
-SCORED_ROWS = {
-    "gsm8k": "test.jsonl",
-    "mmlu": "test.jsonl",
-    "mt_bench": "question.jsonl",
-    "alpaca_eval": "instructions.jsonl",
-}
 
 
 def check_contamination(
@@ -41,27 +36,22 @@ def check_contamination(
         (row["id"], [message["content"] for message in row["messages"]])
         for _, row in read_jsonl(train)
     ]
-    results = {}
+    overlaps_of = {}
     for source in tqdm(benchmarks, desc="contamination", mininterval=1):
         benchmark = source.parent.parent.name
-        rows = [row for _, row in read_jsonl(source.parent / SCORED_ROWS[benchmark])]
-        items = benchmark_items(benchmark, rows)
+        table = benchmark_data(benchmark)
+        rows = [row for _, row in read_jsonl(source.parent / table.items_file)]
+        items = benchmark_items(rows, table.item_texts)
         overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
-        results[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
+        overlaps_of[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
         logger.info(
             "%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()}
         )
     write_json(
         contamination,
-        {"schema_version": 1, "conversations": len(conversations), "benchmarks": results},
+        {"schema_version": 1, "conversations": len(conversations), "benchmarks": overlaps_of},
     )
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        check_contamination(
-            train=Path(snakemake.input.train),  # noqa: F821
-            benchmarks=[Path(source) for source in snakemake.input.benchmarks],  # noqa: F821
-            contamination=Path(snakemake.output.contamination),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, check_contamination)

@@ -13,11 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.description.licences import base_licence, find_licence, missing_duties
 from lorabench.documents.gate import EXIT_CODES, Declared, GateDocument
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.report.gate_text import comment
 from lorabench.report.records import (
     merge_check,
@@ -42,7 +43,7 @@ def check_gate(
     train_metrics: Path | None,
     contamination: Path | None,
     declaration: Path,
-    shipped: Path,
+    shipped: Folder,
     model_source: Path,
     conversations_source: Path,
     settings: dict[str, Any],
@@ -130,23 +131,4 @@ def licence_faults(model: Path, conversations: Path, shipped: Path) -> list[str]
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        optional = {
-            name: Path(given.input[name]) if given.input.get(name) else None
-            for name in ("merge_report", "train_metrics", "contamination")
-        }
-        check_gate(
-            run=given.wildcards.run,
-            scores=[Path(path) for path in given.input.scores],
-            rows=[Path(path) for path in given.input.rows],
-            perf=[Path(path) for path in given.input.get("perf", [])],
-            **optional,
-            declaration=Path(given.input.declaration),
-            shipped=Path(given.input.licence).parent,
-            model_source=Path(given.input.model_source),
-            conversations_source=Path(given.input.conversations_source),
-            settings=given.params.settings,
-            document=Path(given.output.document),
-            remark=Path(given.output.remark),
-        )
+    run_job(snakemake, check_gate, unused=("card",))

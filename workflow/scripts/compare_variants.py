@@ -18,7 +18,7 @@ from typing import Any
 from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
 from lorabench.report.records import (
     merge_check,
@@ -27,6 +27,7 @@ from lorabench.report.records import (
     validation_losses,
 )
 from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
+from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
 from lorabench.scoring.item_rows import read_item_results
 from lorabench.scoring.speed_ratios import serving_ratios
@@ -106,7 +107,7 @@ def compare_items(
             "unit": parts[0][0]["unit"],
             "reason": next((score["reason"] for score, _ in parts if score["reason"]), None),
             "carries_signal": signal,
-            "pairs": compare_benchmark(name, read, signal, confidence, settings),
+            "pairs": compare_benchmark(scored_benchmark(name), read, signal, confidence, settings),
         }
         agreement[name] = merged_agreement(read)
     return benchmarks, agreement
@@ -123,17 +124,4 @@ def merged_agreement(rows: Rows) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        optional = {name: given.input.get(name) for name in ("merge_report", "train_metrics")}
-        compare_variants(
-            scores=[Path(path) for path in given.input.scores],
-            rows=[Path(path) for path in given.input.rows],
-            perf=[Path(path) for path in given.input.get("perf", [])],
-            **{name: Path(path) if path else None for name, path in optional.items()},
-            gate=Path(given.input.gate),
-            model_source=Path(given.input.model_source),
-            conversations_source=Path(given.input.conversations_source),
-            settings=given.params.settings,
-            compare=Path(given.output.compare),
-        )
+    run_job(snakemake, compare_variants)

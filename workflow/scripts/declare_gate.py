@@ -14,31 +14,32 @@ from typing import Any
 
 from lorabench.documents.gate import Declared
 from lorabench.files import read_json, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.scoring.gate_declaration import declare, existing_results
 
 
 def declare_gate(
     *,
     settings: dict[str, Any],
-    declared_at: str,
-    results: Path,
     history: Path,
     declaration: Path,
+    declared_at: str | None = None,
 ) -> None:
     """Write the declaration.
 
     Args:
         settings: the config section `gate`.
-        declared_at: now, UTC, ISO 8601.
-        results: the run's folder, looked through for results that exist already.
         history: JSON file of all declarations of this run, extended in place.
-        declaration: gate_declaration.json.
+        declaration: gate_declaration.json, in the run's folder, which is looked through for results
+            that exist already.
+        declared_at: UTC, ISO 8601; None = now.
     """
+    declared_at = declared_at or datetime.now(UTC).isoformat(timespec="seconds")
+    results = existing_results(declaration.parent)
     entries = (
         [Declared(**entry) for entry in read_json(history)["history"]] if history.is_file() else []
     )
-    entries = declare(entries, settings, declared_at, existing_results(results))
+    entries = declare(entries, settings, declared_at, results)
     document = {"schema_version": 1, "history": [asdict(entry) for entry in entries]}
     history.parent.mkdir(parents=True, exist_ok=True)
     write_json(history, document)
@@ -46,12 +47,4 @@ def declare_gate(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        declare_gate(
-            settings=given.params.settings,
-            declared_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            results=Path(given.output.declaration).parent,
-            history=Path(given.params.history),
-            declaration=Path(given.output.declaration),
-        )
+    run_job(snakemake, declare_gate)

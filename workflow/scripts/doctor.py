@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.benchmarks import JUDGED
 from lorabench.control.configuration import load, resolve
 from lorabench.control.estimate import GPUS, estimate
 from lorabench.control.judge_preflight import ask_judges
@@ -101,9 +102,7 @@ def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return a line on the judge of each judged benchmark, and those of the lines that would stop a
     run."""
     sections = [
-        f"judge_{name}"
-        for name in ("mt_bench", "alpaca_eval")
-        if name in run["score_benchmark"]["benchmarks"]
+        judge for name, judge in JUDGED.items() if name in run["score_benchmark"]["benchmarks"]
     ]
     reasons = {section: judge_available(run[section]["judge"], os.environ) for section in sections}
     states = ask_judges((section, run[section]) for section in sections if reasons[section] is None)

@@ -1,4 +1,4 @@
-"""Run GSM8K or MMLU: checkpoint + questions ->
+"""Run a benchmark of lm-evaluation-harness: checkpoint + questions ->
 results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours
@@ -6,30 +6,35 @@ and encodes the few-shot examples that questions share once. A shard holds the i
 shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come,
 so that a killed job repeats none.
 
-GSM8K: exact match of the final number (https://arxiv.org/abs/2110.14168). MMLU: share of questions
-    whose right choice has the highest log-likelihood, of its letter or of its text
-    (https://arxiv.org/abs/2009.03300).
+Tasks, settings and rows of a benchmark: lorabench/evaluation/benchmarks/{benchmark}.py. How the
+rows were made is recorded as facts (`TaskProtocol`).
 """
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from lm_eval.evaluator import evaluate
 
-from lorabench.evaluation.harness_rows import gsm8k_rows, mmlu_rows, shard_items
-from lorabench.evaluation.harness_tasks import gsm8k_tasks, mmlu_tasks, protocol_sentence
+from lorabench.arguments import Folder
+from lorabench.documents.protocol import VERSION, TaskProtocol
+from lorabench.evaluation.benchmark import Answered, task_benchmark
+from lorabench.evaluation.harness_tasks import build_tasks, number_items, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
-from lorabench.evaluation.settings import EvaluateTaskSettings, Gsm8kSettings
+from lorabench.evaluation.settings import EvaluateTaskSettings
 from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
-from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
+from lorabench.evaluation.weights import (
+    Weights,
+    answer_identity,
+    dtype_name,
+    library_versions,
+)
 from lorabench.files import write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -39,8 +44,8 @@ def evaluate_task(
     *,
     weights: Weights,
     benchmark: str,
-    data: Path,
-    tasks: Path,
+    data: Folder,
+    task_file: Mapping[str, Any],
     rows: Path,
     protocol: Path,
     store: Path,
@@ -52,27 +57,24 @@ def evaluate_task(
 
     Args:
         weights: the variant.
-        benchmark: gsm8k or mmlu.
+        benchmark: its name.
         data: folder with the benchmark's rows.
-        tasks: folder with the project's task files.
+        task_file: content of the task file that the settings name, {} where they name none.
         rows, protocol: outputs.
         store: folder of the answers given so far.
         shard, shards: which part of the items, from 0.
         settings: section `evaluate_task` with this benchmark's keys under `benchmark`.
     """
     started = time.perf_counter()
-    chosen = EvaluateTaskSettings.parse(benchmark, settings)
-    own = chosen.benchmark
-    all_tasks = (
-        gsm8k_tasks(tasks, data, own)
-        if isinstance(own, Gsm8kSettings)
-        else mmlu_tasks(tasks, data, own)
-    )
-    items = shard_items(all_tasks, shard, shards)
+    table = task_benchmark(benchmark)
+    chosen = EvaluateTaskSettings.parse(table.settings, settings)
+    tasks = build_tasks(table.tasks(task_file, data, chosen.benchmark))
+    items = number_items(tasks)
+    asked = shard_items(items, shard, shards)
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    engine = own.engine if isinstance(own, Gsm8kSettings) else "transformers"
-    with ResponseStore(file, answer_identity(weights, chosen.dtype, engine, {})) as answers:
-        vllm = VllmEngine(weights, chosen.dtype) if engine == "vllm" else None
+    identity = answer_identity(weights, chosen.dtype, chosen.engine, {})
+    with ResponseStore(file, identity) as answers:
+        vllm = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         lm = PrefixCacheLM(
             load_skeleton(weights) if vllm else weights.load(chosen.dtype),
             load_tokenizer(weights.source.parent),
@@ -81,13 +83,11 @@ def evaluate_task(
             generate=vllm,
         )
         samples = run_harness(
-            lm, {task: all_tasks[task] for task in items}, items, chosen.apply_chat_template
+            lm, {task: tasks[task] for task in asked}, asked, chosen.apply_chat_template
         )
-    if isinstance(own, Gsm8kSettings):
-        results = gsm8k_rows(all_tasks, samples.get("gsm8k", []), lm.truncated, own.answer_filter)
-    else:
-        results = mmlu_rows(all_tasks, samples)
-    count = write_jsonl(rows, map(asdict, results))
+    answered = Answered(items=items, samples=samples, truncated=lm.truncated)
+    item_rows = table.rows(answered, chosen.benchmark)
+    count = write_jsonl(rows, map(asdict, item_rows))
     logger.info(
         "%s, %s: %d items, %d requests from the store",
         benchmark,
@@ -95,21 +95,25 @@ def evaluate_task(
         count,
         answers.hits,
     )
-    made = {
-        "protocol": protocol_sentence(all_tasks, chosen, dtype_name(chosen.dtype)),
-        "task": own.task,
-        "harness": f"lm_eval {version('lm_eval')}",
+    versions = library_versions(chosen.engine)
+    made: TaskProtocol = {
+        "schema_version": VERSION,
+        "benchmark": benchmark,
+        "task": getattr(chosen.benchmark, "task", benchmark),
+        "harness": f"lm_eval {versions['lm_eval']}",
+        "few_shot": next(iter(tasks.values())).config.num_fewshot,
         "dtype": dtype_name(chosen.dtype),
-        "engine": engine,
+        "engine": chosen.engine,
         "device": str(device()),
+        "versions": versions,
         "model": weights.fingerprint(),
-    }
-    counts = {"items": count, "requests_from_store": answers.hits}
-    cost = {
+        "settings": settings,
+        "items": count,
+        "requests_from_store": answers.hits,
         "tokens_computed": (vllm or lm.shared).tokens_computed,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
+    write_json(protocol, made)
 
 
 def run_harness(
@@ -130,23 +134,4 @@ def run_harness(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        given = snakemake  # noqa: F821
-        torch.set_num_threads(given.threads)
-        evaluate_task(
-            weights=Weights(
-                variant=given.wildcards.variant,
-                source=Path(given.input.model),
-                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-                merged=Path(given.input.merged) if given.input.get("merged") else None,
-            ),
-            benchmark=given.wildcards.benchmark,
-            data=Path(given.input.benchmark).parent,
-            tasks=Path(given.input.tasks[0]).parent,
-            rows=Path(given.output.rows),
-            protocol=Path(given.output.protocol),
-            store=Path(given.params.store),
-            shard=int(given.wildcards.shard),
-            shards=int(given.wildcards.shards),
-            settings=given.params.settings,
-        )
+    run_job(snakemake, evaluate_task)

@@ -8,19 +8,16 @@ the file system allows, so that nothing large is stored twice.
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorabench.job import job
+from lorabench.arguments import Folder
+from lorabench.job import run_job
 from lorabench.publishing import publish_file
 
 
-def export_adapter(*, files: Sequence[Path], folder: Path) -> None:
+def export_adapter(*, files: Sequence[Path], folder: Folder) -> None:
     """Publish `files` in `folder` under their own names."""
     for file in files:
         publish_file(file, folder / file.name)
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        export_adapter(
-            files=[Path(path) for path in given.input], folder=Path(given.output[0]).parent
-        )
+    run_job(snakemake, export_adapter, unused=("settings",))

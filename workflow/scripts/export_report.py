@@ -7,15 +7,16 @@ report.html, figures/). The state of the working tree is written inside the JSON
 depends on the commit; nothing else of a run does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, read_jsonl, write_json
 from lorabench.git import git_state
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.publishing import publish_file, publish_folder
 from lorabench.report.exports import (
     answer_outputs,
@@ -25,9 +26,6 @@ from lorabench.report.exports import (
     perf_variant,
 )
 from lorabench.scoring.item_rows import read_item_results
-
-ITEM_FILES = {"gsm8k": "gsm8k_results.json", "mmlu": "mmlu_results.json"}
-OUTPUT_FILES = {"mt_bench": "mtbench_outputs.json", "alpaca_eval": "alpaca_outputs.json"}
 
 
 def export_report(
@@ -42,7 +40,9 @@ def export_report(
     document: Path,
     page: Path,
     figures: Path,
-    folder: Path,
+    folder: Folder,
+    items_of_tasks: Mapping[str, str],
+    outputs_of_judged: Mapping[str, str],
 ) -> None:
     """Write the published folder.
 
@@ -54,6 +54,7 @@ def export_report(
         compare: compare.json.
         markdown, document, page, figures: the report.
         folder: reports/bench/{git-sha}.
+        items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
     head = {"schema_version": 1, "run": run, "git": git_state(Path(__file__).parent)}
     comparison = read_json(compare)
@@ -70,9 +71,9 @@ def export_report(
     measured = {(part := read_json(path))["variant"]: part for path in perf}
 
     write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
-    for name, file in ITEM_FILES.items():
+    for name, file in items_of_tasks.items():
         write_json(folder / file, item_results(head, name, by_benchmark, items.get(name, {})))
-    for name, file in OUTPUT_FILES.items():
+    for name, file in outputs_of_judged.items():
         judged = answer_outputs(
             head, name, by_benchmark, items.get(name, {}), outputs.get(name, {})
         )
@@ -87,19 +88,4 @@ def export_report(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        inputs = given.input
-        export_report(
-            run=given.params.run,
-            scores=[Path(path) for path in inputs.scores],
-            rows=[Path(path) for path in inputs.rows],
-            answers=[Path(path) for path in inputs.get("answers", [])],
-            perf=[Path(path) for path in inputs.get("perf", [])],
-            compare=Path(inputs.compare),
-            markdown=Path(inputs.markdown),
-            document=Path(inputs.document),
-            page=Path(inputs.page),
-            figures=Path(inputs.figures),
-            folder=Path(given.output[0]).parent,
-        )
+    run_job(snakemake, export_report, unused=("settings", "exported_figures"))

@@ -1,21 +1,18 @@
 """Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/, rows and
 source.json.
 
-    gsm8k        train.jsonl, test.jsonl
-    mmlu         dev.jsonl, test.jsonl
-    mt_bench     question.jsonl, reference.jsonl, judge_prompts.jsonl
-    alpaca_eval  instructions.jsonl, judge_prompt.txt
+Which files there are, and how they are read, is in lorabench/data/benchmarks/{benchmark}.py.
 
 The judge's prompts come from the source itself where it has them, else from the source that
 `judge_prompt` names.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lorabench.data.benchmarks import alpaca_eval, gsm8k, mmlu, mt_bench
+from lorabench.data.benchmark import JudgePrompt, benchmark_data
 from lorabench.data.sources.download import locate
 from lorabench.data.sources.source import (
     Source,
@@ -24,24 +21,9 @@ from lorabench.data.sources.source import (
     staging_folder,
     write_record,
 )
-from lorabench.data.tables import Row
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
-from lorabench.job import job
-
-READERS: dict[str, Callable[[Path], dict[str, list[Row]]]] = {
-    "gsm8k": gsm8k.read_gsm8k,
-    "mmlu": mmlu.read_mmlu,
-    "mt_bench": mt_bench.read_mt_bench,
-    "alpaca_eval": alpaca_eval.read_alpaca_eval,
-}
-HUB_FILES = {
-    "gsm8k": gsm8k.HUB_FILES,
-    "mmlu": mmlu.HUB_FILES,
-    "mt_bench": mt_bench.HUB_FILES,
-    "alpaca_eval": alpaca_eval.HUB_FILES,
-}
-PROMPT_FILES = {"mt_bench": mt_bench.JUDGE_PROMPTS, "alpaca_eval": alpaca_eval.JUDGE_PROMPT}
+from lorabench.job import run_job
 
 
 def fetch_benchmark(
@@ -50,29 +32,29 @@ def fetch_benchmark(
     """Publish the rows of one benchmark beside `source` (source.json).
 
     Args:
-        benchmark: gsm8k, mmlu, mt_bench or alpaca_eval.
+        benchmark: its name.
         samples: the project's own files of this benchmark, the built-in source.
         source: source.json to write.
         settings: the source of the config, with `judge_prompt` as a source of its own where it has
             one.
     """
+    table = benchmark_data(benchmark)
     origin = parse_source({key: value for key, value in settings.items() if key != "judge_prompt"})
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as temporary:
             scratch, wheels = Path(temporary), []
             built_in = link_samples(benchmark, samples, scratch / "samples")
             path, licence = locate(
-                origin, built_in=built_in, hub_files=HUB_FILES[benchmark], scratch=scratch
+                origin, built_in=built_in, hub_files=table.hub_files, scratch=scratch
             )
             rows = {
-                name: write_jsonl(staging / name, table)
-                for name, table in READERS[benchmark](path).items()
+                name: write_jsonl(staging / name, table) for name, table in table.read(path).items()
             }
-            if benchmark in PROMPT_FILES:
+            if table.judge_prompt is not None:
                 prompt, prompt_origin = locate_prompt(
-                    benchmark, path, settings.get("judge_prompt"), scratch
+                    benchmark, table.judge_prompt, path, settings.get("judge_prompt"), scratch
                 )
-                write_prompt(benchmark, prompt, staging)
+                write_prompt(table.judge_prompt, prompt, staging)
                 wheels = [prompt_origin] if isinstance(prompt_origin, WheelSource) else []
         write_record(origin, staging, rows=rows, licence=licence, wheels=wheels)
 
@@ -87,7 +69,11 @@ def link_samples(benchmark: str, samples: Sequence[Path], folder: Path) -> Path:
 
 
 def locate_prompt(
-    benchmark: str, path: Path, settings: dict[str, Any] | None, scratch: Path
+    benchmark: str,
+    judge_prompt: JudgePrompt,
+    path: Path,
+    settings: dict[str, Any] | None,
+    scratch: Path,
 ) -> tuple[Path, Source | None]:
     """Return the file of the judge's prompts, and its own source where it is not part of the
     benchmark's.
@@ -96,7 +82,7 @@ def locate_prompt(
         ConfigurationError: the benchmark's source has none and `judge_prompt` is not set.
     """
     folder = path if path.is_dir() else path.parent
-    file = folder / PROMPT_FILES[benchmark]
+    file = folder / judge_prompt.file
     if file.is_file():
         return file, None
     if settings is None:
@@ -109,20 +95,14 @@ def locate_prompt(
     return (found / file.name if found.is_dir() else found), origin
 
 
-def write_prompt(benchmark: str, prompt: Path, staging: Path) -> None:
+def write_prompt(judge_prompt: JudgePrompt, prompt: Path, staging: Path) -> None:
     """Write the checked prompt file of the benchmark's judge to `staging`."""
-    target = staging / PROMPT_FILES[benchmark]
-    if benchmark == "mt_bench":
-        write_jsonl(target, mt_bench.read_judge_prompts(prompt))
+    target, content = staging / judge_prompt.file, judge_prompt.read(prompt)
+    if isinstance(content, str):
+        write_text(target, content)
     else:
-        write_text(target, alpaca_eval.read_judge_prompt(prompt))
+        write_jsonl(target, content)
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        fetch_benchmark(
-            benchmark=snakemake.wildcards.benchmark,  # noqa: F821
-            samples=[Path(sample) for sample in snakemake.input.samples],  # noqa: F821
-            source=Path(snakemake.output.source),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, fetch_benchmark, unused=("local",))

@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lorabench.data.conversations.formats import AUTO
 from lorabench.data.conversations.reading import HUB_FILES, check_trees, read_messages
 from lorabench.data.sources.download import locate
 from lorabench.data.sources.source import parse_source, staging_folder, write_record
 from lorabench.files import read_jsonl, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
 
 def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
@@ -23,23 +24,20 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     Args:
         samples: the project's own conversation trees, the built-in source.
         source: source.json to write.
-        settings: the source of the config, see `lorabench.data.sources.source`.
+        settings: the source of the config, see `lorabench.data.sources.source`, and `format`, see
+            `lorabench.data.conversations.formats`.
     """
-    origin = parse_source(settings)
+    form = settings.get("format", AUTO)
+    origin = parse_source({key: value for key, value in settings.items() if key != "format"})
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
             path, licence = locate(
                 origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
             )
-            rows = write_jsonl(staging / "messages.jsonl", read_messages(path))
+            rows = write_jsonl(staging / "messages.jsonl", read_messages(path, form))
         check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        fetch_conversations(
-            samples=Path(snakemake.input.samples),  # noqa: F821
-            source=Path(snakemake.output.source),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, fetch_conversations, unused=("local", "messages"))

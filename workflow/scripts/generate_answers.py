@@ -1,4 +1,4 @@
-"""Answer a shard of MT-Bench or AlpacaEval:
+"""Answer a shard of the questions of a judged benchmark:
 results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second
@@ -14,19 +14,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from lorabench.arguments import Folder
+from lorabench.documents.protocol import VERSION, AnswersProtocol
+from lorabench.evaluation.benchmark import question_benchmark
 from lorabench.evaluation.chat_answers import ChatAnswerer
-from lorabench.evaluation.questions import read_questions
+from lorabench.evaluation.questions import first_questions
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.sampling import sampling_limits
 from lorabench.evaluation.settings import GenerateAnswersSettings
 from lorabench.evaluation.shared_prefix_model import SharedPrefixModel
 from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
-from lorabench.evaluation.vllm_support import generated_by
-from lorabench.evaluation.weights import Weights, answer_identity, dtype_name
+from lorabench.evaluation.weights import (
+    Weights,
+    answer_identity,
+    dtype_name,
+    library_versions,
+)
 from lorabench.files import write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import device, load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -36,7 +41,7 @@ def generate_answers(
     *,
     weights: Weights,
     benchmark: str,
-    data: Path,
+    data: Folder,
     answers: Path,
     protocol: Path,
     store: Path,
@@ -48,7 +53,7 @@ def generate_answers(
 
     Args:
         weights: the variant.
-        benchmark: mt_bench or alpaca_eval.
+        benchmark: its name.
         data: folder with the benchmark's rows.
         answers, protocol: outputs.
         store: folder of the answers given so far.
@@ -56,8 +61,10 @@ def generate_answers(
         settings: section `generate_answers` with this benchmark's keys under `benchmark`.
     """
     started = time.perf_counter()
-    chosen = GenerateAnswersSettings.parse(settings)
-    questions = dict(enumerate(read_questions(benchmark, data, chosen.benchmark.limit)))
+    table = question_benchmark(benchmark)
+    chosen = GenerateAnswersSettings.parse(table.settings, settings)
+    chosen_questions = first_questions(table.questions(data), chosen.benchmark.limit, data)
+    questions = dict(enumerate(chosen_questions))
     part = {index: question for index, question in questions.items() if index % shards == shard}
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
     file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
@@ -66,66 +73,40 @@ def generate_answers(
     ) as stored:
         engine = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         model = SharedPrefixModel(load_skeleton(weights) if engine else weights.load(chosen.dtype))
-        results = ChatAnswerer(
+        answerer = ChatAnswerer(
             model, load_tokenizer(weights.source.parent), chosen, stored, engine
-        ).answer(part)
-    write_jsonl(answers, map(asdict, results))
-    cut = sum(flag for result in results for flag in result.truncated)
+        )
+        given = answerer.answer(part)
+    write_jsonl(answers, map(asdict, given))
+    cut = sum(flag for one in given for flag in one.truncated)
     logger.info(
         "%s, %s: %d answers, %d turns cut at the limit",
         benchmark,
         weights.variant,
-        len(results),
+        len(given),
         cut,
     )
-    dtype = dtype_name(chosen.dtype)
-    limits = sampling_limits(model.model.generation_config)
-    made = {
-        "protocol": protocol_sentence(benchmark, chosen, dtype, *limits),
-        "dtype": dtype,
+    top_k, top_p = sampling_limits(model.model.generation_config)
+    made: AnswersProtocol = {
+        "schema_version": VERSION,
+        "benchmark": benchmark,
+        "dtype": dtype_name(chosen.dtype),
         "engine": chosen.engine,
         "device": str(device()),
+        "versions": library_versions(chosen.engine),
         "model": weights.fingerprint(),
-    }
-    counts = {"questions": len(results), "turns_truncated": cut, "turns_from_store": stored.hits}
-    cost = {
+        "settings": settings,
+        "top_k": top_k,
+        "top_p": top_p,
+        "questions": len(given),
+        "turns_truncated": cut,
+        "turns_with_less_room": answerer.turns_with_less_room,
+        "turns_from_store": stored.hits,
         "tokens_computed": (engine or model).tokens_computed,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    write_json(protocol, {"schema_version": 1, **made, "settings": settings, **counts, **cost})
-
-
-def protocol_sentence(
-    benchmark: str, settings: GenerateAnswersSettings, dtype: str, top_k: int, top_p: float
-) -> str:
-    """Return in one sentence how the answers were made."""
-    limit = f"chat template, at most {settings.benchmark.max_new_tokens} new tokens a turn, {dtype}"
-    limit += generated_by(settings.engine)
-    if benchmark == "alpaca_eval":
-        return f"AlpacaEval instructions, {limit}, greedy"
-    return (
-        f"MT-Bench questions, two turns, {limit}; FastChat's temperature for each category (0 ="
-        f" greedy), top-k {top_k}, top-p {top_p}, seed {settings.seed} for each question"
-    )
+    write_json(protocol, made)
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        given = snakemake  # noqa: F821
-        torch.set_num_threads(given.threads)
-        generate_answers(
-            weights=Weights(
-                variant=given.wildcards.variant,
-                source=Path(given.input.model),
-                adapter=Path(given.input.adapter) if given.input.get("adapter") else None,
-                merged=Path(given.input.merged) if given.input.get("merged") else None,
-            ),
-            benchmark=given.wildcards.benchmark,
-            data=Path(given.input.benchmark).parent,
-            answers=Path(given.output.answers),
-            protocol=Path(given.output.protocol),
-            store=Path(given.params.store),
-            shard=int(given.wildcards.shard),
-            shards=int(given.wildcards.shards),
-            settings=given.params.settings,
-        )
+    run_job(snakemake, generate_answers)

@@ -9,14 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, write_beside, write_json, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
 
 
-def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> None:
+def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) -> None:
     """Check the adapter at `settings["path"]` against the base model and copy it.
 
     Args:
@@ -49,9 +50,4 @@ def import_adapter(*, model: Path, adapter: Path, settings: dict[str, Any]) -> N
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        import_adapter(
-            model=Path(snakemake.input.model),  # noqa: F821
-            adapter=Path(snakemake.output.config).parent,  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, import_adapter, unused=("local",))

@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.documents.answer import Answer
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.judging.alpaca_eval import (
     compare_pairs,
     pairs_to_judge,
@@ -35,7 +36,7 @@ def judge_alpaca_eval(
     *,
     answers: Path,
     reference_answers: Path | None,
-    benchmark: Path,
+    benchmark: Folder,
     model: Path | None,
     store: Path,
     writer: str,
@@ -69,28 +70,15 @@ def judge_alpaca_eval(
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
         preferences, replies = compare_pairs(judge, pairs)
-    against = (
-        "the benchmark's reference outputs"
-        if reference_answers is None
-        else "the base variant's answers"
-    )
-    orders = (
-        "both orders averaged"
-        if settings["both_orders"]
-        else "one order drawn for each instruction"
-    )
     document = describe_judging(
         benchmark="alpaca_eval",
-        method=(
-            f"AlpacaEval 2 pairwise preference on {len(given)} instructions against {against},"
-            f" {orders}"
-        ),
         judge=judge,
         settings=judge_settings,
         rows=preferences,
         replies=replies,
         prompt_sha256={"judge_prompt.txt": sha256_file(prompt_file)},
         details={
+            "questions": len(given),
             "answers_sha256": sha256_file(answers),
             "reference": "published" if reference_answers is None else "base",
             "both_orders": settings["both_orders"],
@@ -106,20 +94,4 @@ def judge_alpaca_eval(
 
 
 if __name__ == "__main__":
-    given = snakemake  # type: ignore[name-defined]  # noqa: F821
-    with job(given):
-        judge_alpaca_eval(
-            answers=Path(given.input.answers),
-            reference_answers=(
-                Path(given.input.reference_answers)
-                if given.input.get("reference_answers")
-                else None
-            ),
-            benchmark=Path(given.input.benchmark).parent,
-            model=Path(given.input.model) if given.input.get("model") else None,
-            store=Path(given.params.store),
-            writer=f"alpaca_eval-{given.wildcards.variant}",
-            settings=given.params.settings,
-            rows=Path(given.output.rows),
-            protocol=Path(given.output.protocol),
-        )
+    run_job(snakemake, judge_alpaca_eval)

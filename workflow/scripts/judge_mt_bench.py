@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.documents.answer import Answer
 from lorabench.files import read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.judging.judges import open_judge
 from lorabench.judging.mt_bench import (
     corrected_references,
@@ -34,7 +35,7 @@ from lorabench.judging.store import AnswerStore
 def judge_mt_bench(
     *,
     answers: Path,
-    benchmark: Path,
+    benchmark: Folder,
     references: Path | None,
     model: Path | None,
     store: Path,
@@ -69,17 +70,15 @@ def judge_mt_bench(
         ratings, replies = rate_turns(judge, turns, settings["reasks"])
     document = describe_judging(
         benchmark="mt_bench",
-        method=(
-            f"MT-Bench single-answer grading (FastChat's prompts) of {len(given)} questions,"
-            f" {len(turns)} turns"
-        )
-        + (", corrected reference answers" if references else ""),
         judge=judge,
         settings=judge_settings,
         rows=ratings,
         replies=replies,
         prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},
         details={
+            "questions": len(given),
+            "turns": len(turns),
+            "corrected_references": references is not None,
             "answers_sha256": sha256_file(answers),
             "reference_sha256": sha256_json(guides),
             "max_tokens": None if local else settings["max_tokens"],
@@ -92,16 +91,4 @@ def judge_mt_bench(
 
 
 if __name__ == "__main__":
-    given = snakemake  # type: ignore[name-defined]  # noqa: F821
-    with job(given):
-        judge_mt_bench(
-            answers=Path(given.input.answers),
-            benchmark=Path(given.input.benchmark).parent,
-            references=Path(given.input.references) if given.input.get("references") else None,
-            model=Path(given.input.model) if given.input.get("model") else None,
-            store=Path(given.params.store),
-            writer=f"mt_bench-{given.wildcards.variant}",
-            settings=given.params.settings,
-            rows=Path(given.output.rows),
-            protocol=Path(given.output.protocol),
-        )
+    run_job(snakemake, judge_mt_bench)

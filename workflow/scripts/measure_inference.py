@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lorabench.arguments import Folder
 from lorabench.files import write_json, write_jsonl
 from lorabench.inference.machine_state import describe_machine
 from lorabench.inference.measurement import (
@@ -24,7 +25,7 @@ from lorabench.inference.measurement import (
 )
 from lorabench.inference.settings import InferenceSettings, parse_settings, read_prompts
 from lorabench.inference.summary import ratios_to_base, summarise, summarise_categories
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ SCHEMA_VERSION = 1
 
 def measure_inference(
     *,
-    base: Path,
-    adapter: Path | None,
-    merged: Path | None,
+    base: Folder,
+    adapter: Folder | None,
+    merged: Folder | None,
     prompts: Path,
     summaries: Mapping[str, Path],
     times: Mapping[str, Path],
@@ -142,21 +143,5 @@ def _log(figures: dict[str, Any]) -> None:
     )
 
 
-def _folder(file: str | None) -> Path | None:
-    return Path(file).parent if file else None
-
-
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        inputs, outputs = snakemake.input, snakemake.output  # noqa: F821
-        summaries = {name: Path(file) for name, file in outputs.items() if name != "times"}
-        measure_inference(
-            base=Path(inputs.model).parent,
-            adapter=_folder(inputs.get("adapter")),
-            merged=_folder(inputs.get("merged")),
-            prompts=Path(inputs.prompts),
-            summaries=summaries,
-            times=dict(zip(summaries, map(Path, outputs.times), strict=True)),
-            settings=snakemake.params.settings,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
-        )
+    run_job(snakemake, measure_inference)

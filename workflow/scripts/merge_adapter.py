@@ -1,24 +1,30 @@
 """Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no
 adapter library.
 
-Base and adapter are added in float32 and cast once. merge_report.json says how far the merged
-model's logits are from those of base + adapter, on prompts of the validation set: in float32, where
-only rounding may differ, and again as the checkpoint was saved. The rule fails when the float32
-difference is above `max_logit_difference`.
+Base and adapter are added in float32 and cast once. Every merged weight is compared with W +
+scaling B A, computed from the two files without the library that loads adapters. merge_report.json
+says how far they are apart, and how far the merged model's logits are from those of base + adapter,
+on prompts of the validation set: in float32, where only rounding may differ, and again as the
+checkpoint was saved. The rule fails when weights differ by more than rounding, or logits in float32
+by more than `max_logit_difference`.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lorabench.chat import render_chat
 from lorabench.errors import ConfigurationError, MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.training.adapter.arithmetic import WeightCheck, check_saved, check_weights
 from lorabench.training.adapter.check import base_shapes
 from lorabench.training.adapter.merge import (
+    LogitDifference,
     attach,
     compare_logits,
     load,
@@ -28,6 +34,8 @@ from lorabench.training.adapter.merge import (
     publish,
     save_merged,
 )
+
+logger = logging.getLogger(__name__)
 
 # conversations
 CHECK_PROMPTS = 8
@@ -48,8 +56,9 @@ def merge_adapter(
         settings: the config section.
 
     Raises:
-        MeasurementError: the merged model differs from base + adapter by more than
-            `max_logit_difference`.
+        MeasurementError: the merged weights are not W + scaling B A of the files, the adapter
+            changes no logit, or the merged model's logits differ from those of base + adapter by
+            more than `max_logit_difference`.
     """
     if unknown := sorted(set(settings) - {"dtype", "max_logit_difference", "max_shard_size"}):
         raise ConfigurationError(f"merge_adapter.{unknown[0]}: unknown key")
@@ -58,9 +67,14 @@ def merge_adapter(
     place = merge_device(
         sum(torch.Size(shape).numel() for shape in base_shapes(base_folder).values())
     )
-    apart = attach(load(base_folder, torch.float32, place), adapter.parent, torch.float32)
+    base = load(base_folder, torch.float32, place)
+    base_logits = logits(base, prompts)
+    apart = attach(base, adapter.parent, torch.float32)
     apart_logits = logits(apart, prompts)
+    effect = compare_logits(base_logits, apart_logits)
     together = merge(apart)
+    weights = check_weights(together, base_folder, adapter.parent, place)
+    check_effect(adapter.parent, weights, effect)
     exact = compare_logits(apart_logits, logits(together, prompts))
     limit = settings["max_logit_difference"]
     if not exact.largest <= limit:
@@ -72,7 +86,8 @@ def merge_adapter(
     partial = report.parent.with_name(f".{report.parent.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     save_merged(together, dtype, partial, base_folder, settings["max_shard_size"])
-    del apart, together
+    check_saved(together, partial)
+    del base, apart, together
     saved_logits = logits(load(partial, dtype, place), prompts)
     apart_saved = logits(attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts)
     publish(partial, report.parent)
@@ -90,11 +105,28 @@ def merge_adapter(
             "dtype": str(dtype).removeprefix("torch."),
             "prompts": len(prompts),
             "max_logit_difference": limit,
+            "weights": weights.as_json(),
+            "adapter_effect": effect.as_json(),
             "float32": exact.as_json(),
             "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
             "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
         },
     )
+
+
+def check_effect(adapter: Path, weights: WeightCheck, effect: LogitDifference) -> None:
+    """Compare what the adapter does to weights with what it does to logits.
+
+    Raises:
+        MeasurementError: it changes weights and no logit.
+    """
+    if weights.max_abs_update == 0:
+        logger.warning("%s: the adapter changes no weight: B A is zero everywhere", adapter)
+    elif effect.largest == 0:
+        raise MeasurementError(
+            f"{adapter}: the adapter changes weights by up to {weights.max_abs_update:.3g}, but no"
+            " logit of the check prompts: it was not loaded"
+        )
 
 
 def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
@@ -106,17 +138,9 @@ def check_prompts(base: Path, conversations: Path) -> list[list[int]]:
             range(CHECK_PROMPTS), (row for _, row in read_jsonl(conversations)), strict=False
         )
     ]
-    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    texts = [render_chat(tokenizer, row["messages"], prompt=False) for row in rows]
     return [tokenizer.encode(text, add_special_tokens=False)[:CHECK_TOKENS] for text in texts]
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        torch.set_num_threads(snakemake.threads)  # noqa: F821
-        merge_adapter(
-            model=Path(snakemake.input.model),  # noqa: F821
-            adapter=Path(snakemake.input.adapter),  # noqa: F821
-            conversations=Path(snakemake.input.conversations),  # noqa: F821
-            report=Path(snakemake.output.report),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, merge_adapter)

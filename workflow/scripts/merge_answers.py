@@ -9,9 +9,18 @@ from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
-SUMS = ("questions", "turns_truncated", "turns_from_store", "tokens_computed", "seconds")
+SUMS = (
+    "questions",
+    "turns_truncated",
+    "turns_with_less_room",
+    "turns_from_store",
+    "tokens_computed",
+    "seconds",
+)
+# what shards may differ in; `device` because a cluster's GPUs have different names
+FREE = (*SUMS, "device")
 
 
 def merge_answers(
@@ -35,22 +44,21 @@ def merge_answers(
             " again"
         )
     made: list[dict[str, Any]] = [read_json(path) for path in protocols]
-    sentences = sorted({one["protocol"] for one in made})
-    if len(sentences) > 1:
+    different = sorted(key for key in made[0] if key not in FREE and not _alike(made, key))
+    if different:
         raise DataError(
-            f"{shards[0].parent}: the shards were made differently; delete them and run again:"
-            f" {sentences}"
+            f"{shards[0].parent}: the shards were made differently ({', '.join(different)}); delete"
+            " them and run again"
         )
     sums = {key: round(sum(one[key] for one in made), 3) for key in SUMS}
     write_jsonl(answers, rows)
     write_json(protocol, made[0] | sums | {"shards": len(shards)})
 
 
+def _alike(documents: list[dict[str, Any]], key: str) -> bool:
+    """Return whether all documents have the same value under a key."""
+    return all(document.get(key) == documents[0][key] for document in documents)
+
+
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        merge_answers(
-            shards=[Path(path) for path in snakemake.input.shards],  # noqa: F821
-            protocols=[Path(path) for path in snakemake.input.protocols],  # noqa: F821
-            answers=Path(snakemake.output.answers),  # noqa: F821
-            protocol=Path(snakemake.output.protocol),  # noqa: F821
-        )
+    run_job(snakemake, merge_answers, unused=("settings",))

@@ -13,7 +13,7 @@ from typing import Any
 
 from lorabench.data.conversations.preparation import PreparationSettings, prepare, summarise
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +39,14 @@ def prepare_conversations(
     write_jsonl(validation, map(asdict, prepared.validation))
     write_jsonl(audit, map(asdict, prepared.audit))
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    write_json(summary, {"schema_version": 1, **summarise(prepared), "sha256": hashes})
+    counts = summarise(prepared)
+    write_json(summary, {"schema_version": 1, **counts, "sha256": hashes})
+    for remark in counts["remarks"]:
+        logger.warning(remark)
     logger.info(
         "%d training and %d validation conversations", len(prepared.train), len(prepared.validation)
     )
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
-        prepare_conversations(
-            messages=Path(snakemake.input.messages),  # noqa: F821
-            train=Path(snakemake.output.train),  # noqa: F821
-            validation=Path(snakemake.output.validation),  # noqa: F821
-            audit=Path(snakemake.output.audit),  # noqa: F821
-            summary=Path(snakemake.output.summary),  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-        )
+    run_job(snakemake, prepare_conversations)

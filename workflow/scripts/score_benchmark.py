@@ -2,8 +2,8 @@
 results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
 
 Rows of all shards are joined by index, checked to be complete, and written beside their score:
-exact match (GSM8K), accuracy (MMLU), mean judge rating (MT-Bench) or win rate (AlpacaEval) with
-standard error, interval, breakdown and the protocol that made them. Without rows the score file
+the metric of lorabench/scoring/benchmarks/{benchmark}.py with standard error, interval, breakdown
+and the protocol that made them, in one sentence. Without rows the score file
 says `not_run` and why. A new statistic reruns this rule, never a model or a judge.
 
 Inputs: rows and protocols of every shard or of the judgments; the protocol of the answers that were
@@ -17,10 +17,11 @@ from typing import Any
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json, write_jsonl
-from lorabench.job import job
+from lorabench.job import run_job
+from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.item_rows import join_shards
-from lorabench.scoring.protocols import add_generation, join_protocols
-from lorabench.scoring.scores import METRICS, score_items, why_no_score
+from lorabench.scoring.protocols import carries_signal, join_protocols
+from lorabench.scoring.scores import score_items, why_no_score
 
 
 def score_benchmark(
@@ -49,25 +50,44 @@ def score_benchmark(
         rows_output, score_output: the files to write.
     """
     head = {"schema_version": 1, "benchmark": benchmark, "variant": variant}
-    metric, unit = METRICS[benchmark]
+    table = scored_benchmark(benchmark)
     items = join_shards(rows) if rows else []
     write_jsonl(rows_output, map(asdict, items))
     reason = why_no_score(items, not_run_reason)
     if reason:
         write_json(
             score_output,
-            {**head, "status": "not_run", "reason": reason, "metric": metric, "unit": unit},
+            {
+                **head,
+                "status": "not_run",
+                "reason": reason,
+                "metric": table.metric,
+                "unit": table.unit,
+            },
         )
         return
-    protocol = join_protocols([read_json(path) for path in protocols])
-    if answers_protocol is not None:
-        protocol = add_generation(protocol, read_json(answers_protocol))
-    score = score_items(benchmark, items, settings["confidence"])
-    if benchmark == "alpaca_eval":
+    facts = join_protocols([read_json(path) for path in protocols])
+    answers = read_json(answers_protocol) if answers_protocol else None
+    protocol = {
+        "protocol": table.protocol(facts, answers),
+        "protocol_detail": protocol_detail(facts, answers),
+        "carries_signal": carries_signal(facts),
+    }
+    score = score_items(table, items, settings["confidence"])
+    if table.length_control:
         score["secondary"]["length_control"] = length_controlled(
             items, length_control_file, settings["confidence"]
         )
     write_json(score_output, {**head, "status": "ok", "reason": None, **score, **protocol})
+
+
+def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the facts behind the protocol sentence, those of judged answers under `answers`."""
+    plain = {key: value for key, value in facts.items() if key != "schema_version"}
+    if answers is None:
+        return plain
+    made = {key: value for key, value in answers.items() if key != "schema_version"}
+    return {**plain, "answers": made}
 
 
 def length_controlled(
@@ -84,23 +104,4 @@ def length_controlled(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        score_benchmark(
-            rows=[Path(path) for path in given.input.get("rows", [])],
-            protocols=[Path(path) for path in given.input.get("protocols", [])],
-            answers_protocol=(
-                Path(given.input.answers_protocol) if given.input.get("answers_protocol") else None
-            ),
-            length_control_file=(
-                Path(given.input.length_control_file)
-                if given.input.get("length_control_file")
-                else None
-            ),
-            not_run_reason=given.params.not_run_reason,
-            benchmark=given.wildcards.benchmark,
-            variant=given.wildcards.variant,
-            settings=given.params.settings,
-            rows_output=Path(given.output.rows),
-            score_output=Path(given.output.score),
-        )
+    run_job(snakemake, score_benchmark, unused=("answers",))

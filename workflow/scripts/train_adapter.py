@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from lorabench.arguments import Folder, arguments_of
 from lorabench.description.flops import shapes_of
 from lorabench.description.model_card import model_card
 from lorabench.description.training import data_summary, run_config, train_metrics
@@ -23,7 +22,7 @@ from lorabench.job import job, log_process
 from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.training.adapter.files import round_adapter, save_adapter
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
-from lorabench.training.encode import Encoded, encode_conversations
+from lorabench.training.encode import Encoded, check_length, encode_conversations
 from lorabench.training.fit import fit
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
@@ -44,10 +43,11 @@ def train_adapter(
     model: Path,
     train: Path,
     validation: Path,
-    adapter: Path,
+    adapter: Folder,
     work: Path,
     run: str,
     settings: dict[str, Any],
+    free_settings: dict[str, Any] | None = None,
     attempt: int = 1,
     tracking: Path = Path("logs/tracking"),
 ) -> None:
@@ -55,12 +55,15 @@ def train_adapter(
 
     `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the
     folders of outputs, checkpoints (removed at the end) and trackers; `settings` is the config
-    section, `attempt` counts tries of the job.
+    section, `free_settings` those of its keys that change no result, `attempt` counts tries of the
+    job.
     """
+    settings = settings | (free_settings or {})
     started = time.monotonic()
     options, source, folder = parse_settings(settings), read_json(model), model.parent
     check_tracker(options.tracker)
     tokenizer, model_config = load_tokenizer(folder), read_json(folder / "config.json")
+    check_length(options.max_seq_length, model_config)
     train_set, validation_set, counts = _encode_both(
         tokenizer, train, validation, options.max_seq_length
     )
@@ -189,22 +192,11 @@ if __name__ == "__main__":
         log_process(Path(sys.argv[2]))
         run_as_one_of_several(train_adapter)
         sys.exit()
-    with job(snakemake):  # noqa: F821
-        arguments = {
-            "model": Path(snakemake.input.model),  # noqa: F821
-            "train": Path(snakemake.input.train),  # noqa: F821
-            "validation": Path(snakemake.input.validation),  # noqa: F821
-            "adapter": Path(snakemake.output.config).parent,  # noqa: F821
-            "work": Path(snakemake.params.work),  # noqa: F821
-            "run": snakemake.wildcards.run,  # noqa: F821
-            "settings": snakemake.params.settings | snakemake.params.free_settings,  # noqa: F821
-            "attempt": snakemake.resources.get("attempt", 1),  # noqa: F821
-            "tracking": Path(snakemake.params.tracking),  # noqa: F821
-        }
-        if snakemake.resources.get("gpu", 0) > 1:  # noqa: F821
-            script = Path(snakemake.scriptdir) / "train_adapter.py"  # noqa: F821
-            log = Path(snakemake.log[0])  # noqa: F821
-            run_processes(script, arguments, snakemake.resources.gpu, log, snakemake.threads)  # noqa: F821
+    with job(snakemake):
+        arguments = arguments_of(snakemake, train_adapter, unused=("summary",))
+        if snakemake.resources.get("gpu", 0) > 1:
+            script = Path(snakemake.scriptdir) / "train_adapter.py"
+            log = Path(snakemake.log[0])
+            run_processes(script, arguments, snakemake.resources.gpu, log, snakemake.threads)
         else:
-            torch.set_num_threads(snakemake.threads)  # noqa: F821
             train_adapter(**arguments)

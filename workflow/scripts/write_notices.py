@@ -9,6 +9,7 @@ that would ship and fails where something is missing.
 import shutil
 from pathlib import Path
 
+from lorabench.arguments import Folder
 from lorabench.description.licences import (
     Licence,
     base_licence,
@@ -17,27 +18,28 @@ from lorabench.description.licences import (
     notice_text,
 )
 from lorabench.files import read_json, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 
 
-def write_notices(*, run: str, model: Path, adapter: Path, merged: Path) -> None:
+def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files: Folder) -> None:
     """Write the files.
 
     Args:
         run: the run's name.
         model: source.json of the base model, in its folder.
-        adapter, merged: the folders to write into.
+        adapter_files, merged_files: the folders to write into.
     """
     source = read_json(model)
     base_name = name_of_base(model, source)
     licence = base_licence(model.parent.name, source)
     texts = sorted(model.parent.glob("LICENSE*"))
-    for folder in (adapter, merged):
+    for folder in (adapter_files, merged_files):
         write_text(folder / "LICENSE", licence_text(licence, base_name, texts))
         write_text(folder / "NOTICE", notice_text(licence, base_name))
         for policy in model.parent.glob("USE_POLICY*"):
             shutil.copyfile(policy, folder / policy.name)
-    write_text(merged / "README.md", merged_card(run, base_name, licence, source["licence"]))
+    card = merged_files / "README.md"
+    write_text(card, merged_card(run, base_name, licence, source["licence"]))
 
 
 def name_of_base(model: Path, source: dict[str, str]) -> str:
@@ -67,11 +69,4 @@ def merged_card(run: str, base_name: str, licence: Licence | None, stated: str |
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        write_notices(
-            run=given.wildcards.run,
-            model=Path(given.input.model),
-            adapter=Path(given.output.adapter_licence).parent,
-            merged=Path(given.output.merged_licence).parent,
-        )
+    run_job(snakemake, write_notices, unused=("settings", "adapter", "merge_report"))

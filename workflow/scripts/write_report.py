@@ -11,19 +11,17 @@ Optional inputs: train_metrics, run_config, merge_report, data_summary, contamin
 missing); perf and times are empty where inference was not measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lorabench.documents.gate import gate_of
 from lorabench.files import read_json, write_beside, write_json, write_text
-from lorabench.job import job
+from lorabench.job import run_job
 from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
 from lorabench.report.records import read_optional
 from lorabench.report.rendering import render_html, render_markdown
 from lorabench.scoring.speed_ratios import read_times
-
-OPTIONAL = ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
 
 
 def write_report(
@@ -34,8 +32,14 @@ def write_report(
     gate: Path,
     perf: Sequence[Path],
     times: Sequence[Path],
-    optional: Mapping[str, Path | None],
-    sources: Mapping[str, Path],
+    train_metrics: Path | None,
+    run_config: Path | None,
+    merge_report: Path | None,
+    data_summary: Path | None,
+    contamination: Path | None,
+    model_source: Path,
+    conversations_source: Path,
+    benchmark_sources: Sequence[Path],
     markdown_template: Path,
     html_template: Path,
     style: Path,
@@ -48,24 +52,35 @@ def write_report(
 
     Args:
         run: the run's name.
-        optional: the names in OPTIONAL -> path or None.
-        sources: "model", "conversations" and benchmark names -> source.json.
+        model_source, conversations_source: source.json of what the run starts from.
+        benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
         markdown, document, page: report.md, report.json, report.html.
         figures: folder of the figures, beside the report.
     """
-    given = {name: read_optional(optional[name]) for name in OPTIONAL}
+    records = {
+        "train_metrics": read_optional(train_metrics),
+        "run_config": read_optional(run_config),
+        "merge_report": read_optional(merge_report),
+        "data_summary": read_optional(data_summary),
+        "contamination": read_optional(contamination),
+    }
+    sources = {
+        "model": model_source,
+        "conversations": conversations_source,
+        **{path.parent.parent.name: path for path in benchmark_sources},
+    }
     measured = read_times(times)
     report = assemble_report(
         run=run,
-        model=sources["model"].parent.name,
+        model=model_source.parent.name,
         scores=[read_json(path) for path in scores],
         compare=read_json(compare),
         gate=gate_of(read_json(gate)),
         perf=[read_json(path) for path in perf],
         sources={name: read_json(path) for name, path in sources.items()},
-        **given,
+        **records,
     )
-    drawings = draw_figures(report, given["train_metrics"], measured)
+    drawings = draw_figures(report, records["train_metrics"], measured)
     for name, drawing in drawings.items():
         write_text(figures / f"{name}.svg", drawing.svg)
         with write_beside(figures / f"{name}.png") as temporary:
@@ -81,27 +96,4 @@ def write_report(
 
 
 if __name__ == "__main__":
-    given = snakemake  # noqa: F821
-    with job(given):
-        inputs = given.input
-        write_report(
-            run=given.wildcards.run,
-            scores=[Path(path) for path in inputs.scores],
-            compare=Path(inputs.compare),
-            gate=Path(inputs.gate),
-            perf=[Path(path) for path in inputs.get("perf", [])],
-            times=[Path(path) for path in inputs.get("times", [])],
-            optional={name: Path(inputs[name]) if inputs.get(name) else None for name in OPTIONAL},
-            sources={
-                "model": Path(inputs.model_source),
-                "conversations": Path(inputs.conversations_source),
-                **{Path(path).parts[-3]: Path(path) for path in inputs.benchmark_sources},
-            },
-            markdown_template=Path(inputs.markdown_template),
-            html_template=Path(inputs.html_template),
-            style=Path(inputs.style),
-            markdown=Path(given.output.markdown),
-            document=Path(given.output.document),
-            page=Path(given.output.page),
-            figures=Path(given.output.figures),
-        )
+    run_job(snakemake, write_report, unused=("settings",))

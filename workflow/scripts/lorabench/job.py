@@ -4,15 +4,28 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lorabench
+from lorabench.arguments import arguments_of
 from lorabench.errors import LorabenchError, PrerequisiteError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def run_job(snakemake: Any, function: Callable[..., None], unused: Sequence[str] = ()) -> None:
+    """Call the rule's function with the arguments that the rule names, as a job.
+
+    Args:
+        snakemake: the object that Snakemake puts into a script.
+        function: see `lorabench.arguments`.
+        unused: names of the rule that the function does not take.
+    """
+    with job(snakemake):
+        function(**arguments_of(snakemake, function, unused))
 
 
 @contextmanager
@@ -36,6 +49,9 @@ def job(snakemake: Any) -> Iterator[None]:
     os.environ.setdefault("TQDM_MININTERVAL", "1" if sys.stderr.isatty() else "10")
     try:
         check_package(Path(snakemake.scriptdir))
+        # a job computes with the threads that it was given; scripts without torch do not load it
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(snakemake.threads)
         yield
     except LorabenchError as error:
         message = f"lorabench: {snakemake.rule}: {error}"

@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from lorabench.adapter_loading import attach_adapter
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.processor import fast_bfloat16
 
@@ -117,12 +118,7 @@ def load_variant(
     checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
     model: PreTrainedModel | PeftModel = checkpoint
     if variant == "lora" and adapter is not None:
-        # two seconds that base and merged need not wait
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(
-            checkpoint, adapter, autocast_adapter_dtype=False, local_files_only=True
-        )
+        model = attach_adapter(checkpoint, adapter)
         if not use_4bit:
             model.to(resolve_dtype(dtype))  # type: ignore[arg-type]
     for parameter in model.parameters():

@@ -1,16 +1,14 @@
 """Check a source of the config before any work starts, in well under a second and without heavy
 imports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lorabench.control.hub_access import find_hub_faults
-from lorabench.data.benchmarks.alpaca_eval import JUDGE_PROMPT, read_alpaca_eval, read_judge_prompt
-from lorabench.data.benchmarks.gsm8k import read_gsm8k
-from lorabench.data.benchmarks.mmlu import read_mmlu
-from lorabench.data.benchmarks.mt_bench import JUDGE_PROMPTS, read_judge_prompts, read_mt_bench
+from lorabench.data.benchmark import benchmark_data
+from lorabench.data.conversations.formats import AUTO
 from lorabench.data.conversations.reading import EMPTY, messages_of_row, source_files
 from lorabench.data.models.checkpoint import checkpoint_files
 from lorabench.data.sources.source import HubSource, PathSource, parse_source
@@ -21,10 +19,6 @@ from lorabench.errors import DataError, LorabenchError
 SMALL_BYTES = 20_000_000
 # of larger ones
 FIRST_ROWS = 200
-PROMPTS = {
-    "mt_bench": (JUDGE_PROMPTS, read_judge_prompts),
-    "alpaca_eval": (JUDGE_PROMPT, read_judge_prompt),
-}
 
 
 def check_source(
@@ -38,11 +32,10 @@ def check_source(
         source: the source of the config.
         environment: os.environ, for the hub's token, cache and offline switch.
     """
-    prompt = source.get("judge_prompt")
+    prompt, form = source.get("judge_prompt"), source.get("format", AUTO)
+    more = ("judge_prompt", "format")
     try:
-        origin = parse_source(
-            {key: value for key, value in source.items() if key != "judge_prompt"}
-        )
+        origin = parse_source({key: value for key, value in source.items() if key not in more})
         if isinstance(origin, HubSource):
             return find_hub_faults(
                 origin, "model" if kind_of_data == "model" else "dataset", environment
@@ -50,21 +43,27 @@ def check_source(
         if isinstance(origin, PathSource):
             if not origin.path.exists():
                 return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
-            CHECKS[kind_of_data](origin.path)
+            if kind_of_data == "conversations":
+                _check_conversations(origin.path, form)
+                return []
+            if kind_of_data == "model":
+                checkpoint_files(origin.path)
+                return []
+            benchmark_data(kind_of_data).read(origin.path)
             return _check_prompt(kind_of_data, origin.path, prompt, environment)
     except LorabenchError as error:
         return [str(error)]
     return []
 
 
-def _check_conversations(path: Path) -> None:
+def _check_conversations(path: Path, form: str) -> None:
     """Read small files whole and the first rows of large ones."""
     rows = 0
     for file in source_files(path):
         limit = None if file.stat().st_size <= SMALL_BYTES else FIRST_ROWS
         for place, row in islice(read_rows(file), limit):
             rows += 1
-            for _ in messages_of_row(row, None, place):
+            for _ in messages_of_row(row, None, place, form):
                 pass
     if not rows:
         raise DataError(f"{path}: {EMPTY}")
@@ -75,9 +74,10 @@ def _check_prompt(
 ) -> list[str]:
     """Check the judge's prompts of a benchmark at `path`: they lie there, or `source` says where to
     take them."""
-    if benchmark not in PROMPTS:
+    judge_prompt = benchmark_data(benchmark).judge_prompt
+    if judge_prompt is None:
         return []
-    name, read = PROMPTS[benchmark]
+    name, read = judge_prompt.file, judge_prompt.read
     folder = path if path.is_dir() else path.parent
     if (folder / name).is_file():
         read(folder / name)
@@ -90,13 +90,3 @@ def _check_prompt(
     if isinstance(origin, PathSource):
         read(origin.path / name if origin.path.is_dir() else origin.path)
     return []
-
-
-CHECKS: dict[str, Callable[[Path], Any]] = {
-    "model": checkpoint_files,
-    "conversations": _check_conversations,
-    "gsm8k": read_gsm8k,
-    "mmlu": read_mmlu,
-    "mt_bench": read_mt_bench,
-    "alpaca_eval": read_alpaca_eval,
-}

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from lorabench.control.benchmarks import complete_schema
 from lorabench.errors import ConfigurationError
 
 # Variables that users may set instead of editing a file, and the keys that they override.
@@ -43,7 +44,7 @@ def resolve(
     Raises:
         ConfigurationError: with every fault found, one a line.
     """
-    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    rules = read_schema(schema)
     config = copy.deepcopy(config)
     places = _places(files) | override_from_environment(config, environment)
     faults = find_faults(config, rules, places)
@@ -57,6 +58,12 @@ def resolve(
     if faults:
         raise ConfigurationError("\n".join(faults))
     return runs
+
+
+def read_schema(schema: Path) -> dict[str, Any]:
+    """Return the whole JSON Schema of the config: the file, and what follows from the
+    benchmarks."""
+    return complete_schema(yaml.safe_load(schema.read_text(encoding="utf-8")))
 
 
 def override_from_environment(
@@ -195,13 +202,18 @@ def gate_faults(run: dict[str, Any]) -> list[str]:
 def source(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of a source that its kind uses; an overlay may leave keys of another kind
     beside them."""
-    keys = ("kind", *SOURCE_KEYS[entry["kind"]], "judge_prompt")
+    keys = ("kind", *SOURCE_KEYS[entry["kind"]], "judge_prompt", "format")
     return {key: entry[key] for key in keys if entry.get(key) is not None}
 
 
 def source_label(entry: dict[str, Any]) -> str:
     """Return a folder name for a source, so that two configurations never overwrite each other's
     downloads."""
+    form = entry.get("format") or "auto"
+    return _origin_label(entry) + ("" if form == "auto" else f"-{form}")
+
+
+def _origin_label(entry: dict[str, Any]) -> str:
     if entry["kind"] == "hub":
         return f"hub-{entry['revision'][:12]}"
     if entry["kind"] == "wheel":

@@ -10,6 +10,7 @@ from typing import Any
 
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
+from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
@@ -51,6 +52,8 @@ def check(
     faults: list[str] = []
     for run in runs.values():
         faults += find_source_faults(run, rules, environment)
+        if rules & LENGTHS.keys():
+            faults += find_context_faults(run, rules, model_folder(run))
         if run["import_adapter"]["path"] and "import_adapter" in rules:
             faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
         if local:

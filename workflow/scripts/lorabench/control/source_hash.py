@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def code_hash(script: Path, environment: Path) -> str:
+def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str:
     """Return a hash over the normalised text of `script`, the modules it imports and the
     `environment` YAML.
 
     Args:
         script: a file in the scripts folder; imports are resolved against that folder.
         environment: the rule's conda file; its comments and blank lines do not count.
+        more: modules that the script imports by name, with what they import.
     """
     digest = hashlib.sha256()
-    for path in sorted(closure(script)):
+    files = closure(script).union(*(closure(file, script.parent) for file in more))
+    for path in sorted(files):
         digest.update(f"{path.relative_to(script.parent)}\n{read_source(path).text}\n".encode())
     lines = [
         line.split(" #")[0].rstrip()
@@ -35,15 +37,16 @@ def code_hash(script: Path, environment: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def closure(script: Path) -> set[Path]:
-    """Return `script` and all files of its folder that it imports, directly or through others."""
+def closure(script: Path, scripts: Path | None = None) -> set[Path]:
+    """Return `script` and all files of the folder `scripts` (its own where None) that it imports,
+    directly or through others."""
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_files(read_source(path).imports, script.parent))
+            waiting.extend(_files(read_source(path).imports, scripts or script.parent))
     return found
 
 
@@ -106,10 +109,9 @@ def normalise(text: str, tree: ast.Module) -> str:
             isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
         ):
             strings.append(_span(node, lines))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = _docstring(node)
-            if docstring is not None:
-                cuts.append(_span(docstring, lines))
+        # docstrings, those of a class's attributes included
+        if isinstance(node, ast.Expr) and _is_text(node.value):
+            cuts.append(_span(node.value, lines))
     cuts += _comments(lines, strings)
     # A blank line inside a string is content, up to the string's last line.
     kept = {line for first, _, last, _ in set(strings) - set(cuts) for line in range(first, last)}
@@ -140,17 +142,8 @@ def _inside(line: int, column: int, span: Span) -> bool:
     return (first, start) <= (line, column) < (last, end)
 
 
-def _docstring(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> ast.expr | None:
-    first = node.body[0] if node.body else None
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        return first.value
-    return None
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _span(node: ast.expr, lines: list[str]) -> Span:

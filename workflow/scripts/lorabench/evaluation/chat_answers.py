@@ -9,7 +9,10 @@ from typing import Any
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from lorabench.chat import encode_chat, render_chat
+from lorabench.context import context_length
 from lorabench.documents.answer import Answer
+from lorabench.end_tokens import end_token_ids
 from lorabench.errors import DataError
 from lorabench.evaluation.grouped_passes import Generate, generate_rows
 from lorabench.evaluation.questions import Question
@@ -21,7 +24,7 @@ from lorabench.evaluation.shared_prefix_model import (
     GenerationRequest,
     SharedPrefixModel,
 )
-from lorabench.evaluation.stopping import StopAt, end_token_ids
+from lorabench.evaluation.stopping import StopAt
 
 
 @dataclass(kw_only=True)
@@ -71,7 +74,11 @@ class ChatAnswerer:
         self.settings = settings
         self.store = store
         self.config = model.model.generation_config
-        self.stop = StopAt(tokenizer, end_token_ids(model.model, tokenizer))
+        self.stop = StopAt(tokenizer, end_token_ids(self.config, tokenizer))
+        # None: the architecture has no limit
+        self.room = context_length(model.model.config.to_dict())
+        # later turns whose limit of new tokens is what the context leaves, not max_new_tokens
+        self.turns_with_less_room = 0
 
     def answer(self, questions: Mapping[int, Question]) -> list[Answer]:
         """Return an answer to each question, in order; the keys are the questions' indices in the
@@ -80,6 +87,8 @@ class ChatAnswerer:
         Raises:
             DataError: a prompt and the longest answer do not fit the model's context.
         """
+        for question in questions.values():
+            self._check_room(question)
         dialogues = {index: _Dialogue(question=question) for index, question in questions.items()}
         total = sum(len(question.turns) for question in questions.values())
         with tqdm(total=total, desc="answers", file=sys.stderr, mininterval=1) as bar:
@@ -97,13 +106,9 @@ class ChatAnswerer:
         keys: list[list[Any]] = []
         requests: list[GenerationRequest] = []
         for dialogue in dialogues:
-            messages = dialogue.messages()
-            prompt = str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True
-                )
-            )
+            prompt = render_chat(self.tokenizer, dialogue.messages(), prompt=True)
             key = ["chat", dialogue.question.id, prompt]
+            request = self._request(dialogue, prompt)
             stored = self.store.get(key)
             if stored is not None:
                 dialogue.replies.append(stored)
@@ -111,12 +116,37 @@ class ChatAnswerer:
                 continue
             waiting.append(dialogue)
             keys.append(key)
-            requests.append(self._request(dialogue, prompt))
+            requests.append(request)
         for index, generation in self.generate(requests):
             reply = self._reply(generation)
             self.store.add(keys[index], reply)
             waiting[index].replies.append(reply)
             bar.update()
+
+    def _check_room(self, question: Question) -> None:
+        """Check, before anything is generated, that the first answer has all of its room, and that
+        later turns have some after answers of full length.
+
+        Raises:
+            DataError: they have not.
+        """
+        if self.room is None:
+            return
+        new, messages = self.settings.benchmark.max_new_tokens, []
+        for turn, text in enumerate(question.turns, start=1):
+            messages.append({"role": "user", "content": text})
+            tokens = len(encode_chat(self.tokenizer, messages)) + (turn - 1) * new
+            if tokens + (new if turn == 1 else 1) > self.room:
+                raise self._no_room(question, turn, tokens)
+            messages.append({"role": "assistant", "content": ""})
+
+    def _no_room(self, question: Question, turn: int, tokens: int) -> DataError:
+        earlier = ", earlier answers of full length counted," if turn > 1 else ""
+        return DataError(
+            f"question {question.id}, turn {turn}: {tokens} prompt tokens{earlier} and"
+            f" max_new_tokens {self.settings.benchmark.max_new_tokens} exceed the model's context"
+            f" of {self.room} tokens; lower generate_answers.*.max_new_tokens"
+        )
 
     def _request(self, dialogue: _Dialogue, prompt: str) -> GenerationRequest:
         question, turn = dialogue.question, len(dialogue.replies) + 1
@@ -125,16 +155,12 @@ class ChatAnswerer:
             add_special_tokens=False,
             # the template writes the special tokens itself
         )
-        new, room = (
-            self.settings.benchmark.max_new_tokens,
-            self.model.model.config.max_position_embeddings,
-        )
-        if len(tokens) + new > room:
-            raise DataError(
-                f"question {question.id}, turn {turn}: {len(tokens)} prompt tokens and"
-                f" max_new_tokens {new} exceed the model's context of {room} tokens; lower"
-                " generate_answers.*.max_new_tokens"
-            )
+        new = self.settings.benchmark.max_new_tokens
+        if self.room is not None and len(tokens) + new > self.room:
+            new = self.room - len(tokens)
+            self.turns_with_less_room += 1
+            if new < 1:
+                raise self._no_room(question, turn, len(tokens))
         choose = None
         if question.temperature > 0:
             choose = SeededSampler(

@@ -17,11 +17,13 @@ from lm_eval.models.utils import (
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lorabench.errors import ConfigurationError
+from lorabench.chat import render_chat
+from lorabench.end_tokens import end_token_ids
+from lorabench.errors import ConfigurationError, DataError
 from lorabench.evaluation.grouped_passes import Generate, generate_rows, score_rows
 from lorabench.evaluation.response_store import ResponseStore
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, ScoredRow, SharedPrefixModel
-from lorabench.evaluation.stopping import StopAt, end_token_ids
+from lorabench.evaluation.stopping import StopAt
 
 # importing peft takes 2 s, and base and merged do without it
 if TYPE_CHECKING:
@@ -69,12 +71,45 @@ class PrefixCacheLM(HFLM):
         self.truncated: dict[str, bool] = {}
         # texts of the requests being encoded
         self._encoded: dict[str, list[int]] = {}
-        self._end_ids = end_token_ids(self.shared.model, tokenizer)
+        self._end_ids = end_token_ids(self.shared.model.generation_config, tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
         """Return nothing: the harness would ask the hub for the revision of a model that is loaded
         from a folder."""
         return {}
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """Return the text of a conversation, as training and measuring render it; a template that
+        knows no system message gets none, as the harness does."""
+        render = partial(
+            render_chat,
+            self.tokenizer,
+            prompt=add_generation_prompt,
+            continued=not add_generation_prompt,
+        )
+        try:
+            return render(chat_history)
+        except DataError:
+            others = [message for message in chat_history if message["role"] != "system"]
+            if len(others) == len(chat_history):
+                raise
+            return render(others)
+
+    def check_room(self, prompt: int, new: int, what: str) -> None:
+        """Check that a prompt and what follows it fit the model's context; the harness would cut
+        the prompt's beginning, its examples first, without a word.
+
+        Raises:
+            DataError: they do not fit.
+        """
+        if prompt + new > self.max_length:
+            raise DataError(
+                f"a prompt of {prompt} tokens with its examples and {what} {new} exceed the model's"
+                f" context of {self.max_length} tokens; lower few_shot or max_new_tokens of the"
+                " benchmark in evaluate_task, or leave out what is too long"
+            )
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
         """Return the token ids of a text; those of `_encode_together` are at hand."""
@@ -140,7 +175,9 @@ class PrefixCacheLM(HFLM):
             if stored is not None:
                 answers[number] = (stored[0], stored[1])
                 continue
-            tokens = (context + continuation)[-(self.max_length + 1) :][:-1]
+            # the last token is scored, not read
+            self.check_room(len(context), len(continuation) - 1, "an answer's tokens,")
+            tokens = (context + continuation)[:-1]
             rows.setdefault(tuple(tokens), ScoredRow(tokens=tokens)).continuations.append(
                 continuation
             )
@@ -188,6 +225,7 @@ class PrefixCacheLM(HFLM):
 
         Raises:
             ConfigurationError: the task asks for sampling.
+            DataError: the longest prompt and the limit of new tokens exceed the model's context.
         """
         settings = normalize_gen_kwargs(settings, self.max_gen_toks)
         if settings.get("do_sample"):
@@ -199,13 +237,13 @@ class PrefixCacheLM(HFLM):
             settings.get("until"), eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         )
         stop = StopAt(self.tokenizer, self._end_ids, until)
-        room = self.max_length - limit
         wanted = [
             GenerationRequest(
-                tokens=self.tok_encode(prompt)[-room:], max_new_tokens=limit, is_complete=stop
+                tokens=self.tok_encode(prompt), max_new_tokens=limit, is_complete=stop
             )
             for prompt in prompts
         ]
+        self.check_room(max(len(request.tokens) for request in wanted), limit, "max_new_tokens")
         for number, generation in self.generate(wanted):
             text = postprocess_generated_text(self.tok_decode(generation.tokens), until, None)
             yield (

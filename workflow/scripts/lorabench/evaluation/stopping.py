@@ -2,23 +2,12 @@
 
 from collections.abc import Sequence
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 LOOKBACK = (
     # tokens more than a stop string has, because generated text may be tokenised differently
     2
 )
-
-
-def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the tokens that end a text: those of the checkpoint's generation config and the
-    tokenizer's own.
-
-    Llama 3 Instruct needs both <|end_of_text|> and <|eot_id|>; its tokenizer knows one of them.
-    """
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
 
 
 class StopAt:

@@ -67,11 +67,19 @@ def answer_identity(
     Raises:
         PrerequisiteError: the engine is not installed.
     """
-    versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
-    versions |= {"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")}
     return {
         "model": weights.fingerprint(),
         "dtype": dtype_name(dtype),
-        "versions": versions,
+        "versions": library_versions(engine),
         **more,
     }
+
+
+def library_versions(engine: str) -> dict[str, str]:
+    """Return the versions of the libraries that answers depend on.
+
+    Raises:
+        PrerequisiteError: the engine is not installed.
+    """
+    versions = {name: version(name) for name in ("torch", "transformers", "lm_eval")}
+    return versions | ({"vllm": vllm_version()} if engine == "vllm" else {"peft": version("peft")})

@@ -192,6 +192,7 @@ class _Session:
             "dtype": self.settings.dtype,
             "threads": self.threads,
             "prompts": [prompt.text for prompt in self.prompts],
+            "new_tokens": self.settings.new_tokens,
         }
 
     def _check_conditions(self, arm: str) -> None:

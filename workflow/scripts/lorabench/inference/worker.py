@@ -15,21 +15,20 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.chat import encode_chat
+from lorabench.context import context_length
+from lorabench.end_tokens import end_token_ids
 from lorabench.errors import DataError, LorabenchError
-from lorabench.files import sha256_json
+from lorabench.files import read_json, sha256_json
 from lorabench.inference.generation import generate_timed
 from lorabench.inference.machine_state import MIB
 from lorabench.inference.memory import MemoryMeter, gpu_uuid
 from lorabench.llama import device, load_tokenizer, load_variant
-
-if TYPE_CHECKING:
-    from peft import PeftModel
 
 
 class Worker:
@@ -37,12 +36,16 @@ class Worker:
 
     def __init__(self, request: dict[str, Any]) -> None:
         """Load the variant; keys of `request`: variant, base, adapter, merged (folders), dtype,
-        threads, prompts."""
+        threads, prompts, new_tokens."""
         torch.set_num_threads(request["threads"])
         base = Path(request["base"])
         # the base's for every variant: all see the same token ids
         tokenizer = load_tokenizer(base)
-        self.prompts = [prompt_ids(tokenizer, text) for text in request["prompts"]]
+        self.prompts = [
+            encode_chat(tokenizer, [{"role": "user", "content": text}])
+            for text in request["prompts"]
+        ]
+        check_room(read_json(base / "config.json"), self.prompts, request["new_tokens"])
         self.meter = MemoryMeter()
         self.model = load_variant(
             request["variant"],
@@ -52,7 +55,7 @@ class Worker:
             dtype=request["dtype"],
         )
         self.meter.loaded()
-        self.suppressed = end_token_ids(self.model, tokenizer)
+        self.suppressed = sorted(end_token_ids(self.model.generation_config, tokenizer))
         # the loaded libraries are no garbage; collecting around them would take longer than a
         # generation
         gc.freeze()
@@ -89,30 +92,19 @@ class Worker:
         return self.meter.read()
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token ids of a one-turn chat, up to where the assistant's answer begins.
+def check_room(config: dict[str, Any], prompts: list[list[int]], new_tokens: int) -> None:
+    """Check that the longest prompt and its new tokens fit the model's context.
 
     Raises:
-        DataError: the tokenizer has no chat template.
+        DataError: they do not.
     """
-    if not tokenizer.chat_template:
+    room, longest = context_length(config), max(map(len, prompts), default=0)
+    if room is not None and longest + new_tokens > room:
         raise DataError(
-            f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct model"
+            f"the longest performance prompt has {longest} tokens, which with new_tokens"
+            f" {new_tokens} exceeds the base model's context of {room} tokens; lower"
+            " measure_inference.new_tokens"
         )
-    messages = [{"role": "user", "content": text}]
-    return list(
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    )
-
-
-def end_token_ids(
-    model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase
-) -> list[int]:
-    """Return all tokens that end a turn or a text: the generation config's (Llama 3 has several),
-    the tokenizer's."""
-    configured = model.generation_config.eos_token_id
-    ids = configured if isinstance(configured, list) else [configured]
-    return sorted({number for number in [*ids, tokenizer.eos_token_id] if number is not None})
 
 
 def _path(text: str | None) -> Path | None:

@@ -17,6 +17,8 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.chat import render_chat
+from lorabench.context import context_length
 from lorabench.errors import JudgeError
 from lorabench.files import read_json, sha256_json
 from lorabench.judging.choices import ChoiceTokens, choice_log_probabilities, encode_choices
@@ -96,7 +98,8 @@ class _Scorer:
         self.name = name
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(folder)
         self.network: PreTrainedModel = load_base(folder, resolve_dtype(settings.dtype)).eval()
-        self.limit = int(self.network.config.max_position_embeddings)
+        # None: the architecture has no such limit
+        self.limit = context_length(self.network.config.to_dict())
         self._choices: dict[str, ChoiceTokens] = {}
         if self.tokenizer.chat_template is None:
             raise JudgeError(
@@ -116,10 +119,8 @@ class _Scorer:
     def encode(self, request: JudgeRequest) -> list[int]:
         """Return the token ids of the chat, the start of the judge's answer and the appended choice
         tokens."""
-        chat = self.tokenizer.apply_chat_template(
-            request.messages, tokenize=False, add_generation_prompt=True
-        )
-        text = str(chat) + request.parameters["assistant_prefix"]
+        chat = render_chat(self.tokenizer, request.messages, prompt=True)
+        text = chat + request.parameters["assistant_prefix"]
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids + self.choices(request.parameters).appended
 
@@ -127,7 +128,11 @@ class _Scorer:
     def score(self, requests: list[JudgeRequest], prompts: list[list[int]]) -> list[Reply]:
         """Return the answers to one batch; a prompt longer than the model's context is a failure of
         that item."""
-        fitting = [index for index, prompt in enumerate(prompts) if len(prompt) <= self.limit]
+        fitting = [
+            index
+            for index, prompt in enumerate(prompts)
+            if self.limit is None or len(prompt) <= self.limit
+        ]
         replies = [self._too_long(len(prompt)) for prompt in prompts]
         if not fitting:
             return replies

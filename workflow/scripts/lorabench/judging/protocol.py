@@ -8,17 +8,13 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
 
-LOCAL_SENTENCE = (
-    "local scoring judge, read from token probabilities: exercises the path and compares variants"
-    " of one run only, carries no signal about quality"
-)
-OTHER_JUDGE = "not comparable with scores from another judge"
+# 1 held the sentence, which is now made of these facts where scores are made
+VERSION = 2
 
 
 def describe_judging(
     *,
     benchmark: str,
-    method: str,
     judge: Judge,
     settings: JudgeSettings,
     rows: Sequence[ItemResult],
@@ -27,37 +23,23 @@ def describe_judging(
     details: dict[str, Any],
     wall_seconds: float,
 ) -> dict[str, Any]:
-    """Return the protocol document; `protocol` is the sentence that stands beside the score.
+    """Return the protocol document: facts, of which scoring makes the sentence beside the score.
 
     Args:
-        method: what was asked, without the judge, e.g. "MT-Bench single-answer grading of 80
-            questions".
-        details: the benchmark's own settings and input hashes.
+        details: the benchmark's own settings, counts and input hashes.
     """
     local = judge.kind == "local"
     new = [reply for reply in replies if not reply.cached]
-    note = LOCAL_SENTENCE if local else OTHER_JUDGE
     dropped = sorted({name for reply in replies for name in reply.dropped})
-    default = settings.temperature is None or "temperature" in dropped
-    how = (
-        ""
-        if local
-        else (
-            ", provider's default sampling"
-            if default
-            else f", temperature {settings.temperature:g}"
-        )
-    )
     return {
-        "schema_version": 1,
+        "schema_version": VERSION,
         "benchmark": benchmark,
-        "protocol": f"{method}; judge {judge.model} ({judge.kind}{how}); {note}",
         "signal": not local,
-        "signal_note": note,
         "judge": {
             "kind": judge.kind,
             "model": judge.model,
             "base_url": None if local else settings.base_url,
+            "temperature": None if local else settings.temperature,
         },
         "models_returned": sorted({reply.model for reply in replies if reply.model}),
         "parameters_sent": _parameters(replies),

@@ -12,8 +12,8 @@ from lorabench.description.licences import find_licence
 from lorabench.documents.gate import GateDocument
 from lorabench.report.gate_text import ANSWERS, REASONS, STATUS, headline, line_text, title_of
 from lorabench.report.wording import (
-    BENCHMARK_TITLES,
     VARIANT_TITLES,
+    benchmark_title,
     bytes_text,
     contrast_text,
     difference_text,
@@ -51,13 +51,13 @@ def adapter_helps(
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
             reasons.append(
-                reason("unknown", f"{BENCHMARK_TITLES[name]}: not run, {_why(benchmark, contrast)}")
+                reason("unknown", f"{benchmark_title(name)}: not run, {_why(benchmark, contrast)}")
             )
             continue
         if contrast["carries_signal"]:
             words.append(contrast["verdict_word"])
         text = (
-            f"{BENCHMARK_TITLES[name]}:"
+            f"{benchmark_title(name)}:"
             f" {difference_text(contrast['difference'], benchmark['unit'])}"
             f" {interval_text(contrast['interval'], benchmark['unit'])},"
             f" {contrast_text(contrast, benchmark['unit'])}"

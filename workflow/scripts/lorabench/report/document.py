@@ -7,28 +7,21 @@ from typing import Any
 
 from lorabench.documents.gate import GateDocument
 from lorabench.report.gate_text import gate_table
-from lorabench.report.parts import WITHOUT_OASST, part_tables
+from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
 from lorabench.report.records import from_open_assistant, overlapping_items, validation_losses
 from lorabench.report.wording import (
-    BENCHMARK_TITLES,
     VARIANT_TITLES,
     contrast_text,
     equality_text,
     score_text,
 )
+from lorabench.scoring.benchmark import scored_benchmark
 
 QUESTIONS = {
     "adapter_helps": "Did the adapter help?",
     "cost_to_serve": "What does it cost to serve?",
     "may_ship": "May I ship it?",
-}
-FULL_SIZES = {
-    "gsm8k": 1319,
-    "mmlu": 14042,
-    "mt_bench": 160,
-    "alpaca_eval": 805,
-    # items that published scores stand on
 }
 NO_SIGNAL_NOTE = (
     "The answers were judged by a small local model. Such a judge carries no signal, it only"
@@ -75,8 +68,7 @@ def assemble_report(
         _benchmark(
             name, [score for score in scores if score["benchmark"] == name], compare, model, oasst
         )
-        for name in BENCHMARK_TITLES
-        if any(score["benchmark"] == name for score in scores)
+        for name in dict.fromkeys(score["benchmark"] for score in scores)
     ]
     no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
     answers = [
@@ -118,6 +110,7 @@ def _benchmark(
     model: str,
     oasst: bool,
 ) -> dict[str, Any]:
+    table = scored_benchmark(name)
     done = [score for score in scores if score["status"] == "ok"]
     first = (done or scores)[0]
     pairs = compare["benchmarks"].get(name, {}).get("pairs", {})
@@ -127,7 +120,7 @@ def _benchmark(
     }
     return {
         "benchmark": name,
-        "title": BENCHMARK_TITLES[name],
+        "title": table.title,
         "status": "ok" if done else "not_run",
         "reason": first["reason"],
         "metric": first["metric"],
@@ -137,7 +130,7 @@ def _benchmark(
         "protocol": first.get("protocol"),
         "protocol_detail": first.get("protocol_detail"),
         "variants": variants,
-        "tables": part_tables(name, {score["variant"]: score for score in done}, oasst),
+        "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
         "published": [_reference(name, reference, done) for reference in _published(name, model)],
     }
@@ -170,8 +163,9 @@ def _reference(
             "why": f"this run scored the task {task}, another protocol",
         }
     items = max((score["n"] for score in done), default=0)
-    if reference["comparable"] and items < FULL_SIZES[name]:
-        why = f"this run scored {items:,} of the benchmark's {FULL_SIZES[name]:,} items"
+    full = scored_benchmark(name).items
+    if reference["comparable"] and items < full:
+        why = f"this run scored {items:,} of the benchmark's {full:,} items"
         return {**reference, "comparable": False, "why": why}
     return reference
 
@@ -248,7 +242,7 @@ def _limits(
         )
     for part in benchmarks:
         items = max((score["n"] or 0 for score in part["variants"].values()), default=0)
-        full = FULL_SIZES[part["benchmark"]]
+        full = scored_benchmark(part["benchmark"]).items
         if part["status"] == "ok" and items < full:
             limits.append(
                 f"{part['title']}: {items:,} items were scored, where published scores stand on"

@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from lorabench.documents.token_times import TokenTimes
-from lorabench.report.wording import BENCHMARK_TITLES, METRIC_TITLES, VARIANT_TITLES, contrast_title
+from lorabench.report.wording import VARIANT_TITLES, contrast_title, metric_title
 from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER, decode_tokens_per_second
 
 # a black that nothing else uses
@@ -150,7 +150,7 @@ def scores_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
                 va="top",
             )
         _name_rows(panel, [VARIANT_TITLES[variant] for variant in scored])
-        metric = METRIC_TITLES[benchmark["metric"]] + (" (%)" if scale == 100 else "")
+        metric = metric_title(benchmark["metric"]) + (" (%)" if scale == 100 else "")
         panel.set(title=_title(benchmark), xlabel=metric)
     return figure
 
@@ -306,5 +306,5 @@ def _name_rows(panel: Axes, names: Sequence[str]) -> None:
 
 
 def _title(benchmark: Mapping[str, Any]) -> str:
-    title = BENCHMARK_TITLES[benchmark["benchmark"]]
+    title = str(benchmark["title"])
     return title if benchmark["carries_signal"] else f"{title} (judge carries no signal)"

@@ -5,10 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.gate import Answer, GateDocument, GateLine
-from lorabench.report.wording import BENCHMARK_TITLES, MINUS, interval_text, signed_zero, size_text
+from lorabench.report.wording import (
+    MINUS,
+    benchmark_title,
+    interval_text,
+    signed_zero,
+    size_text,
+)
+from lorabench.scoring.benchmark import scored_benchmark
 
 TITLES = {
-    **BENCHMARK_TITLES,
     "held_out_loss": "held-out loss",
     "benchmarks": "benchmarks",
     "merge_error": "saved weights",
@@ -24,7 +30,6 @@ ANSWERS: dict[Answer, str] = {"yes": "yes", "no": "no", "not_shown": "not shown"
 # as in the lists of reasons: status by verdict
 STATUS = {"pass": "good", "fail": "bad", "not_shown": "unknown", "missing": "unknown"}
 MARKS = {"pass": "✓", "fail": "✗", "not_shown": "?", "missing": "?"}
-UNITS_OF = {"mt_bench": "questions", "held_out_loss": "conversations"}
 REASONS = {
     "not_evaluated": "not evaluated",
     "judge_without_signal": "the judge cannot tell good answers from bad, so its scores decide"
@@ -51,7 +56,7 @@ DUTIES = {
 
 def title_of(line: GateLine) -> str:
     """Return the name of a line for readers."""
-    return TITLES.get(line.name, line.name)
+    return TITLES.get(line.name) or benchmark_title(line.name)
 
 
 def line_text(line: GateLine) -> str:
@@ -179,7 +184,7 @@ def _value(line: GateLine) -> str:
     if line.name in ("speed", "memory"):
         return f"{value:.2f} times the base's"
     if line.name == "contamination":
-        worst = f" of {BENCHMARK_TITLES.get(line.detail[0], line.detail[0])}" if line.detail else ""
+        worst = f" of {benchmark_title(line.detail[0])}" if line.detail else ""
         return f"{100 * value:.2g} %{worst} overlaps with the training data"
     return f"logits differ by at most {value:.2g} as saved"
 
@@ -202,7 +207,10 @@ def _interval(line: GateLine) -> str:
 
 
 def _units(line: GateLine) -> str:
-    return UNITS_OF.get(line.name, "items")
+    if line.name == "held_out_loss":
+        return "conversations"
+    table = scored_benchmark(line.name)
+    return "items" if table.right_or_wrong or not table.cluster else f"{table.cluster}s"
 
 
 def _more(line: GateLine) -> str:

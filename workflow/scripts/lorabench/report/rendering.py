@@ -38,10 +38,9 @@ FILTERS = {
     "bytes": wording.bytes_text,
     "p_value": wording.p_text,
     "variant": wording.VARIANT_TITLES.__getitem__,
-    "metric": wording.METRIC_TITLES.__getitem__,
-    "benchmark": lambda name: wording.BENCHMARK_TITLES.get(name, name),
+    "metric": wording.metric_title,
+    "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
-    "part": lambda name: wording.PART_TITLES.get(name, name.replace("_", " ")),
     "words": lambda name: str(name).replace("_", " "),
 }
 

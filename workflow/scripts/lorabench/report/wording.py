@@ -3,35 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BENCHMARK_TITLES = {
-    "gsm8k": "GSM8K",
-    "mmlu": "MMLU",
-    "mt_bench": "MT-Bench",
-    "alpaca_eval": "AlpacaEval",
-}
-METRIC_TITLES = {
-    "exact_match": "exact match",
-    "accuracy": "accuracy",
-    "mean_judge_rating": "mean rating, 1 to 10",
-    "win_rate": "win rate",
-}
+from lorabench.benchmark_tables import benchmark_names
+from lorabench.scoring.benchmark import scored_benchmark
+
+METRIC_TITLES = {"mean_judge_rating": "mean rating, 1 to 10"}
 VARIANT_TITLES = {"base": "base", "lora": "base + adapter", "merged": "merged"}
 # in comparisons
 SHORT_TITLES = {"base": "base", "lora": "adapter", "merged": "merged"}
-PART_TITLES = {
-    "strict_match": "exact match, strict filter",
-    "flexible_extract": "exact match, flexible filter",
-    "truncated": "answers cut at the token limit",
-    "micro_average": "micro average, over questions",
-    "macro_average": "macro average, over subjects",
-    "clustered_by_subject": "micro average, error clustered by subject",
-    "without_oasst_instructions": (
-        "without the instructions that come from OpenAssistant, as the training data does"
-    ),
-    "length_control": "length-controlled win rate",
-    "stem": "STEM",
-}
 MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
+
+
+def benchmark_title(benchmark: str) -> str:
+    """Return how reports write a benchmark's name; other names as they are."""
+    known = benchmark in benchmark_names("scoring")
+    return scored_benchmark(benchmark).title if known else benchmark
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric in words."""
+    return METRIC_TITLES.get(metric, metric.replace("_", " "))
 
 
 def score_text(value: float | None, unit: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.benchmark import RATING, ScoredBenchmark
 from lorabench.scoring.item_rows import as_scores, pair_rows
 from lorabench.scoring.significance import (
     Difference,
@@ -27,12 +28,6 @@ from lorabench.scoring.significance import (
 
 # (variant, reference)
 PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
-RIGHT_OR_WRONG = ("gsm8k", "mmlu")
-CLUSTERED = {
-    "mmlu": "subject",
-    "mt_bench": "question",
-    # the unit that whole clusters are resampled by
-}
 NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
 
 
@@ -54,7 +49,7 @@ def pair_name(variant: str, reference: str) -> str:
 
 
 def compare_benchmark(
-    benchmark: str,
+    table: ScoredBenchmark,
     rows: Mapping[str, Sequence[ItemResult]],
     signal: bool,
     confidence: float,
@@ -69,13 +64,13 @@ def compare_benchmark(
     contrasts = {}
     for variant, reference in PAIRS:
         if variant in rows and reference in rows:
-            contrast = _contrast(benchmark, rows[reference], rows[variant], confidence, settings)
+            contrast = _contrast(table, rows[reference], rows[variant], confidence, settings)
             contrasts[pair_name(variant, reference)] = {"carries_signal": signal, **contrast}
     return contrasts
 
 
 def _contrast(
-    benchmark: str,
+    table: ScoredBenchmark,
     reference: Sequence[ItemResult],
     variant: Sequence[ItemResult],
     confidence: float,
@@ -89,15 +84,15 @@ def _contrast(
             "items_dropped": dropped,
         }
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
-    clusters = clusters_of(benchmark, [pair[0] for pair in pairs])
-    flips = flips_of(before, after) if benchmark in RIGHT_OR_WRONG else None
-    difference = difference_of(benchmark, before, after, clusters, confidence)
+    clusters = clusters_of(table, [pair[0] for pair in pairs])
+    flips = flips_of(before, after) if table.right_or_wrong else None
+    difference = difference_of(table, before, after, clusters, confidence)
     bootstrap = bootstrap_difference(
         before, after, clusters, confidence, settings.resamples, settings.seed
     )
     margin = (
         settings.equivalence_margin_rating
-        if benchmark == "mt_bench"
+        if table.unit == RATING
         else settings.equivalence_margin_share
     )
     equivalence = (
@@ -114,7 +109,7 @@ def _contrast(
         **asdict(difference),
         "bootstrap": {
             **{key: asdict(bootstrap)[key] for key in ("standard_error", "interval", "method")},
-            "resampled_unit": CLUSTERED.get(benchmark, "item"),
+            "resampled_unit": table.cluster or "item",
             "units": bootstrap.clusters,
         },
         "flips": None if flips is None else asdict(flips),
@@ -122,9 +117,9 @@ def _contrast(
     }
 
 
-def clusters_of(benchmark: str, rows: Sequence[ItemResult]) -> list[str] | None:
+def clusters_of(table: ScoredBenchmark, rows: Sequence[ItemResult]) -> list[str] | None:
     """Return the unit of each item that was sampled, None where that is the item itself."""
-    return [row.cluster for row in rows] if benchmark in CLUSTERED else None
+    return [row.cluster for row in rows] if table.cluster else None
 
 
 def flips_of(before: Sequence[float], after: Sequence[float]) -> FlipTable:
@@ -133,14 +128,14 @@ def flips_of(before: Sequence[float], after: Sequence[float]) -> FlipTable:
 
 
 def difference_of(
-    benchmark: str,
+    table: ScoredBenchmark,
     before: Sequence[float],
     after: Sequence[float],
     clusters: Sequence[str] | None,
     confidence: float,
 ) -> Difference:
     """Return the paired difference of a benchmark by the method that fits its scores."""
-    if benchmark in RIGHT_OR_WRONG:
+    if table.right_or_wrong:
         return paired_proportion_difference(flips_of(before, after), confidence)
     return paired_difference(before, after, clusters, confidence)
 

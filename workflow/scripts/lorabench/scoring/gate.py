@@ -113,17 +113,19 @@ def _quality_lines(settings: GateSettings, evidence: Evidence) -> list[GateLine]
     rules, lines = settings.rules(), []
     if rule := rules.pop(HELD_OUT, None):
         lines.append(held_out_line(rule, evidence.conversations, settings.alpha))
+    # as the config lists the benchmarks, then what was not evaluated
+    names = [name for name in evidence.scores if name in rules]
+    names += [name for name, rule in rules.items() if rule.required and name not in names]
     return lines + [
         benchmark_line(
             name,
-            rule,
+            rules[name],
             evidence.scores.get(name),
             evidence.rows.get(name, {}),
             settings.variant,
             settings.alpha,
         )
-        for name, rule in rules.items()
-        if rule.required or name in evidence.scores
+        for name in names
     ]
 
 

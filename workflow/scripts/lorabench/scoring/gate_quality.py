@@ -13,7 +13,8 @@ from typing import Any
 
 from lorabench.documents.gate import GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
-from lorabench.scoring.comparison import RIGHT_OR_WRONG, clusters_of, difference_of
+from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark, scored_benchmark
+from lorabench.scoring.comparison import clusters_of, difference_of
 from lorabench.scoring.held_out import loss_change
 from lorabench.scoring.item_rows import as_scores, pair_rows
 from lorabench.uncertainty import Interval
@@ -26,11 +27,11 @@ MOST_DROPPED = 0.05
 # imagined items, one won and one lost by this much, keep it open, as half an item in each cell does
 # in the interval of right-or-wrong items (Agresti and Min 2005). A preference can change by 1; a
 # rating seldom changes by more than 3 points.
-IMAGINED = {"share": 1.0, "rating 1-10": 3.0}
+IMAGINED = {SHARE: 1.0, RATING: 3.0}
 # The same for the held-out loss, in nat a token of two imagined conversations of average length.
 IMAGINED_NAT = 0.5
 # lowest score of a scale without right answers by chance
-FLOOR = {"share": 0.0, "rating 1-10": 1.0}
+FLOOR = {SHARE: 0.0, RATING: 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +63,22 @@ def units_to_settle(interval: Interval, threshold: float, units: int) -> int | N
 
 
 def gate_interval(
-    benchmark: str, unit: str, pairs: Sequence[tuple[ItemResult, ItemResult]], alpha: float
+    table: ScoredBenchmark, pairs: Sequence[tuple[ItemResult, ItemResult]], alpha: float
 ) -> tuple[float, Interval, int]:
     """Return the gain over the base, its interval at 1 - 2 alpha and the number of units.
 
     Args:
-        benchmark: name of the benchmark, which decides the method.
-        unit: of its scores.
+        table: of the benchmark, which decides the method.
         pairs: (base, variant) of every item that both have a score of.
     """
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
-    clusters, confidence = clusters_of(benchmark, [pair[0] for pair in pairs]), 1 - 2 * alpha
-    if benchmark in RIGHT_OR_WRONG:
-        difference = difference_of(benchmark, before, after, clusters, confidence)
+    clusters, confidence = clusters_of(table, [pair[0] for pair in pairs]), 1 - 2 * alpha
+    if table.right_or_wrong:
+        difference = difference_of(table, before, after, clusters, confidence)
         return difference.difference, difference.interval or (-1.0, 1.0), difference.clusters
-    size = IMAGINED[unit]
+    size = IMAGINED[table.unit]
     widened = difference_of(
-        benchmark,
+        table,
         [*before, 0.0, 0.0],
         [*after, size, -size],
         None if clusters is None else [*clusters, "imagined win", "imagined loss"],
@@ -109,7 +109,8 @@ def benchmark_line(
     Raises:
         DataError: two variants saw different items.
     """
-    blank = _blank(name, rule, score["unit"] if score else None)
+    table = scored_benchmark(name)
+    blank = _blank(name, rule, table.unit)
     if score is None:
         return replace(blank, code="not_evaluated")
     if "base" not in rows or variant not in rows:
@@ -121,8 +122,8 @@ def benchmark_line(
         total = len(pairs) + dropped
         return replace(blank, code="items_without_score", detail=(f"{dropped} of {total}",))
     base = sum(as_scores([pair[0] for pair in pairs])) / len(pairs)
-    floor = score.get("chance") or FLOOR[score["unit"]]
-    gain, interval, units = gate_interval(name, score["unit"], pairs, alpha)
+    floor = FLOOR[table.unit] if table.chance is None else table.chance
+    gain, interval, units = gate_interval(table, pairs, alpha)
     measured = replace(blank, estimate=gain, interval=interval, units=units)
     if base - floor <= -rule.threshold:
         # even a variant that lost every ability would lose less than the margin

@@ -7,15 +7,16 @@ works, with or without generation markers, and the pieces are tokenised at the s
 inference, where the model continues a rendered prompt.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from lorabench.chat import control_pattern, render_chat
+from lorabench.context import context_length
 from lorabench.documents.conversation import Message
-from lorabench.errors import DataError
+from lorabench.errors import ConfigurationError, DataError
 
 # label of tokens without loss, as in torch.nn.functional.cross_entropy
 IGNORED = -100
@@ -38,23 +39,24 @@ class Encoded:
         return sum(label != IGNORED for label in self.labels)
 
 
-def special_token_pattern(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
-    """Return a pattern that finds any of the tokenizer's control tokens in text."""
-    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
+def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
+    """Check that the base model reads sequences of `max_length` tokens.
 
-
-def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], prompt: bool) -> str:
-    """Render messages as text; `prompt` asks for the opening of an assistant turn at the end."""
-    conversation: Any = messages
-    text = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=prompt)
-    return str(text)
+    Raises:
+        ConfigurationError: its config.json names fewer positions; what a model computes beyond them
+            means nothing.
+    """
+    room = context_length(model_config)
+    if room is not None and max_length > room:
+        raise ConfigurationError(
+            f"train_adapter.max_seq_length is {max_length}, but the base model reads {room} tokens:"
+            f" set it to {room} or less"
+        )
 
 
 def split_turns(
     tokenizer: PreTrainedTokenizerBase,
     messages: list[Message],
-    control: re.Pattern[str],
     where: str,
 ) -> list[tuple[str, bool]]:
     """Split the rendered conversation, up to its last answer, into pieces of text, each with
@@ -70,13 +72,14 @@ def split_turns(
             turn
             has no end-of-turn token.
     """
+    control = control_pattern(tokenizer)
     pieces, done = [], ""
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         before, after = (
-            render(tokenizer, messages[:index], True),
-            render(tokenizer, messages[: index + 1], False),
+            render_chat(tokenizer, messages[:index], prompt=True),
+            render_chat(tokenizer, messages[: index + 1], prompt=False),
         )
         if not before.startswith(done) or not after.startswith(before):
             raise DataError(
@@ -99,24 +102,15 @@ def encode_conversation(
     tokenizer: PreTrainedTokenizerBase,
     messages: list[Message],
     max_length: int,
-    control: re.Pattern[str],
     where: str,
 ) -> tuple[list[int], list[int], int]:
     """Return (input_ids, labels, tokens cut) of one conversation, its beginning kept up to
     `max_length` tokens.
 
     Raises:
-        DataError: a message holds a control token as text, the template cannot be split, or the
-            tokens do not decode to
-            the rendered text.
+        DataError: the template cannot be split, or the tokens do not decode to the rendered text.
     """
-    for index, message in enumerate(messages):
-        if found := control.search(message["content"]):
-            raise DataError(
-                f"{where}: message {index} holds the control token {found.group()!r} as text;"
-                " expected plain text; prepare_conversations neutralises such text"
-            )
-    pieces = split_turns(tokenizer, messages, control, where)
+    pieces = split_turns(tokenizer, messages, where)
     input_ids: list[int] = []
     labels: list[int] = []
     for text, answer in pieces:
@@ -148,12 +142,9 @@ def encode_conversations(
     Raises:
         DataError: see `encode_conversation`.
     """
-    control = special_token_pattern(tokenizer)
     kept, dropped = [], 0
     for where, row in rows:
-        input_ids, labels, cut = encode_conversation(
-            tokenizer, row["messages"], max_length, control, where
-        )
+        input_ids, labels, cut = encode_conversation(tokenizer, row["messages"], max_length, where)
         encoded = Encoded(id=row["id"], input_ids=input_ids, labels=labels, cut_tokens=cut)
         if encoded.label_count:
             kept.append(encoded)

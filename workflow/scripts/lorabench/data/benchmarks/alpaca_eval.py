@@ -3,11 +3,10 @@ judge's prompt."""
 
 from pathlib import Path
 
+from lorabench.data.benchmark import BenchmarkData, JudgePrompt
 from lorabench.data.tables import Row, field, find_files, optional, read_rows
 from lorabench.errors import DataError
 
-HUB_FILES = ("alpaca_eval_gpt4_baseline.json", "README.md")
-JUDGE_PROMPT = "judge_prompt.txt"
 PATTERNS = (
     "alpaca_eval_gpt4_baseline.json",
     "reference_outputs*.json",
@@ -69,3 +68,12 @@ def read_judge_prompt(path: Path) -> str:
     if missing:
         raise DataError(f"{path}: no {', '.join(missing)} in the judge's prompt")
     return text
+
+
+BENCHMARK = BenchmarkData(
+    read=read_alpaca_eval,
+    hub_files=("alpaca_eval_gpt4_baseline.json", "README.md"),
+    items_file="instructions.jsonl",
+    item_texts=lambda row: (row["id"], [row["instruction"]]),
+    judge_prompt=JudgePrompt(file="judge_prompt.txt", read=read_judge_prompt),
+)

@@ -4,10 +4,10 @@ number"."""
 import re
 from pathlib import Path
 
+from lorabench.data.benchmark import BenchmarkData
 from lorabench.data.tables import Row, field, find_files, read_rows
 from lorabench.errors import DataError
 
-HUB_FILES = ("main/train-*.parquet", "main/test-*.parquet", "README.md")
 FINAL_ANSWER = re.compile(r"####\s*-?[$]?[\d.,]*\d")
 
 
@@ -39,3 +39,11 @@ def _read_split(folder: Path, split: str) -> list[Row]:
     if not rows:
         raise DataError(f"{folder}: the GSM8K {split} split is empty")
     return rows
+
+
+BENCHMARK = BenchmarkData(
+    read=read_gsm8k,
+    hub_files=("main/train-*.parquet", "main/test-*.parquet", "README.md"),
+    items_file="test.jsonl",
+    item_texts=lambda row: (row["id"], [row["question"], row["answer"]]),
+)

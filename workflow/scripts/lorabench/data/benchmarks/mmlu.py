@@ -4,10 +4,10 @@ subject."""
 from collections import Counter
 from pathlib import Path
 
+from lorabench.data.benchmark import BenchmarkData
 from lorabench.data.tables import Row, field, find_files, read_rows, texts
 from lorabench.errors import DataError
 
-HUB_FILES = ("all/dev-*.parquet", "all/test-*.parquet", "README.md")
 CHOICES = ("choice0", "choice1", "choice2", "choice3")
 
 
@@ -78,3 +78,11 @@ def _from_csv(row: Row, subject: str, place: str) -> Row:
         "choices": choices,
         "answer": int(answer),
     }
+
+
+BENCHMARK = BenchmarkData(
+    read=read_mmlu,
+    hub_files=("all/dev-*.parquet", "all/test-*.parquet", "README.md"),
+    items_file="test.jsonl",
+    item_texts=lambda row: (row["id"], [row["question"], *row["choices"]]),
+)

@@ -3,11 +3,10 @@ reference answers."""
 
 from pathlib import Path
 
+from lorabench.data.benchmark import BenchmarkData, JudgePrompt
 from lorabench.data.tables import Row, field, find_files, read_rows, texts
 from lorabench.errors import DataError
 
-HUB_FILES = ("question.jsonl", "judge_prompts.jsonl", "reference*", "README.md")
-JUDGE_PROMPTS = "judge_prompts.jsonl"
 REFERENCES = (
     "reference_gpt-4.jsonl",
     "reference_answer/gpt-4.jsonl",
@@ -95,3 +94,12 @@ def _reference_turns(row: Row, place: str) -> list[str]:
             raise DataError(f"{place}: field 'choices': expected a list with one object")
         return _turns(choices[0], f"{place}: choices[0]")
     return _turns(row, place)
+
+
+BENCHMARK = BenchmarkData(
+    read=read_mt_bench,
+    hub_files=("question.jsonl", "judge_prompts.jsonl", "reference*", "README.md"),
+    items_file="question.jsonl",
+    item_texts=lambda row: (str(row["question_id"]), row["turns"]),
+    judge_prompt=JudgePrompt(file="judge_prompts.jsonl", read=read_judge_prompts),
+)

@@ -1,16 +1,15 @@
-"""Make text safe to tokenise: no part of it may be read as a control token of a chat format."""
+"""Write control tokens of the usual chat formats in people's text apart, whatever model reads it
+later.
+
+This knows no tokenizer. A model's own control tokens of any form are written apart where its chats
+are rendered (lorabench.chat).
+"""
 
 import re
 import unicodedata
 
 # <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats.
-# The names are other control tokens of the demo model, which come from its code data; users do
-# write "<filename>".
-NAMES = (
-    "repo_name|reponame|file_sep|filename|gh_stars|issue_start|issue_comment|issue_closed|"
-    "jupyter_start|jupyter_text|jupyter_code|jupyter_output|jupyter_script|empty_output"
-)
-CONTROL_PATTERN = re.compile(rf"<(\|[^<>|\n]{{1,64}}\||{NAMES})>")
+CONTROL_PATTERN = re.compile(r"<(\|[^<>|\n]{1,64}\|)>")
 
 
 def clean_text(text: str) -> tuple[str, int]:

@@ -11,8 +11,10 @@ from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_ranked_path
 from lorabench.documents.conversation import Conversation
 from lorabench.documents.conversation import Message as ChatMessage
-from lorabench.errors import ConfigurationError, DataError
+from lorabench.errors import ConfigurationError
 
+# share of a split's conversations
+LOSS_WORTH_A_WORD = 0.05
 CHAT_ROLES: dict[str, Any] = {"system": "system", "prompter": "user", "assistant": "assistant"}
 
 
@@ -56,6 +58,9 @@ class AuditRow:
     characters: int
     # control tokens found in the text
     neutralised: int
+    # messages of a conversation without branches that the path leaves out: after its last answer,
+    # or after an empty message
+    cut: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +75,19 @@ class Prepared:
 def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepared:
     """Choose, filter, clean and divide the conversations of all trees.
 
+    The source's own split holds where it has a validation part; what has no split is for training
+    then. Elsewhere `validation_share` divides.
+
     Raises:
-        DataError: some trees have a split and others none.
         ConfigurationError: the filters leave a split empty.
     """
     trees = group_trees(messages)
-    if len({tree.split is None for tree in trees}) > 1:
-        raise DataError(
-            "some conversation trees have a split and others none; give all or none of them one"
-        )
+    divided = {"train", "validation"} <= {tree.split or "train" for tree in trees}
     kept: dict[str, list[Conversation]] = {"train": [], "validation": []}
     audit = []
     for tree in trees:
-        split = tree.split or split_by_hash(tree.id, settings.validation_share)
+        share = settings.validation_share
+        split = (tree.split or "train") if divided else split_by_hash(tree.id, share)
         path = top_ranked_path(tree, exclude_synthetic=settings.exclude_synthetic)
         conversation, neutralised = _conversation(tree, path)
         reason = drop_reason(tree, path, settings)
@@ -170,7 +175,16 @@ def _audit_row(
         turns=sum(message["role"] == "user" for message in conversation.messages),
         characters=sum(len(message["content"]) for message in conversation.messages),
         neutralised=neutralised,
+        cut=_cut(tree, path),
     )
+
+
+def _cut(tree: Tree, path: list[Message]) -> int:
+    """Return how many messages of a conversation without branches its path leaves out."""
+    branches = list(tree.replies.values())
+    if not path or any(len(replies) > 1 for replies in branches):
+        return 0
+    return len(branches) - len(path)
 
 
 def _counts(audit: list[AuditRow], split: str) -> str:
@@ -195,9 +209,36 @@ def summarise(prepared: Prepared) -> dict[str, Any]:
             "trees": len(rows),
             "kept": len(kept),
             "dropped": dict(sorted(dropped.items())),
+            "cut": {
+                "conversations": sum(row.cut > 0 for row in kept),
+                "messages": sum(row.cut for row in kept),
+            },
             "languages": dict(sorted(languages.items(), key=lambda entry: (-entry[1], entry[0]))),
             "turns": sum(row.turns for row in kept),
             "characters": sum(row.characters for row in kept),
             "neutralised_control_tokens": sum(row.neutralised for row in kept),
         }
-    return {"trees": len(prepared.audit), "splits": splits}
+    return {"trees": len(prepared.audit), "splits": splits, "remarks": loss_remarks(splits)}
+
+
+def loss_remarks(splits: dict[str, Any]) -> list[str]:
+    """Return a sentence for each split that lost more than LOSS_WORTH_A_WORD of its conversations,
+    and for each of which as many lost their end. `max_conversations` is no loss."""
+    remarks = []
+    for split, counts in splits.items():
+        reasons = {why: n for why, n in counts["dropped"].items() if why != "max_conversations"}
+        lost, cut = sum(reasons.values()), counts["cut"]
+        if lost > LOSS_WORTH_A_WORD * counts["trees"]:
+            causes = ", ".join(f"{why.replace('_', ' ')} {n}" for why, n in reasons.items())
+            remarks.append(
+                f"{lost} of {counts['trees']} {split} conversations"
+                f" ({lost / counts['trees']:.0%}) were dropped: {causes}; data/audit.jsonl names"
+                " them."
+            )
+        if cut["conversations"] > LOSS_WORTH_A_WORD * counts["kept"]:
+            remarks.append(
+                f"{cut['conversations']} of {counts['kept']} {split} conversations"
+                f" ({cut['conversations'] / counts['kept']:.0%}) lost {cut['messages']} messages"
+                " after their last answer or an empty message."
+            )
+    return remarks

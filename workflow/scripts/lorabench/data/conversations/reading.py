@@ -1,18 +1,19 @@
 """Read conversations of every accepted schema as flat messages, the one form that preparation
 reads.
 
-Accepted, by the keys of a row: conversation trees with nested replies (`prompt`), flat messages of
-trees (`message_id`; both are OpenAssistant's, arXiv 2304.07327), and plain conversations
-(`messages`: list of role and content).
+Accepted are conversation trees with nested replies and flat messages of trees (OpenAssistant's,
+arXiv 2304.07327), and the plain conversations of `formats`.
 """
 
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lorabench.data.conversations.formats import AUTO, recognise, turns_of
 from lorabench.data.sources.source import HubSource, Source
 from lorabench.data.tables import Row, field, optional, read_rows
 from lorabench.errors import DataError
@@ -26,53 +27,78 @@ OASST1_TREES = {
     # 10,364 in all, as the data set's card says; before any filter
 }
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
-PATTERNS = ("data/*.parquet", "*.parquet", "*.jsonl", "*.jsonl.gz")
+# The first group with any file counts.
+PATTERNS = (
+    ("data/*.parquet",),
+    ("*.parquet",),
+    ("*.jsonl", "*.jsonl.gz"),
+    ("data/*.jsonl", "data/*.jsonl.gz"),
+    ("*.json",),
+    ("data/*.json",),
+)
+# Not data, though their names end like it.
+DESCRIBING = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "source.json")
 EMPTY = "holds no conversation; expected one JSON object a line (or a row), with messages or a tree"
 SPLITS = ("train", "validation")
-ROLES = {"user": "prompter", "prompter": "prompter", "assistant": "assistant", "system": "system"}
-
-# Role of a plain conversation's message -> roles that may come next; None = its beginning.
-FOLLOWERS: dict[str | None, tuple[str, ...]] = {
-    None: ("system", "prompter"),
-    "system": ("prompter",),
-    "prompter": ("assistant",),
-    "assistant": ("prompter",),
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
+    "test": "test",
 }
+ROLES = {"user": "prompter", "prompter": "prompter", "assistant": "assistant", "system": "system"}
 
 
 def source_files(path: Path) -> list[Path]:
-    """Return the data files that `path` is or holds, train before validation.
+    """Return the data files that `path` is or holds, train before validation, test files left out.
 
     Raises:
         DataError: none there.
     """
     if not path.is_dir():
         return [path]
-    for pattern in PATTERNS:
-        found = [file for file in path.glob(pattern) if file.is_file()]
-        if found:
-            return sorted(found, key=lambda file: (_split_of(file) == "validation", file.name))
-    raise DataError(f"{path}: no conversations; expected one of {', '.join(PATTERNS)}")
+    groups = [
+        [
+            file
+            for pattern in group
+            for file in path.glob(pattern)
+            if file.is_file() and file.name not in DESCRIBING
+        ]
+        for group in PATTERNS
+    ]
+    found = next((group for group in groups if group), [])
+    chosen = [file for file in found if _split_of(file) != "test"]
+    if not chosen:
+        expected = ", ".join(pattern for group in PATTERNS for pattern in group)
+        raise DataError(f"{path}: no conversations; expected one of {expected}")
+    left = {file.name for group in groups for file in group} - {file.name for file in chosen}
+    if left:
+        logger.warning("%s: not read: %s", path, ", ".join(sorted(left)))
+    return sorted(chosen, key=lambda file: (_split_of(file) == "validation", file.name))
 
 
-def read_messages(path: Path) -> Iterator[Row]:
+def read_messages(path: Path, form: str = AUTO) -> Iterator[Row]:
     """Yield the flat messages of a file or folder in source order; parents come before their
-    replies.
+    replies. `form` is one of FORMATS.
 
     Each has message_id, parent_id, message_tree_id, tree_state, text, role, lang, review_result,
     deleted, rank, synthetic, created_date, labels (name -> value) and split (null where the source
     has none). User ids are dropped.
 
     Raises:
-        DataError: a file is missing, a row fits none of the schemas (file, line, field), an id
-            occurs twice, or there
-            is no row at all.
+        DataError: a file is missing, a row fits none of the formats (file, line, field), the id of
+            a tree's message occurs twice, or there is no row at all.
     """
     seen: set[str] = set()
-    for file in source_files(path):
-        split = _split_of(file)
+    names: set[str] = set()
+    files = source_files(path)
+    for file in files:
+        # a test file that is given by itself is data like any other
+        split = None if _split_of(file) == "test" else _split_of(file)
+        prefix = f"{file.name}/" if len(files) > 1 else ""
         for place, row in read_rows(file):
-            for message in messages_of_row(row, split, place):
+            name = _conversation_name(row, place, prefix, names)
+            names.add(name)
+            for message in messages_of_row(row, split, place, form, name):
                 if message["message_id"] in seen:
                     raise DataError(
                         f"{place}: message_id {message['message_id']!r} is already taken by an"
@@ -103,29 +129,38 @@ def check_trees(source: Source, messages: Iterable[Row]) -> None:
         )
 
 
-def messages_of_row(row: Row, split: str | None, place: str) -> Iterator[Row]:
-    """Yield the flat messages of one row of any schema.
+def messages_of_row(
+    row: Row, split: str | None, place: str, form: str = AUTO, name: str = "row"
+) -> Iterator[Row]:
+    """Yield the flat messages of one row; `name` is that of a plain conversation.
 
     Raises:
-        DataError: the row fits none of them.
+        DataError: the row fits none of the formats, or not `form`.
     """
-    if "prompt" in row and "message_tree_id" in row:
+    found = recognise(row, form, place)
+    if found != "trees":
+        yield from _plain_messages(row, found, split, place, name)
+    elif "message_tree_id" in row and "prompt" in row:
         yield from _tree_messages(row, split, place)
-    elif "messages" in row:
-        yield from _plain_messages(row, split, place)
-    elif "message_id" in row:
-        yield _message(row, row, split, place)
     else:
-        raise DataError(
-            f"{place}: expected a conversation tree (message_tree_id, prompt), a flat message"
-            " (message_id, parent_id) or a conversation (messages); found"
-            f" {', '.join(map(str, row)) or 'nothing'}"
-        )
+        yield _message(row, row, split, place)
+
+
+def _conversation_name(row: Row, place: str, prefix: str, taken: set[str]) -> str:
+    """Return a name for a plain conversation: its id where it has one that no other has, else its
+    place in the file."""
+    number = f"{prefix}row-{place.rsplit(':', 1)[-1].removeprefix(' row ')}"
+    given = row.get("id")
+    if given is None or given == "":
+        return number
+    return str(given) if str(given) not in taken else f"{given}#{number}"
 
 
 def _split_of(file: Path) -> str | None:
-    """Return the split that a file's name begins with, e.g. train-00000-of-00001.parquet."""
-    return next((split for split in SPLITS if file.name.startswith(split)), None)
+    """Return the split that a file's name begins or ends with, e.g. train-00000-of-00001.parquet or
+    chats_val.jsonl."""
+    parts = re.split(r"[-_ ]", file.name.partition(".")[0].lower())
+    return SPLIT_NAMES.get(parts[0]) or SPLIT_NAMES.get(parts[-1])
 
 
 def _tree_messages(tree: Row, split: str | None, place: str) -> Iterator[Row]:
@@ -147,37 +182,18 @@ def _tree_messages(tree: Row, split: str | None, place: str) -> Iterator[Row]:
         waiting += [(reply, message["message_id"]) for reply in replies]
 
 
-def _plain_messages(row: Row, split: str | None, place: str) -> Iterator[Row]:
-    """Yield the messages of a plain conversation as a tree with one path, named by its place in the
-    file."""
-    tree = str(row.get("id") or f"row-{place.rsplit(':', 1)[-1].removeprefix(' row ')}")
+def _plain_messages(row: Row, form: str, split: str | None, place: str, tree: str) -> Iterator[Row]:
+    """Yield the messages of a plain conversation as a tree with one path."""
     language = row.get("language") or row.get("lang") or "und"
-    turns = field(row, "messages", list, place)
-    if not turns:
-        raise DataError(
-            f"{place}: field 'messages' is empty; expected user and assistant in turn, or leave the"
-            " row out"
-        )
-    before: str | None = None
-    for number, turn in enumerate(turns):
-        here = f"{place}: messages[{number}]"
-        if not isinstance(turn, dict):
-            raise DataError(f"{here}: expected an object with role and content, found {turn!r:.60}")
-        role = field(turn, "role", str, here)
-        if role in ROLES and ROLES[role] not in FOLLOWERS[before and ROLES[before]]:
-            raise DataError(
-                f"{here}: role {role!r} {f'after {before!r}' if before else 'at the beginning'};"
-                " expected user and assistant in turn, with at most one system message before them"
-            )
-        before = role
+    for number, turn in enumerate(turns_of(row, form, place)):
         node = {
             "message_id": f"{tree}/{number}",
             "parent_id": f"{tree}/{number - 1}" if number else None,
-            "text": field(turn, "content", str, here),
-            "role": role,
+            "text": turn.text,
+            "role": turn.role,
             "lang": language,
         }
-        yield _message(node, {"message_tree_id": tree}, split or row.get("split"), here)
+        yield _message(node, {"message_tree_id": tree}, split or row.get("split"), turn.place)
 
 
 def _message(node: Row, shared: Row, split: str | None, place: str) -> Row:
@@ -188,6 +204,7 @@ def _message(node: Row, shared: Row, split: str | None, place: str) -> Row:
     if role not in ROLES:
         raise DataError(f"{here}: field 'role': expected one of {', '.join(ROLES)}, found {role!r}")
     split = split or node.get("split")
+    split = SPLIT_NAMES.get(split, split) if isinstance(split, str) else split
     if split not in (None, *SPLITS):
         raise DataError(
             f"{here}: field 'split': expected train, validation or null, found {split!r}"

@@ -2,19 +2,46 @@
 model."""
 
 import json
+import re
 import struct
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json
 from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.training.adapter.targets import (
+    EMBEDDINGS,
+    PREFIX,
+    find_limits,
+    is_saved_whole,
+    is_targeted,
+    modules_of,
+    plain_name,
+    value_of,
+)
 
-PREFIX = "base_model.model."
+LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$")
+EXTRA = re.compile(r"\.(lora_magnitude_vector(?:\.weight)?|lora_B\.bias)$")
+# bits of the exponent by dtype; all of them set means infinite or not a number
+EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
+# of which an error message names at most these
+NAMED = 3
 
 
 def read_header(path: Path) -> dict[str, list[int]]:
     """Return name -> shape of the tensors in a safetensors file, without reading their data.
+
+    Raises:
+        DataError: see `read_entries`.
+    """
+    return {name: entry["shape"] for name, entry in read_entries(path)[0].items()}
+
+
+def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Return name -> dtype, shape and data_offsets of a safetensors file's tensors, and where in
+    the file the offsets begin.
 
     Raises:
         DataError: the file is missing, is not safetensors, or is shorter than its header says.
@@ -23,17 +50,27 @@ def read_header(path: Path) -> dict[str, list[int]]:
         with path.open("rb") as file:
             (size,) = struct.unpack("<Q", file.read(8))
             header: dict[str, Any] = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
+        _ = [(entry["dtype"], list(entry["shape"])) for entry in header.values()]
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (struct.error, ValueError, MemoryError, OverflowError):
-        raise DataError(f"{path}: not a safetensors file (its header cannot be read)") from None
-    header.pop("__metadata__", None)
-    end = 8 + size + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        pickle = path.with_suffix(".bin")
+        instead = (
+            f"; {pickle.name} is there, which can run code when loaded: save it as safetensors"
+            if pickle.is_file()
+            else ""
+        )
+        raise DataError(f"{path}: no such file{instead}") from None
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        raise DataError(
+            f"{path}: not a safetensors file (its header cannot be read: {type(error).__name__})"
+        ) from None
+    end = 8 + size + max(ends, default=0)
     if path.stat().st_size < end:
         raise DataError(
             f"{path}: cut off: {path.stat().st_size} bytes, expected {end}; copy the file again"
         )
-    return {name: tensor["shape"] for name, tensor in header.items()}
+    return header, 8 + size
 
 
 def base_shapes(folder: Path) -> dict[str, list[int]]:
@@ -60,65 +97,212 @@ def check_adapter(adapter: Path, model_folder: Path | None) -> list[str]:
         return [f"{adapter}: no such adapter folder; expected {CONFIG} and {WEIGHTS} in it"]
     try:
         config = read_json(adapter / CONFIG)
-        tensors = read_header(adapter / WEIGHTS)
+        entries, start = read_entries(adapter / WEIGHTS)
         base = base_shapes(model_folder) if model_folder is not None else None
     except DataError as error:
         return [str(error)]
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         found = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
         return [f"{adapter / CONFIG}: peft_type is {found!r}, expected 'LORA'"]
-    faults = check_targets(adapter, config, tensors)
-    if base is not None and not faults:
-        faults += check_shapes(adapter / WEIGHTS, tensors, base, model_folder or Path())
-    return faults
-
-
-def check_targets(
-    adapter: Path, config: dict[str, Any], tensors: dict[str, list[int]]
-) -> list[str]:
-    """Compare the tensors with the modules and the rank that the adapter's configuration names."""
-    matrices = [name for name in tensors if ".lora_A." in name or ".lora_B." in name]
-    if not matrices:
-        return [f"{adapter / WEIGHTS}: no LoRA tensors (lora_A, lora_B) in it"]
-    faults = []
-    modules = {name.split(".lora_")[0].rpartition(".")[2] for name in matrices}
-    targets = config.get("target_modules")
-    if isinstance(targets, list):
-        for target in sorted(set(targets) - modules):
-            if not any(name.split(".lora_")[0].endswith(target) for name in matrices):
-                faults.append(
-                    f"{adapter / CONFIG}: target module {target!r} has no tensors in {WEIGHTS}"
-                )
-    fixed = config.get("rank_pattern") in (None, {})
-    ranks = sorted({tensors[name][0] for name in matrices if ".lora_A." in name})
-    if fixed and ranks and ranks != [config.get("r")]:
-        faults.append(
-            f"{adapter / CONFIG}: r is {config.get('r')}, but the tensors have rank"
-            f" {', '.join(map(str, ranks))}"
+    tensors = {name: entry["shape"] for name, entry in entries.items()}
+    path = adapter / WEIGHTS
+    faults = [f"{adapter / CONFIG}: {limit}" for limit in find_limits(config)]
+    faults = faults or check_names(path, config, tensors) or check_ranks(adapter, config, tensors)
+    if base is not None and model_folder is not None and not faults:
+        faults = (
+            check_shapes(path, tensors, base, model_folder)
+            or check_tied(adapter, config, base, model_folder)
+            or check_complete(path, config, tensors, base)
         )
-    return faults
+    return faults or check_finite(path, entries, start)
+
+
+def check_names(path: Path, config: dict[str, Any], tensors: dict[str, list[int]]) -> list[str]:
+    """Find tensors that PEFT would pass over without a word: their names fit nothing."""
+    if not any(LORA.search(name) for name in tensors):
+        return [f"{path}: no LoRA tensors (lora_A, lora_B) in it"]
+    outside = [name for name in tensors if not name.startswith(PREFIX)]
+    if outside:
+        fit = "no tensor" if len(outside) == len(tensors) else f"not every tensor ({len(outside)})"
+        return [
+            f"{path}: {fit} of the file fits the model: expected names that begin with {PREFIX!r},"
+            f" as PeftModel.save_pretrained writes them, found {_some(outside)}; such tensors are"
+            " not loaded"
+        ]
+    halves = {PREFIX + module: kinds for module, kinds in matrices(tensors).items()}
+    for module, kinds in halves.items():
+        if kinds not in ({"A", "B"}, {"embedding_A", "embedding_B"}):
+            return [f"{path}: {module} has only lora_{' and lora_'.join(sorted(kinds))}"]
+    magnitudes = {EXTRA.sub("", name) for name in tensors if "lora_magnitude_vector" in name}
+    if magnitudes != (set(halves) if config.get("use_dora") else set()):
+        return [
+            f"{path}: use_dora is {bool(config.get('use_dora'))}, but {len(magnitudes)} of"
+            f" {len(halves)} modules have a magnitude (lora_magnitude_vector)"
+        ]
+    return []
+
+
+def matrices(tensors: Iterable[str]) -> dict[str, set[str]]:
+    """Return module of the base -> the kinds of LoRA matrices on it: A and B, or embedding_A and
+    embedding_B."""
+    found: dict[str, set[str]] = {}
+    for name in tensors:
+        if match := LORA.search(name):
+            found.setdefault(name[: match.start()].removeprefix(PREFIX), set()).add(match[1])
+    return found
+
+
+def check_ranks(adapter: Path, config: dict[str, Any], tensors: dict[str, list[int]]) -> list[str]:
+    """Compare the tensors' ranks with the configuration's."""
+    wrong: dict[tuple[int, int], str] = {}
+    for name, shape in tensors.items():
+        match = LORA.search(name)
+        if match and match[1].endswith("A"):
+            module = name[: match.start()].removeprefix(PREFIX)
+            expected = value_of(config.get("rank_pattern"), module, config.get("r"))
+            if shape[0] != expected:
+                wrong.setdefault((expected, shape[0]), module)
+    return [
+        f"{adapter / CONFIG}: r is {expected}, but the tensors have rank {found} ({module})"
+        for (expected, found), module in list(wrong.items())[:1]
+    ]
 
 
 def check_shapes(
     path: Path, tensors: dict[str, list[int]], base: dict[str, list[int]], model: Path
 ) -> list[str]:
-    """Compare each pair of LoRA matrices with the base weight that it changes; report the first
-    misfit of each kind."""
+    """Compare each tensor with the base weight that it changes; report the first misfit of each
+    kind."""
     for name, shape in tensors.items():
-        module, _, kind = name.removeprefix(PREFIX).partition(".lora_")
-        if not kind.startswith(("A.", "B.")):
+        match = LORA.search(name)
+        module = name[: match.start()].removeprefix(PREFIX) if match else ""
+        whole = plain_name(name) if not match else f"{module}.weight"
+        weight = base.get(whole)
+        if extra := EXTRA.search(name):
+            module = name[: extra.start()].removeprefix(PREFIX)
+            if extra[1] == "lora_B.bias" and f"{module}.bias" not in base:
+                return [
+                    f"{path}: {name} adds a bias to {module}, which has none in the base model"
+                    f" {model.name}; PEFT cannot merge that (lora_bias)"
+                ]
             continue
-        weight = base.get(f"{module}.weight")
         if weight is None:
             return [
-                f"{path}: {name} changes {module}, which the base model {model.name} does not have;"
-                " choose its own base"
+                f"{path}: {name} changes {module or whole}, which the base model {model.name} does"
+                " not have; choose its own base"
             ]
-        expected = weight[1] if kind.startswith("A.") else weight[0]
-        found = shape[1] if kind.startswith("A.") else shape[0]
-        if found != expected:
+        if match is None:
+            if shape != weight:
+                return [
+                    f"{path}: {name} has shape {shape}, but the base model {model.name} has"
+                    f" {weight}; a base whose vocabulary was enlarged for the adapter is not"
+                    " supported: save the enlarged base and name it as the base model"
+                ]
+            continue
+        # an embedding is stored as (tokens, width), a linear layer as (out, in)
+        sides = {"A": 1, "B": 0, "embedding_A": 0, "embedding_B": 1}
+        axis = 1 if match[1].endswith("A") else 0
+        if len(weight) != 2 or shape[axis] != weight[sides[match[1]]]:
             return [
                 f"{path}: {name} has shape {shape}, but {module} of the base model {model.name} is"
                 f" {weight}; the adapter was trained on another model"
             ]
     return []
+
+
+def check_tied(
+    adapter: Path, config: dict[str, Any], base: dict[str, list[int]], model: Path
+) -> list[str]:
+    """Refuse changes of an embedding that the base shares between input and output: merged, each
+    would change the other."""
+    tied = "lm_head.weight" not in base
+    if (model / "config.json").is_file():
+        tied = tied or bool(read_json(model / "config.json").get("tie_word_embeddings"))
+    names = [*modules_of(base), "lm_head"] if tied else []
+    touched = [
+        name
+        for name in names
+        if name.rpartition(".")[2] in EMBEDDINGS
+        and (is_targeted(config, name) or is_saved_whole(config, name))
+    ]
+    return [
+        f"{adapter / CONFIG}: the adapter changes {name}, whose weights the base model {model.name}"
+        " uses for both input and output (tie_word_embeddings): merged into one matrix it would"
+        " change both; train without it, or on a base that keeps two"
+        for name in touched[:1]
+    ]
+
+
+def check_complete(
+    path: Path, config: dict[str, Any], tensors: dict[str, list[int]], base: dict[str, list[int]]
+) -> list[str]:
+    """Compare the modules that have tensors with those that the configuration names: what is
+    missing would stay as initialised, what is too much would be passed over."""
+    linear = [name for name in modules_of(base) if len(base[f"{name}.weight"]) == 2]
+    expected = {name for name in linear if is_targeted(config, name)}
+    found = set(matrices(tensors))
+    whole = {name for name in modules_of(base) if is_saved_whole(config, name)}
+    held = {plain_name(name).removesuffix(".weight") for name in tensors if not LORA.search(name)}
+    strays = [name for name in tensors if not _is_named(config, name)]
+    faults = []
+    if strays:
+        faults.append(
+            f"{path}: {len(strays)} tensors replace weights of the base, which {CONFIG} does not"
+            f" name: {_some(strays)}"
+        )
+    if lost := sorted((expected - found) | (whole - held)):
+        faults.append(
+            f"{path}: no tensors for {len(lost)} of the {len(expected | whole)} modules that"
+            f" {CONFIG} names: {_some(lost)}; they would stay as initialised"
+        )
+    if extra := sorted(found - expected):
+        faults.append(
+            f"{path}: tensors for {len(extra)} modules that {CONFIG} does not name:"
+            f" {_some(extra)}; they would not be loaded"
+        )
+    return faults
+
+
+def _is_named(config: dict[str, Any], name: str) -> bool:
+    """Tell whether the configuration accounts for a tensor: a LoRA matrix or what belongs to it, a
+    module saved whole, a bias, or an embedding that PEFT saves with its LoRA matrices."""
+    if LORA.search(name) or EXTRA.search(name):
+        return True
+    module, _, kind = plain_name(name).rpartition(".")
+    if is_saved_whole(config, module):
+        return True
+    if kind == "bias":
+        bias = config.get("bias", "none")
+        return bias == "all" or (bias == "lora_only" and is_targeted(config, module))
+    targets = config.get("target_modules") or []
+    return module.rpartition(".")[2] in EMBEDDINGS and any(name in targets for name in EMBEDDINGS)
+
+
+def check_finite(path: Path, entries: dict[str, dict[str, Any]], start: int) -> list[str]:
+    """Find values that are infinite or not a number, by their bits."""
+    import numpy
+
+    wrong = []
+    for name, entry in entries.items():
+        if entry["dtype"] not in EXPONENTS:
+            if entry["dtype"] != "F64":
+                return [f"{path}: {name} holds {entry['dtype']} values, expected floating point"]
+            continue
+        kind, exponent = EXPONENTS[entry["dtype"]]
+        first, last = entry["data_offsets"]
+        if first == last:
+            continue
+        width = numpy.dtype(kind).itemsize
+        bits = numpy.memmap(
+            path, dtype=kind, mode="r", offset=start + first, shape=((last - first) // width,)
+        )
+        if bool(((bits & exponent) == exponent).any()):
+            wrong.append(name)
+    where = f"in {len(wrong)} tensors: {_some(wrong)}"
+    return [f"{path}: values that are infinite or not a number {where}"] if wrong else []
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from lorabench.adapter_loading import attach_adapter
 from lorabench.llama import device
 
 # Files of the base that the merged checkpoint keeps as they are.
@@ -96,10 +97,7 @@ def load(folder: Path, dtype: torch.dtype, place: torch.device) -> PreTrainedMod
 
 def attach(base: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PeftModel:
     """Put an adapter on a base, its weights in `dtype`."""
-    model = PeftModel.from_pretrained(
-        base, adapter, autocast_adapter_dtype=False, local_files_only=True
-    )
-    return model.to(dtype).eval()
+    return attach_adapter(base, adapter).to(dtype).eval()
 
 
 def merge(model: PeftModel) -> PreTrainedModel:

@@ -8,7 +8,7 @@ is the length at which the GPT-3 paper calls an item contaminated (arXiv 2005.14
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,17 +91,16 @@ def word_ngrams(text: str, n: int) -> Iterator[str]:
         yield " ".join(words[start : start + n])
 
 
-def benchmark_items(benchmark: str, rows: Iterable[dict[str, Any]]) -> list[Item]:
-    """Return the items of a benchmark's scored rows: questions and answers, what a model could have
-    learned."""
+def benchmark_items(
+    rows: Iterable[dict[str, Any]], item_texts: Callable[[dict[str, Any]], tuple[str, list[str]]]
+) -> list[Item]:
+    """Return the items of a benchmark's scored rows; rows of one id are one item.
+
+    Args:
+        rows: of the benchmark's `items_file`.
+        item_texts: row -> its id and what a model could have learned, questions and answers.
+    """
     parts: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if benchmark == "gsm8k":
-            parts[row["id"]] += [row["question"], row["answer"]]
-        elif benchmark == "mmlu":
-            parts[row["id"]] += [row["question"], *row["choices"]]
-        elif benchmark == "mt_bench":
-            parts[str(row["question_id"])] += row["turns"]
-        else:
-            parts[row["id"]].append(row["instruction"])
+    for identity, texts in map(item_texts, rows):
+        parts[identity] += texts
     return [Item(id=identity, texts=texts) for identity, texts in parts.items()]

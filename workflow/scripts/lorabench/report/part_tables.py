@@ -4,23 +4,20 @@ scores."""
 from collections.abc import Mapping
 from typing import Any
 
+from lorabench.scoring.benchmark import ScoredBenchmark
+
 # of AlpacaEval's score: of interest only beside training on such data
 WITHOUT_OASST = "without_oasst_instructions"
-TITLES = {
-    "mmlu": "subjects",
-    "mt_bench": "turns and categories",
-    "alpaca_eval": "sources of the instructions",
-}
 
 
 def part_tables(
-    benchmark: str, variants: Mapping[str, Mapping[str, Any]], oasst: bool
+    table: ScoredBenchmark, variants: Mapping[str, Mapping[str, Any]], oasst: bool
 ) -> list[dict[str, Any]]:
-    """Return non-empty tables {"title", "rows": [{"name", "n", "variants": {variant: {"score",
-    "interval"}}}]}.
+    """Return non-empty tables {"title", "rows": [{"name", "title", "n", "variants": {variant:
+    {"score", "interval"}}}]}.
 
     Args:
-        benchmark: its name.
+        table: what is known of the benchmark.
         variants: variant -> score file content, only those that ran.
         oasst: the training conversations come from OpenAssistant, as some of AlpacaEval's
             instructions do.
@@ -38,13 +35,15 @@ def part_tables(
     titled = (
         ("groups", groups),
         ("other scores", others),
-        (TITLES.get(benchmark, "parts"), breakdown),
+        (table.breakdown_title, breakdown),
     )
-    tables = [{"title": title, "rows": _rows(parts)} for title, parts in titled]
-    return [table for table in tables if table["rows"]]
+    tables = [{"title": title, "rows": _rows(parts, table.part_titles)} for title, parts in titled]
+    return [made for made in tables if made["rows"]]
 
 
-def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rows(
+    parts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Turn variant -> part -> figures into one row a part."""
     names = dict.fromkeys(name for rows in parts.values() for name in rows)
     table = []
@@ -54,5 +53,7 @@ def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             variant: {"score": part["score"], "interval": part.get("interval")}
             for variant, part in found.items()
         }
-        table.append({"name": name, "n": next(iter(found.values()))["n"], "variants": cells})
+        title = titles.get(name, name.replace("_", " "))
+        n = next(iter(found.values()))["n"]
+        table.append({"name": name, "title": title, "n": n, "variants": cells})
     return table

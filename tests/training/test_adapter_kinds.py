@@ -1,0 +1,187 @@
+"""An adapter is used whole or not at all: what PEFT can do is merged as the files say, and what it
+would pass over without a word is refused by name."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from lorabench.adapter_loading import attach_adapter, check_attached
+from lorabench.errors import DataError, LorabenchError, MeasurementError
+from lorabench.files import read_json, write_json
+from lorabench.training.adapter.arithmetic import check_weights
+from lorabench.training.adapter.check import check_adapter
+from lorabench.training.adapter.merge import load, merge
+from training_fixtures import make_adapter
+
+pytest_plugins = ["training_fixtures"]
+
+ATTENTION = ["q_proj", "v_proj"]
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "patterns": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.*v_proj": 3}},
+    "one layer": {"layers_to_transform": [1]},
+    "regex": {"target_modules": r".*layers\.0\..*(q|k)_proj"},
+    "exclude": {"exclude_modules": ["layers.0.self_attn.q_proj"]},
+    "head": {"target_modules": [*ATTENTION, "lm_head"]},
+    "embedding": {"target_modules": [*ATTENTION, "embed_tokens"]},
+    "head saved whole": {"modules_to_save": ["lm_head"]},
+    "all linear": {"target_modules": "all-linear"},
+}
+
+
+def make(base: Path, folder: Path, **changes: Any) -> Path:
+    """Write a random adapter of rank 4 and return its folder."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ATTENTION,
+        "task_type": "CAUSAL_LM",
+    }
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapted = get_peft_model(model, LoraConfig(**(options | changes)))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+                assert "lora" in name or "modules_to_save" in name
+    adapted.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_merged_as_its_files_say(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+    """No fault in the headers, all tensors in the model, and merged weights are W + scaling B A."""
+    adapter = make(tiny_model, tmp_path / "adapter", **KINDS[kind])
+    assert check_adapter(adapter, tiny_model) == []
+    place = torch.device("cpu")
+    model = attach_adapter(load(tiny_model, torch.float32, place), adapter)
+    found = check_weights(merge(model), tiny_model, adapter, place)
+    assert found.adapted > 0 and found.max_abs_update > 1e-3
+    assert found.difference_to_update < 1e-4
+
+
+def rename(adapter: Path, change: Any) -> None:
+    """Rewrite the adapter's tensors."""
+    tensors = change(load_file(adapter / "adapter_model.safetensors"))
+    save_file(tensors, adapter / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def configure(adapter: Path, **changes: Any) -> None:
+    """Rewrite keys of the adapter's configuration."""
+    config = read_json(adapter / "adapter_config.json")
+    write_json(adapter / "adapter_config.json", config | changes)
+
+
+def test_names_without_their_prefix_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """Case 1: such an adapter loads as nothing. It is refused by its header; loaded all the same it
+    is noticed; and a merge that is the bare base is noticed without the loader."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    good = shutil.copytree(adapter, tmp_path / "good")
+    prefix = "base_model.model."
+    rename(adapter, lambda tensors: {k.removeprefix(prefix): v for k, v in tensors.items()})
+    (fault,) = check_adapter(adapter, tiny_model)
+    assert "no tensor of the file fits the model" in fault and prefix in fault
+    place = torch.device("cpu")
+    with pytest.raises(DataError, match="not loaded, since nothing in the model has their names"):
+        attach_adapter(load(tiny_model, torch.float32, place), adapter)
+    with pytest.raises(MeasurementError, match="was not loaded or merged whole"):
+        check_weights(load(tiny_model, torch.float32, place), tiny_model, good, place)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: {k.replace("layers.1", "layers.1.other"): v for k, v in t.items()},
+            "does not have",
+        ),
+        (
+            lambda t: {k: v for k, v in t.items() if "layers.1.self_attn.q_proj" not in k},
+            "no tensors for 1 of the 14 modules .*layers.1.self_attn.q_proj; they would stay",
+        ),
+        (lambda t: dict(list(t.items())[1:]), "has only lora_B"),
+        (
+            lambda t: t | {"base_model.model.model.norm.weight": torch.ones(64)},
+            "1 tensors replace weights of the base",
+        ),
+        (
+            lambda t: {k: torch.full_like(v, torch.nan) if i == 3 else v for i, (k, v) in _each(t)},
+            "infinite or not a number in 1 tensors",
+        ),
+        (
+            lambda t: {
+                k: (v * torch.inf).to(torch.bfloat16) if i == 3 else v for i, (k, v) in _each(t)
+            },
+            "infinite or not a number",
+        ),
+        (lambda t: {k: v.to(torch.int8) for k, v in t.items()}, "holds I8 values"),
+        (lambda t: {k: v for k, v in t.items() if "lora" not in k}, "no LoRA tensors"),
+    ],
+)
+def test_what_would_be_passed_over_is_named(
+    change: Any, message: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Whatever is missing, too much or no number: one line, before any work."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    rename(adapter, change)
+    (fault,) = check_adapter(adapter, tiny_model)
+    assert re.search(message, fault), fault
+
+
+def _each(tensors: dict[str, torch.Tensor]) -> list[tuple[int, tuple[str, torch.Tensor]]]:
+    return list(enumerate(tensors.items()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"peft_type": "LOHA"}, "peft_type is 'LOHA'"),
+        ({"target_modules": ["q_proj"]}, "modules that adapter_config.json does not name"),
+        ({"layers_to_transform": [0]}, "does not name"),
+        ({"modules_to_save": ["lm_head"]}, "no tensors for 1 of .*lm_head"),
+        ({"use_dora": True}, "use_dora is True, but 0 of 14"),
+        ({"trainable_token_indices": [1, 2]}, "single rows of the embedding"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights"),
+        ({"rank_pattern": {"q_proj": 2}}, "r is 2, but the tensors have rank 4"),
+    ],
+)
+def test_a_configuration_that_says_otherwise_is_refused(
+    changes: dict[str, Any], message: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The file must be what its configuration says, no more and no less."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    configure(adapter, **changes)
+    fault = check_adapter(adapter, tiny_model)[0]
+    assert re.search(message, fault), fault
+
+
+def test_a_head_that_is_the_embedding_is_not_merged(tiny_model: Path, tmp_path: Path) -> None:
+    """Tied weights: a change of the head would change the embedding, too."""
+    base = shutil.copytree(tiny_model, tmp_path / "tied")
+    config = json.loads((base / "config.json").read_text())
+    write_json(base / "config.json", config | {"tie_word_embeddings": True})
+    adapter = make(tiny_model, tmp_path / "adapter", target_modules=[*ATTENTION, "lm_head"])
+    (fault,) = check_adapter(adapter, base)
+    assert "lm_head" in fault and "tie_word_embeddings" in fault
+    plain = make(tiny_model, tmp_path / "plain")
+    assert check_adapter(plain, base) == []
+
+
+def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path: Path) -> None:
+    """The model's tensors are compared with the file's, value by value."""
+    adapter = make(tiny_model, tmp_path / "adapter")
+    model = attach_adapter(load(tiny_model, torch.bfloat16, torch.device("cpu")), adapter)
+    rename(adapter, lambda tensors: {name: value * 2 for name, value in tensors.items()})
+    with pytest.raises(LorabenchError, match="loaded with other values"):
+        check_attached(model, adapter / "adapter_model.safetensors")

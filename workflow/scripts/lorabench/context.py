@@ -1,0 +1,19 @@
+"""How many tokens a model reads at once, from its config.json; without torch, so that the head
+process may ask too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Names of the same limit in the configs of different architectures.
+POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx")
+
+
+def context_length(config: Mapping[str, Any]) -> int | None:
+    """Return the positions that a model's config.json names, None where the architecture has no
+    such limit."""
+    for part in (config, config.get("text_config")):
+        if isinstance(part, Mapping):
+            for key in POSITION_KEYS:
+                if isinstance(part.get(key), int) and not isinstance(part[key], bool):
+                    return int(part[key])
+    return None

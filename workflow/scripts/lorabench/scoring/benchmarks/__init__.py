@@ -1,0 +1,1 @@
+"""What scoring and reports know of each benchmark, a module a benchmark."""

@@ -1,0 +1,54 @@
+"""MT-Bench: the judge's mean rating of all turns, from 1 to 10; the turns of a question are one
+cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.benchmark import RATING, Facts, ScoredBenchmark
+from lorabench.scoring.estimates import mean_by_cluster, parts_by
+from lorabench.scoring.item_rows import detail_text
+from lorabench.scoring.protocols import answers_words, judge_words
+
+
+def _protocol(made: Facts, answers: Facts | None) -> str:
+    judging = (
+        f"MT-Bench single-answer grading (FastChat's prompts) of {made['questions']} questions,"
+        f" {made['turns']} turns"
+    )
+    if made["corrected_references"]:
+        judging += ", corrected reference answers"
+    sentence = f"{judging}; {judge_words(made)}"
+    if answers is None:
+        return sentence
+    return (
+        f"MT-Bench questions, two turns, {answers_words(answers)}; FastChat's temperature for each"
+        f" category (0 = greedy), top-k {answers['top_k']}, top-p {answers['top_p']}, seed"
+        f" {answers['settings']['seed']} for each question; {sentence}"
+    )
+
+
+def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
+    """Return turn 1, turn 2 and each category."""
+    turns = parts_by(
+        rows, lambda row: f"turn {detail_text(row, 'turn', '?')}", mean_by_cluster, confidence
+    )
+    return turns | parts_by(
+        rows, lambda row: detail_text(row, "category", "?"), mean_by_cluster, confidence
+    )
+
+
+BENCHMARK = ScoredBenchmark(
+    title="MT-Bench",
+    metric="mean_judge_rating",
+    # turns
+    items=160,
+    protocol=_protocol,
+    unit=RATING,
+    average=mean_by_cluster,
+    right_or_wrong=False,
+    cluster="question",
+    breakdown=_breakdown,
+    breakdown_title="turns and categories",
+    part_titles={"stem": "STEM"},
+)
