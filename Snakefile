@@ -3,6 +3,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+include: "rules/start.smk"
+
+
 configfile: "config/config.yaml"
 
 
@@ -30,7 +33,7 @@ rule all:
 rule train:
     input:
         expand("results/{run}/gate_declaration.json", run=RUNS),
-        expand("results/{run}/adapter/adapter_model.safetensors", run=RUNS),
+        expand("results/{run}/adapter/train_metrics.json", run=RUNS),
         expand("results/{run}/merged/merge_report.json", run=RUNS),
         f"{ADAPTER_EXPORT}/adapter_model.safetensors",
 

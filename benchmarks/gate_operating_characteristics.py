@@ -28,8 +28,9 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from lorabench.documents.gate import GateLine  # noqa: E402
 from lorabench.documents.item_result import ItemResult  # noqa: E402
-from lorabench.scoring.gate import GateSettings, gate_answer  # noqa: E402
+from lorabench.scoring.gate import gate_answer, rules_of  # noqa: E402
 from lorabench.scoring.gate_quality import benchmark_line, held_out_line  # noqa: E402
+from lorabench.scoring.settings import GateSettings  # noqa: E402
 
 ADAPTERS = ("identical", "equal", "margin", "rare losses", "twice", "helpful")
 # the mean effect in margins
@@ -52,7 +53,6 @@ SIZES = {
         "alpaca_eval": 805,
     },
 }
-UNITS = {"gsm8k": "share", "mmlu": "share", "mt_bench": "rating 1-10", "alpaca_eval": "share"}
 # share of items that one of two variants gets right, of right answers
 FLIPS = {"gsm8k": 0.12, "mmlu": 0.10}
 SKILL = {"gsm8k": 0.7, "mmlu": 0.65}
@@ -135,7 +135,7 @@ def line_of(
     name: str, adapter: str, n: int, settings: GateSettings, draw: np.random.Generator
 ) -> GateLine:
     """Return the gate's line of one drawn run."""
-    rule = settings.rules()[name]
+    rule = rules_of(settings)[name]
     if name == "held_out_loss":
         return held_out_line(rule, losses(adapter, n, draw), settings.alpha)
     make: dict[str, Callable[..., Scores]] = {"mt_bench": ratings, "alpaca_eval": preferences}
@@ -144,7 +144,7 @@ def line_of(
     else:
         base, variant = right_or_wrong(name, adapter, n, -rule.threshold, draw)
     rows = {"base": rows_of(name, base), "merged": rows_of(name, variant)}
-    return benchmark_line(name, rule, {"unit": UNITS[name]}, rows, "merged", settings.alpha)
+    return benchmark_line(name, rule, {}, rows, "merged", settings.alpha)
 
 
 def simulate(
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     chosen = parser.parse_args()
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
-    settings = GateSettings(**config["gate"])
+    settings = GateSettings.parse_section(config["gate"], "gate")
     print("| size | adapter | line | pass | fail | not shown |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
     for size in chosen.sizes:

@@ -21,9 +21,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.inference.measurement import CONTROL, Checkpoints, measure  # noqa: E402
-from lorabench.inference.settings import InferenceSettings, read_prompts  # noqa: E402
-from lorabench.inference.summary import decode_tokens_per_second, ratio_table  # noqa: E402
+from lorabench.inference.measurement import Checkpoints, measure  # noqa: E402
+from lorabench.inference.settings import (  # noqa: E402
+    InferenceSettings,
+    LoadSettings,
+    ServerSettings,
+    read_prompts,
+)
+from lorabench.inference.turns import CONTROL  # noqa: E402
+from lorabench.scoring.inference_summary import decode_tokens_per_second, ratio_table  # noqa: E402
 
 PROMPTS = ROOT / "workflow" / "resources" / "samples" / "performance_prompts.jsonl"
 
@@ -48,6 +54,8 @@ def main() -> None:
         new_tokens=options.new_tokens,
         repeats=options.repeats,
         warmup=1,
+        load=LoadSettings(concurrency=[], requests_per_user=1, new_tokens=2, repeats=1),
+        server=ServerSettings(base=None, lora=None, merged=None, timeout_seconds=1),
     )
     prompts = read_prompts(PROMPTS, options.prompts)
     rates, paired = [], []

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,10 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.control.estimate import Device, choose, this_cpu  # noqa: E402
+from lorabench.control.estimate import choose, this_cpu  # noqa: E402
 from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
 from lorabench.description.flops import shapes_of  # noqa: E402
+from lorabench.description.gpus import Device  # noqa: E402
 from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
 
 LABEL_SHARE = 0.75
@@ -58,15 +58,17 @@ def train(model: Path, name: str) -> dict[str, Any]:
     import torch
 
     from lorabench.files import read_json
-    from lorabench.llama import load_tokenizer, resolve_dtype
-    from lorabench.training.encode import IGNORED, Encoded
-    from lorabench.training.fit import fit
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import IGNORED, Encoded, TrainingData
+    from lorabench.training.fit import Session, fit
     from lorabench.training.likelihood import likelihood
     from lorabench.training.lora import load_frozen_base
     from lorabench.training.memory_use import keep_freed_memory, peak_memory
 
     keep_freed_memory()
-    settings = replace(settings_of(name), batch_size=4, gradient_accumulation=1, num_epochs=1)
+    settings = settings_of(name).model_copy(
+        update={"batch_size": 4, "gradient_accumulation": 1, "num_epochs": 1}
+    )
     length, vocabulary = settings.max_seq_length, read_json(model / "config.json")["vocab_size"]
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -81,21 +83,11 @@ def train(model: Path, name: str) -> dict[str, Any]:
                 cut_tokens=0,
             )
         )
-    dtype = resolve_dtype(settings.dtype)
-    base = load_frozen_base(model, dtype, settings)
+    data = TrainingData(train=rows, validation=rows[:2])
+    base = load_frozen_base(model, settings)
     with tempfile.TemporaryDirectory() as work:
-        fitted = fit(
-            base,
-            load_tokenizer(model),
-            rows,
-            rows[:2],
-            settings,
-            dtype=dtype,
-            checkpointing=False,
-            revision=None,
-            recipe={},
-            work=Path(work),
-        )
+        session = Session(work=Path(work))
+        fitted = fit(base, load_tokenizer(model), data, settings, session, checkpointing=False)
     trained = peak_memory()["resident_bytes"]
     likelihood(fitted.model, rows[:2], length, fitted.attention, fitted.device, "likelihood")
     return peak_memory() | {"after_training": trained}

@@ -1,239 +1,289 @@
-"""Compare the training speed of this project with plain trl: same model, conversations, recipe and
-evaluator.
+"""Compare the training speed of this project with plain trl and unsloth: same model, conversations
+and recipe, each arm in a process of its own.
+
+On a GPU, without a hub (each line answers one question of docs/training.md):
+
+    python benchmarks/train_speed.py --random-shapes llama3-8b --json speed-8b.json
+    python benchmarks/train_speed.py --random-shapes llama3.2-3b --json speed-3b.json
+    python benchmarks/train_speed.py --random-shapes llama3.2-1b --json speed-1b.json
+    python benchmarks/train_speed.py --random-shapes llama3-8b --arms lorabench-least trl
+
+On a CPU, with a real model, where the adapters are compared too:
 
     python benchmarks/train_speed.py --model resources/models/SmolLM2-135M-Instruct \
-        --train results/demo/data/train.jsonl --validation results/demo/data/validation.jsonl
-        --repeats 3
+        --train results/demo/data/train.jsonl --validation results/demo/data/validation.jsonl \
+        --arms lorabench trl --repeats 3 --conversations 48 --dropout 0
 
-Each arm runs in a process of its own, the arms in turn (A B, B A, …), so that a busy machine slows
-both alike. As medians over repeats: real (non-padding) tokens a second without the first step, peak
-resident memory, and the exact held-out negative log-likelihood of the finished adapter, computed
-for both arms by the same code.
+The arms run in turn (A B, B A, …), so that a busy machine slows all alike. As medians over repeats:
+real (non-padding) tokens a second without the first steps, the share of the device's peak, time of
+the first step, memory that PyTorch allocated and reserved and that the device had in use, resident
+memory, first losses, and with --validation the exact held-out negative log-likelihood of the
+finished adapter, computed for all arms by the same code. Prints one table and, with --json, writes
+all figures.
 """
 
 import argparse
-import itertools
+import importlib.util
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
+from random_llama import SHAPES, make_random_llama, random_conversations  # noqa: E402
+from train_arms import Run, run_lorabench, run_trl, run_unsloth  # noqa: E402
+
 from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
 
-ARMS = ("lorabench", "trl")
-OWN_ENVIRONMENT = {
-    "lorabench": {"GLIBC_TUNABLES": GLIBC_TUNABLES},
+# Arm -> what differs from config/config.yaml's recipe. trl packs in its fastest legal setting;
+# "trl-default" is what its user gets without a word.
+ARMS: dict[str, dict[str, Any]] = {
+    "lorabench": {},
+    "lorabench-eager": {"compile": False},
+    "lorabench-least": {"memory": "least"},
+    "lorabench-bf16": {"use_4bit": False},
+    "lorabench-bf16-eager": {"use_4bit": False, "compile": False},
     "trl": {},
-    # as rules/common.smk sets it
+    "trl-default": {},
+    "trl-bf16": {"use_4bit": False},
+    "trl-default-bf16": {"use_4bit": False},
+    "unsloth": {"lora_dropout": 0.0},
+    "unsloth-bf16": {"lora_dropout": 0.0, "use_4bit": False},
+}
+# as rules/common.smk sets it
+OWN_ENVIRONMENT = {
+    "GLIBC_TUNABLES": GLIBC_TUNABLES,
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
+COLUMNS = {
+    "tokens_per_second": ("tokens/s", 1, ".0f"),
+    "share_of_peak": ("of peak", 0.01, ".1f"),
+    "first_step_seconds": ("first step, s", 1, ".1f"),
+    "gpu_allocated_bytes": ("allocated, GB", 1e9, ".1f"),
+    "gpu_reserved_bytes": ("reserved, GB", 1e9, ".1f"),
+    "gpu_used_bytes": ("used, GB", 1e9, ".1f"),
+    "resident_bytes": ("resident, GB", 1e9, ".1f"),
+    "held_out_nll_per_token": ("held-out NLL", 1, ".4f"),
 }
 
 
-def recipe(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of both arms: config/config.yaml with the command line's changes."""
+def recipe(arguments: argparse.Namespace, arm: str) -> dict[str, Any]:
+    """Return an arm's settings: config/config.yaml with the command line's and the arm's
+    changes."""
+    import torch
     import yaml
 
     settings: dict[str, Any] = yaml.safe_load(
         (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
     )["train_adapter"]
-    return settings | {
-        "use_4bit": False,
-        "lora_dropout": arguments.dropout,
-        "max_seq_length": arguments.max_length,
-        "num_epochs": arguments.epochs,
-        "adapter_dtype": "float32",
-        "save_minutes": 1000,
-        "tracker": None,
-    }
+    changes = {"num_epochs": arguments.epochs, "max_seq_length": arguments.max_length}
+    if arguments.dropout is not None:
+        changes["lora_dropout"] = arguments.dropout
+    if not torch.cuda.is_available():
+        # NF4 is no gain on a CPU
+        changes["use_4bit"] = False
+    fixed = {"adapter_dtype": "float32", "save_minutes": 1000, "tracker": None}
+    return settings | changes | fixed | ARMS[arm]
 
 
-def run_lorabench(
-    model: Path, train: list[Any], validation: list[Any], settings: dict[str, Any], work: Path
-) -> list[Any]:
-    """Train with this project; return (real tokens, seconds) of each step."""
-    from lorabench.llama import load_tokenizer, resolve_dtype
-    from lorabench.training.adapter.files import save_adapter
-    from lorabench.training.fit import fit
-    from lorabench.training.lora import load_frozen_base
-    from lorabench.training.memory_use import keep_freed_memory
-    from lorabench.training.settings import parse_settings
-
-    keep_freed_memory()
-    options, dtype = parse_settings(settings), resolve_dtype(settings["dtype"])
-    base = load_frozen_base(model, dtype, options)
-    fitted = fit(
-        base,
-        load_tokenizer(model),
-        train,
-        validation,
-        options,
-        dtype=dtype,
-        checkpointing=False,
-        revision=None,
-        recipe={},
-        work=work / "checkpoints",
-    )
+def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train one arm in this process, and measure it."""
     import torch
 
-    (work / "adapter").mkdir()
-    save_adapter(fitted.model, work / "adapter", model.name, torch.float32)
-    return [(row["tokens"], row["seconds"]) for row in fitted.log_history if "loss" in row]
+    from lorabench.files import read_json
+    from lorabench.training.memory_use import peak_memory
 
-
-def run_trl(
-    model: Path, train: list[Any], validation: list[Any], settings: dict[str, Any], work: Path
-) -> list[Any]:
-    """Train with trl's SFTTrainer, its defaults where the recipe is silent; return the same as
-    `run_lorabench`."""
-    import torch
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    from lorabench.llama import load_tokenizer, resolve_dtype
-    from lorabench.training.lora import lora_config
-    from lorabench.training.settings import parse_settings
-
-    options = parse_settings(settings)
-    steps: list[tuple[float, float]] = []
-
-    class Clock(TrainerCallback):
-        """Note the time and the trainer's own count of tokens after each step."""
-
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-        ) -> None:
-            """Append the running totals."""
-            if "num_tokens" in (logs or {}) and "loss" in logs:
-                steps.append((logs["num_tokens"], time.monotonic()))
-
-    trainer = SFTTrainer(
-        model=str(model),
-        args=SFTConfig(
-            output_dir=str(work / "checkpoints"),
-            per_device_train_batch_size=options.batch_size,
-            gradient_accumulation_steps=options.gradient_accumulation,
-            learning_rate=options.learning_rate,
-            lr_scheduler_type=options.lr_scheduler,
-            warmup_steps=options.warmup_share,
-            num_train_epochs=options.num_epochs,
-            max_length=options.max_seq_length,
-            seed=options.seed,
-            logging_steps=1,
-            use_cpu=not torch.cuda.is_available(),
-            bf16=resolve_dtype(settings["dtype"]) == torch.bfloat16,
-            save_strategy="no",
-            report_to="none",
-        ),
-        train_dataset=Dataset.from_list(
-            [{"input_ids": item.input_ids, "labels": item.labels} for item in train]
-        ),
-        processing_class=load_tokenizer(model),
-        peft_config=lora_config(options, None),
-        callbacks=[Clock()],
-    )
-    started = time.monotonic()
-    trainer.train()
-    trainer.save_model(str(work / "adapter"))
-    totals = [(0.0, started), *steps]
-    return [
-        (after[0] - before[0], after[1] - before[1]) for before, after in itertools.pairwise(totals)
-    ]
-
-
-def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Train one arm in this process and measure its adapter."""
-    import torch
-    from peft import PeftModel
-
-    from lorabench.files import read_jsonl
-    from lorabench.llama import load_base, load_tokenizer
-    from lorabench.training.attention import DOCUMENT_SDPA, use_attention
-    from lorabench.training.encode import encode_conversations
-    from lorabench.training.label_loss import install_label_loss
-    from lorabench.training.likelihood import likelihood
-
-    settings, tokenizer = recipe(arguments), load_tokenizer(arguments.model)
-    sets = []
-    for path, count in ((arguments.train, arguments.conversations), (arguments.validation, None)):
-        rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
-        sets.append(encode_conversations(tokenizer, rows, arguments.max_length)[0][:count])
+    model, settings = arguments.model, recipe(arguments, arm)
+    if arguments.train:
+        train = encoded(model, arguments.train, arguments.max_length)[: arguments.conversations]
+    else:
+        vocabulary = read_json(model / "config.json")["vocab_size"]
+        train = random_conversations(arguments.conversations, vocabulary, arguments.max_length)
     with tempfile.TemporaryDirectory() as folder:
-        run = run_lorabench if arm == "lorabench" else run_trl
-        steps = run(arguments.model, sets[0], sets[1], settings, Path(folder))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        base = load_base(arguments.model, torch.float32)
-        use_attention(base, DOCUMENT_SDPA)
-        model = PeftModel.from_pretrained(base, Path(folder) / "adapter")
-        install_label_loss(base, torch.float32)
-        found = likelihood(
-            model,
-            sets[1],
-            arguments.max_length,
-            DOCUMENT_SDPA,
-            torch.device("cpu"),
-            f"{arm}: held out",
-        )
-    warm = steps[1:] or steps
+        run = {"lorabench": run_lorabench, "trl": run_trl, "unsloth": run_unsloth}[
+            arm.partition("-")[0]
+        ]
+        done = run(model, train, settings, Path(folder), "default" in arm)
+        memory = peak_memory()
+        found = speed(done, arguments.warm_up) | memory
+        found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+        if torch.cuda.is_available():
+            found |= share_of_peak(found["tokens_per_second"], train, settings, model)
+        if arguments.validation:
+            validation = encoded(model, arguments.validation, arguments.max_length)
+            adapter = Path(folder) / "adapter"
+            found["held_out_nll_per_token"] = held_out(model, adapter, validation, settings)
+    return found
+
+
+def encoded(model: Path, conversations: Path, longest: int) -> list[Any]:
+    """Return prepared conversations as tokens."""
+    from lorabench.files import read_jsonl
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import encode_conversations
+
+    rows = ((f"{conversations}:{number}", row) for number, row in read_jsonl(conversations))
+    return encode_conversations(load_tokenizer(model), rows, longest)[0]
+
+
+def speed(run: Run, warm_up: int) -> dict[str, Any]:
+    """Return tokens a second without the first steps, and what those took."""
+    warm = run.steps[warm_up:] or run.steps
     return {
         "tokens_per_second": (
             sum(tokens for tokens, _ in warm) / sum(seconds for _, seconds in warm)
         ),
-        "tokens": sum(tokens for tokens, _ in steps),
-        "peak_resident_bytes": peak,
-        "held_out_nll_per_token": found.nll_sum / found.label_tokens,
+        "tokens": sum(tokens for tokens, _ in run.steps),
+        "first_step_seconds": run.steps[0][1],
+        "losses": run.losses[:20],
+        "how": run.how,
     }
+
+
+def share_of_peak(
+    tokens_per_second: float, train: list[Any], settings: dict[str, Any], model: Path
+) -> dict[str, Any]:
+    """Return which share of a GPU's peak in bfloat16 the recipe's arithmetic is, without what is
+    computed again to save memory."""
+    import torch
+
+    from lorabench.description.flops import shapes_of, training_flops
+    from lorabench.description.gpus import known_gpu
+    from lorabench.files import read_json
+
+    shapes = shapes_of(read_json(model / "config.json"))
+    tokens = sum(len(item.input_ids) for item in train)
+    flops = training_flops(
+        shapes,
+        shapes.adapter_parameters(settings["lora_r"], settings["target_modules"]),
+        tokens,
+        sum(item.label_count for item in train),
+        sum(len(item.input_ids) ** 2 for item in train),
+        0.0,
+    )
+    rate = flops / tokens * tokens_per_second
+    known = known_gpu(torch.cuda.get_device_name())
+    return {"share_of_peak": rate / known.bfloat16_flops if known else None}
+
+
+def held_out(model: Path, adapter: Path, validation: list[Any], settings: dict[str, Any]) -> float:
+    """Return the mean negative log-likelihood of the labels under a saved adapter, in float32."""
+    import torch
+    from peft import PeftModel
+
+    from lorabench.llama import device, load_base
+    from lorabench.training.attention import DOCUMENT_SDPA, use_attention
+    from lorabench.training.label_loss import install_label_loss
+    from lorabench.training.likelihood import likelihood
+    from lorabench.training.micro_batches import Rows
+
+    base = load_base(model, torch.float32)
+    use_attention(base, DOCUMENT_SDPA)
+    adapted = PeftModel.from_pretrained(base, adapter)
+    install_label_loss(base, torch.float32)
+    longest = settings["max_seq_length"]
+    rows = Rows(capacity=longest, longest=longest)
+    found = likelihood(adapted, validation, rows, DOCUMENT_SDPA, device(), "held out")
+    return found.nll_sum / found.label_tokens
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run both arms `repeats` times in turn, printing each; return medians, all runs and the
-    ratio."""
-    runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    """Run the arms `repeats` times in turn; return medians and all runs."""
+    runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arguments.arms}
     for repeat in range(arguments.repeats):
-        for arm in ARMS if repeat % 2 == 0 else ARMS[::-1]:
+        for arm in arguments.arms if repeat % 2 == 0 else arguments.arms[::-1]:
+            environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+            if arm.startswith("lorabench"):
+                environment |= OWN_ENVIRONMENT
             done = subprocess.run(
                 [sys.executable, __file__, *sys.argv[1:], "--arm", arm],
-                env=os.environ | {"HF_HUB_OFFLINE": "1"} | OWN_ENVIRONMENT[arm],
+                env=environment,
                 stdout=subprocess.PIPE,
-                check=True,
                 text=True,
             )
-            runs[arm].append(json.loads(done.stdout.splitlines()[-1]))
-            print(json.dumps({"arm": arm, "repeat": repeat, **runs[arm][-1]}), flush=True)
-    medians = {
-        arm: {key: statistics.median(run[key] for run in runs[arm]) for key in runs[arm][0]}
-        for arm in ARMS
-    }
-    speeds = [medians[arm]["tokens_per_second"] for arm in ARMS]
-    return {"speed_ratio": speeds[0] / speeds[1], "medians": medians, "runs": runs}
+            # an arm that fails, as for lack of memory, leaves the others
+            if done.returncode:
+                print(f"{arm}: failed", file=sys.stderr)
+            else:
+                runs[arm].append(json.loads(done.stdout.splitlines()[-1]))
+    medians = {arm: medians_of(found) for arm, found in runs.items() if found}
+    return {"medians": medians, "runs": runs}
+
+
+def medians_of(found: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return the median of each column over the runs of an arm."""
+    result: dict[str, float | None] = {}
+    for key in COLUMNS:
+        values = [run[key] for run in found if run.get(key) is not None]
+        result[key] = statistics.median(values) if values else None
+    return result
+
+
+def table(medians: dict[str, dict[str, float | None]]) -> str:
+    """Return the medians as a Markdown table."""
+    shown = [key for key in COLUMNS if any(row[key] is not None for row in medians.values())]
+    lines = [
+        "| " + " | ".join(["arm", *(COLUMNS[key][0] for key in shown)]) + " |",
+        "| --- " * (len(shown) + 1) + "|",
+    ]
+    for arm, row in medians.items():
+        cells = []
+        for key in shown:
+            value, (_, unit, layout) = row[key], COLUMNS[key]
+            cells.append("" if value is None else format(value / unit, layout))
+        lines.append("| " + " | ".join([arm, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def installed_arms() -> list[str]:
+    """Return the arms that can run here: unsloth's where it is installed, on a CPU one a
+    project."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return ["lorabench", "trl", "trl-default"]
+    present = importlib.util.find_spec("unsloth") is not None
+    return [arm for arm in ARMS if present or not arm.startswith("unsloth")]
 
 
 def main() -> None:
-    """Read the command line, run, and print JSON."""
+    """Read the command line, run, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--validation", type=Path, required=True)
-    parser.add_argument(
-        "--conversations", type=int, default=48, help="of the training file, the first"
-    )
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--model", type=Path, help="checkpoint folder")
+    given.add_argument("--random-shapes", choices=list(SHAPES), help="random weights instead")
+    parser.add_argument("--train", type=Path, help="prepared conversations; else random tokens")
+    parser.add_argument("--validation", type=Path)
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS))
+    parser.add_argument("--conversations", type=int, default=160, help="the first of the file")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--max-length", type=int, default=2048)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--dropout", type=float, help="else that of config/config.yaml")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=2, help="first steps that are left out")
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--arm", choices=list(ARMS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    print(json.dumps(run_arm(arguments.arm, arguments) if arguments.arm else compare(arguments)))
+    if arguments.random_shapes:
+        arguments.model = ROOT / "resources" / "models" / f"random-{arguments.random_shapes}"
+    if arguments.arm:
+        print(json.dumps(run_arm(arguments.arm, arguments)))
+        return
+    if arguments.random_shapes:
+        make_random_llama(arguments.random_shapes, arguments.model)
+    arguments.arms = arguments.arms or installed_arms()
+    found = compare(arguments)
+    print(table(found["medians"]))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

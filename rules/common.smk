@@ -1,13 +1,6 @@
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
-
-ROOT = Path(str(workflow.current_basedir)).resolve().parent
-SCRIPTS = ROOT / "workflow" / "scripts"
-sys.path.insert(0, str(SCRIPTS))
 
 from lorabench.control.benchmarks import (
     BENCHMARKS,
@@ -39,19 +32,10 @@ os.environ.update(
 )
 
 
-def stop(error):
-    """End Snakemake with the message alone: no traceback, exit code 2 (wrong usage or configuration)."""
-    print(f"lorabench: {error}", file=sys.stderr)
-    sys.exit(2)
-
-
 def read_runs():
     """Return run name -> config for the run and its sweep."""
-    overlays = [str(file) for file in workflow.overwrite_configfiles]
-    defaults = [str(file) for file in workflow.configfiles if str(file) not in overlays]
-    files = [Path(os.path.relpath(file)) for file in (*defaults, *overlays)]  # what wins comes last
     try:
-        return resolve(config, ROOT / "config" / "schema.yaml", files, os.environ)
+        return resolve(config, config_files(), os.environ)
     except LorabenchError as error:
         stop(error)
 

@@ -5,14 +5,12 @@ rule measure_inference:
         merged="results/{run}/merged/merge_report.json",
         prompts=shipped("samples/performance_prompts.jsonl"),
     output:
-        summaries=expand(
-            "results/{{run}}/perf/{variant}.json",
-            variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
-        ),
         times=expand(
             "results/{{run}}/perf/{variant}.jsonl",
             variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
         ),
+        load="results/{run}/perf/raw/load.jsonl",
+        conditions="results/{run}/perf/raw/conditions.json",
     log:
         "logs/{run}/measure_inference.log",
     benchmark:
@@ -24,9 +22,37 @@ rule measure_inference:
         machine_share=100,
         gpu=gpus(),
     params:
-        settings=section("measure_inference"),
+        settings=section("measure_inference", *TIMED_SETTINGS),
         code=code("measure_inference", "inference"),
     message:
         "measure latency, throughput and memory of {wildcards.run}"
     script:
         "../workflow/scripts/measure_inference.py"
+
+
+rule summarise_inference:
+    input:
+        times=rules.measure_inference.output.times,
+        load=rules.measure_inference.output.load,
+        conditions=rules.measure_inference.output.conditions,
+    output:
+        summaries=expand(
+            "results/{{run}}/perf/{variant}.json",
+            variant=RUNS[MAIN_RUN]["measure_inference"]["variants"],
+        ),
+    log:
+        "logs/{run}/summarise_inference.log",
+    benchmark:
+        "results/{run}/benchmarks/summarise_inference.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=section("measure_inference", "usd_per_gpu_hour", "limits"),
+        code=code("summarise_inference", "inference"),
+    message:
+        "summarise the measured inference of {wildcards.run}"
+    script:
+        "../workflow/scripts/summarise_inference.py"

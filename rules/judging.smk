@@ -24,6 +24,9 @@ rule judge_mt_bench:
         settings=section("judge_mt_bench"),
         code=code("judge_mt_bench", "judging"),
         store="results/{run}/work/judge",
+        min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
+            "min_judged_share"
+        ],
         writer="mt_bench-{variant}",
     message:
         "{wildcards.run}: judge mt_bench answers of {wildcards.variant}"
@@ -61,6 +64,9 @@ rule judge_alpaca_eval:
         settings=section("judge_alpaca_eval"),
         code=code("judge_alpaca_eval", "judging"),
         store="results/{run}/work/judge",
+        min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
+            "min_judged_share"
+        ],
         writer="alpaca_eval-{variant}",
     message:
         "{wildcards.run}: judge alpaca_eval answers of {wildcards.variant}"

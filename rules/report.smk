@@ -18,7 +18,7 @@ rule score_benchmark:
     resources:
         machine_share=10,
     params:
-        settings=section("score_benchmark", "confidence"),
+        settings=section("score_benchmark", "confidence", "min_judged_share"),
         code=code("score_benchmark", "report"),
         not_run_reason=not_run_reason,
     message:
@@ -192,8 +192,12 @@ rule write_report:
 rule export_adapter:
     input:
         files=[f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
+        model=f"resources/models/{RUNS[MAIN_RUN]['fetch_model']['base']['name']}/source.json",
     output:
-        folder=[f"{ADAPTER_EXPORT}/{name}" for name in ADAPTER_FILES],
+        folder=[
+            f"{ADAPTER_EXPORT}/{name}"
+            for name in (*ADAPTER_FILES, "tokenizer.json", "tokenizer_config.json")
+        ],
     log:
         f"logs/{MAIN_RUN}/export_adapter.log",
     benchmark:

@@ -7,9 +7,7 @@ if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
             validation="results/{run}/data/validation.jsonl",
             summary="results/{run}/data/summary.json",
         output:
-            adapter=expand(
-                "results/{{run}}/adapter/{file}", file=(*ADAPTER_FILES, "fingerprint.json")
-            ),
+            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
         log:
             "logs/{run}/train_adapter.log",
         benchmark:
@@ -41,9 +39,7 @@ else:
                 {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
             ),
         output:
-            adapter=expand(
-                "results/{{run}}/adapter/{file}", file=(*ADAPTER_FILES, "fingerprint.json")
-            ),
+            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
         log:
             "logs/{run}/import_adapter.log",
         benchmark:
@@ -60,6 +56,31 @@ else:
             "import the adapter of {wildcards.run}"
         script:
             "../workflow/scripts/import_adapter.py"
+
+
+rule describe_adapter:
+    input:
+        record="results/{run}/adapter/training_record.json",
+    output:
+        metrics="results/{run}/adapter/train_metrics.json",
+        config="results/{run}/adapter/run_config.json",
+        card="results/{run}/adapter/README.md",
+    log:
+        "logs/{run}/describe_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/describe_adapter.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings={},
+        code=code("describe_adapter", "report"),
+    message:
+        "describe the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/describe_adapter.py"
 
 
 rule merge_adapter:

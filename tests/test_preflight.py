@@ -1,6 +1,8 @@
-"""What stops a run before its first job where vLLM generates: no vLLM, or an adapter that it would
-not serve."""
+"""What stops a run before its first job: no vLLM where it generates, an adapter that it would not
+serve, a training that does not fit."""
 
+import os
+from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lorabench.control.preflight import check
+from lorabench.control.preflight import check, device_here, find_memory_faults
+from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
 from lorabench.files import write_json
+
+pytest_plugins = ["training_fixtures"]
 
 
 def start(
@@ -83,3 +88,46 @@ def test_an_imported_adapter_is_looked_at_instead(tmp_path: Path) -> None:
     )
     with pytest.raises(PrerequisiteError, match=r"lm_head\.weight"):
         start(path=str(tmp_path))
+
+
+LLAMA_3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
+
+
+def test_a_training_that_cannot_fit_is_refused_before_the_first_job(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8B in bfloat16 on a GPU of 16 GB, with what to set instead; on 80 GB it starts."""
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "resources" / "models" / "llama" / "config.json", LLAMA_3_8B)
+    run = {
+        "run": "big",
+        "fetch_model": {"base": {"name": "llama", "kind": "hub"}},
+        "train_adapter": settings | {"dtype": "auto"},
+    }
+    (fault,) = find_memory_faults(run, replace(GPUS["L4"], name="small", memory_bytes=16e9))
+    assert fault.startswith("run 'big': training needs about ")
+    assert "small has 16.0 GB" in fault and "use_4bit: true" in fault
+    assert find_memory_faults(run, GPUS["A100-80"]) == []
+
+
+def test_the_gpu_here_is_the_one_that_nvidia_smi_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory as reported, its peaks from the table."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = -L ]; then echo "GPU 0: NVIDIA L4"; else echo "NVIDIA L4, 23034"; fi\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = device_here()
+    assert (found.name, found.memory_bytes) == ("NVIDIA L4", 23034 * 2**20)
+    assert found.bfloat16_flops == GPUS["L4"].bfloat16_flops

@@ -76,10 +76,13 @@ def settings() -> dict[str, Any]:
         ],
         "use_4bit": False,
         "dtype": "float32",
+        "compile": "auto",
+        "memory": "auto",
         "fsdp": False,
         "batch_size": 2,
         "gradient_accumulation": 2,
         "packing": True,
+        "row_tokens": "auto",
         "learning_rate": 1.0e-2,
         "lr_scheduler": "cosine",
         "warmup_share": 0.1,
@@ -98,7 +101,8 @@ def settings() -> dict[str, Any]:
 
 
 def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
-    """Train the run "test" into `folder` in this process and return the adapter's folder."""
+    """Train the run "test" into `folder` in this process, describe the adapter and return its
+    folder."""
     from train_adapter import train_adapter
 
     train_adapter(
@@ -111,7 +115,20 @@ def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) 
         run="test",
         settings=settings,
     )
-    return folder / "adapter"
+    return describe(folder / "adapter")
+
+
+def describe(adapter: Path) -> Path:
+    """Write the describing files into the folder of an adapter and return the folder."""
+    from describe_adapter import describe_adapter
+
+    describe_adapter(
+        record=adapter / "training_record.json",
+        metrics=adapter / "train_metrics.json",
+        config=adapter / "run_config.json",
+        card=adapter / "README.md",
+    )
+    return adapter
 
 
 def make_adapter(base: Path, folder: Path) -> Path:

@@ -1,12 +1,14 @@
 """Write the parts of the documentation that follow from the code; `--check` only names what is out
 of date.
 
-config/README.md    every config key: from config/schema.yaml and the three config files
+config/README.md    every config key: from the classes of its sections and the three config files
+config/schema.json  the same for editors
 docs/reruns.md      which module makes which rules stale: from the imports
 README.md           the rule graph between its two markers: from Snakemake
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +22,9 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lorabench.benchmark_tables import benchmark_file  # noqa: E402
 from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS  # noqa: E402
-from lorabench.control.configuration import ENVIRONMENT_KEYS, load, read_schema  # noqa: E402
+from lorabench.control.config.faults import options  # noqa: E402
+from lorabench.control.config.sections import Config  # noqa: E402
+from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load  # noqa: E402
 from lorabench.control.source_hash import closure  # noqa: E402
 
 GRAPH = re.compile(
@@ -31,43 +35,33 @@ GRAPH = re.compile(
 
 def config_readme() -> str:
     """Return the page on every config key."""
-    schema = read_schema(ROOT / "config" / "schema.yaml")
     configs = [load([ROOT / "config" / "config.yaml", *overlay]) for overlay in _overlays()]
     variables = ", ".join(
         f"`{name}` (`{'.'.join(path)}`)" for name, path in ENVIRONMENT_KEYS.items()
     )
+    schema = Config.model_json_schema()
     lines = [
         "# Configuration",
         "",
-        (
-            "Made by `tools/generate_docs.py` from [`schema.yaml`](schema.yaml) and the three"
-            " config files; run `make fix`"
-        ),
-        "after a change.",
+        "Made by `tools/generate_docs.py` from the classes of the sections and the three config"
+        " files; run `make fix` after a change.",
+        "Editors that know JSON Schema complete and check keys with [schema.json](schema.json).",
         "",
-        (
-            "`config.yaml` holds the defaults (run `llama3`). `demo.yaml` and `smoke.yaml` are"
-            " overlays: give one, or your"
-        ),
-        (
-            "own file, with `--configfile`, and it replaces the keys that it names. Unknown keys"
-            " are errors. A section"
-        ),
-        (
-            "belongs to the rule of its name, and a change in it reruns that rule and what depends"
-            " on it"
-        ),
-        "([docs/reruns.md](../docs/reruns.md)).",
+        "`config.yaml` holds the defaults (run `llama3`).",
+        "`demo.yaml` and `smoke.yaml` are overlays: give one, or your own file, with"
+        " `--configfile`, and it replaces the keys that it names.",
+        "Unknown keys, equal keys, values of another type, NaN and infinity are errors.",
+        "A section belongs to the rule of its name, and a change in it reruns that rule and what"
+        " depends on it ([docs/reruns.md](../docs/reruns.md)).",
         "",
-        (
-            f"Variables that override a key for one call: {variables}. Secrets are read from the"
-            " environment"
-        ),
-        "alone: `HF_TOKEN`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`.",
+        f"Variables that override a key for one call: {variables}.",
+        "Secrets are read from the environment only: `HF_TOKEN`, `OPENAI_API_KEY`,"
+        " `ANTHROPIC_API_KEY`.",
         "",
     ]
     for name, section in schema["properties"].items():
-        lines += [f"## {name}", "", section.get("description", ""), ""]
+        [first, *_] = options(section, schema)
+        lines += [f"## {name}", "", _sentence(first.get("description", "")), ""]
         rows = _rows(section, schema, (name,), configs)
         lines += [
             "| key | llama3 | demo | smoke | meaning |",
@@ -76,6 +70,16 @@ def config_readme() -> str:
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def config_schema() -> str:
+    """Return the JSON Schema of a config file for editors: overlays name only what they change, so
+    nothing is required."""
+    schema = Config.model_json_schema()
+    for node in (schema, *schema["$defs"].values()):
+        node.pop("required", None)
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return json.dumps(whole, indent=2) + "\n"
 
 
 def _overlays() -> list[list[Path]]:
@@ -88,29 +92,33 @@ def _rows(
     path: tuple[str, ...],
     configs: list[dict[str, Any]],
 ) -> list[str]:
-    """Return table rows for a key, or for the keys below it."""
-    node = _resolve(node, schema)
-    if "properties" in node:
+    """Return table rows for a key, or for the keys below it; alternatives share their keys."""
+    choices = options(node, schema)
+    keys = dict.fromkeys(key for choice in choices for key in choice.get("properties", {}))
+    if keys and not (path[0] in JUDGING and path[1:] == ("judge",)):
         return [
             row
-            for key, child in node["properties"].items()
-            for row in _rows(child, schema, (*path, key), configs)
+            for key in keys
+            for row in _rows(_first(choices, key), schema, (*path, key), configs)
         ]
     values = [_value(config, path) for config in configs]
     shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
     name = ".".join(path[1:]) or path[0]
-    meaning = f"{node.get('description', '')}{_limits(node)}".replace("|", "\\|")
-    return [f"| `{name}` | {' | '.join(shown)} | {meaning} |"] if any(values) else []
+    meaning = _sentence(choices[0].get("description", "")) + _limits(choices)
+    meaning = meaning.replace("|", "\\|")
+    return [f"| `{name}` | {' | '.join(shown)} | {meaning} |"]
 
 
-def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    for option in node.get("oneOf", []):
-        if "$ref" in option:
-            node = {**node, **option}
-    if "$ref" in node:
-        target = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
-    return node
+def _first(choices: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Return the schema of a key in the first alternative that has it."""
+    found: dict[str, Any] = next(
+        choice["properties"][key] for choice in choices if key in choice.get("properties", {})
+    )
+    return found
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _value(config: Any, path: tuple[str, ...]) -> str:
@@ -128,14 +136,19 @@ def _value(config: Any, path: tuple[str, ...]) -> str:
     return f"`{text}`"
 
 
-def _limits(node: dict[str, Any]) -> str:
-    if "enum" in node:
-        return f" One of {', '.join(f'`{value}`' for value in node['enum'])}."
-    if isinstance(node.get("items"), dict) and "enum" in node["items"]:
-        return f" Of {', '.join(f'`{value}`' for value in node['items']['enum'])}."
+def _limits(choices: list[dict[str, Any]]) -> str:
+    """Return the values that a key takes, or their bounds."""
     words = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {node[word]}" for word, sign in words.items() if word in node]
-    return f" ({', '.join(bounds)})" if bounds else ""
+    for choice in choices:
+        items = choice.get("items", {})
+        if "enum" in choice:
+            return f" One of {', '.join(f'`{value}`' for value in choice['enum'])}."
+        if "enum" in items:
+            return f" Of {', '.join(f'`{value}`' for value in items['enum'])}."
+        bounds = [f"{sign} {choice[word]}" for word, sign in words.items() if word in choice]
+        if bounds:
+            return f" ({', '.join(bounds)})"
+    return ""
 
 
 def reruns_page() -> str:
@@ -234,7 +247,12 @@ def shortest_edges(graph: str) -> set[tuple[str, str]]:
     return {(before, after) for before, after in edges if after not in beyond[before]}
 
 
-PAGES = {"config/README.md": config_readme, "docs/reruns.md": reruns_page, "README.md": readme}
+PAGES = {
+    "config/README.md": config_readme,
+    "config/schema.json": config_schema,
+    "docs/reruns.md": reruns_page,
+    "README.md": readme,
+}
 
 
 def main() -> None:

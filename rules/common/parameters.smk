@@ -1,8 +1,20 @@
 # What scripts are told: their part of the config, the hash of their code, their environment.
 
-FREE_SETTINGS = {
-    "train_adapter": ("save_minutes", "tracker")
-}  # by section: the keys that change no result
+from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
+
+# by section: the keys that change no result
+FREE_SETTINGS = {"train_adapter": FREE_TRAINING_SETTINGS}
+# of measure_inference: the keys that what is timed depends on; the others are the summary's
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)
 
 
 def ordered(value):

@@ -1,5 +1,13 @@
 # What a run makes: files of its variants and benchmarks, and the folders of its exports.
 
+# what training and importing write
+TRAINED_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "training_record.json",
+    "fingerprint.json",
+)
+# what others get
 ADAPTER_FILES = (
     "adapter_config.json",
     "adapter_model.safetensors",

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from lorabench.data.models.checkpoint import checkpoint_files, link_checkpoint
 from lorabench.errors import DataError
@@ -51,6 +53,19 @@ def lose_template(folder: Path) -> None:
     path.write_text(json.dumps(settings))
 
 
+def change_config(folder: Path, **changes: object) -> None:
+    """Add keys to config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def pack(folder: Path) -> None:
+    """Store a weight in bytes, without a word in config.json."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"lm_head.weight": numpy.zeros((4, 4), numpy.uint8)}, path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -65,6 +80,22 @@ def lose_template(folder: Path) -> None:
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
         (shutil.rmtree, "no such folder"),
+        (
+            lambda folder: change_config(folder, quantization_config={"quant_method": "gptq"}),
+            r"stored quantised \(gptq\).*use the original checkpoint.*use_4bit: true",
+        ),
+        (
+            lambda folder: change_config(
+                folder, quantization_config={"load_in_4bit": True, "quant_method": "bitsandbytes"}
+            ),
+            "stored quantised \\(bitsandbytes\\)",
+        ),
+        (
+            lambda folder: change_config(folder, text_config={"quantization_config": {"a": 1}}),
+            "stored quantised",
+        ),
+        (lambda folder: (folder / "quantize_config.json").write_text("{}"), "stored quantised"),
+        (pack, "is stored as U8, so quantised"),
     ],
 )
 def test_unusable_checkpoint_is_refused(

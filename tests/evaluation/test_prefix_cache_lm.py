@@ -11,8 +11,11 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.evaluation import fixed_steps
+from lorabench.evaluation.grouped_passes import slots_for
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
 from lorabench.evaluation.response_store import ResponseStore
+from lorabench.evaluation.shared_prefix_model import SharedPrefixModel
 
 pytest_plugins = ["evaluation_fixtures"]
 
@@ -85,6 +88,48 @@ def test_generations_equal_the_stock_ones(
         asked, disable_tqdm=True
     )
     assert ours == stock
+
+
+def test_fixed_shapes_give_the_same_texts(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The shapes in which a GPU decodes, rows and reach rounded up, change no text and count no
+    added token."""
+    monkeypatch.setattr(fixed_steps, "REACH", 8)
+    asked = prompts(["the", "Question:"], 30)
+    usual = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
+    fixed = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
+    fixed.shared.fixed_shapes = True
+    assert fixed.generate_until(asked, disable_tqdm=True) == usual.generate_until(
+        asked, disable_tqdm=True
+    )
+    assert fixed.shared.tokens_computed == usual.shared.tokens_computed
+
+
+def test_shapes_are_few() -> None:
+    """Rows become powers of two, reach a multiple, both within what there is."""
+    assert fixed_steps.rounded(1, 1, 200, 1000) == (1, 256)
+    assert fixed_steps.rounded(5, 257, 200, 1000) == (8, 512)
+    assert fixed_steps.rounded(130, 900, 200, 1000) == (200, 1000)
+
+
+def test_rows_follow_free_memory_on_a_gpu(
+    base: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """auto is as many rows as 0.7 of the free memory holds, at most 256; a CPU keeps its budget of
+    tokens, a number stays what it says."""
+    model = SharedPrefixModel(base)
+    config = base.config
+    size = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
+    assert model.bytes_per_token == size
+    assert slots_for(model, "auto", 1000) == 32
+    assert slots_for(model, 5000, 1000) == 5
+    monkeypatch.setattr(model, "free_bytes", lambda: 1000 * size * 100.0)
+    assert slots_for(model, "auto", 1000) == 70
+    assert slots_for(model, "auto", 10) == 256
+    assert slots_for(model, "auto", 10**9) == 1
 
 
 def test_rolling_log_likelihoods_equal_the_stock_ones(

@@ -9,8 +9,10 @@ from transformers import PreTrainedModel
 
 from lorabench.chat import encode_chat
 from lorabench.end_tokens import end_token_ids
-from lorabench.inference.generation import generate_timed
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.inference.decoder import Decoder
+from lorabench.inference.generation import Generation, generate_timed
+from lorabench.llama import load_tokenizer
+from lorabench.variants import load_variant
 
 NEW_TOKENS = 12
 
@@ -28,6 +30,15 @@ def prompt(tiny_model: Path) -> list[int]:
     return encode_chat(load_tokenizer(tiny_model), [{"role": "user", "content": question}])
 
 
+def generate(
+    model: PreTrainedModel | PeftModel, prompt: list[int], suppressed: list[int]
+) -> Generation:
+    """Return a generation of `NEW_TOKENS` tokens by a decoder of one slot."""
+    capacity = len(prompt) + NEW_TOKENS
+    decoder = Decoder(model, slots=1, capacity=capacity, suppressed=suppressed)
+    return generate_timed(decoder, prompt, NEW_TOKENS)
+
+
 def test_tokens_equal_those_of_transformers(
     model: PreTrainedModel | PeftModel, prompt: list[int], tiny_model: Path
 ) -> None:
@@ -41,25 +52,22 @@ def test_tokens_equal_those_of_transformers(
         max_new_tokens=NEW_TOKENS,
         suppress_tokens=ended,
     )
-    assert (
-        generate_timed(model, prompt, NEW_TOKENS, ended).tokens
-        == expected[0, len(prompt) :].tolist()
-    )
+    assert generate(model, prompt, ended).tokens == expected[0, len(prompt) :].tolist()
 
 
 def test_suppressed_tokens_never_appear(
     model: PreTrainedModel | PeftModel, prompt: list[int]
 ) -> None:
     """Suppressing what it would say gives other tokens, as many as before."""
-    free = generate_timed(model, prompt, NEW_TOKENS, [])
-    forced = generate_timed(model, prompt, NEW_TOKENS, sorted(set(free.tokens)))
+    free = generate(model, prompt, [])
+    forced = generate(model, prompt, sorted(set(free.tokens)))
     assert len(forced.tokens) == NEW_TOKENS
     assert not set(forced.tokens) & set(free.tokens)
 
 
 def test_times_add_up(model: PreTrainedModel | PeftModel, prompt: list[int]) -> None:
     """The first token's time and the gaps, one fewer than tokens, sum to the end-to-end time."""
-    generation = generate_timed(model, prompt, NEW_TOKENS, [])
+    generation = generate(model, prompt, [])
     assert len(generation.inter_token_latencies_ms) == NEW_TOKENS - 1
     assert min(generation.time_to_first_token_ms, *generation.inter_token_latencies_ms) > 0
     total = generation.time_to_first_token_ms + sum(generation.inter_token_latencies_ms)

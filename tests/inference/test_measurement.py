@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from lorabench.inference.measurement import fits, turns
+from lorabench.inference.measurement import fits
+from lorabench.inference.turns import turns
 
 ARMS = ["base", "lora", "merged", "base_again"]
 

@@ -15,6 +15,8 @@ SECTION: dict[str, Any] = {
     "new_tokens": 8,
     "repeats": 2,
     "warmup": 1,
+    "load": {"concurrency": [1, 2], "requests_per_user": 1, "new_tokens": 4, "repeats": 1},
+    "server": {"base": None, "lora": None, "merged": None, "timeout_seconds": 10},
 }
 
 
@@ -29,6 +31,25 @@ def test_unknown_missing_and_small_values_are_refused() -> None:
         ConfigurationError, match=r"measure_inference\.new_tokens: expected at least 2, found 1"
     ):
         parse_settings(SECTION | {"new_tokens": 1})
+    with pytest.raises(
+        ConfigurationError, match=r"measure_inference\.load\.concurrency: expected at least 1"
+    ):
+        parse_settings(SECTION | {"load": SECTION["load"] | {"concurrency": [1, 0]}})
+
+
+def test_addresses_of_servers_are_checked() -> None:
+    """An address holds no password and is one of HTTP; variants without one are not measured."""
+    assert parse_settings(SECTION).servers == {}
+    for address, fault in (
+        ("http://me:secret@host/v1", "must not hold a user name or password"),
+        ("host:8000/v1", "expected an address such as"),
+    ):
+        server = SECTION["server"] | {"lora": {"base_url": address, "model": "m"}}
+        with pytest.raises(
+            ConfigurationError, match=r"measure_inference\.server\.lora\.base_url: .*" + fault
+        ) as error:
+            parse_settings(SECTION | {"server": server})
+        assert "secret" not in str(error.value)
 
 
 def test_first_prompts_of_the_samples_cover_all_categories(samples: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
-from lorabench.inference.summary import (
+from lorabench.scoring.inference_summary import (
     PER_GENERATION,
     decode_tokens_per_second,
     distribution,

@@ -70,17 +70,27 @@ def error(status: int, message: str, **fields: Any) -> Response:
     return Response(status=status, document={"error": {"message": message, **fields}})
 
 
+def bill(response: Response) -> list[tuple[int, int]]:
+    """Return the tokens that a response says were used, nothing where it says nothing."""
+    usage = response.document.get("usage") if isinstance(response.document, dict) else None
+    if response.status != 200 or response.cut or not isinstance(usage, dict):
+        return []
+    names = ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")
+    return [(usage[read], usage[made]) for read, made in names if {read, made} <= set(usage)]
+
+
 @dataclass
 class FakeJudge:
     """The running server: what it saw, and what it answers (set `respond`)."""
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)  # bodies
-    raw: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     most_at_once: int = 0
+    # (input, output) tokens of each answer with usage, sent whole: what a provider puts on its bill
+    billed: list[tuple[int, int]] = field(default_factory=list)
     respond: Callable[[int, dict[str, Any]], Response] = lambda number, body: openai_answer()
 
 
@@ -103,14 +113,16 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
             with lock:
                 number = len(fake.requests)
                 fake.requests.append(body)
-                fake.raw.append(raw)
                 fake.headers.append({name.lower(): value for name, value in self.headers.items()})
                 fake.paths.append(self.path)
                 fake.times.append(time.monotonic())
                 active += 1
                 fake.most_at_once = max(fake.most_at_once, active)
             try:
-                self.send(fake.respond(number, body))
+                response = fake.respond(number, body)
+                with lock:
+                    fake.billed += bill(response)
+                self.send(response)
             finally:
                 with lock:
                     active -= 1
@@ -161,6 +173,7 @@ def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
         "max_judge_usd": 25.0,
         "tokens_per_batch": 2048,
         "dtype": "float32",
+        "carries_signal": "auto",
     } | changes
 
 

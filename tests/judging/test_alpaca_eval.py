@@ -211,7 +211,7 @@ def test_score_is_for_the_variant_whatever_the_order(benchmark_folder: Path) -> 
     pairs = pairs_to_judge(
         answers, {a.id: "theirs" for a in answers}, messages, {}, both_orders=False
     )
-    rows, _ = compare_pairs(ScriptedJudge(), pairs)
+    rows, _ = compare_pairs(ScriptedJudge(), pairs, 0)
     expected = [0.8 if shows_variant_first(a.prompts[0]) else 0.2 for a in answers]
     assert [row.score for row in rows] == pytest.approx(expected)
     assert 0 < sum(row.score == pytest.approx(0.8) for row in rows) < 12
@@ -221,7 +221,7 @@ def test_both_orders_cancel_a_position_preference(benchmark_folder: Path) -> Non
     """The same judge asked in both orders gives one half."""
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
     pairs = pairs_to_judge([make_answer(0)], {"alpaca-0": "theirs"}, messages, {}, both_orders=True)
-    rows, replies = compare_pairs(ScriptedJudge(), pairs)
+    rows, replies = compare_pairs(ScriptedJudge(), pairs, 0)
     assert len(replies) == 2
     assert rows[0].score == pytest.approx(0.5)
 
@@ -233,7 +233,7 @@ def test_identical_outputs_are_half_without_a_question(benchmark_folder: Path) -
         [make_answer(0, "same")], {"alpaca-0": "same"}, messages, {}, both_orders=True
     )
     judge = ScriptedJudge()
-    rows, _ = compare_pairs(judge, pairs)
+    rows, _ = compare_pairs(judge, pairs, 0)
     assert (rows[0].score, rows[0].detail["identical"], judge.asked) == (0.5, True, [])
 
 
@@ -247,7 +247,7 @@ def test_failures_have_no_score(benchmark_folder: Path, outcome: str, expected: 
     pairs = pairs_to_judge([make_answer(0)], {"alpaca-0": "theirs"}, messages, {}, both_orders=True)
     good = Reply(outcome="answered", text="m")
     rows, _ = compare_pairs(
-        ScriptedJudge(replies=[good, Reply(outcome=outcome, text="hm", reason="r")]), pairs
+        ScriptedJudge(replies=[good, Reply(outcome=outcome, text="hm", reason="r")]), pairs, 0
     )
     assert (rows[0].score, rows[0].outcome) == (None, expected)
     assert rows[0].detail["orders"][1]["reason"] == "r"

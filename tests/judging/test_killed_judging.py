@@ -34,7 +34,8 @@ from judge_mt_bench import judge_mt_bench
 given = json.loads(sys.argv[1])
 settings = given.pop("settings")
 paths = {k: Path(v) for k, v in given.items()}
-judge_mt_bench(references=None, model=None, writer="mt_bench-lora", settings=settings, **paths)
+fixed = {"references": None, "model": None, "writer": "mt_bench-lora", "min_judged_share": 0.9}
+judge_mt_bench(settings=settings, **fixed, **paths)
 """
 
 

@@ -202,7 +202,7 @@ def test_served_model_gives_the_local_judges_preference(
         pairs = pairs_to_judge(answers, references, messages, parameters, both_orders=True)
         with AnswerStore(tmp_path / kind, "w") as store:
             settings = judge_settings(judge_server, kind=kind)
-            rows, _ = compare_pairs(open_judge(settings, store, small_judge), pairs)
+            rows, _ = compare_pairs(open_judge(settings, store, small_judge), pairs, 0)
         scores[kind] = [row.score for row in rows]
     assert scores["openai"] == pytest.approx(scores["local"], rel=1e-4)
     assert len(judge_server.requests) == 10

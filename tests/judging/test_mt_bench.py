@@ -16,13 +16,13 @@ from lorabench.judging import wire
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.mt_bench import (
     REASK,
-    ask_again,
     expected_rating,
-    parse_rating,
     read_prompts,
     read_references,
     turns_to_rate,
 )
+from lorabench.judging.ratings import parse_rating
+from lorabench.judging.reasks import ask_again
 
 PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
@@ -40,31 +40,6 @@ def make_answer(**changes: Any) -> Answer:
         "temperature": 0.7,
     }
     return Answer(**fields | changes)
-
-
-@pytest.mark.parametrize(
-    ("judgment", "rating"),
-    [
-        ("Good. Rating: [[7]]", 7.0),
-        ("Rating: [[8.5]]", 8.5),
-        ("Rating: [[10]]", 10.0),
-        ("Rating: [[ 6 ]]", 6.0),
-        ("Rating: [[9/10]]", 9.0),
-        ("The code returns a[[0]] and grid[[3]]. Rating: [[6]]", 6.0),
-        ("In array [1] the index is off. Rating: 6", 6.0),
-        ("**Rating:** [6]", 6.0),
-        ("I would say [4].", 4.0),
-        ("see footnote [1] for details, a fine answer", None),
-        ("Rating: [[0]]", None),
-        ("Rating: [[11]]", None),
-        ("I cannot judge this.", None),
-        ("", None),
-    ],
-)
-def test_last_rating_in_range_counts(judgment: str, rating: float | None) -> None:
-    """The last [[n]] from 1 to 10 is the rating; quoted brackets and numbers out of range are
-    not."""
-    assert parse_rating(judgment) == rating
 
 
 def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
@@ -108,9 +83,9 @@ def test_missing_reference_is_named(benchmark_folder: Path) -> None:
 def test_reask_shows_the_judge_its_own_text() -> None:
     """The follow-up keeps the conversation and has its own place in the store."""
     request = JudgeRequest(item="81-1", messages=[{"role": "user", "content": "x"}], parameters={})
-    again = ask_again(request, Reply(outcome="answered", text="It is fine."))
+    again = ask_again(request, Reply(outcome="answered", text="It is fine."), REASK)
     assert [message["content"] for message in again.messages] == ["x", "It is fine.", REASK]
-    empty = ask_again(request, Reply(outcome="answered", text=" "))
+    empty = ask_again(request, Reply(outcome="answered", text=" "), REASK)
     assert empty.messages == request.messages
     assert empty.key({}) != request.key({})
 
@@ -156,9 +131,8 @@ def fastchat_requests(
     folder: Path,
     questions: dict[int, Any],
     answers: dict[int, Any],
-) -> dict[str, bytes]:
-    """Return item id -> the request that FastChat sends to gpt-4, as its client (openai 0.28)
-    serialises it.
+) -> dict[str, dict[str, Any]]:
+    """Return item id -> the arguments of FastChat's call of gpt-4.
 
     The two client libraries are stand-ins that record the call: openai 0.x and anthropic are not
     needed to build it.
@@ -190,14 +164,12 @@ def fastchat_requests(
                 question, "m", answers[number], judge, reference, multi_turn=turn == 2
             )
             common.play_a_match_single(match, "")
-            requests[f"{number}-{turn}"] = json.dumps(sent[-1]).encode()
+            requests[f"{number}-{turn}"] = sent[-1]
     return requests
 
 
-def test_requests_equal_fastchats_byte_for_byte(
-    monkeypatch: pytest.MonkeyPatch, shared_data: Path
-) -> None:
-    """For all 160 turns of real answers the request body is the one that FastChat 0.2.36 sends."""
+def test_requests_equal_fastchats(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+    """For all 160 turns of real answers the call is the one that FastChat 0.2.36 makes."""
     folder = shared_data / "mt_bench"
     questions = {row["question_id"]: row for row in read_rows(folder / "question.jsonl")}
     answers = {
@@ -224,6 +196,6 @@ def test_requests_equal_fastchats_byte_for_byte(
     actual = {}
     for turn in turns:
         sent = wire.sent_parameters("openai", turn.request, wire.Refusals())
-        actual[turn.id] = wire.body("openai", "gpt-4", turn.request, sent)
+        actual[turn.id] = wire.arguments("openai", "gpt-4", turn.request, sent)
     assert len(actual) == 160
     assert actual == expected

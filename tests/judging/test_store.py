@@ -62,6 +62,29 @@ def test_torn_last_line_costs_that_line_only(tmp_path: Path, kept: float) -> Non
         assert store.spent_usd() == 0.5
 
 
+def test_lost_requests_count_as_spent(tmp_path: Path) -> None:
+    """What a request without an answer may have cost is in the folder's sum, and in the writer's
+    own."""
+    with AnswerStore(tmp_path, "a") as first:
+        first.put_lost(IDENTITY, REQUEST, 0.125, "cut")
+    with AnswerStore(tmp_path, "a") as first, AnswerStore(tmp_path, "b") as second:
+        second.put("k", IDENTITY, REQUEST, REPLY)
+        assert first.spent_usd() == second.spent_usd() == 0.375
+        assert (first.lost_requests, first.lost_usd) == (1, 0.125)
+        assert (second.lost_requests, second.lost_usd) == (0, 0.0)
+
+
+@pytest.mark.parametrize("usd", ["NaN", "-5.0", "Infinity", '"1"', "null"])
+def test_a_line_with_an_impossible_price_is_damaged(tmp_path: Path, usd: str) -> None:
+    """It would switch the limit off; its question is asked again."""
+    with AnswerStore(tmp_path, "a") as store:
+        store.put("k", IDENTITY, REQUEST, REPLY)
+    path = tmp_path / "a.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"usd": 0.25', f'"usd": {usd}'))
+    with AnswerStore(tmp_path, "b") as store:
+        assert "k" not in store and store.spent_usd() == 0.0
+
+
 @pytest.mark.parametrize("change", ["model", "prompt", "parameters", "attempt"])
 def test_key_covers_judge_prompt_and_parameters(change: str) -> None:
     """A change in any of them is another question."""

@@ -30,6 +30,8 @@ RUN_FILES = {  # pattern below results/{run} -> schema
     "eval/*/*.jsonl": "item_result",
     "perf/*.json": "perf",
     "perf/*.jsonl": "token_times",
+    "perf/raw/load.jsonl": "load_request",
+    "perf/raw/conditions.json": "inference_conditions",
     "gate.json": "gate",
     "gate_declaration.json": "gate_declaration",
     "compare.json": "compare",

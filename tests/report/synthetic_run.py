@@ -12,9 +12,12 @@ from compare_variants import compare_variants
 from declare_gate import declare_gate
 from lorabench.control.configuration import load
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
 from lorabench.files import write_json, write_jsonl
-from lorabench.inference.summary import ratios_to_base, summarise
+from lorabench.scoring.inference_summary import ratios_to_base, summarise
+from lorabench.scoring.load_summary import summarise_load
+from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
 from score_benchmark import score_benchmark
 
 VARIANTS = ("base", "lora", "merged")
@@ -174,7 +177,7 @@ def write_scores(
                 not_run_reason="no judge is configured" if skip else None,
                 benchmark=benchmark,
                 variant=variant,
-                settings={"confidence": 0.95},
+                settings={"confidence": 0.95, "min_judged_share": 0.9},
                 rows_output=joined,
                 score_output=score,
             )
@@ -212,6 +215,53 @@ def token_times(
     return rows
 
 
+def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[str, Any]:
+    """Return what perf/{variant}.json says of bounds, memory and load; two levels, the second too
+    slow for the stricter limits."""
+    step = {
+        "captured": False,
+        "not_captured": None,
+        "weight_bytes": 500_000_000,
+        "kv_bytes_per_token": 20_000,
+        "tokens_held": 100.0,
+        "gpu_idle_share": None,
+    }
+    requests = [
+        LoadRequest(
+            engine="own",
+            variant=arm,
+            repeat=repeat,
+            concurrency=users,
+            number=number,
+            prompt_id="prompt-0",
+            status="ok",
+            reason=None,
+            output_tokens=11,
+            tokens_from="decoder",
+            sent_ms=0.0,
+            time_to_first_token_ms=100.0 * users * factor,
+            end_to_end_ms=(100.0 * users + 200.0) * factor + number,
+        )
+        for arm, factor in {"base": 1.0, "base_again": 1.01, variant: slowdown}.items()
+        for repeat in range(2)
+        for users in (1, 4)
+        for number in range(users)
+    ]
+    limits = [
+        {"name": "relaxed", "time_to_first_token_ms": 2000, "time_per_output_token_ms": 100},
+        {"name": "strict", "time_to_first_token_ms": 200, "time_per_output_token_ms": 100},
+    ]
+    levels = summarise_load(requests, "own", variant, "base_again", limits)
+    return {
+        "single_stream": single_stream(rows, step, 1e10, gpu=False),
+        "memory_per_stream": stream_memory(step, {}, 500.0, 200),
+        "load": {
+            "own": {"levels": levels, "limits": users_and_cost(levels, limits, 3.6), "skipped": []},
+            "server": None,
+        },
+    }
+
+
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured
     again."""
@@ -230,6 +280,7 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
                 "steady_peak_gpu_allocated_mib": None,
                 "steady_peak_resident_mib": 700.0 + 40 * slowdown,
             },
+            **serving_part(variant, rows, slowdown),
         }
         write_json(folder / "perf" / f"{variant}.json", document)
         write_jsonl(
@@ -278,6 +329,7 @@ def write_training(folder: Path) -> dict[str, Path]:
     }
     counts = {
         "dropped": {"no_ranked_reply": 2},
+        "cut": {"conversations": 1, "messages": 1},
         "languages": {"en": 30, "de": 8},
         "turns": 90,
         "characters": 50000,
@@ -302,7 +354,7 @@ def write_training(folder: Path) -> dict[str, Path]:
             "float32": logit_difference(1.3e-4),
             "as_saved": logit_difference(0.9),
         },
-        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits},
+        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits, "remarks": []},
     }
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)

@@ -8,8 +8,11 @@ import pytest
 
 from compare_variants import compare_variants
 from lorabench.errors import DataError
+from lorabench.files import read_json
+from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.comparison import equivalence_of_shares
 from lorabench.scoring.significance import flip_table
+from lorabench.scoring.speed_ratios import serving_ratios
 from report.synthetic_run import (
     compare_inputs,
     gsm8k_rows,
@@ -89,7 +92,36 @@ def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any
     assert decode["ratio_to_base"]["lora"]["verdict"] == "slower"
     assert decode["ratio_to_base"]["merged"]["verdict"] == "no difference detectable"
     assert decode["noise_band"][0] <= 1 <= decode["noise_band"][1]
-    assert whole["answers"]["cost_to_serve"]["answer"] == "nothing, if merged"
+    answer = whole["answers"]["cost_to_serve"]
+    assert answer["answer"] == "nothing, if merged"
+    assert answer["headline"].endswith(
+        "Merge it where it is the only adapter; keep it apart where one base serves many."
+    )
+    base, lora = (item["text"] for item in answer["reasons"][:2])
+    assert "tokens/s [" in base and "at least 4 users within 2000/100 ms (relaxed)" in base
+    assert "1 user within 200/100 ms (strict)" in base and "$" in base
+    assert "0.6" in lora and "(slower)" in lora
+
+
+def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
+    """Where Python's launches bound the step, the ratio is labelled and the answer is not known."""
+    perf = compare_inputs(tmp_path)["perf"]
+    for path in perf:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["single_stream"]["launch_bound"] = True
+        path.write_text(json.dumps(document), encoding="utf-8")
+    compared: dict[str, Any] = {
+        "perf": {document["variant"]: document for document in map(read_json, perf)},
+        "serving": serving_ratios([read_json(path) for path in perf]),
+    }
+    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    assert answer["answer"] == "not known" and "Measure a server" in answer["headline"]
+    assert "launched from Python" in answer["reasons"][0]["text"]
+    served = compared["perf"]["lora"]["load"]
+    served["server"] = served["own"]
+    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    assert "on the measured server" in answer["reasons"][-1]["text"]
+    assert answer["headline"].startswith("Unmerged, the adapter costs")
 
 
 def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def test_a_retired_judge_is_a_fault(
         "judge_mt_bench": {"kind": "openai", "model": "some-judge", "base_url": judge_server.url}
     }
     lines, faults = findings(tmp_path, root, capsys, judges)
-    assert lines[0] == "judging   judge_alpaca_eval: a model on this machine"
+    assert lines[0].startswith("judging   judge_alpaca_eval: a model on this machine, whose scores")
+    assert "judge.carries_signal to true" in lines[0]
     assert (
         lines[1].startswith("judging   judge_mt_bench: judge some-judge")
         and "has been deprecated" in lines[1]

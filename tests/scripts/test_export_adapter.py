@@ -7,6 +7,9 @@ import pytest
 
 from export_adapter import export_adapter
 from lorabench import publishing
+from lorabench.adapter_loading import check_attached
+from lorabench.files import read_json, write_json
+from training_fixtures import make_adapter
 
 
 def make(folder: Path, size: int) -> list[Path]:
@@ -23,7 +26,7 @@ def test_large_files_are_linked_and_small_ones_copied(
     """Weights are stored once; a touch of a published small file leaves its source alone."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, folder=tmp_path / "published")
+    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
     published = tmp_path / "published"
     assert (published / "adapter_model.safetensors").samefile(files[1])
     assert not (published / "adapter_config.json").samefile(files[0])
@@ -37,11 +40,11 @@ def test_export_again_follows_a_new_adapter(
     file."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, folder=tmp_path / "published")
-    export_adapter(files=files, folder=tmp_path / "published")
+    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
+    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
     files[1].unlink()
     new = make(tmp_path / "adapter", 2000)
-    export_adapter(files=new, folder=tmp_path / "published")
+    export_adapter(files=new, model=tmp_path / "source.json", folder=tmp_path / "published")
     names = sorted(path.name for path in (tmp_path / "published").iterdir())
     assert names == ["adapter_config.json", "adapter_model.safetensors"]
     assert (tmp_path / "published" / names[1]).read_bytes() == new[1].read_bytes()
@@ -58,7 +61,31 @@ def test_without_hard_links_files_are_copied(
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     monkeypatch.setattr(os, "link", refuse)
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, folder=tmp_path / "published")
+    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
     published = tmp_path / "published" / "adapter_model.safetensors"
     assert published.read_bytes() == files[1].read_bytes()
     assert not published.samefile(files[1])
+
+
+def test_the_export_loads_where_its_base_is_found(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base without an address on the hub is found by its name in the working folder; the
+    tokenizer comes with the adapter."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    config = read_json(adapter / "adapter_config.json")
+    write_json(
+        adapter / "adapter_config.json", config | {"base_model_name_or_path": tiny_model.name}
+    )
+    files = [adapter / name for name in ("adapter_config.json", "adapter_model.safetensors")]
+    export_adapter(files=files, model=tiny_model / "source.json", folder=tmp_path / "published")
+    monkeypatch.chdir(tiny_model.parent)
+    model = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "published")
+    check_attached(model, files[1])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "published")
+    original = AutoTokenizer.from_pretrained(tiny_model)
+    assert tokenizer.chat_template == original.chat_template
+    assert tokenizer("Hi <|eot_id|>") == original("Hi <|eot_id|>")

@@ -1,13 +1,16 @@
 """import_adapter copies an adapter that fits and refuses one that does not."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from import_adapter import import_adapter
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, sha256_file, write_json
-from training_fixtures import make_adapter
+from lorabench.report.records import remarks
+from training_fixtures import describe, make_adapter
 
 pytest_plugins = ["training_fixtures"]
 
@@ -18,6 +21,7 @@ def test_a_fitting_adapter_is_copied_and_said_to_be_imported(
     """All outputs of training exist; what was not run here says so."""
     source = make_adapter(tiny_source.parent, tmp_path / "its folder")
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
+    describe(tmp_path / "out")
     weights = sha256_file(source / "adapter_model.safetensors")
     assert (
         read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"]
@@ -37,3 +41,69 @@ def test_a_foreign_adapter_is_refused_in_one_line(tiny_source: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigurationError, match="ADAPTER_PATH"):
         import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "remark"),
+    [
+        (lambda folder, base: named(folder, base.name), None),
+        (lambda folder, base: named(folder, f"/home/me/{base.name}/"), None),
+        (lambda folder, base: named(folder, "other/base-7B"), "names 'other/base-7B' as its base"),
+        (
+            lambda folder, base: trained_on(folder, {"model.safetensors": "0" * 64}),
+            "trained on other weights",
+        ),
+        (
+            lambda folder, base: trained_on(
+                folder, read_json(base / "source.json")["sha256"], name="other/base-7B"
+            ),
+            None,
+        ),
+        (
+            lambda folder, base: (folder / "chat_template.jinja").write_text("other"),
+            "chat template that differs",
+        ),
+        (
+            lambda folder, base: (folder / "tokenizer.json").write_text("{}"),
+            "tokenizer that differs",
+        ),
+        (
+            lambda folder, base: shutil.copyfile(
+                base / "tokenizer.json", folder / "tokenizer.json"
+            ),
+            None,
+        ),
+    ],
+)
+def test_what_comes_from_elsewhere_is_remarked_on(
+    change: Any,
+    remark: str | None,
+    tiny_source: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Case 3: another base, by content where it was recorded, else by name; another tokenizer or
+    template. In the log and in run_config.json, from where the report takes it."""
+    source = make_adapter(tiny_source.parent, tmp_path / "adapter")
+    named(source, tiny_source.parent.name)
+    change(source, tiny_source.parent)
+    import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
+    describe(tmp_path / "out")
+    found = read_json(tmp_path / "out" / "run_config.json")["remarks"]
+    assert found == [record.getMessage() for record in caplog.records if record.levelno >= 30]
+    assert (remark in found[0] and len(found) == 1) if remark else found == []
+    assert remarks(None, None, {"remarks": found}) == found
+
+
+def named(folder: Path, name: str) -> None:
+    """Let the adapter name a base model."""
+    config = read_json(folder / "adapter_config.json")
+    write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": name})
+
+
+def trained_on(folder: Path, sha256: dict[str, str], name: str | None = None) -> None:
+    """Let the adapter's record name the content of its base model."""
+    if name:
+        named(folder, name)
+    model = {"name": "x", "source": {"sha256": sha256}}
+    write_json(folder / "run_config.json", {"schema_version": 1, "model": model})

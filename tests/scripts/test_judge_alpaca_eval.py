@@ -50,6 +50,8 @@ def run(
     both: bool = False,
     model: Path | None = None,
     count: int = 6,
+    reasks: int = 0,
+    min_judged_share: float = 0.9,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Judge and return rows and protocol."""
     write_rows(tmp_path / "answers.jsonl", answers("variant", count))
@@ -66,7 +68,9 @@ def run(
             "reference": "base" if base else "published",
             "max_tokens": 1,
             "both_orders": both,
+            "reasks": reasks,
         },
+        min_judged_share=min_judged_share,
         rows=tmp_path / "rows.jsonl",
         protocol=tmp_path / "protocol.json",
     )

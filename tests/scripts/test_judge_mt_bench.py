@@ -46,6 +46,7 @@ def run(
         store=tmp_path / "store",
         writer="mt_bench-lora",
         settings={"judge": judge, "max_tokens": max_tokens, "reasks": reasks},
+        min_judged_share=0.9,
         rows=tmp_path / "rows.jsonl",
         protocol=tmp_path / "protocol.json",
     )
@@ -162,6 +163,12 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
     )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
     assert "carries no signal" in scored_benchmark("mt_bench").protocol(protocol, None)
+    vouched = judge_section(FakeJudge(), kind="local", carries_signal=True)
+    run(tmp_path, benchmark_folder, vouched, tiny_model / "source.json")
+    again, protocol = read(tmp_path)
+    assert again == rows and protocol["cached_calls"] == 6
+    assert protocol["signal"] is True
+    assert "says that it counts" in scored_benchmark("mt_bench").protocol(protocol, None)
 
 
 def test_a_served_model_as_the_judge(

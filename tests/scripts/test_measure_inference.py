@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
-from lorabench.files import read_json, read_jsonl
+from lorabench.files import read_json, read_jsonl, write_jsonl
 from lorabench.inference import measurement
-from lorabench.inference.settings import parse_settings
-from measure_inference import measure_inference, summary
+from lorabench.inference.turns import CONTROL
+from measure_inference import measure_inference
+from summarise_inference import summarise_inference
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +41,13 @@ SETTINGS: dict[str, Any] = {
     "new_tokens": 6,
     "repeats": 2,
     "warmup": 1,
+    "load": {"concurrency": [1, 2], "requests_per_user": 2, "new_tokens": 3, "repeats": 2},
+    "server": {"base": None, "lora": None, "merged": None, "timeout_seconds": 10},
 }
+LIMITS = [
+    {"name": "slow", "time_to_first_token_ms": 6e4, "time_per_output_token_ms": 6e4},
+    {"name": "instant", "time_to_first_token_ms": 1e-6, "time_per_output_token_ms": 1e-6},
+]
 WAIT_SECONDS = 120
 
 
@@ -56,17 +65,30 @@ def checkpoints(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return {"base": tiny_model, "adapter": folder / "adapter", "merged": folder / "merged"}
 
 
-def run(checkpoints: dict[str, Path], out: Path, samples: Path, **changes: Any) -> None:
+def run(checkpoints: Any, out: Path, samples: Path, **changes: Any) -> None:
     """Run the script's function with output files in `out`."""
     settings = SETTINGS | changes
     measure_inference(
         **checkpoints,
         prompts=samples / "performance_prompts.jsonl",
-        summaries={variant: out / f"{variant}.json" for variant in VARIANTS},
-        times={variant: out / f"{variant}.jsonl" for variant in VARIANTS},
+        **raw(out),
         settings=settings,
         threads=1,
     )
+    summarise_inference(
+        **raw(out),
+        summaries={variant: out / f"{variant}.json" for variant in VARIANTS},
+        settings={"limits": LIMITS, "usd_per_gpu_hour": 3.6},
+    )
+
+
+def raw(out: Path) -> Any:
+    """Return the paths of the raw figures in a folder."""
+    return {
+        "times": {variant: out / f"{variant}.jsonl" for variant in VARIANTS},
+        "load": out / "raw" / "load.jsonl",
+        "conditions": out / "raw" / "conditions.json",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -152,39 +174,57 @@ def test_variants_that_are_not_wanted_are_reported_so(
 
 
 def test_merged_that_is_slower_than_its_base_is_called_a_fault(
-    measured: Path, caplog: pytest.LogCaptureFixture
+    measured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Merged and base compute the same, so a difference beyond the noise is a warning about the
     run."""
+    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
     rows = [row for row in rows_of(measured, "base") if row.variant == "base"]
     slow = [replace(row, variant="merged", end_to_end_ms=9 * row.end_to_end_ms) for row in rows]
-    again = [replace(row, variant="base_again") for row in rows]
-    loaded = dict.fromkeys(
-        [
-            "dtype",
-            "device",
-            "gpu",
-            "attention",
-            "threads",
-            "parameters",
-            "requires_grad",
-            "torch",
-            "transformers",
-        ],
-        None,
-    )
-    made = measurement.Measurement(
-        rows=[*rows, *again, *slow],
-        loaded={"merged": loaded},
-        memory={"merged": {}},
-        resident="together",
-        load_average=[0.0, 0.0],
-        gpu=[None, None],
-    )
+    again = [replace(row, variant=CONTROL) for row in rows]
+    write_jsonl(tmp_path / "base.jsonl", map(asdict, [*rows, *again]))
+    write_jsonl(tmp_path / "merged.jsonl", map(asdict, slow))
     with caplog.at_level(logging.WARNING):
-        figures = summary("merged", parse_settings(SETTINGS), made)
+        summarise_inference(
+            **raw(tmp_path),
+            summaries={"merged": tmp_path / "merged.json"},
+            settings={"limits": [], "usd_per_gpu_hour": None},
+        )
+    figures = read_json(tmp_path / "merged.json")
     assert figures["ratios_to_base"]["decode_tokens_per_second"]["beyond_noise"]
     assert "distrust this run" in caplog.text
+
+
+def test_load_is_measured_at_every_level(measured: Path) -> None:
+    """All arms answer the same requests; limits that anybody keeps pass, impossible ones do not."""
+    requests = [LoadRequest(**row) for _, row in read_jsonl(raw(measured)["load"])]
+    assert Counter((row.variant, row.concurrency) for row in requests) == {
+        (arm, users): 2 * 2 * users for arm in (*VARIANTS, CONTROL) for users in (1, 2)
+    }
+    assert {(row.status, row.output_tokens, row.engine) for row in requests} == {("ok", 3, "own")}
+    lora = read_json(measured / "lora.json")
+    assert lora["load"]["server"] is None
+    own = lora["load"]["own"]
+    assert [level["concurrency"] for level in own["levels"]] == [1, 2]
+    slow, instant = own["limits"]
+    assert (slow["users"], slow["at_least"], instant["users"]) == (2, True, 0)
+    level = own["levels"][1]
+    assert slow["usd_per_million_tokens"] == pytest.approx(
+        1e6 * 3.6 / 3600 / level["output_tokens_per_second"]
+    )
+    assert level["ratio_to_base"]["noise_band"][0] <= 1 <= level["ratio_to_base"]["noise_band"][1]
+
+
+def test_one_user_s_speed_is_a_share_of_the_memory_s(measured: Path) -> None:
+    """The share follows from bytes read, tokens a second and the copy's speed; a CPU is never
+    launch-bound."""
+    one = read_json(measured / "base.json")["single_stream"]
+    assert one["bandwidth_share"] == pytest.approx(
+        one["tokens_per_second"]
+        * one["bytes_read_per_token"]
+        / one["copy_bandwidth_bytes_per_second"]
+    )
+    assert (one["captured"], one["gpu_idle_share"], one["launch_bound"]) == (False, None, False)
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
@@ -245,6 +285,8 @@ def test_workers_end_with_their_parent(checkpoints: dict[str, Path]) -> None:
         "dtype": "float32",
         "threads": 1,
         "prompts": ["Hello"],
+        "new_tokens": 4000,
+        "most_new_tokens": 4000,
     }
     code = (
         "from lorabench.inference.worker_process import WorkerProcess\n"

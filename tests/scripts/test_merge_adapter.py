@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, sha256_file
-from lorabench.training.adapter.fingerprint import write_fingerprint
+from lorabench.training.adapter.folder import write_fingerprint
 from merge_adapter import merge_adapter
 from training_fixtures import make_adapter
 

@@ -37,7 +37,7 @@ def run(
         not_run_reason=reason,
         benchmark=benchmark,
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=folder / "eval.jsonl",
         score_output=folder / "eval.json",
     )
@@ -70,7 +70,8 @@ def test_failed_judgments_are_counted_and_not_averaged(tmp_path: Path) -> None:
     score = run(tmp_path, "mt_bench", [rows])
     read = [row.score for row in rows if row.score is not None]
     assert score["failures"] == {"judge_unparsed": 1}
-    assert score["n"] == 15
+    assert (score["n"], score["items"]) == (15, 16)
+    assert score["protocol"].endswith("; 15 of 16 items have a score")
     assert score["score"] == pytest.approx(sum(read) / 15)
 
 
@@ -130,7 +131,7 @@ def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
             not_run_reason=None,
             benchmark="gsm8k",
             variant="base",
-            settings={"confidence": 0.95},
+            settings={"confidence": 0.95, "min_judged_share": 0.9},
             rows_output=tmp_path / "eval.jsonl",
             score_output=tmp_path / "eval.json",
         )
@@ -148,7 +149,7 @@ def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
         not_run_reason=None,
         benchmark="mt_bench",
         variant="base",
-        settings={"confidence": 0.95},
+        settings={"confidence": 0.95, "min_judged_share": 0.9},
         rows_output=tmp_path / "eval.jsonl",
         score_output=tmp_path / "eval.json",
     )
@@ -165,5 +166,18 @@ def test_a_judge_that_failed_throughout_leaves_no_score(tmp_path: Path) -> None:
     rows = [replace(row, score=None, outcome="judge_failed") for row in mt_bench_rows("base")]
     score = run(tmp_path, "mt_bench", [rows])
     assert score["status"] == "not_run"
-    assert score["reason"] == "none of 16 items has a score: 16 judge_failed"
+    assert score["reason"] == (
+        "none of 16 items has a score, at least 90% are needed (score_benchmark.min_judged_share):"
+        " 16 judge_failed"
+    )
     assert len(list(read_jsonl(tmp_path / "eval.jsonl"))) == 16
+
+
+def test_below_the_share_of_judged_items_there_is_no_score(tmp_path: Path) -> None:
+    """A mean over a few answered items is no score; the reason has both numbers."""
+    rows = mt_bench_rows("lora")
+    failed = [replace(row, score=None, outcome="judge_refused") for row in rows[:2]]
+    score = run(tmp_path, "mt_bench", [failed + rows[2:]])
+    assert score["status"] == "not_run" and "score" not in score
+    assert score["reason"].startswith("14 of 16 items have a score, at least 90% are needed")
+    assert run(tmp_path, "mt_bench", [failed[:1] + rows[1:]])["status"] == "ok"

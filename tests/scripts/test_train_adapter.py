@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_jsonl
-from lorabench.llama import load_tokenizer, load_variant
+from lorabench.llama import load_tokenizer
 from lorabench.training.encode import encode_conversations
+from lorabench.variants import load_variant
 from merge_adapter import merge_adapter
 from report.schema_check import faults_of
+from train_adapter import _warn_of_slow_bfloat16
 from training_fixtures import train
 
 pytest_plugins = ["training_fixtures"]
@@ -94,7 +96,7 @@ def kill_while_training(
 def test_every_output_is_written_and_says_what_happened(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """The six files are there, the counts agree with the data, and the work folder is gone."""
+    """The files are there, the counts agree with the data, and the work folder is gone."""
     adapter = train(tiny_source, prepared, tmp_path, settings)
     names = {path.name for path in adapter.iterdir()}
     assert names == {
@@ -104,6 +106,7 @@ def test_every_output_is_written_and_says_what_happened(
         "fingerprint.json",
         "run_config.json",
         "train_metrics.json",
+        "training_record.json",
     }
     metrics, config = (
         read_json(adapter / "train_metrics.json"),
@@ -286,3 +289,21 @@ def test_wrong_input_is_one_clear_line(
     write_jsonl(tmp_path / "validation.jsonl", [])
     with pytest.raises(DataError, match="nothing to learn"):
         train(tiny_source, tmp_path, tmp_path, settings)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fast", "lines"), [("bfloat16", False, 1), ("bfloat16", True, 0), ("auto", False, 0)]
+)
+def test_a_slow_precision_is_one_warning(
+    dtype: str,
+    fast: bool,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """bfloat16 that was asked for on a processor without such arithmetic; auto never chooses
+    it."""
+    monkeypatch.setattr("train_adapter.fast_bfloat16", lambda: fast)
+    monkeypatch.setattr("train_adapter.device", lambda: torch.device("cpu"))
+    _warn_of_slow_bfloat16(dtype)
+    assert len(caplog.records) == lines

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lorabench.control.estimate import GPUS, Device, choose, estimate
+from lorabench.control.estimate import choose, estimate
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import shapes_of, training_flops
+from lorabench.description.gpus import GPUS, Device
 from lorabench.errors import ConfigurationError
 from lorabench.training.settings import parse_settings
 
@@ -56,8 +57,8 @@ def test_qlora_of_8b_fits_every_named_gpu(name: str, settings: dict[str, Any]) -
     """With activation checkpointing only below 40 GB; the A100 needs an hour or so for three epochs
     of oasst1."""
     found = estimate(settings | RECIPE, LLAMA_3_8B, None, name)
-    assert found.fits
-    assert found.activation_checkpointing == (GPUS[name].memory_bytes < 40e9)
+    assert found.choice.fits
+    assert (found.choice.recomputed_layers > 0) == (GPUS[name].memory_bytes < 40e9)
     if name == "A100-80":
         assert 0.5 * 3600 < found.seconds < 2 * 3600
 
@@ -66,10 +67,10 @@ def test_what_cannot_fit_is_refused_with_a_way_out(settings: dict[str, Any]) -> 
     """8B in bfloat16 does not fit 16 GB; in 4 bits it does. On 4 GB nothing helps."""
     large = settings | RECIPE | {"use_4bit": False}
     found = estimate(large, LLAMA_3_8B, None, "L4")
-    assert found.fits  # 16 GB of weights, checkpointed
+    assert found.choice.fits  # 16 GB of weights, checkpointed
     small = Device(name="16 GB", memory_bytes=16e9, bfloat16_flops=1e14, float32_flops=1e13)
     refused = estimate(large, LLAMA_3_8B, None, small)
-    assert not refused.fits and refused.suggestions[0] == "use_4bit: true"
+    assert not refused.choice.fits and refused.suggestions[0] == "use_4bit: true"
     tiny = Device(name="4 GB", memory_bytes=4e9, bfloat16_flops=1e14, float32_flops=1e13)
     assert "smaller base model" in estimate(large, LLAMA_3_8B, None, tiny).suggestions[0]
     with pytest.raises(ConfigurationError, match="A100-80"):
@@ -92,7 +93,7 @@ def test_published_peaks_of_qwen_7b(
         settings | {"lora_r": 64, "use_4bit": use_4bit, "max_seq_length": tokens}
     )
     found = predict_memory(
-        shapes, recipe, number_bytes=2, tokens=tokens, checkpointing=True, gpu=True
+        shapes, recipe, number_bytes=2, tokens=tokens, recomputed=shapes.layers, gpu=True
     )
     assert found.peak / 1e9 == pytest.approx(published, rel=0.1)
 
@@ -101,8 +102,8 @@ def test_several_gpus_divide_a_base_that_none_holds_alone(settings: dict[str, An
     """8B in bfloat16 does not fit a 16 GB GPU, and fits four of them with fsdp."""
     options = parse_settings(settings | RECIPE | {"use_4bit": False, "fsdp": True})
     gpu = Device(name="16 GB", memory_bytes=16e9, bfloat16_flops=1e14, float32_flops=1e13)
-    assert not choose(options, shapes_of(LLAMA_3_8B), gpu)[0]
-    assert choose(options, shapes_of(LLAMA_3_8B), gpu, processes=4)[0]
+    assert not choose(options, shapes_of(LLAMA_3_8B), gpu).fits
+    assert choose(options, shapes_of(LLAMA_3_8B), gpu, processes=4).fits
 
 
 def test_the_estimate_is_light(root: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from lorabench.llama import load_tokenizer
-from lorabench.training.encode import Encoded, encode_conversations
-from lorabench.training.fit import Fitted, fit
-from lorabench.training.likelihood import likelihood, model_inputs
+from lorabench.training.encode import Encoded, TrainingData, encode_conversations
+from lorabench.training.fit import Fitted, Session, fit
+from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import load_frozen_base
-from lorabench.training.micro_batches import pack
+from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.settings import parse_settings
 from lorabench.training.trainer import AdapterTrainer
 from training_fixtures import conversations
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21 asks for it
 )
 
+ROWS = Rows(capacity=128, longest=128)
+
 
 def encoded(folder: Path) -> list[Encoded]:
     """Return ten encoded conversations."""
@@ -32,29 +34,27 @@ def encoded(folder: Path) -> list[Encoded]:
     return encode_conversations(load_tokenizer(folder), rows, 128)[0]
 
 
-def run(folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool = False) -> Fitted:
+def run(
+    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
+) -> Fitted:
     """Train on ten conversations."""
-    options, dtype = parse_settings(settings), torch.float32
-    base = load_frozen_base(folder, dtype, options)
+    options = parse_settings(settings)
+    data = TrainingData(train=encoded(folder), validation=encoded(folder)[:3])
     return fit(
-        base,
+        load_frozen_base(folder, options),
         load_tokenizer(folder),
-        encoded(folder),
-        encoded(folder)[:3],
+        data,
         options,
-        dtype=dtype,
+        Session(work=work),
         checkpointing=checkpointing,
-        revision=None,
-        recipe={},
-        work=work,
     )
 
 
 def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
     """Return the norm of each lora_B gradient of one summed loss."""
     fitted.model.train().zero_grad()
-    for batch in pack(items, 128):
-        fitted.model(**model_inputs(batch, fitted.attention, fitted.device))["loss"].backward()
+    for batch in pack(items, ROWS):
+        fitted.model(**batch.model_inputs(fitted.attention, fitted.device))["loss"].backward()
     parameters = fitted.model.named_parameters()
     return {
         name: parameter.grad.norm().item()
@@ -76,7 +76,7 @@ def test_gradients_after_an_evaluation_are_those_before_it(
     )
     items = encoded(tiny_model)
     before = gradient_norms(fitted, items)
-    likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
+    likelihood(fitted.model, items, ROWS, fitted.attention, fitted.device, "test")
     assert gradient_norms(fitted, items) == before
     assert min(before.values()) > 0
 
@@ -107,19 +107,23 @@ def test_adapters_and_optimiser_state_are_float32(
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The step is repeated in more passes, the event is recorded, the loss is the same."""
+    """Activations are computed again first, then the step is repeated in more passes; the events
+    are recorded, the loss is the same."""
     settings |= {"lora_dropout": 0.0}
     calm = run(tiny_model, tmp_path / "calm", settings)
     original = AdapterTrainer._loss
 
     def scarce(self: AdapterTrainer, model: Any, batch: Any, device: torch.device) -> torch.Tensor:
-        if batch.input_ids.numel() > 64 and len(batch.document_lengths) > 1:
+        if batch.input_ids.numel() > 64 and len(batch.documents) > 1:
             raise torch.OutOfMemoryError("simulated")
         return original(self, model, batch, device)
 
     monkeypatch.setattr(AdapterTrainer, "_loss", scarce)
     tight = run(tiny_model, tmp_path / "tight", settings)
-    assert [event["event"] for event in tight.history][1:] == ["out_of_memory"] * tight.halvings
+    first, *others = [event for event in tight.history if event["event"] == "out_of_memory"]
+    assert first["activation_checkpointing"]
+    assert tight.recomputed_layers > 0 and calm.recomputed_layers == 0
+    assert [event["halvings"] for event in others] == list(range(1, tight.halvings + 1))
     assert tight.halvings >= 1
     losses = [
         [row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)
@@ -165,7 +169,7 @@ def test_the_best_adapter_is_kept_and_training_stops_early(
     losses = [row["eval_loss"] for row in fitted.log_history if "eval_loss" in row]
     assert len(losses) < 18
     items = encoded(tiny_model)[:3]
-    found = likelihood(fitted.model, items, 128, fitted.attention, fitted.device, "test")
+    found = likelihood(fitted.model, items, ROWS, fitted.attention, fitted.device, "test")
     assert found.nll_sum / found.label_tokens == pytest.approx(min(losses), rel=1e-5)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pynvml
 import pytest
 
+from lorabench.description.training import power as described
 from lorabench.training import power
 from lorabench.training.power import PowerMeter
 
@@ -40,10 +41,10 @@ class Driver:
 
 
 def measured() -> tuple[dict[str, Any], dict[str, int | None]]:
-    """Return what a meter tells of a short wait."""
+    """Return what is said of a meter's readings of a short wait."""
     with PowerMeter() as meter:
         meter._stop.wait(0.1)
-    return meter.result(), meter.memory
+    return described(meter.readings()), meter.memory
 
 
 def test_the_counter_gives_the_energy(monkeypatch: pytest.MonkeyPatch) -> None:

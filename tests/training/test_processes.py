@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from lorabench.errors import ConfigurationError
 from lorabench.files import read_json, write_jsonl
 from lorabench.training.settings import parse_settings
-from training_fixtures import train
+from training_fixtures import describe, train
 
 pytest_plugins = ["training_fixtures"]
 
@@ -27,13 +27,15 @@ import json, sys
 from pathlib import Path
 from lorabench.errors import LorabenchError
 from lorabench.training.processes import run_processes
+from train_adapter import train_as_one_of_several
 
-arguments = json.loads(sys.argv[2])
+arguments = json.loads(sys.argv[1])
 settings = arguments.pop("settings")
 paths = {name: Path(path) for name, path in arguments.items()}
 try:
-    given = paths | {"run": "test", "settings": settings}
-    run_processes(Path(sys.argv[1]), given, 2, paths["work"].parent / "log", 2)
+    log = paths["work"].parent / "log"
+    given = paths | {"run": "test", "settings": settings, "log": log}
+    run_processes(train_as_one_of_several, given, 2, 2)
 except LorabenchError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -55,7 +57,7 @@ def start(
     }
     scripts = root / "workflow" / "scripts"
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(scripts / "train_adapter.py"), json.dumps(arguments)],
+        [sys.executable, "-c", PARENT, json.dumps(arguments)],
         env=os.environ | {"PYTHONPATH": str(scripts), "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,7 +72,7 @@ def train_by_two(
     parent = start(source, prepared, folder, settings, root)
     _, errors = parent.communicate(timeout=300)
     assert parent.returncode == 0, errors
-    return folder / "adapter"
+    return describe(folder / "adapter")
 
 
 @pytest.mark.slow

@@ -1,12 +1,25 @@
-"""Utilisation: a share of a named peak, or null with the reason."""
+"""Utilisation: a share of a named peak, or null with the reason; and the reading that is a CPU's
+peak."""
 
-import time
+from itertools import count
+from typing import Any
 
 import pytest
 import torch
 
-from lorabench.control.estimate import GPUS
-from lorabench.description.utilisation import known_gpu, utilisation
+from lorabench.description.gpus import GPUS, known_gpu
+from lorabench.description.utilisation import utilisation
+from lorabench.training.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
+
+
+def record(device: str, **changes: Any) -> Any:
+    """Return the fields of a training's record that utilisation reads."""
+    return {
+        "resolved": {"dtype": "bfloat16", "device": device, "processes": 2},
+        "hardware": {"gpus": []},
+        "matrix_speed": None,
+        **changes,
+    }
 
 
 @pytest.mark.parametrize(
@@ -32,23 +45,43 @@ def test_a_gpu_is_known_by_its_whole_name(name: str, key: str | None) -> None:
     assert known_gpu(name) == (GPUS[key] if key else None)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_cpus_peak_is_measured(dtype: torch.dtype) -> None:
-    """No smaller product is much faster than the peak, and processes multiply it."""
-    small = torch.ones(512, 512, dtype=dtype)
-    started = time.perf_counter()
-    for _ in range(20):
-        torch.mm(small, small)
-    reached = 20 * 2 * 512**3 / (time.perf_counter() - started)
-    found = utilisation(2 * reached, dtype, torch.device("cpu"), 2)
-    assert 0 < found["share"] < 4  # loosely: the machine may be busy
-    assert found["share"] == 2 * reached / found["peak_flops_per_second"]
-    assert found["peak_name"].startswith("2 x ")
+def test_the_peak_of_a_cpu_is_what_was_timed_when_it_trained() -> None:
+    """Processes multiply it."""
+    found = utilisation(5e10, record("cpu", matrix_speed={"flops_per_second": 1e11, "threads": 3}))
+    assert found["share"] == 5e10 / 2e11
+    assert found["peak_name"].startswith("2 x 3 CPU cores")
 
 
-def test_an_unknown_peak_is_null_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_of_a_gpu_is_in_the_table() -> None:
+    """The record names the GPU that trained, by its number."""
+    gpus = [{"name": "NVIDIA L40"}, {"name": "NVIDIA A100-SXM4-80GB"}]
+    found = utilisation(312e12, record("cuda:1", hardware={"gpus": gpus}))
+    assert found["share"] == 0.5
+    assert found["peak_name"] == "2 x NVIDIA A100-SXM4-80GB (data sheet, dense)"
+
+
+def test_an_unknown_peak_is_null_with_the_reason() -> None:
     """A GPU outside the table has no share."""
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L40")
-    found = utilisation(1e12, torch.bfloat16, torch.device("cuda"), 1)
+    found = utilisation(1e12, record("cuda:0", hardware={"gpus": [{"name": "NVIDIA L40"}]}))
     assert found["share"] is found["peak_name"] is found["peak_flops_per_second"] is None
     assert found["reason"] == "no bfloat16 peak is known of NVIDIA L40"
+
+
+@pytest.mark.parametrize("rate", [3e8, 1e11, 1e13])
+def test_the_reading_keeps_to_its_budget(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of any speed is timed within about a second, with the largest product that allows;
+    the machine here is made up, so that its speed does not count."""
+    spent = 0.0
+    calls = count()
+
+    def multiply(left: torch.Tensor, right: torch.Tensor) -> None:
+        nonlocal spent
+        next(calls)
+        spent += 2 * len(left) ** 3 / rate
+
+    monkeypatch.setattr(torch, "mm", multiply)
+    found = matrix_speed(torch.float32, clock=lambda: spent)
+    assert spent <= BUDGET_SECONDS
+    assert found["flops_per_second"] == pytest.approx(rate)
+    assert (found["largest_side"] == LARGEST_SIDE) == (rate > 1e10)
+    assert next(calls) >= REPEATS

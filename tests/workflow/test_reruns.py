@@ -18,7 +18,10 @@ pytestmark = pytest.mark.slow
 
 # Jobs of the smoke run that follow a change, by what is stale: 3 variants, 2 tasks, 2 judged
 # benchmarks.
+INFERENCE = Counter(measure_inference=1, summarise_inference=1)
 REPORT = Counter(compare_variants=1, write_report=1, export_report=1)
+# another description of the same adapter
+DESCRIPTION = Counter(describe_adapter=1, export_adapter=1) + REPORT
 PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
 MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
 ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
@@ -32,12 +35,13 @@ MERGE = (
         judge_alpaca_eval=1,
         score_benchmark=4,
     )
-    + Counter(measure_inference=1)
+    + INFERENCE
     + REPORT
 )
 TRAINING = (
     Counter(
         train_adapter=1,
+        describe_adapter=1,
         merge_adapter=1,
         evaluate_task=4,
         generate_answers=4,
@@ -45,7 +49,8 @@ TRAINING = (
         judge_mt_bench=2,
         judge_alpaca_eval=2,
     )
-    + Counter(score_benchmark=8, measure_inference=1, export_adapter=1)
+    + Counter(score_benchmark=8, export_adapter=1)
+    + INFERENCE
     + REPORT
 )
 PREPARATION = Counter(prepare_conversations=1, check_contamination=1) + TRAINING
@@ -56,13 +61,15 @@ MODEL = (
     Counter(
         fetch_model=1,
         train_adapter=1,
+        describe_adapter=1,
         merge_adapter=1,
         evaluate_task=6,
         generate_answers=6,
         merge_answers=6,
         judge_mt_bench=3,
     )
-    + Counter(judge_alpaca_eval=3, score_benchmark=12, measure_inference=1, export_adapter=1)
+    + Counter(judge_alpaca_eval=3, score_benchmark=12, export_adapter=1)
+    + INFERENCE
     + REPORT
 )
 EVERYTHING = MODEL + Counter(
@@ -89,7 +96,8 @@ SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"judge_mt_bench": {"max_tokens": 100}}, MT_BENCH_JUDGE),
     ({"judge_alpaca_eval": {"both_orders": False}}, ALPACA_JUDGE),
     ({"score_benchmark": {"confidence": 0.9}}, Counter(score_benchmark=12) + REPORT),
-    ({"measure_inference": {"new_tokens": 9}}, Counter(measure_inference=1) + REPORT),
+    ({"measure_inference": {"new_tokens": 9}}, INFERENCE + REPORT),
+    ({"measure_inference": {"usd_per_gpu_hour": 2.5}}, Counter(summarise_inference=1) + REPORT),
     ({"compare_variants": {"seed": 1}}, REPORT),
     ({"fetch_model": {"base": {"seed": 1}}}, MODEL),
 ]
@@ -97,10 +105,22 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/train_adapter.py", TRAINING),
     ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
     ("workflow/scripts/lorabench/training/encode.py", TRAINING),
-    ("workflow/scripts/lorabench/documents/token_times.py", Counter(measure_inference=1) + REPORT),
+    ("workflow/scripts/lorabench/documents/token_times.py", INFERENCE + REPORT),
+    (
+        "workflow/scripts/lorabench/scoring/load_summary.py",
+        Counter(summarise_inference=1) + REPORT,
+    ),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
-    ("envs/inference.yaml", Counter(measure_inference=1) + REPORT),
+    ("workflow/scripts/lorabench/control/estimate.py", Counter()),
+    ("workflow/scripts/lorabench/control/memory_model.py", Counter()),
+    ("workflow/scripts/describe_adapter.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/model_card.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/gpus.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/utilisation.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/flops.py", DESCRIPTION),
+    ("workflow/scripts/lorabench/description/training.py", DESCRIPTION),
+    ("envs/inference.yaml", INFERENCE + REPORT),
     # a benchmark's modules make only that benchmark stale
     (
         "workflow/scripts/lorabench/data/benchmarks/alpaca_eval.py",
@@ -131,7 +151,7 @@ DATA: list[tuple[str, Counter[str]]] = [
         "workflow/resources/samples/gsm8k_test.jsonl",
         Counter(fetch_benchmark=1, check_contamination=1) + PER_TASK,
     ),
-    ("workflow/resources/samples/performance_prompts.jsonl", Counter(measure_inference=1) + REPORT),
+    ("workflow/resources/samples/performance_prompts.jsonl", INFERENCE + REPORT),
 ]
 
 

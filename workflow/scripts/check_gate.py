@@ -26,10 +26,11 @@ from lorabench.report.records import (
     peak_memory_bytes,
     read_optional,
 )
-from lorabench.scoring.gate import Evidence, GateSettings, gate_answer, gate_lines
+from lorabench.scoring.gate import Evidence, gate_answer, gate_lines
 from lorabench.scoring.gate_declaration import declaration_state, existing_results
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.settings import GateSettings
 from lorabench.scoring.speed_ratios import serving_ratios
 
 
@@ -62,7 +63,7 @@ def check_gate(
         settings: the config section `gate`.
         document, remark: gate.json and gate.md.
     """
-    chosen = GateSettings(**settings)
+    chosen = GateSettings.parse_section(settings, "gate")
     measured = [read_json(path) for path in perf]
     by_benchmark, by_variant = read_scores(scores, rows)
     history = [Declared(**entry) for entry in read_json(declaration)["history"]]

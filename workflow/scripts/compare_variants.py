@@ -19,17 +19,19 @@ from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
 from lorabench.job import run_job
-from lorabench.report.decisions import adapter_helps, cost_to_serve, may_ship
+from lorabench.report.decisions import adapter_helps, may_ship
 from lorabench.report.records import (
     merge_check,
     peak_memory_bytes,
     read_optional,
     validation_losses,
 )
+from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.agreement import greedy_agreement, largest_log_probability_difference
 from lorabench.scoring.benchmark import scored_benchmark
-from lorabench.scoring.comparison import ComparisonSettings, add_verdicts, compare_benchmark
+from lorabench.scoring.comparison import add_verdicts, compare_benchmark
 from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.settings import ComparisonSettings
 from lorabench.scoring.speed_ratios import serving_ratios
 
 # by variant
@@ -71,7 +73,9 @@ def compare_variants(
         "settings": settings,
         "answers": {
             "adapter_helps": adapter_helps(benchmarks, validation),
-            "cost_to_serve": cost_to_serve(serving, memory),
+            "cost_to_serve": cost_to_serve(
+                serving, memory, {document["variant"]: document for document in measured}
+            ),
             "may_ship": shipping,
         },
         "benchmarks": benchmarks,

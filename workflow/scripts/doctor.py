@@ -19,11 +19,13 @@ from typing import Any
 
 from lorabench.control.benchmarks import JUDGED
 from lorabench.control.configuration import load, resolve
-from lorabench.control.estimate import GPUS, estimate
+from lorabench.control.estimate import estimate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.control.preflight import check, gpu_found, model_folder
+from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import judge_available
+from lorabench.judging.settings import parse_judge
 from lorabench.processor import cores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,10 +113,23 @@ def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
         for section in sections
         if reasons[section] or run[section]["judge"]["kind"] == "local"
     ]
-    lines = [f"{section}: {reasons[section] or 'a model on this machine'}" for section in silent]
+    lines = [
+        f"{section}: {reasons[section] or describe_local_judge(run[section]['judge'])}"
+        for section in silent
+    ]
     return lines + [state.text for state in states], [
         state.text for state in states if not state.usable
     ]
+
+
+def describe_local_judge(judge: dict[str, Any]) -> str:
+    """Return what a local judge's scores are worth and what to do about it."""
+    if parse_judge(judge).signal:
+        return "a model on this machine, whose scores count (judge.carries_signal: true)"
+    return (
+        "a model on this machine, whose scores decide nothing; set judge.carries_signal to true"
+        " where you have measured that it agrees with people"
+    )
 
 
 def doctor(overlays: list[Path]) -> list[str]:
@@ -122,7 +137,7 @@ def doctor(overlays: list[Path]) -> list[str]:
     files = [ROOT / "config" / "config.yaml", *overlays]
     print("\n".join(describe_machine()))
     faults: list[str] = []
-    runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
+    runs = resolve(load(files), files, os.environ)
     for name, run in runs.items():
         print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
         print("\n".join(describe_training(run)))

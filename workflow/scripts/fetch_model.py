@@ -12,7 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lorabench.data.models.checkpoint import SUPPORT_FILES, checkpoint_files, link_checkpoint
+from lorabench.data.models.checkpoint import (
+    SUPPORT_FILES,
+    check_not_quantised,
+    checkpoint_files,
+    link_checkpoint,
+)
 from lorabench.data.models.gguf_checkpoint import convert_gguf
 from lorabench.data.models.tiny_llama import make_tiny_llama
 from lorabench.data.sources.hub import fetch_snapshot
@@ -42,6 +47,10 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
     with staging_folder(source) as staging:
         match origin:
             case HubSource():
+                # a second, before gigabytes
+                check_not_quantised(
+                    fetch_snapshot(origin, repo_type="model", patterns=["config.json"])
+                )
                 patterns = ["*.safetensors", *SUPPORT_FILES]
                 link_checkpoint(
                     fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]),

@@ -1,27 +1,34 @@
 """Use an adapter trained elsewhere: its folder -> results/{run}/adapter/, after checking that it
 fits the base model.
 
-The same files as train_adapter writes; train_metrics.json and run_config.json are copied where the
-folder has them and otherwise say that training was not run here.
+The same files as train_adapter writes; the record says that training was not run here, and holds
+what the folder says about itself, from which describe_adapter makes the describing files. Where the
+adapter was trained on another model, or comes with another tokenizer or chat template, the record
+and the log say so.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 from lorabench.arguments import Folder
+from lorabench.documents.training_record import BroughtFiles, ImportRecord
 from lorabench.errors import ConfigurationError, DataError
-from lorabench.files import read_json, write_beside, write_json, write_text
+from lorabench.files import read_json, write_beside, write_json
 from lorabench.job import run_job
 from lorabench.training.adapter.check import check_adapter
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.origin import find_remarks
+
+logger = logging.getLogger(__name__)
 
 
 def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) -> None:
     """Check the adapter at `settings["path"]` against the base model and copy it.
 
     Args:
-        model: source.json beside the base model's checkpoint.
+        model: source.json next to the base model's checkpoint.
         adapter: folder of the outputs.
         settings: the config section.
 
@@ -36,17 +43,33 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
     source = Path(settings["path"])
     if faults := check_adapter(source, model.parent):
         raise DataError("; ".join(faults))
+    remarks = find_remarks(source, model)
+    for remark in remarks:
+        logger.warning(remark)
+    record: ImportRecord = {
+        "schema_version": 1,
+        "status": "not_run",
+        "reason": f"imported from {source}",
+        "path": str(source),
+        "remarks": remarks,
+        "brought": _brought(source),
+    }
     for name in (CONFIG, WEIGHTS):
         with write_beside(adapter / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    for name in ("train_metrics.json", "run_config.json"):
-        found = source / name
-        absent = {"schema_version": 1, "status": "not_run", "reason": f"imported from {source}"}
-        write_json(adapter / name, read_json(found) if found.is_file() else absent)
-    card = source / "README.md"
-    about = f"# Imported adapter\n\nCopied from {source}; no card came with it.\n"
-    write_text(adapter / "README.md", card.read_text(encoding="utf-8") if card.is_file() else about)
+    write_json(adapter / "training_record.json", record)
     write_fingerprint(adapter / "fingerprint.json", adapter)
+
+
+def _brought(source: Path) -> BroughtFiles:
+    metrics = source / "train_metrics.json"
+    config = source / "run_config.json"
+    card = source / "README.md"
+    return {
+        "train_metrics": read_json(metrics) if metrics.is_file() else None,
+        "run_config": read_json(config) if config.is_file() else None,
+        "card": card.read_text(encoding="utf-8") if card.is_file() else None,
+    }
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from lorabench.judging.alpaca_eval import (
     request_parameters,
 )
 from lorabench.judging.judges import open_judge
-from lorabench.judging.protocol import describe_judging
+from lorabench.judging.protocol import check_share, describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
 
@@ -41,6 +41,7 @@ def judge_alpaca_eval(
     store: Path,
     writer: str,
     settings: dict[str, Any],
+    min_judged_share: float,
     rows: Path,
     protocol: Path,
 ) -> None:
@@ -53,7 +54,8 @@ def judge_alpaca_eval(
         model: source.json of a local judge's model.
         store, writer: folder of the answer store shared by the run's judges, and this job's file in
             it.
-        settings: judge, both_orders, max_tokens.
+        settings: judge, both_orders, max_tokens, reasks.
+        min_judged_share: the share of the instructions that a score will need.
     """
     started = time.monotonic()
     judge_settings = parse_judge(settings["judge"])
@@ -69,11 +71,13 @@ def judge_alpaca_eval(
     )
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
-        preferences, replies = compare_pairs(judge, pairs)
+        preferences, replies = compare_pairs(judge, pairs, settings["reasks"])
+    check_share(preferences, judge_settings, min_judged_share)
     document = describe_judging(
         benchmark="alpaca_eval",
         judge=judge,
         settings=judge_settings,
+        store=answered,
         rows=preferences,
         replies=replies,
         prompt_sha256={"judge_prompt.txt": sha256_file(prompt_file)},

@@ -27,7 +27,7 @@ from lorabench.judging.mt_bench import (
     request_parameters,
     turns_to_rate,
 )
-from lorabench.judging.protocol import describe_judging
+from lorabench.judging.protocol import check_share, describe_judging
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
 
@@ -41,6 +41,7 @@ def judge_mt_bench(
     store: Path,
     writer: str,
     settings: dict[str, Any],
+    min_judged_share: float,
     rows: Path,
     protocol: Path,
 ) -> None:
@@ -54,6 +55,7 @@ def judge_mt_bench(
         store, writer: folder of the answer store shared by the run's judges, and this job's file in
             it.
         settings: judge, max_tokens, reasks.
+        min_judged_share: the share of the turns that a score will need.
     """
     started = time.monotonic()
     judge_settings = parse_judge(settings["judge"])
@@ -68,10 +70,12 @@ def judge_mt_bench(
     with AnswerStore(store, writer) as answered:
         judge = open_judge(judge_settings, answered, model)
         ratings, replies = rate_turns(judge, turns, settings["reasks"])
+    check_share(ratings, judge_settings, min_judged_share)
     document = describe_judging(
         benchmark="mt_bench",
         judge=judge,
         settings=judge_settings,
+        store=answered,
         rows=ratings,
         replies=replies,
         prompt_sha256={"judge_prompts.jsonl": sha256_file(prompts_file)},

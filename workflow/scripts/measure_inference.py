@@ -1,10 +1,12 @@
-"""Measure inference of all variants: checkpoints + performance prompts ->
-results/{run}/perf/{variant}.json and .jsonl.
+"""Measure inference of all variants: checkpoints + performance prompts -> raw figures in
+results/{run}/perf.
 
 One job for all variants, because speeds compare only within one run on one machine: each variant
-sits in a process of its own and they take turns. perf/{variant}.jsonl has the raw times
-(`lorabench.documents.token_times`), base.jsonl those of the A/A control too; perf/{variant}.json
-what follows from them. Files are written when everything is measured.
+has a process of its own and they take turns. {variant}.jsonl has the raw times of one user
+(`lorabench.documents.token_times`), base.jsonl those of the A/A control too; raw/load.jsonl has the
+requests under load (`lorabench.documents.load_request`), raw/conditions.json how and on what all of
+it was measured. What follows from them is the rule summarise_inference's. Files are written when
+everything is measured.
 """
 
 import logging
@@ -16,20 +18,15 @@ from typing import Any
 from lorabench.arguments import Folder
 from lorabench.files import write_json, write_jsonl
 from lorabench.inference.machine_state import describe_machine
-from lorabench.inference.measurement import (
-    CONTROL,
-    WARMUP_TOKENS,
-    Checkpoints,
-    Measurement,
-    measure,
-)
+from lorabench.inference.measurement import WARMUP_TOKENS, Checkpoints, Measurement, measure
 from lorabench.inference.settings import InferenceSettings, parse_settings, read_prompts
-from lorabench.inference.summary import ratios_to_base, summarise, summarise_categories
+from lorabench.inference.turns import CONTROL
 from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+LOADED_KEYS = ("dtype", "device", "gpu", "attention", "threads", "parameters", "requires_grad")
 
 
 def measure_inference(
@@ -38,20 +35,21 @@ def measure_inference(
     adapter: Folder | None,
     merged: Folder | None,
     prompts: Path,
-    summaries: Mapping[str, Path],
     times: Mapping[str, Path],
+    load: Path,
+    conditions: Path,
     settings: dict[str, Any],
     threads: int,
 ) -> None:
-    """Measure the variants of `settings` and write a summary and raw times for each variant of
-    `summaries`.
+    """Measure the variants of `settings`.
 
     Args:
         base, adapter, merged: checkpoint and adapter folders.
         prompts: JSON Lines of {id, category, prompt}.
-        summaries, times: variant -> output file; a variant that is not measured gets status
-            "not_run".
-        settings: the config section.
+        times: variant -> file of its generations; empty for a variant that is not measured.
+        load: file of the requests under load.
+        conditions: file of how it was measured.
+        settings: the config section, without what only the summary needs.
         threads: CPU threads of a worker.
 
     Raises:
@@ -62,55 +60,32 @@ def measure_inference(
     measurement = measure(
         parsed, chosen, Checkpoints(base=base, adapter=adapter, merged=merged), threads
     )
-    values = {variant: summary(variant, parsed, measurement) for variant in summaries}
     for variant, path in times.items():
         arms = (variant, CONTROL) if variant == "base" else (variant,)
         write_jsonl(path, (asdict(row) for row in measurement.rows if row.variant in arms))
-    for variant, path in summaries.items():
-        write_json(path, values[variant])
-        _log(values[variant])
+    write_jsonl(load, map(asdict, measurement.load))
+    write_json(conditions, describe(parsed, measurement))
 
 
-def summary(variant: str, settings: InferenceSettings, measurement: Measurement) -> dict[str, Any]:
-    """Return the content of perf/{variant}.json."""
-    head = {"schema_version": SCHEMA_VERSION, "variant": variant}
-    if variant not in settings.variants:
-        return head | {"status": "not_run", "reason": "not among measure_inference.variants"}
-    rows, base, control = (
-        [row for row in measurement.rows if row.variant == arm]
-        for arm in (variant, "base", CONTROL)
-    )
-    loaded = measurement.loaded[variant]
-    # the base's ratios are the A/A control's
-    compared = control if variant == "base" else rows
-    ratios = ratios_to_base(base, control, compared) if base else None
-    if variant == "merged" and ratios and ratios["decode_tokens_per_second"]["beyond_noise"]:
-        logger.warning(
-            "merged decodes at %.3f of the base's speed, beyond the noise; both compute the same,"
-            " so distrust this run",
-            ratios["decode_tokens_per_second"]["median"],
-        )
-    return head | {
-        "status": "ok",
-        "reason": None,
-        "protocol": protocol(settings, measurement.resident),
-        **{
-            name: loaded[name]
-            for name in ("dtype", "device", "gpu", "attention", "threads", "parameters")
-        },
+def describe(settings: InferenceSettings, measurement: Measurement) -> dict[str, Any]:
+    """Return the content of raw/conditions.json."""
+    first = measurement.loaded[settings.variants[0]]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "variants": {name: _describe_variant(name, measurement) for name in settings.variants},
         "n_prompts": settings.prompts,
         "repeats": settings.repeats,
         "warmup": settings.warmup,
+        "warmup_tokens": WARMUP_TOKENS,
         "new_tokens": settings.new_tokens,
-        "requires_grad": loaded["requires_grad"],
-        "metrics": summarise(rows),
-        "by_category": summarise_categories(rows),
-        "ratios_to_base": ratios,
-        "memory": measurement.memory[variant],
+        "load": settings.load.model_dump(),
+        "load_skipped": measurement.load_skipped,
+        "servers": measurement.servers,
+        "copy_bandwidth_bytes_per_second": measurement.copy_bandwidth,
         "environment": {
             **describe_machine(),
-            "torch": loaded["torch"],
-            "transformers": loaded["transformers"],
+            "torch": first["torch"],
+            "transformers": first["transformers"],
             "load_average_before": measurement.load_average[0],
             "load_average_after": measurement.load_average[1],
             "gpu_before": measurement.gpu[0],
@@ -120,27 +95,15 @@ def summary(variant: str, settings: InferenceSettings, measurement: Measurement)
     }
 
 
-def protocol(settings: InferenceSettings, resident: str) -> str:
-    """Return in one sentence how the figures were taken."""
-    return (
-        f"batch 1, greedy, {settings.new_tokens} new tokens for each of {settings.prompts} chat"
-        f" prompts, end of turn suppressed, {settings.repeats} repeats after {settings.warmup}"
-        f" warm-up rounds of {WARMUP_TOKENS} tokens, own decode loop with a key-value cache, one"
-        f" process a variant, models resident {resident}, turns rotating"
-    )
-
-
-def _log(figures: dict[str, Any]) -> None:
-    if figures["status"] != "ok":
-        logger.info("%s: not measured, %s", figures["variant"], figures["reason"])
-        return
-    metrics = figures["metrics"]
-    logger.info(
-        "%s: first token %.0f ms, %.1f tokens/s after it",
-        figures["variant"],
-        metrics["time_to_first_token_ms"]["median"],
-        metrics["decode_tokens_per_second"]["median"],
-    )
+def _describe_variant(variant: str, measurement: Measurement) -> dict[str, Any]:
+    loaded = measurement.loaded[variant]
+    return {
+        **{name: loaded[name] for name in LOADED_KEYS},
+        "parameters_mib": loaded["parameters_mib"],
+        "longest_prompt_tokens": max(loaded["prompt_tokens"]),
+        "memory": measurement.memory[variant],
+        "step": measurement.step[variant],
+    }
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lorabench.data.conversations.preparation import PreparationSettings, prepare, summarise
+from lorabench.data.conversations.preparation import prepare, summarise
+from lorabench.data.settings import PreparationSettings
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import run_job
 

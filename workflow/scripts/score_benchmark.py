@@ -21,7 +21,7 @@ from lorabench.job import run_job
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.item_rows import join_shards
 from lorabench.scoring.protocols import carries_signal, join_protocols
-from lorabench.scoring.scores import score_items, why_no_score
+from lorabench.scoring.scores import missing_words, score_items, why_no_score
 
 
 def score_benchmark(
@@ -46,14 +46,14 @@ def score_benchmark(
         length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
         benchmark, variant: which score.
-        settings: the key `confidence` of the section score_benchmark.
+        settings: the keys `confidence` and `min_judged_share` of the section score_benchmark.
         rows_output, score_output: the files to write.
     """
     head = {"schema_version": 1, "benchmark": benchmark, "variant": variant}
     table = scored_benchmark(benchmark)
     items = join_shards(rows) if rows else []
     write_jsonl(rows_output, map(asdict, items))
-    reason = why_no_score(items, not_run_reason)
+    reason = why_no_score(items, not_run_reason, settings["min_judged_share"])
     if reason:
         write_json(
             score_output,
@@ -68,12 +68,12 @@ def score_benchmark(
         return
     facts = join_protocols([read_json(path) for path in protocols])
     answers = read_json(answers_protocol) if answers_protocol else None
+    score = score_items(table, items, settings["confidence"])
     protocol = {
-        "protocol": table.protocol(facts, answers),
+        "protocol": table.protocol(facts, answers) + missing_words(score),
         "protocol_detail": protocol_detail(facts, answers),
         "carries_signal": carries_signal(facts),
     }
-    score = score_items(table, items, settings["confidence"])
     if table.length_control:
         score["secondary"]["length_control"] = length_controlled(
             items, length_control_file, settings["confidence"]

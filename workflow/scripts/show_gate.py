@@ -35,7 +35,7 @@ def main() -> None:
     )
     files = [ROOT / "config" / "config.yaml", *parser.parse_args().configfile]
     try:
-        runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
+        runs = resolve(load(files), files, os.environ)
         shown = [show_gate(Path("results") / run / "gate.json") for run in runs]
     except LorabenchError as error:
         print(f"lorabench: {error}", file=sys.stderr)

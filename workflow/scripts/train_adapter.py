@@ -1,41 +1,42 @@
 """Train the LoRA adapter: prepared conversations -> results/{run}/adapter/.
 
-Beside the adapter: train_metrics.json (the course of training, exact likelihoods before and after,
-memory, FLOPs), run_config.json (everything that repeating it takes), a model card, and
-fingerprint.json, the content hashes by which later stages notice a new adapter. A killed run goes
-on from its newest checkpoint in results/{run}/work/train_adapter.
+It writes what training makes and nothing that only describes it: the adapter's two files,
+fingerprint.json (content hashes by which later stages notice a new adapter) and
+training_record.json, the raw readings and facts that describe_adapter turns into metrics and model
+card. A killed run goes on from its newest checkpoint in results/{run}/work/train_adapter.
 """
 
+import logging
 import shutil
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
+
 from lorabench.arguments import Folder, arguments_of
-from lorabench.description.flops import shapes_of
-from lorabench.description.model_card import model_card
-from lorabench.description.training import data_summary, run_config, train_metrics
+from lorabench.documents.training_record import SplitLikelihood, TrainedModel, TrainingRecord
 from lorabench.errors import DataError
-from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_text
+from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json
 from lorabench.job import job, log_process
-from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.llama import device, load_tokenizer, resolve_dtype
+from lorabench.processor import fast_bfloat16
 from lorabench.training.adapter.files import round_adapter, save_adapter
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS, write_fingerprint
-from lorabench.training.encode import Encoded, check_length, encode_conversations
-from lorabench.training.fit import fit
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.encode import Encoded, TrainingData, check_length, encode_conversations
+from lorabench.training.fit import Fitted, Session, fit
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
+from lorabench.training.lora import choose_4bit, load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
-from lorabench.training.placement import recompute_activations
 from lorabench.training.power import PowerMeter
-from lorabench.training.processes import is_first, run_as_one_of_several, run_processes
-from lorabench.training.settings import parse_settings
+from lorabench.training.processes import is_first, run_processes
+from lorabench.training.record import count_data, split_likelihood, training_record
+from lorabench.training.settings import FREE_SETTINGS, LATE_SETTINGS, parse_settings
 from lorabench.training.tracking import check_tracker
 
-# Settings that do not touch the course of training: checkpoints made under other values of them go
-# on.
-FREE_SETTINGS = ("adapter_dtype", "save_minutes", "tracker")
+logger = logging.getLogger("lorabench.train_adapter")
 
 
 def train_adapter(
@@ -53,65 +54,92 @@ def train_adapter(
 ) -> None:
     """Train, measure and write the adapter.
 
-    `model` is source.json beside the base's checkpoint; `adapter`, `work` and `tracking` are the
-    folders of outputs, checkpoints (removed at the end) and trackers; `settings` is the config
-    section, `free_settings` those of its keys that change no result, `attempt` counts tries of the
-    job.
+    Args:
+        model: source.json next to the base's checkpoint.
+        train, validation: prepared conversations.
+        adapter: folder of the outputs.
+        work: folder of checkpoints, removed at the end.
+        run: the run's name.
+        settings: the config section.
+        free_settings: those of its keys that change no result.
+        attempt: counts the tries of the job.
+        tracking: folder of the trackers' files.
     """
     settings = settings | (free_settings or {})
-    started = time.monotonic()
-    options, source, folder = parse_settings(settings), read_json(model), model.parent
+    options = parse_settings(settings)
+    source = read_json(model)
     check_tracker(options.tracker)
-    tokenizer, model_config = load_tokenizer(folder), read_json(folder / "config.json")
+    model_config = read_json(model.parent / "config.json")
     check_length(options.max_seq_length, model_config)
-    train_set, validation_set, counts = _encode_both(
-        tokenizer, train, validation, options.max_seq_length
-    )
-    phases, started = {"encode": time.monotonic() - started}, time.monotonic()
-    checkpointing, dtype = (
-        recompute_activations(options, shapes_of(model_config)),
-        resolve_dtype(options.dtype),
-    )
-    base = load_frozen_base(folder, dtype, options)
-    phases["load"] = time.monotonic() - started
+    _warn_of_slow_bfloat16(options.dtype)
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
-    with PowerMeter() as meter:
-        fitted = fit(
-            base,
-            tokenizer,
-            train_set,
-            validation_set,
-            options,
-            dtype=dtype,
-            checkpointing=checkpointing,
-            revision=source["revision"] if source["kind"] == "hub" else None,
-            recipe=_recipe(settings, hashes, source),
-            work=work,
-            attempt=attempt,
-            run=run,
-            tracking=tracking,
-        )
-    phases["train"], started = fitted.seconds, time.monotonic()
-    round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
-    likelihoods = _likelihoods(fitted, train_set, validation_set, options.max_seq_length)
-    metrics = train_metrics(
-        fitted,
-        data=counts,
-        model_config=model_config,
-        epochs=options.num_epochs,
-        likelihood=likelihoods,
-        phase_seconds=phases | {"likelihood": time.monotonic() - started},
-        meter=meter,
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "encode"):
+        tokenizer = load_tokenizer(model.parent)
+        data, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
+    with _timed(seconds, "load"):
+        options = choose_4bit(options, model.parent)
+        base = load_frozen_base(model.parent, options)
+    session = Session(
+        work=work,
+        recipe=_recipe(settings, hashes, source),
+        run=run,
+        tracking=tracking,
+        attempt=attempt,
     )
-    about = {
-        "name": folder.name,
+    from_hub = source["kind"] == "hub"
+    revision = source["revision"] if from_hub else None
+    with PowerMeter() as meter:
+        fitted = fit(base, tokenizer, data, options, session, revision=revision)
+    seconds["train"] = fitted.seconds
+    # before it is measured, so that the likelihoods are those of the saved adapter
+    round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
+    with _timed(seconds, "likelihood"):
+        likelihoods = _likelihoods(fitted, data)
+    about: TrainedModel = {
+        "name": model.parent.name,
+        "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
         "source": source,
         "chat_template_sha256": sha256_json(tokenizer.chat_template),
+        "config": model_config,
     }
-    config = run_config(run=run, settings=settings, fitted=fitted, model=about, data=hashes)
+    record = training_record(
+        fitted,
+        run=run,
+        settings=settings,
+        model=about,
+        data=counts,
+        data_sha256=hashes,
+        likelihood=likelihoods,
+        phase_seconds=seconds,
+        meter=meter,
+    )
     if is_first():
-        _publish(fitted.model, adapter, metrics, config)
+        _publish(fitted.model, adapter, record)
         shutil.rmtree(work)
+
+
+def train_as_one_of_several(*, log: Path, **arguments: Any) -> None:
+    """Train in a process that the job started; the first of them appends to the job's log."""
+    log_process(log)
+    keep_freed_memory()
+    train_adapter(**arguments)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Note the wall time of a block."""
+    started = time.monotonic()
+    yield
+    seconds[phase] = time.monotonic() - started
+
+
+def _warn_of_slow_bfloat16(dtype: str) -> None:
+    if dtype == "bfloat16" and device().type == "cpu" and not fast_bfloat16():
+        logger.warning(
+            "train_adapter.dtype is bfloat16, which this processor computes several times slower"
+            " than float32; dtype: auto chooses the faster one"
+        )
 
 
 def _recipe(
@@ -119,18 +147,19 @@ def _recipe(
 ) -> dict[str, Any]:
     """Return what decides the adapter: two runs with the same recipe may continue each other's
     checkpoints."""
-    deciding = {key: value for key, value in settings.items() if key not in FREE_SETTINGS}
+    free = (*FREE_SETTINGS, *LATE_SETTINGS)
+    deciding = {key: value for key, value in settings.items() if key not in free}
     return {"settings": deciding, "data": data, "model": source["sha256"]}
 
 
 def _encode_both(
     tokenizer: Any, train: Path, validation: Path, max_length: int
-) -> tuple[list[Encoded], list[Encoded], dict[str, Any]]:
-    """Return both sets as tokens, and what there is to count about them."""
+) -> tuple[TrainingData, dict[str, int]]:
+    """Return both sets as tokens, and counts of what they hold."""
     train_set, train_dropped = _encode(tokenizer, train, max_length)
     validation_set, validation_dropped = _encode(tokenizer, validation, max_length)
-    dropped = {"train": train_dropped, "validation": validation_dropped}
-    return train_set, validation_set, data_summary(train_set, validation_set, dropped)
+    data = TrainingData(train=train_set, validation=validation_set)
+    return data, count_data(data, {"train": train_dropped, "validation": validation_dropped})
 
 
 def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded], int]:
@@ -144,59 +173,42 @@ def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded],
     return encoded, dropped
 
 
-def _likelihoods(
-    fitted: Any, train: list[Encoded], validation: list[Encoded], capacity: int
-) -> dict[str, Any]:
+def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihood]:
     """Measure base and adapter on the validation set and on as many training conversations, the
     first in file order."""
-    results: dict[str, Any] = {}
-    for split, items in (("validation", validation), ("train", train[: len(validation)])):
-        arguments = (fitted.model, items, capacity, fitted.attention, fitted.device)
+    splits = {"validation": data.validation, "train": data.train[: len(data.validation)]}
+    results: dict[str, SplitLikelihood] = {}
+    for split, items in splits.items():
+        arguments = (fitted.model, items, fitted.rows, fitted.attention, fitted.device)
         with fitted.model.disable_adapter():
             base = likelihood(*arguments, f"{split} likelihood, base")
         adapter = likelihood(*arguments, f"{split} likelihood, adapter")
-        results[split] = {"base": base.as_json(), "adapter": adapter.as_json()}
+        results[split] = split_likelihood(items, base, adapter)
     return results
 
 
-def _publish(model: Any, folder: Path, metrics: dict[str, Any], config: dict[str, Any]) -> None:
+def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
     """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint
     comes last."""
-    source = config["model"]["source"]
-    base_name = (
-        source["origin"].partition("@")[0] if source["kind"] == "hub" else config["model"]["name"]
-    )
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
-    save_adapter(model, partial, base_name, resolve_dtype(config["settings"]["adapter_dtype"]))
+    dtype = resolve_dtype(record["settings"]["adapter_dtype"])
+    save_adapter(model, partial, record["model"]["public_name"], dtype)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, WEIGHTS):
         (partial / name).replace(folder / name)
     partial.rmdir()
-    write_json(folder / "train_metrics.json", metrics)
-    write_json(folder / "run_config.json", config)
-    card = model_card(
-        base_name=base_name,
-        run=config["run"],
-        licence=source["licence"],
-        metrics=metrics,
-        run_config=config,
-    )
-    write_text(folder / "README.md", card)
+    write_json(folder / "training_record.json", record)
     write_fingerprint(folder / "fingerprint.json", folder)
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    if len(sys.argv) > 1:
-        log_process(Path(sys.argv[2]))
-        run_as_one_of_several(train_adapter)
-        sys.exit()
     with job(snakemake):
         arguments = arguments_of(snakemake, train_adapter, unused=("summary",))
-        if snakemake.resources.get("gpu", 0) > 1:
-            script = Path(snakemake.scriptdir) / "train_adapter.py"
-            log = Path(snakemake.log[0])
-            run_processes(script, arguments, snakemake.resources.gpu, log, snakemake.threads)
+        processes = snakemake.resources.get("gpu", 0)
+        if processes > 1:
+            arguments["log"] = Path(snakemake.log[0])
+            run_processes(train_as_one_of_several, arguments, processes, snakemake.threads)
         else:
             train_adapter(**arguments)

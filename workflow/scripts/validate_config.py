@@ -1,7 +1,7 @@
 """Check a configuration without running anything: `make validate`, `make validate
 CONFIG=config/demo.yaml`.
 
-Reads the config files as Snakemake does, checks every key against config/schema.yaml, and looks at
+Reads the config files as Snakemake does, checks every key, and looks at
 each model and data source that the config names. Prints the runs that it stands for. Exit code 2
 where something is wrong.
 """
@@ -26,7 +26,7 @@ def validate_config(overlays: list[Path]) -> list[str]:
         LorabenchError: with every fault found, one a line.
     """
     files = [ROOT / "config" / "config.yaml", *overlays]
-    runs = resolve(load(files), ROOT / "config" / "schema.yaml", files, os.environ)
+    runs = resolve(load(files), files, os.environ)
     faults = [
         fault for run in runs.values() for fault in find_source_faults(run, FETCHING, os.environ)
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from lorabench.errors import DataError
 
@@ -78,12 +79,12 @@ def render_chat(
         for message in messages
     ]
     try:
+        _pin_date(tokenizer)
         text = tokenizer.apply_chat_template(
             safe,
             tokenize=False,
             add_generation_prompt=prompt,
             continue_final_message=continued,
-            strftime_now=PINNED_DATE.strftime,
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
@@ -92,6 +93,15 @@ def render_chat(
             f" {roles} ({error}); leave out what it does not know (often the system message)"
         ) from None
     return str(text)
+
+
+def _pin_date(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Answer a template's question for today with PINNED_DATE.
+
+    The library compiles a template once and keeps it; functions cannot be given with the messages.
+    """
+    compiled = _compile_jinja_template(tokenizer.get_chat_template())
+    compiled.environment.globals["strftime_now"] = PINNED_DATE.strftime
 
 
 def encode_chat(

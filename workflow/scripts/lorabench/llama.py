@@ -1,10 +1,6 @@
-"""Load a variant of the model: the base, the base with the unmerged adapter, or the merged
-checkpoint."""
-
-from __future__ import annotations
+"""Load a checkpoint and its tokenizer, in the precision and on the device that the machine has."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from transformers import (
@@ -15,12 +11,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorabench.adapter_loading import attach_adapter
-from lorabench.errors import ConfigurationError, DataError
+from lorabench.errors import ConfigurationError
 from lorabench.processor import fast_bfloat16
-
-if TYPE_CHECKING:
-    from peft import PeftModel
 
 
 def device() -> torch.device:
@@ -85,43 +77,3 @@ def load_base(
         attn_implementation="sdpa",
         quantization_config=four_bit() if use_4bit else None,
     )
-
-
-def load_variant(
-    variant: str,
-    *,
-    base: Path,
-    adapter: Path | None,
-    merged: Path | None,
-    dtype: str,
-    use_4bit: bool = False,
-) -> PreTrainedModel | PeftModel:
-    """Load one variant for inference.
-
-    Args:
-        variant: "base", "lora" (the adapter stays unmerged) or "merged".
-        base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant
-            only.
-        dtype: the config's word, see `resolve_dtype`.
-        use_4bit: load the base weights in NF4.
-
-    Returns:
-        The model in eval mode on `device()`. All floating parameters have requires_grad alike,
-        because a CPU's bfloat16 prefill is a third slower with frozen weights and variants would
-        otherwise differ in speed.
-    """
-    folder = merged if variant == "merged" else base
-    if folder is None or (variant == "lora" and adapter is None):
-        raise DataError(
-            f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder"
-        )
-    checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
-    model: PreTrainedModel | PeftModel = checkpoint
-    if variant == "lora" and adapter is not None:
-        model = attach_adapter(checkpoint, adapter)
-        if not use_4bit:
-            model.to(resolve_dtype(dtype))  # type: ignore[arg-type]
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            parameter.requires_grad_(True)
-    return model.eval()

@@ -10,9 +10,9 @@ formulas: at their functions.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -206,6 +206,18 @@ def bootstrap_median(
         clusters=repeats,
         method=f"median, bootstrap over repeats and items, {resamples} resamples",
     )
+
+
+def complete_table(values: Mapping[tuple[int, Any], float]) -> Floats:
+    """Return the values of (repeat, item) as a table [repeats, items], with the items that every
+    repeat has; of size 0 where there is none."""
+    repeats = sorted({repeat for repeat, _ in values})
+    items = [
+        item
+        for item in dict.fromkeys(item for _, item in values)
+        if all((repeat, item) in values for repeat in repeats)
+    ]
+    return np.array([[values[repeat, item] for item in items] for repeat in repeats])
 
 
 def noise_band(control: Interval) -> Interval:

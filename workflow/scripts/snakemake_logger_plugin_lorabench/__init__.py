@@ -22,6 +22,8 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from lorabench.control.config.files import check_overlays
+
 STAGES = {
     "data": (
         "fetch_model",
@@ -30,7 +32,7 @@ STAGES = {
         "prepare_conversations",
         "check_contamination",
     ),
-    "training": ("train_adapter", "import_adapter", "merge_adapter"),
+    "training": ("train_adapter", "import_adapter", "describe_adapter", "merge_adapter"),
     "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
     "inference": ("measure_inference",),
@@ -195,3 +197,9 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+# Snakemake imports its plugins before it reads the config files of its command line, and ends with
+# a traceback where one of them is a folder or not UTF-8.
+if "snakemake.cli" in sys.modules:
+    check_overlays()

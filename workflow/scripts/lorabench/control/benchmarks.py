@@ -4,7 +4,6 @@ All of it is read from the tables of `lorabench/{data,evaluation,scoring}/benchm
 is what has a module there. See docs/add-a-benchmark.md.
 """
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import yaml
 
 from lorabench.benchmark_tables import benchmark_file, benchmark_names, find_benchmark
 from lorabench.control.source_hash import code_hash
-from lorabench.data.benchmark import benchmark_data
 from lorabench.errors import ConfigurationError
 from lorabench.evaluation.benchmark import (
     BenchmarkSettings,
@@ -104,59 +102,3 @@ def benchmark_code(script: Path, environment: Path, benchmarks: list[str]) -> st
     """
     own = [benchmark_file(ROOMS[script.stem], benchmark) for benchmark in benchmarks]
     return code_hash(script, environment, own)
-
-
-def complete_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the config's schema with what follows from the benchmarks: their sources, their keys
-    and their names."""
-    sections = schema["properties"]
-    for benchmark in BENCHMARKS:
-        rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
-        _require(sections[rule], benchmark, _keys_schema(settings_class(benchmark)))
-        _require(sections["fetch_benchmark"], benchmark, _source_schema(benchmark))
-    sections["score_benchmark"]["properties"]["benchmarks"]["items"] = {"enum": list(BENCHMARKS)}
-    gate = sections["gate"]["properties"]
-    for part in (gate["margins"], gate["improvements"]):
-        part["properties"] |= dict.fromkeys(BENCHMARKS, part.pop("each_benchmark"))
-    gate["required"]["items"]["enum"] = [*gate["required"]["items"]["enum"], *BENCHMARKS]
-    return schema
-
-
-def _source_schema(benchmark: str) -> dict[str, Any]:
-    prompted = benchmark_data(benchmark).judge_prompt is not None
-    text = importlib.import_module(f"lorabench.data.benchmarks.{benchmark}").__doc__ or ""
-    return {
-        "description": " ".join(text.split()),
-        "$ref": f"#/$defs/{'prompted_source' if prompted else 'source'}",
-    }
-
-
-def _require(section: dict[str, Any], key: str, schema: dict[str, Any]) -> None:
-    section["properties"][key] = schema
-    if key not in section["required"]:
-        section["required"].append(key)
-
-
-def _keys_schema(settings: type[BenchmarkSettings]) -> dict[str, Any]:
-    """Return the JSON Schema of a benchmark's keys, in the form that config/schema.yaml has."""
-    schema = settings.model_json_schema()
-    keys = {name: _plain(key) for name, key in schema["properties"].items()}
-    return {
-        "description": schema["description"],
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(keys),
-        "properties": keys,
-    }
-
-
-def _plain(key: dict[str, Any]) -> dict[str, Any]:
-    """Return a key's schema without titles, and with `X or null` as one list of types."""
-    key = {name: value for name, value in key.items() if name != "title"}
-    if "description" in key:
-        key["description"] = " ".join(key["description"].split())
-    options = key.pop("anyOf", None)
-    if options is None:
-        return key
-    merged = {name: value for option in options for name, value in option.items()}
-    return {**key, **merged, "type": [option["type"] for option in options]}

@@ -2,57 +2,20 @@
 named GPU."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from lorabench.control.memory_model import predict_memory
+from lorabench.control.memory_model import MemoryModel, layer_costs, predict_memory
+from lorabench.control.speed_model import share_of_peak
 from lorabench.description.flops import Shapes, shapes_of, training_flops
+from lorabench.description.gpus import GPUS, Device
 from lorabench.errors import ConfigurationError
 from lorabench.processor import cores, fast_bfloat16
+from lorabench.training.memory_plan import USABLE, plan_memory, roomy
 from lorabench.training.settings import TrainingSettings, parse_settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """Something to train on."""
-
-    name: str
-    memory_bytes: float
-    # dense peak a second; 0 = no such arithmetic
-    bfloat16_flops: float
-    float32_flops: float
-    gpu: bool = True
-
-
-# Peaks of dense matrix products without sparsity, float32 accumulation, from NVIDIA's data sheets.
-GPUS = {
-    "T4": Device(name="T4", memory_bytes=16e9, bfloat16_flops=0, float32_flops=8.1e12),
-    "L4": Device(name="L4", memory_bytes=24e9, bfloat16_flops=121e12, float32_flops=30.3e12),
-    "A10G": Device(name="A10G", memory_bytes=24e9, bfloat16_flops=70e12, float32_flops=31.2e12),
-    "RTX4090": Device(
-        name="RTX4090", memory_bytes=24e9, bfloat16_flops=165e12, float32_flops=82.6e12
-    ),
-    "L40S": Device(name="L40S", memory_bytes=48e9, bfloat16_flops=362e12, float32_flops=91.6e12),
-    "A100-40": Device(
-        name="A100-40", memory_bytes=40e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "A100-80": Device(
-        name="A100-80", memory_bytes=80e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "H100PCIe": Device(
-        name="H100PCIe", memory_bytes=80e9, bfloat16_flops=756e12, float32_flops=51e12
-    ),
-    "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
-    "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
-}
-# Share of the peak that a training step reaches: published single-GPU runs lie between 0.35 and
-# 0.57. A CPU's share and a core's peak were measured with the demo and large matrix products:
-# bfloat16 on an EPYC, float32 on a Xeon.
-GPU_UTILISATION = 0.4
-CPU_UTILISATION = {"bfloat16": 0.22, "float32": 0.5}
+# of a CPU core, measured with large matrix products: bfloat16 on an EPYC, float32 on a Xeon
 CORE_BFLOAT16_FLOPS, CORE_FLOAT32_FLOPS = 425e9, 153e9
-# share of the memory that may be planned for
-USABLE = 0.92
 # oasst1, one top-ranked conversation a tree, Llama 3's tokenizer: used where the data have not been
 # prepared yet.
 OASST1 = {"train_conversations": 9846, "train_tokens": 9846 * 550}
@@ -67,11 +30,12 @@ class Estimate:
     memory_bytes: float
     peak_memory_bytes: float
     memory_terms: dict[str, float]
-    fits: bool
-    activation_checkpointing: bool
+    choice: "Choice"
     tokens_per_step: float
     flops: float
     seconds: float
+    # where the speed is from
+    speed_source: str
     # adapter, two checkpoints, merged model
     disk_bytes: float
     # settings that would fit, when this one does not
@@ -79,19 +43,46 @@ class Estimate:
 
     def lines(self) -> list[str]:
         """Return the estimate as lines of text."""
-        verdict = "fits" if self.fits else "does not fit"
+        choice = self.choice
         return [
             (
                 f"training on {self.device}: peak memory {self.peak_memory_bytes / 1e9:.1f} of "
-                f"{self.memory_bytes / 1e9:.1f} GB ({verdict}), "
-                f"activation checkpointing {'on' if self.activation_checkpointing else 'off'}"
+                f"{self.memory_bytes / 1e9:.1f} GB "
+                f"({'fits' if choice.fits else 'does not fit'}), {choice.words()}"
             ),
             (
-                f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)}, "
-                f"{self.disk_bytes / 1e9:.1f} GB of disk"
+                f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
+                f"(speed {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk"
             ),
             *(f"  suggestion: {suggestion}" for suggestion in self.suggestions),
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a training's "auto" settings come to on a device."""
+
+    fits: bool
+    use_4bit: bool
+    # bfloat16 or float32
+    arithmetic: str
+    compiled: bool
+    # positions of the largest forward pass
+    row_tokens: int
+    # of `layers`, those that compute their activations again
+    recomputed_layers: int
+    layers: int
+    # of a process
+    memory: MemoryModel
+
+    def words(self) -> str:
+        """Return the choice as part of a sentence."""
+        again = f"{self.recomputed_layers} of {self.layers} layers recomputed"
+        return (
+            f"{'NF4' if self.use_4bit else self.arithmetic}, rows of {self.row_tokens} tokens, "
+            f"{again if self.recomputed_layers else 'all activations kept'}, "
+            f"layers {'compiled' if self.compiled else 'not compiled'}"
+        )
 
 
 def duration(seconds: float) -> str:
@@ -147,32 +138,40 @@ def estimate(
     options, shapes = parse_settings(settings), shapes_of(model_config)
     place = device if isinstance(device, Device) else named_device(device)
     data = data_summary or OASST1
-    fits, checkpointing, terms = choose(options, shapes, place)
+    choice = choose(options, shapes, place)
     mean = data["train_tokens"] / data["train_conversations"]
     tokens = round(options.num_epochs * data["train_tokens"])
     adapter = shapes.adapter_parameters(options.lora_r, options.target_modules)
     flops = training_flops(
-        shapes, adapter, tokens, round(0.75 * tokens), round(tokens * mean * 2), checkpointing
+        shapes,
+        adapter,
+        tokens,
+        round(0.75 * tokens),
+        round(tokens * mean * 2),
+        choice.recomputed_layers / shapes.layers,
     )
     in_bfloat16 = uses_bfloat16(options, place)
     speed = place.bfloat16_flops if in_bfloat16 else place.float32_flops
-    share = (
-        GPU_UTILISATION if place.gpu else CPU_UTILISATION["bfloat16" if in_bfloat16 else "float32"]
+    share = share_of_peak(
+        gpu=place.gpu,
+        bfloat16=in_bfloat16,
+        use_4bit=choice.use_4bit,
+        compiled=choice.compiled,
+        row_tokens=choice.row_tokens,
     )
-    suggestions = [] if fits else suggest(options, shapes, place)
     merged = (shapes.layer_parameters + shapes.head_parameters * (1 if shapes.tied else 2)) * 2
     return Estimate(
         device=place.name,
         memory_bytes=place.memory_bytes,
-        peak_memory_bytes=sum(terms.values()),
-        memory_terms=terms,
-        fits=fits,
-        activation_checkpointing=checkpointing,
+        peak_memory_bytes=choice.memory.peak,
+        memory_terms=dict(vars(choice.memory)),
+        choice=choice,
         tokens_per_step=options.conversations_per_step * mean,
         flops=flops,
-        seconds=flops / (speed * share),
+        seconds=flops / (speed * share.share),
+        speed_source=share.source,
         disk_bytes=adapter * 4 * (1 + 2 * 3) + merged,
-        suggestions=suggestions,
+        suggestions=[] if choice.fits else suggest(options, shapes, place),
     )
 
 
@@ -183,23 +182,65 @@ def uses_bfloat16(settings: TrainingSettings, device: Device) -> bool:
 
 def choose(
     settings: TrainingSettings, shapes: Shapes, device: Device, processes: int = 1
-) -> tuple[bool, bool, dict[str, float]]:
-    """Return (fits, activation checkpointing, memory terms of a process); checkpointing only where
-    memory needs it."""
-    rows = 1 if settings.packing else settings.batch_size
-    for checkpointing in (False, True):
-        model = predict_memory(
+) -> Choice:
+    """Return what the settings come to on `device`, by the rules that training itself follows."""
+    weights = 2 * (shapes.layer_parameters + shapes.head_parameters * (1 if shapes.tied else 2))
+    use_4bit = settings.use_4bit is True or (
+        settings.use_4bit == "auto"
+        and not settings.fsdp
+        and not roomy(weights, device.memory_bytes)
+    )
+    settings = settings.model_copy(update={"use_4bit": use_4bit})
+    in_bfloat16 = uses_bfloat16(settings, device)
+    number_bytes = 2 if in_bfloat16 else 4
+    flash = device.gpu and in_bfloat16
+    shortest, longest = _row_bounds(settings, flash)
+
+    def predict(tokens: int, recomputed: int) -> MemoryModel:
+        return predict_memory(
             shapes,
             settings,
-            number_bytes=2 if uses_bfloat16(settings, device) else 4,
-            tokens=rows * settings.max_seq_length,
-            checkpointing=checkpointing,
+            number_bytes=number_bytes,
+            tokens=tokens,
+            recomputed=recomputed,
             gpu=device.gpu,
             processes=processes,
         )
-        if model.peak <= USABLE * device.memory_bytes:
-            break
-    return model.peak <= USABLE * device.memory_bytes, checkpointing, dict(vars(model))
+
+    usable = USABLE * device.memory_bytes
+    found = predict(shortest, 0)
+    plan = plan_memory(
+        layer_costs(shapes, settings, number_bytes, device.gpu),
+        usable - (found.peak - found.activations),
+        memory=settings.memory,
+        shortest=shortest,
+        longest=longest,
+    )
+    model = predict(plan.row_tokens, plan.recomputed_layers)
+    automatic = flash and not settings.use_dora
+    return Choice(
+        fits=model.peak <= usable,
+        use_4bit=use_4bit,
+        arithmetic="bfloat16" if in_bfloat16 else "float32",
+        compiled=automatic if settings.compile == "auto" else settings.compile is True,
+        row_tokens=plan.row_tokens,
+        recomputed_layers=plan.recomputed_layers,
+        layers=shapes.layers,
+        memory=model,
+    )
+
+
+def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
+    """Return the shortest and longest rows to choose from: long ones pay with FlashAttention only,
+    and no step has more tokens than its conversations may have."""
+    if not settings.packing:
+        tokens = settings.batch_size * settings.max_seq_length
+        return tokens, tokens
+    if settings.row_tokens != "auto":
+        tokens = max(int(settings.row_tokens), settings.max_seq_length)
+        return tokens, tokens
+    step = settings.conversations_per_step * settings.max_seq_length
+    return settings.max_seq_length, step if flash else settings.max_seq_length
 
 
 def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[str]:
@@ -218,7 +259,9 @@ def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[
         ),
     ]
     fitting = [
-        text for text, change in changes if choose(replace(settings, **change), shapes, device)[0]
+        text
+        for text, change in changes
+        if choose(settings.model_copy(update=change), shapes, device).fits
     ]
     return fitting[:2] or [
         f"a device with more than {device.memory_bytes / 1e9:.0f} GB, or a smaller base model"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from lorabench.data.models.checkpoint import checkpoint_files
+from lorabench.data.models.checkpoint import check_not_quantised, checkpoint_files
 from lorabench.data.sources.source import HubSource
 from lorabench.errors import DataError
 
@@ -32,6 +32,11 @@ def find_hub_faults(
     """
     if _is_cached(source, repo_type, environment):
         return []
+    if (snapshot := _snapshot(source, repo_type, environment) / "config.json").is_file():
+        try:
+            check_not_quantised(snapshot.parent)
+        except DataError as error:
+            return [str(error)]
     if environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return [
             f"{source.repo}@{source.revision} is not in the hub's cache"
@@ -60,11 +65,16 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HF_HOME") or user_cache / "huggingface") / "hub"
 
 
+def _snapshot(source: HubSource, repo_type: str, environment: Mapping[str, str]) -> Path:
+    """Return where the cache keeps the snapshot."""
+    name = f"{repo_type}s--{source.repo.replace('/', '--')}"
+    return cache_folder(environment) / name / "snapshots" / source.revision
+
+
 def _is_cached(source: HubSource, repo_type: str, environment: Mapping[str, str]) -> bool:
     """Return whether the snapshot is in the cache; a model must be whole, since a download may have
     been cut off."""
-    name = f"{repo_type}s--{source.repo.replace('/', '--')}"
-    snapshot = cache_folder(environment) / name / "snapshots" / source.revision
+    snapshot = _snapshot(source, repo_type, environment)
     if repo_type == "dataset":
         return snapshot.is_dir()
     try:

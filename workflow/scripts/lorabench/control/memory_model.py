@@ -1,14 +1,15 @@
 """Predict the peak memory of LoRA training from shapes, in bytes. Needs no torch.
 
 Terms: weights; adapters with gradient and two Adam moments in float32; what autograd keeps of each
-    layer for each token of the largest micro-batch (or, with activation checkpointing, each layer's
-    input and one layer's all); the output layer's chunk. The count of kept tensors follows the
-    Llama layer as transformers and peft run it; a frozen linear map keeps nothing.
+    layer for each token of the largest micro-batch (or, of layers that compute their activations
+    again, their input, and one layer's all); the output layer's chunk. The count of kept tensors
+    follows the Llama layer as transformers and peft run it; a frozen linear map keeps nothing.
 """
 
 from dataclasses import dataclass
 
 from lorabench.description.flops import Shapes
+from lorabench.training.memory_plan import LayerCosts
 from lorabench.training.settings import TrainingSettings
 
 NF4_BYTES = (
@@ -53,7 +54,7 @@ def predict_memory(
     *,
     number_bytes: int,
     tokens: int,
-    checkpointing: bool,
+    recomputed: int,
     gpu: bool,
     processes: int = 1,
 ) -> MemoryModel:
@@ -64,18 +65,14 @@ def predict_memory(
         settings: the recipe.
         number_bytes: 2 for bfloat16 arithmetic, 4 for float32.
         tokens: positions of the largest micro-batch, padding counted.
-        checkpointing: recompute activations.
+        recomputed: layers that compute their activations again.
         gpu: on a GPU; else the resident memory of a CPU process.
         processes: that divide the layers' weights among them where the recipe says `fsdp`.
     """
     adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)
     embeddings = shapes.head_parameters * (1 if shapes.tied else 2) * number_bytes
-    layer = NF4_BYTES if settings.use_4bit else number_bytes
-    kept = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu) * tokens
-    inputs = shapes.hidden * number_bytes * tokens * shapes.layers
-    allocated = (inputs + kept if checkpointing else kept * shapes.layers) * (
-        1 if gpu else CPU_ALLOCATOR
-    )
+    layer = NF4_BYTES if settings.use_4bit is True else number_bytes
+    allocated = layer_costs(shapes, settings, number_bytes, gpu).kept(tokens, recomputed)
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
     head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
     evaluation = shapes.head_parameters * (
@@ -89,11 +86,24 @@ def predict_memory(
             # the layer at work and the next are whole
         )
     return MemoryModel(
-        weights=layers + embeddings + (largest * number_bytes if settings.use_4bit else 0),
+        weights=layers + embeddings + (largest * number_bytes if settings.use_4bit is True else 0),
         adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),
         activations=max(allocated, evaluation),
         output_layer=head,
         process=0.6e9 if gpu else 0.7e9,
+    )
+
+
+def layer_costs(
+    shapes: Shapes, settings: TrainingSettings, number_bytes: int, gpu: bool
+) -> LayerCosts:
+    """Return what the layers keep for the backward pass; on a CPU with the C library's share."""
+    share = 1 if gpu else CPU_ALLOCATOR
+    whole = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu)
+    return LayerCosts(
+        layers=shapes.layers,
+        bytes_a_token=whole * share,
+        input_bytes_a_token=shapes.hidden * number_bytes * share,
     )
 
 

@@ -5,17 +5,22 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
+from lorabench.control.estimate import estimate, this_cpu
+from lorabench.description.gpus import GPUS, Device, known_gpu
 from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
-from lorabench.training.adapter.check import check_adapter, read_header
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.judging.availability import base_url_fault, secret_faults
+from lorabench.safetensors_header import read_header
+from lorabench.training.adapter.check import check_adapter
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 GPU_RULES = {
     "train_adapter",
@@ -49,8 +54,9 @@ def check(
     Raises:
         PrerequisiteError: with every fault found, one a line.
     """
-    faults: list[str] = []
+    faults: list[str] = secret_faults(environment)
     for run in runs.values():
+        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules, environment)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
@@ -60,6 +66,8 @@ def check(
             faults += find_machine_faults(
                 run, rules, gpu=gpu_found(), free=shutil.disk_usage(".").free
             )
+            if "train_adapter" in rules:
+                faults += find_memory_faults(run, device_here())
     if vllm and not with_conda:
         faults += find_missing_vllm()
     for name, rule, variant in sorted(vllm):
@@ -67,6 +75,13 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
+
+
+def find_judge_faults(run: dict[str, Any]) -> list[str]:
+    """Return one line for each judge whose address may not be used."""
+    sections = [name for name in ("judge_mt_bench", "judge_alpaca_eval") if name in run]
+    faults = {name: base_url_fault(run[name]["judge"]["base_url"]) for name in sections}
+    return [f"{name}: {fault}" for name, fault in faults.items() if fault]
 
 
 def find_source_faults(
@@ -156,6 +171,34 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
             " disk"
         )
     return faults
+
+
+def find_memory_faults(run: dict[str, Any], device: Device) -> list[str]:
+    """Return one line where the run's training cannot fit into the memory of `device`; nothing
+    where the model is not here yet, or several GPUs divide it."""
+    folder = model_folder(run)
+    settings = run["train_adapter"]
+    if folder is None or settings["fsdp"]:
+        return []
+    found = estimate(settings, read_json(folder / "config.json"), None, device)
+    if found.choice.fits:
+        return []
+    return [
+        f"run {run['run']!r}: training needs about {found.peak_memory_bytes / 1e9:.1f} GB,"
+        f" {found.device} has {found.memory_bytes / 1e9:.1f} GB; in train_adapter, set"
+        f" {' or '.join(found.suggestions)}"
+    ]
+
+
+def device_here() -> Device:
+    """Return the first GPU that nvidia-smi lists, else this machine's CPU."""
+    if not gpu_found():
+        return this_cpu()
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    line = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    name, _, mebibytes = line.rpartition(",")
+    known = known_gpu(name) or GPUS["A100-80"]
+    return replace(known, name=name, memory_bytes=float(mebibytes) * 2**20)
 
 
 def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:

@@ -1,2 +1,2 @@
-"""What tells about a training and changes none: counts, shares of a peak, documents, the model
-card."""
+"""What describes a finished training and changes none: counts, shares of a peak, documents, the
+model card."""

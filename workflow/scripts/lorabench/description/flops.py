@@ -80,7 +80,7 @@ def training_flops(
     tokens: int,
     label_tokens: int,
     squared_tokens: int,
-    checkpointing: bool,
+    recomputed: float,
 ) -> float:
     """Return the floating-point operations of training steps.
 
@@ -90,10 +90,10 @@ def training_flops(
         tokens: real tokens that pass through the layers.
         label_tokens: tokens that pass through the output layer.
         squared_tokens: the sum over conversations of length squared, for attention.
-        checkpointing: whether the layers' forward pass is repeated in the backward pass.
+        recomputed: share of the layers whose forward pass is repeated in the backward pass.
     """
-    layers = (4 + 2 * checkpointing) * shapes.layer_parameters * tokens
-    adapters = (6 + 2 * checkpointing) * adapter * tokens
+    layers = (4 + 2 * recomputed) * shapes.layer_parameters * tokens
+    adapters = (6 + 2 * recomputed) * adapter * tokens
     head = 4 * shapes.head_parameters * label_tokens
-    attention = (3 + checkpointing) * 2 * shapes.attention_width * shapes.layers * squared_tokens
+    attention = (3 + recomputed) * 2 * shapes.attention_width * shapes.layers * squared_tokens
     return float(layers + adapters + head + attention)

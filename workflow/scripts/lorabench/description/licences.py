@@ -118,7 +118,7 @@ def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
         folder: name of the model's folder.
         source: the content of its source.json.
     """
-    origin = Path(str(source["origin"]).partition("@")[0]).name
+    origin = Path(str(source.get("origin", "")).partition("@")[0]).name
     named = next((name for name in (origin, folder) if LLAMA_NAME.search(name)), None)
     return find_licence(named or source["licence"])
 

@@ -3,53 +3,29 @@ notices."""
 
 from typing import Any
 
-LLAMA_3_NOTICE = (
-    "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright (c) Meta"
-    " Platforms, Inc. All Rights Reserved."
-)
+from lorabench.description.licences import Licence, base_licence, model_name
+from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
 
 
-def is_llama_3(base_name: str) -> bool:
-    """Tell whether a base model falls under the Meta Llama 3 licence, by its name."""
-    return "llama-3" in base_name.lower()
-
-
-def adapter_name(base_name: str, run: str) -> str:
-    """Name the adapter; the Meta Llama 3 licence (1.b.i) asks derived models' names to begin with
-    "Llama 3"."""
-    short = base_name.rpartition("/")[2]
-    name = f"{short}-{run}-lora"
-    return "Llama-3" + name.partition("Llama-3")[2] if is_llama_3(base_name) else name
-
-
-def model_card(
-    *,
-    base_name: str,
-    run: str,
-    licence: str | None,
-    metrics: dict[str, Any],
-    run_config: dict[str, Any],
-) -> str:
+def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
     """Return the card as Markdown with the metadata header that model hubs read.
 
     Args:
-        base_name: hub id or name of the base model.
-        run: the run's name.
-        licence: the base model's licence identifier, where its source states one.
+        record: of the training.
         metrics: the content of train_metrics.json.
-        run_config: the content of run_config.json.
     """
-    llama_3 = is_llama_3(base_name)
-    header = _header(base_name, "llama3" if llama_3 else (licence or "other"))
-    settings, data, validation = (
-        run_config["settings"],
-        metrics["data"],
-        metrics["likelihood"]["validation"],
-    )
+    base_name = record["model"]["public_name"]
+    # what the base model's source states, and what is known of it
+    stated = record["model"]["source"]["licence"]
+    licence = base_licence(base_name, record["model"]["source"])
+    header = _header(base_name, licence.identifier if licence else (stated or "other"))
+    settings = record["settings"]
+    data = metrics["data"]
+    validation = metrics["likelihood"]["validation"]
     lines = [
-        f"# {adapter_name(base_name, run)}",
+        f"# {model_name(base_name, record['run'], 'lora', licence)}",
         "",
-        *(["**Built with Meta Llama 3**", ""] if llama_3 else []),
+        *([f"**{licence.built_with}**", ""] if licence and licence.built_with else []),
         (
             f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})."
             if "/" in base_name
@@ -89,6 +65,10 @@ def model_card(
             " course."
         ),
         "",
+        "## Loading",
+        "",
+        *_loading(base_name, record["model"]),
+        "",
         "## Limitations",
         "",
         (
@@ -99,9 +79,15 @@ def model_card(
         "",
         "## Licence",
         "",
-        *_licence(base_name, licence, llama_3),
+        *_licence(base_name, stated, licence),
     ]
     return "\n".join(header + lines) + "\n"
+
+
+def imported_card(record: ImportRecord) -> str:
+    """Return the card that an imported adapter brought, or one that says that it brought none."""
+    about = f"# Imported adapter\n\nCopied from {record['path']}; no card came with it.\n"
+    return record["brought"]["card"] or about
 
 
 def _header(base_name: str, licence: str) -> list[str]:
@@ -118,17 +104,46 @@ def _header(base_name: str, licence: str) -> list[str]:
     ]
 
 
-def _licence(base_name: str, licence: str | None, llama_3: bool) -> list[str]:
-    if not llama_3:
-        known = f"({licence})" if licence else "(see its own card)"
+def _loading(base_name: str, model: TrainedModel) -> list[str]:
+    """Return how to load the adapter: by itself where its base is on the hub, else with a path."""
+    source = model["source"]
+    if source.get("kind") == "hub":
+        return [
+            "`AutoPeftModelForCausalLM.from_pretrained` of PEFT takes this folder, which holds the"
+            f" tokenizer, and fetches {base_name} from the hub. The adapter was trained on its"
+            f" revision {source.get('revision')}.",
+        ]
+    weights = {
+        name: value
+        for name, value in (source.get("sha256") or {}).items()
+        if name.endswith(".safetensors")
+    }
+    return [
+        f"The base model {base_name} has no address on the hub: the adapter needs the checkpoint"
+        f" that it was trained on ({source.get('kind')}: {base_name}). Give its path:",
+        "",
+        "```python",
+        "base = AutoModelForCausalLM.from_pretrained('PATH/TO/" + base_name + "')",
+        "model = PeftModel.from_pretrained(base, 'PATH/TO/THIS/FOLDER')",
+        "```",
+        "",
+        f"`AutoPeftModelForCausalLM.from_pretrained` of this folder works where a folder"
+        f" {base_name} with that checkpoint is in the working folder. Its weights:",
+        "",
+        *(f"- {name}: SHA-256 {value}" for name, value in sorted(weights.items())),
+    ]
+
+
+def _licence(base_name: str, stated: str | None, licence: Licence | None) -> list[str]:
+    if licence is None or licence.notice is None:
+        known = f"({stated})" if stated else "(see its own card)"
         return [f"The adapter derives from {base_name}, whose licence {known} applies."]
     return [
-        LLAMA_3_NOTICE,
+        licence.notice,
         "",
         (
-            "When you distribute this adapter, ship a copy of the Meta Llama 3 Community License"
-            " with it, keep the notice above and “Built with Meta Llama 3”, and follow the"
-            " Acceptable Use Policy. Both texts: https://llama.meta.com/llama3/license and"
-            " https://llama.meta.com/llama3/use-policy."
+            f"When you distribute this adapter, ship a copy of the {licence.name} with it, keep the"
+            f" notice above and “{licence.built_with}”, and follow the Acceptable Use Policy. Both"
+            f" texts: {licence.text_url} and {licence.policy_url}."
         ),
     ]

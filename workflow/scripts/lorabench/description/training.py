@@ -1,22 +1,12 @@
-"""Assemble train_metrics.json and run_config.json."""
+"""Make train_metrics.json and run_config.json from the raw record of a training."""
 
-import os
+import math
 import statistics
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from torch import distributed
-
-from lorabench.description.flops import Shapes, shapes_of, training_flops
+from lorabench.description.flops import shapes_of, training_flops
 from lorabench.description.utilisation import utilisation
-from lorabench.git import git_state
-from lorabench.provenance import hardware, software
-from lorabench.training.encode import Encoded
-from lorabench.training.fit import Fitted
-from lorabench.training.memory_use import peak_memory
-from lorabench.training.power import PowerMeter
+from lorabench.documents.training_record import ImportRecord, SplitLikelihood, TrainingRecord
 
 STEP_KEYS = (
     "epoch",
@@ -31,99 +21,77 @@ STEP_KEYS = (
     "seconds",
     "tokens_per_second",
 )
+JOULES_PER_KWH = 3.6e6
 
 
-def step_rows(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
-    return [
-        {"step": row["step"], **{key: row[key] for key in STEP_KEYS}}
-        for row in log_history
-        if "loss" in row
-    ]
-
-
-def data_summary(
-    train: Sequence[Encoded], validation: Sequence[Encoded], dropped: dict[str, int]
-) -> dict[str, Any]:
-    """Count what training saw. `dropped`: conversations without anything to learn, by split."""
-    summary: dict[str, Any] = {}
-    for split, items in (("train", train), ("validation", validation)):
-        summary |= {
-            f"{split}_conversations": len(items),
-            f"{split}_tokens": sum(len(item.input_ids) for item in items),
-            f"{split}_squared_tokens": sum(
-                len(item.input_ids) ** 2
-                for item in items
-                # what attention costs goes by
-            ),
-            f"{split}_label_tokens": sum(item.label_count for item in items),
-            f"{split}_truncated_conversations": sum(item.cut_tokens > 0 for item in items),
-            f"{split}_cut_tokens": sum(item.cut_tokens for item in items),
-            f"{split}_dropped_without_labels": dropped[split],
-        }
-    return summary
-
-
-def train_metrics(
-    fitted: Fitted,
-    *,
-    data: dict[str, Any],
-    model_config: dict[str, Any],
-    epochs: float,
-    likelihood: dict[str, Any],
-    phase_seconds: dict[str, float],
-    meter: PowerMeter,
-) -> dict[str, Any]:
-    """Return the content of train_metrics.json.
-
-    Args:
-        fitted: the trained model with its log, of all processes that took part when the run was
-            resumed.
-        data: from `data_summary`.
-        model_config: the base model's config.json.
-        epochs: passes over the data that were asked for.
-        likelihood: split -> {"base": …, "adapter": …}.
-        phase_seconds: wall time of this process by phase.
-        meter: what it read while this process trained.
-    """
-    steps = step_rows(fitted.log_history)
-    share = (
-        sum(row["tokens"] for row in steps) / data["train_tokens"]
-        # passes over the data that were made
-    )
+def train_metrics(record: TrainingRecord) -> dict[str, Any]:
+    """Return the content of train_metrics.json."""
+    steps = step_rows(record["log"])
     return {
         "schema_version": 1,
         "status": "ok",
-        "likelihood": likelihood,
-        "data": data,
-        "totals": {
-            "epochs": epochs,
-            **_totals(
-                fitted, steps, shapes_of(model_config), round(data["train_squared_tokens"] * share)
-            ),
-        },
-        "resumed_at_step": fitted.resumed_at_step,
-        "phase_seconds": phase_seconds,
-        "peak_memory": peak_memory() | meter.memory,
-        "power": meter.result(),
+        "likelihood": {split: likelihoods(found) for split, found in record["likelihood"].items()},
+        "data": record["data"],
+        "totals": {"epochs": record["settings"]["num_epochs"], **totals(record, steps)},
+        "resumed_at_step": record["resumed_at_step"],
+        "phase_seconds": record["phase_seconds"],
+        "peak_memory": record["peak_memory"],
+        "power": power(record["power"]),
         "evaluations": [
             {"step": row["step"], "epoch": row["epoch"], "nll_per_token": row["eval_loss"]}
-            for row in fitted.log_history
+            for row in record["log"]
             if "eval_loss" in row
         ],
         "steps": steps,
     }
 
 
-def _totals(
-    fitted: Fitted, steps: list[dict[str, Any]], shapes: Shapes, squared_tokens: int
-) -> dict[str, Any]:
-    tokens, labels, seconds = (
-        sum(row[key] for row in steps) for key in ("tokens", "label_tokens", "seconds")
-    )
-    processes = distributed.get_world_size() if distributed.is_initialized() else 1
+def step_rows(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
+    return [
+        {"step": row["step"], **{key: row[key] for key in STEP_KEYS}}
+        for row in log
+        if "loss" in row
+    ]
+
+
+def likelihoods(split: SplitLikelihood) -> dict[str, Any]:
+    """Return sum, mean in nats a token and perplexity exp(mean), of base and adapter, and the sums
+    of each conversation."""
+    labels = sum(split["label_tokens"])
+    whole: dict[str, Any] = {
+        who: {
+            "nll_per_token": math.fsum(nll) / labels,
+            "perplexity": math.exp(math.fsum(nll) / labels),
+            "nll_sum": math.fsum(nll),
+            "label_tokens": labels,
+            "conversations": len(nll),
+        }
+        for who, nll in (("base", split["base_nll"]), ("adapter", split["adapter_nll"]))
+    }
+    names = ("ids", "label_tokens", "base_nll", "adapter_nll")
+    rows = zip(*(split[name] for name in names), strict=True)  # type: ignore[literal-required]
+    whole["conversations"] = [
+        {"id": name, "label_tokens": tokens, "base_nll_sum": base, "adapter_nll_sum": adapter}
+        for name, tokens, base, adapter in rows
+    ]
+    return whole
+
+
+def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return steps, tokens, time, operations and speed of the whole training."""
+    tokens = sum(row["tokens"] for row in steps)
+    labels = sum(row["label_tokens"] for row in steps)
+    seconds = sum(row["seconds"] for row in steps)
+    passes = tokens / record["data"]["train_tokens"]
+    shapes = shapes_of(record["model"]["config"])
     flops = training_flops(
-        shapes, fitted.trainable, tokens, labels, squared_tokens, fitted.checkpointing
+        shapes,
+        record["trainable_parameters"],
+        tokens,
+        labels,
+        round(record["data"]["train_squared_tokens"] * passes),
+        record["resolved"]["recomputed_layers"] / shapes.layers,
     )
     return {
         "steps": len(steps),
@@ -134,55 +102,46 @@ def _totals(
         "median_step_tokens_per_second": statistics.median(
             row["tokens_per_second"] for row in steps
         ),
-        "trainable_parameters": fitted.trainable,
+        "trainable_parameters": record["trainable_parameters"],
         "floating_point_operations": flops,
         "flops_per_second": flops / seconds,
-        "utilisation": utilisation(flops / seconds, fitted.dtype, fitted.device, processes),
+        "utilisation": utilisation(flops / seconds, record),
     }
 
 
-def determinism(seed: int) -> dict[str, Any]:
-    """Return what decides whether the same work gives the same bits."""
+def power(readings: dict[str, Any]) -> dict[str, Any]:
+    """Return mean and peak power and energy; status not_run and the reason where they were not
+    read."""
+    if readings["reason"] is not None:
+        return {"status": "not_run", "reason": readings["reason"]}
+    joules = readings["energy_joules"]
     return {
-        "seed": seed,
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "cudnn_deterministic": torch.backends.cudnn.deterministic,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "threads": torch.get_num_threads(),
-        "cublas_workspace_config": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
-        "python_hash_seed": os.environ.get("PYTHONHASHSEED"),
+        "status": "ok",
+        **readings,
+        "mean_watts": joules / readings["seconds"],
+        "energy_kwh": joules / JOULES_PER_KWH,
     }
 
 
-def run_config(
-    *,
-    run: str,
-    settings: dict[str, Any],
-    fitted: Fitted,
-    model: dict[str, Any],
-    data: dict[str, Any],
-) -> dict[str, Any]:
-    """Return the content of run_config.json: everything that repeating the run takes.
-
-    Args:
-        run: the run's name.
-        settings: the config section as given.
-        fitted: the trained model: what "auto" and the machine came to, and starts, resumes and
-            memory shortages.
-        model: name and source.json of the base model, and the hash of its chat template.
-        data: file -> SHA-256.
-    """
+def run_config(record: TrainingRecord) -> dict[str, Any]:
+    """Return the content of run_config.json: everything that repeating the run takes."""
     return {
         "schema_version": 1,
-        "run": run,
-        "settings": settings,
-        "resolved": fitted.resolved(),
-        "model": model,
-        "data_sha256": data,
-        "history": fitted.history,
-        "hardware": hardware(),
-        "software": software(),
-        "determinism": determinism(settings["seed"]),
-        "git": git_state(Path(__file__).parent),
+        "run": record["run"],
+        "settings": record["settings"],
+        "resolved": record["resolved"],
+        "model": {key: record["model"][key] for key in ("name", "source", "chat_template_sha256")},
+        "data_sha256": record["data_sha256"],
+        "history": record["history"],
+        "hardware": record["hardware"],
+        "software": record["software"],
+        "determinism": record["determinism"],
+        "git": record["git"],
     }
+
+
+def imported(record: ImportRecord, name: Literal["train_metrics", "run_config"]) -> dict[str, Any]:
+    """Return the file that an imported adapter brought, or one that says that it brought none."""
+    absent = {"schema_version": 1, "status": "not_run", "reason": record["reason"]}
+    found = record["brought"][name] or absent
+    return found if name == "train_metrics" else {**found, "remarks": record["remarks"]}

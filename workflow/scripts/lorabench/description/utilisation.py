@@ -1,46 +1,23 @@
 """Compare the speed of training with the peak of the device that it ran on, where that peak is
 known."""
 
-import re
-import time
 from typing import Any
 
-import torch
-
-from lorabench.control.estimate import GPUS, Device
-
-# of the matrix products by which a CPU's peak is measured
-SIDE, PRODUCTS = 2048, 5
+from lorabench.description.gpus import known_gpu
+from lorabench.documents.training_record import TrainingRecord
 
 
-def known_gpu(name: str) -> Device | None:
-    """Return the row of the GPU table for a device as CUDA names it; None where the table has none.
-
-    H100 and H200 of the table are the SXM modules; their NVL cards are slower and stand in no row.
-    """
-    if "NVL" in name:
-        return None
-    joined = name.replace("RTX ", "RTX").replace("H100 PCIe", "H100PCIe")
-    for key, device in GPUS.items():
-        if re.search(rf"(?<![A-Za-z0-9]){key.partition('-')[0]}(?![A-Za-z0-9])", joined):
-            return device
-    return None
-
-
-def utilisation(
-    flops_per_second: float, dtype: torch.dtype, device: torch.device, processes: int
-) -> dict[str, Any]:
+def utilisation(flops_per_second: float, record: TrainingRecord) -> dict[str, Any]:
     """Return the share of the peak that `flops_per_second` is; null, with the reason, where the
     peak is not known.
 
     Args:
-        flops_per_second: of all processes together.
-        dtype: in which the layers multiplied.
-        device: of this process; the other processes' devices are taken to be its equals.
-        processes: that trained together.
+        flops_per_second: of all processes together; their devices are taken to be equal.
+        record: of the training.
     """
-    precision = str(dtype).removeprefix("torch.")
-    name, peak = _gpu_peak(precision) if device.type == "cuda" else _cpu_peak(dtype)
+    precision = record["resolved"]["dtype"]
+    processes = record["resolved"]["processes"]
+    name, peak = _peak_of_one(record)
     total = peak * processes
     return {
         "peak_name": (f"{processes} x {name}" if processes > 1 else name) if peak else None,
@@ -51,26 +28,18 @@ def utilisation(
     }
 
 
-def _gpu_peak(precision: str) -> tuple[str, float]:
-    """Return name and peak of the current GPU; 0 where the table does not know it."""
-    name = torch.cuda.get_device_name()
+def _peak_of_one(record: TrainingRecord) -> tuple[str, float]:
+    """Return name and peak of one process's device; 0 where it is not known."""
+    speed = record["matrix_speed"]
+    if speed is not None:
+        name = f"{speed['threads']} CPU cores (a large matrix product, timed here)"
+        return name, speed["flops_per_second"]
+    kind, _, index = record["resolved"]["device"].partition(":")
+    gpus = record["hardware"]["gpus"]
+    name = gpus[int(index or 0)]["name"] if gpus else kind
     gpu = known_gpu(name)
     if gpu is None:
         return name, 0.0
-    peak = gpu.bfloat16_flops if precision == "bfloat16" else gpu.float32_flops
+    in_bfloat16 = record["resolved"]["dtype"] == "bfloat16"
+    peak = gpu.bfloat16_flops if in_bfloat16 else gpu.float32_flops
     return f"{name} (data sheet, dense)", peak
-
-
-def _cpu_peak(dtype: torch.dtype) -> tuple[str, float]:
-    """Return name and peak of the CPU's threads in use: the best of a few large matrix products,
-    timed here."""
-    left, right = torch.ones(SIDE, SIDE, dtype=dtype), torch.ones(SIDE, SIDE, dtype=dtype)
-    seconds = []
-    for _ in range(PRODUCTS):
-        started = time.perf_counter()
-        torch.mm(left, right)
-        seconds.append(time.perf_counter() - started)
-    return (
-        f"{torch.get_num_threads()} CPU cores (a large matrix product, timed here)",
-        2 * SIDE**3 / min(seconds),
-    )

@@ -8,24 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from lorabench.benchmark_tables import find_benchmark
 from lorabench.documents.item_result import ItemResult
 from lorabench.evaluation.questions import Question
+from lorabench.section import Section
 
 Rows = list[dict[str, Any]]
 # a row of lm_eval's `samples`
 Sample = dict[str, Any]
 
 
-class BenchmarkSettings(BaseModel):
-    """The keys of a benchmark in its section of the config; unknown ones are refused.
-
-    The text below a key is what config/README.md says of it; it is no part of a rule's hash.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class BenchmarkSettings(Section):
+    """The keys of a benchmark in its section of the config."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,12 +139,14 @@ class Decoding:
         self.first_slot = first_slot
         self.packing = packing
 
-    def step(self, positions: Tensor, dtype: torch.dtype) -> None:
+    def step(self, positions: Tensor, dtype: torch.dtype, length: int | None = None) -> None:
         """Announce a pass over one token for each of the slots 0 to n - 1, at these own positions
-        (n,)."""
+        (n,); `length` is of the rows that it attends to, None = the longest's own."""
         self.packing = None
         self.positions = positions
-        reach = torch.arange(int(positions.max()) + 1, device=positions.device)
+        # without a length the device is asked, which a captured pass cannot
+        length = int(positions.max()) + 1 if length is None else length
+        reach = torch.arange(length, device=positions.device)
         outside = reach[None, None, None, :] > positions[:, None, None, None]
         self.mask = torch.zeros(outside.shape, dtype=dtype, device=positions.device).masked_fill_(
             outside, -torch.inf
@@ -244,7 +246,9 @@ def plain_attention(
 ) -> tuple[Tensor, Tensor]:
     """Do what `partial_attention` does, written out; for the cases that have no fused kernel."""
     groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    # repeating once would copy all keys and values
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     scores = (query @ key.transpose(-1, -2)).float() * scale
     if mask is not None:
         scores = scores + mask.float()

@@ -56,7 +56,7 @@ class PrefixCacheLM(HFLM):
         model: "PreTrainedModel | PeftModel",
         tokenizer: PreTrainedTokenizerBase,
         *,
-        tokens_per_batch: int,
+        tokens_per_batch: int | str,
         store: ResponseStore | None = None,
         generate: Generate | None = None,
     ) -> None:

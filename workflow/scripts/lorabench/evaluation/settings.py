@@ -1,23 +1,30 @@
-"""The config sections `evaluate_task` and `generate_answers`, for one benchmark each."""
+"""The config sections `evaluate_task` and `generate_answers`, whole and for one benchmark each."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field
 
-from lorabench.errors import ConfigurationError
 from lorabench.evaluation.benchmark import BenchmarkSettings
+from lorabench.section import Dtype, Section, Seed
+
+Tokens = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateTaskSettings:
+class EvaluationKeys(Section):
+    """Benchmarks of lm-evaluation-harness."""
+
+    dtype: Dtype
+    """Of the model."""
+    apply_chat_template: bool
+    """Put prompts through the chat template; one setting for all variants."""
+    tokens_per_batch: Tokens
+    """Tokens a forward pass; prefixes that questions share are not counted. auto = 32768, and for
+    GSM8K's texts on a GPU as many rows as its free memory holds, at most 256."""
+
+
+class EvaluateTaskSettings(EvaluationKeys):
     """Section `evaluate_task`, with the subsection of one benchmark."""
 
-    # "auto" | "bfloat16" | "float32"
-    dtype: str
-    apply_chat_template: bool
-    # tokens a forward pass, shared prefix not counted
-    tokens_per_batch: int
     benchmark: Any
 
     @property
@@ -29,43 +36,33 @@ class EvaluateTaskSettings:
     def parse(cls, kind: type[BenchmarkSettings], section: dict[str, Any]) -> Self:
         """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
         subsection."""
-        return _build(cls, kind, section, "evaluate_task")
+        own = kind.parse_section(section["benchmark"], "evaluate_task.benchmark")
+        return cls.parse_section(section | {"benchmark": own}, "evaluate_task")
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateAnswersSettings:
+class GenerationKeys(Section):
+    """Answers to the questions of judged benchmarks."""
+
+    dtype: Dtype
+    """Of the model."""
+    engine: Literal["transformers", "vllm"]
+    """What generates: transformers (our passes over shared prefixes) or vllm (a GPU; environment
+    envs/vllm.yaml)."""
+    tokens_per_batch: Tokens
+    """Padded tokens a batch, prompt and answer. auto = 32768, on a GPU as many rows as its free
+    memory holds, at most 256."""
+    seed: Seed
+    """Of sampling where the protocol's temperature is above 0."""
+
+
+class GenerateAnswersSettings(GenerationKeys):
     """Section `generate_answers`, with the subsection of one benchmark."""
 
-    dtype: str
-    # "transformers" | "vllm"
-    engine: str
-    # tokens whose keys and values are held at once
-    tokens_per_batch: int
-    seed: int
     benchmark: Any
 
     @classmethod
     def parse(cls, kind: type[BenchmarkSettings], section: dict[str, Any]) -> Self:
         """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
         subsection."""
-        return _build(cls, kind, section, "generate_answers")
-
-
-def _build(kind: type, own: type[BenchmarkSettings], values: dict[str, Any], section: str) -> Any:
-    known = {field.name for field in fields(kind)}
-    wrong = sorted(set(values) ^ known)
-    if wrong:
-        state = "unknown key" if wrong[0] in values else "missing key"
-        raise ConfigurationError(
-            f"{section}: {state} {wrong[0]!r}; the keys are {', '.join(sorted(known))}"
-        )
-    try:
-        benchmark = own.model_validate(values["benchmark"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(
-            f"{section}: {place}: {first['msg']}; the keys are"
-            f" {', '.join(sorted(own.model_fields))}"
-        ) from None
-    return kind(**{**values, "benchmark": benchmark})
+        own = kind.parse_section(section["benchmark"], "generate_answers.benchmark")
+        return cls.parse_section(section | {"benchmark": own}, "generate_answers")

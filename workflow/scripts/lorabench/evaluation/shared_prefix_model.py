@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lorabench.evaluation.fixed_steps import FixedSteps
 from lorabench.evaluation.prefix_attention import (
     Decoding,
     Memory,
@@ -82,9 +83,13 @@ class SharedPrefixModel:
     Args:
         model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention
             interface.
+        fixed_shapes: decode in a few fixed shapes; None = on a GPU, which replays them as CUDA
+            graphs.
     """
 
-    def __init__(self, model: "PreTrainedModel | PeftModel") -> None:
+    def __init__(
+        self, model: "PreTrainedModel | PeftModel", *, fixed_shapes: bool | None = None
+    ) -> None:
         outer: Any = model
         self.model: PreTrainedModel = (
             outer.get_base_model() if hasattr(model, "get_base_model") else outer
@@ -92,8 +97,26 @@ class SharedPrefixModel:
         self.body = self.model.get_decoder()
         self.head = self.model.get_output_embeddings()
         self.device = self.model.device
+        on_gpu = self.device.type == "cuda"
+        self.fixed_shapes = on_gpu if fixed_shapes is None else fixed_shapes
         self._head_weight: Tensor | None = None
         self.tokens_computed = 0
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Return the bytes of keys and values that a token takes."""
+        config: Any = self.model.config
+        heads = config.num_attention_heads
+        key_heads = getattr(config, "num_key_value_heads", None) or heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return 2 * int(config.num_hidden_layers * key_heads * size) * self.model.dtype.itemsize
+
+    def free_bytes(self) -> float | None:
+        """Return the free memory of the GPU, what torch holds unused included; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return float(torch.cuda.mem_get_info()[0] + unused)
 
     def encode_prefix(self, tokens: Sequence[int]) -> Prefix:
         """Return the keys and values of a prefix; an empty one costs nothing."""
@@ -154,6 +177,7 @@ class SharedPrefixModel:
         capacity = max(len(request.tokens) + request.max_new_tokens for request in requests)
         slots = min(slots, len(requests))
         memory = Decoding(prefix, slots, capacity)
+        steps = self._fixed_steps(memory) if self.fixed_shapes else None
         active: list[_Row] = []
         while queue or active:
             free = slots - len(active)
@@ -167,7 +191,7 @@ class SharedPrefixModel:
                 active += new
             else:
                 new = active
-                logits = self._step(memory, active)
+                logits = self._step(memory, active, steps)
             _choose(new, logits)
             yield from _retire(memory, active)
 
@@ -178,20 +202,37 @@ class SharedPrefixModel:
         hidden = self._hidden(inputs, memory.prefix.length + packing.positions[None], memory)[0]
         return self._project(hidden[packing.ends])
 
-    def _step(self, memory: Decoding, rows: list[_Row]) -> Tensor:
-        own = torch.tensor(
-            [len(row.request.tokens) + len(row.tokens) - 1 for row in rows], device=self.device
-        )
+    def _step(self, memory: Decoding, rows: list[_Row], steps: FixedSteps | None) -> Tensor:
+        places = [len(row.request.tokens) + len(row.tokens) - 1 for row in rows]
+        newest = [row.tokens[-1] for row in rows]
+        if steps is not None:
+            self.tokens_computed += len(rows)
+            return steps(newest, places)
+        own = torch.tensor(places, device=self.device)
         memory.step(own, self.model.dtype)
-        inputs = torch.tensor([[row.tokens[-1]] for row in rows], device=self.device)
+        inputs = torch.tensor(newest, device=self.device)[:, None]
         return self._project(
             self._hidden(inputs, memory.prefix.length + own[:, None], memory)[:, 0]
         )
 
-    def _hidden(self, inputs: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+    def _fixed_steps(self, memory: Decoding) -> FixedSteps:
+        """Return the steps of a generation in fixed shapes; what they add to a shape counts as no
+        computed token."""
+
+        def step(inputs: Tensor, places: Tensor, length: int) -> Tensor:
+            memory.step(places[:, 0], self.model.dtype, length)
+            hidden = self._hidden(inputs, memory.prefix.length + places, memory, counted=False)
+            return self._project(hidden[:, 0])
+
+        captured = self.device.type == "cuda"
+        return FixedSteps(step, memory.slots, memory.capacity, self.device, captured=captured)
+
+    def _hidden(
+        self, inputs: Tensor, positions: Tensor, memory: Memory, *, counted: bool = True
+    ) -> Tensor:
         """Return the last hidden states (batch, length, hidden size) of token ids (batch,
         length)."""
-        self.tokens_computed += inputs.numel()
+        self.tokens_computed += inputs.numel() if counted else 0
         with torch.inference_mode(), shared_prefix_attention(self.model):
             output = self.body(
                 input_ids=inputs, position_ids=positions, use_cache=False, memory=memory

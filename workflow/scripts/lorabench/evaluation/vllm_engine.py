@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lorabench.errors import ConfigurationError, PrerequisiteError
@@ -21,6 +20,7 @@ from lorabench.evaluation.shared_prefix_model import Generation, GenerationReque
 from lorabench.evaluation.vllm_support import RANKS, largest_rank, why_not_in_dtype, why_not_served
 from lorabench.evaluation.weights import Weights, dtype_name
 from lorabench.files import read_json
+from lorabench.safetensors_header import read_header
 
 
 def load_skeleton(weights: Weights) -> PreTrainedModel:
@@ -44,8 +44,7 @@ def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
             otherwise than it does.
     """
     config = read_json(folder / "adapter_config.json")
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        tensors = list(file.keys())
+    tensors = list(read_header(folder / "adapter_model.safetensors"))
     if reason := why_not_in_dtype(dtype, gpus) or why_not_served(config, tensors):
         raise ConfigurationError(reason)
     rank = next(size for size in RANKS if size >= largest_rank(config))

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
-from lorabench.llama import load_variant, resolve_dtype
+from lorabench.llama import resolve_dtype
+from lorabench.variants import load_variant
 
 # importing peft takes 2 s, and base and merged do without it
 if TYPE_CHECKING:

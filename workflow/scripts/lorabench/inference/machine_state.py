@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pynvml
+from pynvml import NVMLError
 
+from lorabench.gpu_state import open_gpu, process_bytes, speed_state
 from lorabench.processor import cores, processor_name
 
 MIB = 2**20
@@ -62,55 +63,35 @@ def available_memory_mib() -> float:
 def gpu_process_mib(uuid: str | None, process: int) -> float | None:
     """Return what the driver books for a process on a GPU, CUDA context included; None without a
     GPU or an answer."""
-    used = [
-        entry["used_mib"] for entry in _gpu_processes(uuid) or [] if entry["process"] == process
-    ]
-    return used[0] if used else None
+    if uuid is None:
+        return None
+    try:
+        return _mib(process_bytes(open_gpu(uuid)).get(process))
+    except NVMLError:
+        return None
 
 
 def gpu_state(uuid: str | None, own: Collection[int]) -> dict[str, Any] | None:
     """Return a GPU's driver, clocks, power, temperature, throttling and processes other than `own`;
-    None on a CPU.
-
-    Throttle reasons are NVML's bit mask (nvmlClocksEventReasons); 0 and 1 (idle) mean full speed.
-    """
+    None on a CPU."""
     if uuid is None:
         return None
     try:
-        pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        return {
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
-            "sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-            "power_watts": pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
-            "temperature_celsius": pynvml.nvmlDeviceGetTemperature(
-                gpu, pynvml.NVML_TEMPERATURE_GPU
-            ),
-            "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
-            "other_processes": [
-                entry for entry in _gpu_processes(uuid) or [] if entry["process"] not in own
-            ],
-        }
-    except pynvml.NVMLError as error:
+        gpu = open_gpu(uuid)
+        state = speed_state(gpu)
+    except NVMLError as error:
         return {"unknown": str(error)}
-
-
-def _gpu_processes(uuid: str | None) -> list[dict[str, Any]] | None:
-    """Return process id and memory of each process that computes on a GPU; None where that cannot
-    be read."""
-    if uuid is None:
-        return None
-    try:
-        pynvml.nvmlInit()
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(
-            pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        )
-    except pynvml.NVMLError:
-        return None
-    return [
-        {
-            "process": entry.pid,
-            "used_mib": None if entry.usedGpuMemory is None else entry.usedGpuMemory / MIB,
-        }
-        for entry in processes
+    processes: dict[int, int | None] = {}
+    # some systems tell of the GPU and not of its processes
+    with suppress(NVMLError):
+        processes = process_bytes(gpu)
+    others = [
+        {"process": process, "used_mib": _mib(used)}
+        for process, used in processes.items()
+        if process not in own
     ]
+    return state | {"other_processes": others}
+
+
+def _mib(size: int | None) -> float | None:
+    return None if size is None else size / MIB

@@ -17,19 +17,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
+from lorabench.inference.load_levels import LoadSession, Serve, measure_servers, own_arm
 from lorabench.inference.machine_state import available_memory_mib, gpu_state, load_average
 from lorabench.inference.settings import InferenceSettings, PerformancePrompt
+from lorabench.inference.turns import CONTROL, arms_of, turns
 from lorabench.inference.worker_process import WorkerProcess
 
 logger = logging.getLogger(__name__)
 
-CONTROL = "base_again"
-WARMUP_TOKENS = (
-    # every prompt length is met before it counts; the steps after the first few are all alike
-    4
-)
+# every prompt length is met before it counts; the steps after the first few are all alike
+WARMUP_TOKENS = 4
 # memory of a further worker, as a multiple of the first one's after loading
 HEADROOM = 1.2
 # of a process, beside what torch reserves; an upper estimate
@@ -42,6 +42,7 @@ SAME_FOR_ALL = (
     "gpu_uuid",
     "attention",
     "threads",
+    "captured",
 )
 
 
@@ -63,24 +64,20 @@ class Measurement:
     loaded: dict[str, dict[str, Any]]
     # by variant: what its worker reported at the end
     memory: dict[str, dict[str, float | None]]
+    # by variant: what its worker reported of its decode step
+    step: dict[str, dict[str, Any]]
+    # bytes a second that a large copy reads and writes; None where nothing ran
+    copy_bandwidth: float | None
+    load: list[LoadRequest]
+    load_skipped: list[dict[str, Any]]
+    # by variant: the endpoint that was measured
+    servers: dict[str, dict[str, Any]]
     # "together", or "one after another" where memory does not hold all variants
     resident: str
     # before and after
     load_average: list[float]
     # state before and after; None on a CPU
     gpu: list[dict[str, Any] | None]
-
-
-def turns(arms: Sequence[str], number: int) -> list[str]:
-    """Return the order of turn `number`: rotated by one every second turn, every other turn
-    reversed.
-
-    Over 2 * len(arms) turns each arm stands equally often in each place, and before and after each
-    other arm.
-    """
-    shift = number // 2 % len(arms)
-    order = [*arms[shift:], *arms[:shift]]
-    return order[::-1] if number % 2 else order
 
 
 def fits(first: dict[str, Any], further: int) -> bool:
@@ -129,6 +126,7 @@ def measure(
         )
         session.one_after_another()
     session.progress.close()
+    servers = measure_servers(session.load, settings, prompts)
     logger.info(
         "%d generations, models resident %s",
         len(session.rows),
@@ -138,6 +136,11 @@ def measure(
         rows=session.rows,
         loaded=session.loaded,
         memory=session.memory,
+        step=session.step,
+        copy_bandwidth=session.copy_bandwidth,
+        load=session.load.rows,
+        load_skipped=session.load.skipped,
+        servers=servers,
         resident="together" if together else "one after another",
         load_average=[load_before, load_average()],
         gpu=[gpu_before, session.gpu_after],
@@ -160,9 +163,12 @@ class _Session:
             checkpoints,
             threads,
         )
-        self.arms = [*settings.variants, *([CONTROL] if "base" in settings.variants else [])]
+        self.arms = arms_of(settings.variants)
         self.loaded: dict[str, dict[str, Any]] = {}
         self.memory: dict[str, dict[str, float | None]] = {}
+        self.step: dict[str, dict[str, Any]] = {}
+        self.copy_bandwidth: float | None = None
+        self.load = LoadSession(settings.load, prompts)
         self.rows: list[TokenTimes] = []
         self.gpu_after: dict[str, Any] | None = None
         total = settings.repeats * len(prompts) * len(self.arms)
@@ -193,6 +199,7 @@ class _Session:
             "threads": self.threads,
             "prompts": [prompt.text for prompt in self.prompts],
             "new_tokens": self.settings.new_tokens,
+            "most_new_tokens": max(self.settings.new_tokens, self.settings.load.new_tokens),
         }
 
     def _check_conditions(self, arm: str) -> None:
@@ -215,6 +222,7 @@ class _Session:
                 ):
                     self._time(arm, workers[arm], repeat, order, position)
         self._finish(workers)
+        self.load.run("own", self._load_arms(workers))
 
     def one_after_another(self) -> None:
         """Load, warm up, time all prompts and end one worker after the other, each of them once a
@@ -226,6 +234,8 @@ class _Session:
                     for position in range(len(self.prompts)):
                         self._time(arm, workers[arm], repeat, order, position)
                     self._finish(workers)
+                    if repeat < self.settings.load.repeats:
+                        self.load.run("own", self._load_arms(workers), [repeat])
 
     def gpu_state(self, workers: dict[str, WorkerProcess]) -> dict[str, Any] | None:
         """Return the state of the GPU that the workers use."""
@@ -261,6 +271,14 @@ class _Session:
         )
         self.progress.update()
 
+    def _load_arms(self, workers: dict[str, WorkerProcess]) -> dict[str, Serve]:
+        new_tokens = self.settings.load.new_tokens
+        return {arm: own_arm(worker, new_tokens) for arm, worker in workers.items()}
+
     def _finish(self, workers: dict[str, WorkerProcess]) -> None:
         self.memory |= {arm: worker.ask({"memory": None}) for arm, worker in workers.items()}
         self.gpu_after = self.gpu_state(workers)
+        # after the memory is read: these need memory of their own
+        self.step |= {arm: worker.ask({"step": None}) for arm, worker in workers.items()}
+        if self.copy_bandwidth is None:
+            self.copy_bandwidth = next(iter(workers.values())).ask({"bandwidth": None})

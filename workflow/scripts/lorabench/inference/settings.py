@@ -2,25 +2,89 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from lorabench.errors import ConfigurationError, DataError
+from pydantic import AfterValidator, Field
+
+from lorabench.errors import DataError
 from lorabench.files import read_jsonl
+from lorabench.section import Count, Distinct, Dtype, Section, Text, Variant
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceSettings:
-    """The config section `measure_inference`."""
+class LoadSettings(Section):
+    """Many users at once, each of whom sends the next request when the last one is answered."""
 
-    variants: list[str]
-    dtype: str
-    # first n of the file
-    prompts: int
-    # at least 2: one gap between tokens
-    new_tokens: int
-    repeats: int
-    # rounds over all prompts that are not recorded
-    warmup: int
+    concurrency: Distinct[Annotated[int, Field(ge=1)]]
+    """Users, one level of load each, as far as memory goes; empty = no load is measured."""
+    requests_per_user: Count
+    """Requests of a level, for each user."""
+    new_tokens: int = Field(ge=2)
+    """Tokens of every answer."""
+    repeats: Count
+    """Rounds over all levels and variants."""
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "an address must not hold a user name or password; a key is read from the variable"
+            " INFERENCE_API_KEY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError(f"expected an address such as http://localhost:8000/v1, found {text!r}")
+    return text
+
+
+class Server(Section):
+    """The endpoint at which a variant is served."""
+
+    base_url: Annotated[Text, AfterValidator(_address)]
+    """Address up to /chat/completions, without user name or password."""
+    model: Text
+    """The model as the server names it; of an adapter, vLLM's name for it."""
+
+
+class ServerSettings(Section):
+    """OpenAI-compatible endpoints to measure at the same levels of load; a key is read from
+    INFERENCE_API_KEY."""
+
+    base: Server | None
+    """Where the base is served: `base_url` and `model`; null = not measured."""
+    lora: Server | None
+    """Where base + adapter is served; vLLM serves both at one address under two model names."""
+    merged: Server | None
+    """Where the merged model is served."""
+    timeout_seconds: float = Field(gt=0)
+    """Of a request."""
+
+
+class InferenceSettings(Section):
+    """Latency, throughput and memory, all variants interleaved in one job."""
+
+    variants: Distinct[Variant] = Field(min_length=1)
+    """Variants to measure."""
+    dtype: Dtype
+    """Of the model."""
+    prompts: int = Field(ge=1, le=20)
+    """First n of the 20 performance prompts."""
+    new_tokens: int = Field(ge=2)
+    """Tokens generated for every prompt; the end of turn is suppressed."""
+    repeats: Count
+    """Recorded rounds over all prompts and variants."""
+    warmup: int = Field(ge=0)
+    """Rounds before that are not recorded."""
+    load: LoadSettings
+    """Many users at once."""
+    server: ServerSettings
+    """Where variants are served by another program."""
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Variant -> where it is served; empty = no server is measured."""
+        found = {"base": self.server.base, "lora": self.server.lora, "merged": self.server.merged}
+        return {variant: server for variant, server in found.items() if server is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +100,9 @@ def parse_settings(section: dict[str, Any]) -> InferenceSettings:
     """Turn the config section into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or a value is too small.
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    try:
-        settings = InferenceSettings(**section)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"measure_inference: {str(error).removeprefix('InferenceSettings.__init__() ')}"
-        ) from None
-    smallest = {"prompts": 1, "new_tokens": 2, "repeats": 1, "warmup": 0}
-    for key, least in smallest.items():
-        if section[key] < least:
-            raise ConfigurationError(
-                f"measure_inference.{key}: expected at least {least}, found {section[key]}"
-            )
-    return settings
+    return InferenceSettings.parse_section(section, "measure_inference")
 
 
 def read_prompts(path: Path, count: int) -> list[PerformancePrompt]:

@@ -21,11 +21,13 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.reasks import ask_until_clear
 from lorabench.judging.settings import JudgeSettings
 
 # the names under which the outputs are shown
 FIRST, SECOND = "m", "M"
 PLACEHOLDERS = ("instruction", "output_1", "output_2")
+REASK = 'Answer with one letter and nothing else: "m" or "M".'
 # alpaca_eval's default
 SEED = 0
 # alternatives of the answer's first token, as alpaca_eval asks for
@@ -164,16 +166,28 @@ def preference_for_first(reply: Reply) -> tuple[float | None, str]:
     return {FIRST: 1.0, SECOND: 0.0}.get(name), "binary"
 
 
-def compare_pairs(judge: Judge, pairs: list[Pair]) -> tuple[list[ItemResult], list[Reply]]:
+def compare_pairs(
+    judge: Judge, pairs: list[Pair], reasks: int
+) -> tuple[list[ItemResult], list[Reply]]:
     """Return one row an instruction and all answers of the judge; identical outputs are a tie
-    without a question."""
-    replies = judge.ask([request for pair in pairs for request in pair.requests])
-    remaining = iter(replies)
+    without a question.
+
+    An answer that names neither output is asked for again up to `reasks` times; then the row is a
+    failure `judge_unparsed`.
+    """
+    asked = ask_until_clear(
+        judge,
+        [request for pair in pairs for request in pair.requests],
+        lambda reply: preference_for_first(reply)[0] is not None,
+        reasks,
+        REASK,
+    )
+    remaining = iter(asked.replies)
     rows = [
         _row(index, pair, [next(remaining) for _ in pair.requests])
         for index, pair in enumerate(pairs)
     ]
-    return rows, replies
+    return rows, asked.everything
 
 
 def _row(index: int, pair: Pair, replies: list[Reply]) -> ItemResult:

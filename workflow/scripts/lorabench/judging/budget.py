@@ -64,7 +64,8 @@ class Budget:
             JudgeError: the expected cost exceeds what is left.
         """
         spent = self._spent_usd()
-        if spent + estimate.usd > self._limit:
+        # so written that not-a-number is refused, too
+        if not spent + estimate.usd <= self._limit:
             raise JudgeError(
                 f"{estimate.calls} calls are estimated at {estimate.usd:.2f} USD on top of"
                 f" {spent:.2f} USD spent, more than judge.max_judge_usd = {self._limit:.2f}: raise"
@@ -79,17 +80,33 @@ class Budget:
             JudgeError: the limit might be exceeded.
         """
         worst = self.worst_case(request)
-        while (spent := self._spent_usd()) + self._dearer * (self._reserved + worst) > self._limit:
+        while not self._fits(worst):
             if not self._in_flight:
-                raise JudgeError(
-                    f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f} ({spent:.2f}"
-                    " USD spent): the answers so far are kept; raise it and run the same command"
-                    " again to ask only the missing ones"
-                )
+                raise self._stopped()
             await asyncio.sleep(POLL_SECONDS)
         self._reserved += worst
         self._in_flight += 1
         return worst
+
+    def check_reserved(self) -> None:
+        """Stop where a request may have been charged for without an answer, so that what is in
+        flight does not fit any more.
+
+        Raises:
+            JudgeError: the limit might be exceeded.
+        """
+        if not self._fits(0.0):
+            raise self._stopped()
+
+    def _fits(self, more: float) -> bool:
+        return self._spent_usd() + self._dearer * (self._reserved + more) <= self._limit
+
+    def _stopped(self) -> JudgeError:
+        return JudgeError(
+            f"stopped before exceeding judge.max_judge_usd = {self._limit:.2f}"
+            f" ({self._spent_usd():.2f} USD spent): the answers so far are kept; raise it and run"
+            " the same command again to ask only the missing ones"
+        )
 
     def release(self, worst: float, usd: float = 0.0) -> None:
         """Give a reservation back when the answer, which cost `usd`, is in the store or the call
@@ -109,11 +126,12 @@ class Budget:
 
     def cost(self, request: JudgeRequest, reply: Reply) -> float:
         """Return the cost of an answer by its reported tokens, the worst case where none are
-        reported."""
+        reported: no prompt is of 0 tokens."""
         # the server turned the request away
         if reply.sent is None:
             return 0.0
-        if reply.input_tokens is None or reply.output_tokens is None:
+        counts = (reply.input_tokens, reply.output_tokens)
+        if reply.input_tokens is None or reply.output_tokens is None or not any(counts):
             return self.worst_case(request)
         return self._usd(reply.input_tokens, reply.output_tokens)
 

@@ -1,8 +1,7 @@
-"""One asynchronous HTTP client for remote judges: bounded waits, retries, refused parameters, clear
-reasons.
+"""Ask a remote judge one question: bounded waits, further tries, refused parameters, clear reasons.
 
-A request ends in one of four ways: an answer; a failure of this request alone (HTTP 400: the prompt
-is too long, or not allowed); `Unanswered` after all retries of a passing fault (429, 5xx, cut
+A request ends in one of four ways: an answer; a failure of this request only (HTTP 400: the prompt
+is too long, or not allowed); `Unanswered` after all tries met a passing fault (429, 5xx, cut
 connection, timeout, a response that is not the interface's); or JudgeError, which no repetition can
 cure (wrong key, retired model, no credit).
 """
@@ -13,33 +12,36 @@ import logging
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-import httpx
+import httpx2
 
-from lorabench.errors import JudgeError
-from lorabench.judging.availability import KEY_VARIABLES
+from lorabench.errors import JudgeError, PrerequisiteError
+from lorabench.judging.availability import KEY_VARIABLES, secret_faults
 from lorabench.judging.exchange import JudgeRequest, Reply
+from lorabench.judging.faults import Fault, fault_in_answer, read_fault
 from lorabench.judging.settings import JudgeSettings
+from lorabench.judging.transport import NoResponse, Transport
 from lorabench.judging.wire import (
+    NEEDED_BY,
     Refusals,
-    body,
-    endpoint,
-    error_details,
-    headers,
+    arguments,
+    clean,
     read_reply,
-    refused_parameter,
     sent_parameters,
 )
 
 logger = logging.getLogger(__name__)
 
 LONGEST_BACKOFF_SECONDS = 60.0
-# besides 5xx, of which 529 is Anthropic's "overloaded"
+# Besides 5xx, of which 529 is Anthropic's "overloaded".
 PASSING = {408, 409, 425, 429}
 CONTENT_CODES = {"content_filter", "content_policy_violation"}
+# Shorter values are no secrets ("EMPTY" of a local server) and may be words of an answer.
+SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,9 @@ class Patience:
     """How long a client bears with passing faults of one request."""
 
     tries: int = 8
-    first_backoff_seconds: float = (
-        # before the second try; doubled for each further one, less up to half at random
-        1.0
-    )
-    # a server that asks for more is as good as down
+    # Before the second try; doubled for each further one, less up to half at random.
+    first_backoff_seconds: float = 1.0
+    # A server that asks for more is as good as down.
     longest_retry_after_seconds: float = 600.0
 
 
@@ -59,7 +59,7 @@ JUDGING = Patience()
 
 
 class Unanswered(Exception):
-    """A passing fault outlasted all retries."""
+    """A passing fault outlasted all tries."""
 
 
 class _Passing(Exception):
@@ -78,22 +78,30 @@ class JudgeClient:
         settings: JudgeSettings,
         patience: Patience = JUDGING,
         refusals: Refusals | None = None,
+        lost: Callable[[JudgeRequest, str], None] = lambda request, reason: None,
     ) -> None:
         """Take the key from the environment; it is never logged or stored.
+
+        Raises:
+            PrerequisiteError: the key holds what no key has.
 
         Args:
             refusals: parameters that are known to be refused; `refusals` holds what was learnt in
                 the end.
+            lost: called with each request that the judge may have charged for without an answer
+                that can be read.
         """
+        if faults := secret_faults(os.environ, [KEY_VARIABLES[settings.kind]]):
+            raise PrerequisiteError(faults[0])
         self._settings = settings
         self._key = os.environ.get(KEY_VARIABLES[settings.kind], "").strip() or None
         self._patience = patience
-        self.url = endpoint(settings.kind, settings.base_url)
+        self._transport = Transport(settings, self._key)
+        self.url = self._transport.url
         self.refusals = refusals or Refusals()
+        self._lost = lost
         # time.monotonic(); a Retry-After holds back all requests
         self._paused_until = 0.0
-        limits = httpx.Limits(max_connections=settings.concurrency)
-        self._http = httpx.AsyncClient(timeout=settings.timeout_seconds, limits=limits)
 
     async def __aenter__(self) -> "JudgeClient":
         """Return the client."""
@@ -106,13 +114,13 @@ class JudgeClient:
         trace: TracebackType | None,
     ) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._transport.close()
 
     async def complete(self, request: JudgeRequest) -> Reply:
         """Return the judge's answer to one request.
 
         Raises:
-            Unanswered: no answer after all retries.
+            Unanswered: no answer after all tries.
             JudgeError: the judge cannot be used at all.
         """
         reason = ""
@@ -143,48 +151,47 @@ class JudgeClient:
             while (pause := self._paused_until - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
             sent = sent_parameters(self._settings.kind, request, self.refusals)
-            response = await self._post(
-                body(self._settings.kind, str(self._settings.model), request, sent)
-            )
-            if response.status_code == 200:
-                return self._answer(request, response, sent)
-            message, code, parameter = error_details(response.content)
-            name = None
-            if response.status_code in (400, 403, 422):
-                name = refused_parameter(message, parameter, sent)
+            response = await self._send(request, sent)
+            content = self._without_key(response.content)
+            fault = fault_in_answer(content) if response.is_success else None
+            if response.is_success and fault is None:
+                return self._answer(request, content, sent)
+            if fault is not None:
+                self._lost(request, f"HTTP {response.status_code} with an error: {fault.message}")
+            else:
+                fault = read_fault(response.status_code, content)
+            needed = NEEDED_BY[self._settings.kind]
+            optional = {name: value for name, value in sent.items() if name not in needed}
+            name = None if fault.no_credit else fault.refused_parameter(optional)
             if name is None:
-                return self._failure(response, self._redact(message), code)
-            if (
-                name not in self.refusals.names
-                # else a request that was on its way when another learnt of the refusal
-            ):
+                return self._failure(fault, response)
+            # else a request that was on its way when another learnt of the refusal
+            if name not in self.refusals.names:
                 logger.warning(
                     "%s refuses the parameter %s: not sent any more", self._settings.model, name
                 )
                 self.refusals = self.refusals.add(name)
 
-    async def _post(self, content: bytes) -> httpx.Response:
+    async def _send(self, request: JudgeRequest, sent: dict[str, Any]) -> httpx2.Response:
+        settings = self._settings
         try:
-            async with asyncio.timeout(
-                self._settings.timeout_seconds
-                # httpx limits each wait, not their sum
-            ):
-                return await self._http.post(
-                    self.url, content=content, headers=headers(self._settings.kind, self._key)
-                )
-        except TimeoutError:
-            raise _Passing(f"no answer within {self._settings.timeout_seconds:g} s") from None
-        except httpx.TransportError as error:
-            raise _Passing(self._redact(f"{type(error).__name__}: {error}")) from None
+            return await self._transport.send(
+                arguments(settings.kind, str(settings.model), request, sent)
+            )
+        except NoResponse as fault:
+            reason = self._without_key(str(fault).encode()).decode()
+            if fault.sent:
+                self._lost(request, reason)
+            raise _Passing(reason) from None
 
-    def _answer(
-        self, request: JudgeRequest, response: httpx.Response, sent: dict[str, Any]
-    ) -> Reply:
+    def _answer(self, request: JudgeRequest, content: bytes, sent: dict[str, Any]) -> Reply:
         try:
-            reply = read_reply(self._settings.kind, response.content)
+            reply = read_reply(self._settings.kind, content)
         except ValueError as error:
-            start = self._redact(" ".join(response.text.split())[:80])
-            raise _Passing(f"HTTP 200 without an answer: {error}; it begins {start!r}") from None
+            start = clean(" ".join(content[:400].decode("utf-8", "replace").split())[:80])
+            reason = f"HTTP 200 without an answer: {error}; it begins {start!r}"
+            self._lost(request, reason)
+            raise _Passing(reason) from None
         names = [
             name
             for name, value in request.parameters.items()
@@ -192,46 +199,52 @@ class JudgeClient:
         ]
         return replace(reply, sent=sent, dropped=tuple(names))
 
-    def _failure(self, response: httpx.Response, message: str, code: str) -> Reply:
+    def _failure(self, fault: Fault, response: httpx2.Response) -> Reply:
         """Return a failed reply for a fault of this request; raise for the others."""
-        status = response.status_code
-        text = f"HTTP {status}: {message or response.reason_phrase}"
         judge = f"judge {self._settings.model} at {self.url}"
-        if code == "insufficient_quota" or status == 402:
+        if fault.no_credit:
             raise JudgeError(
-                f"{judge}: no credit left ({text}); top up the account and run the same command"
-                " again"
+                f"{judge}: no credit left ({fault}); answers so far are kept: top up the account"
+                " and run the same command again, only the missing ones are asked"
             )
-        if status in PASSING or status >= 500:
-            raise _Passing(text, retry_after_seconds(response.headers))
-        if status in (401, 403):
+        if fault.status in PASSING or fault.status >= 500:
+            raise _Passing(str(fault), retry_after_seconds(response.headers))
+        if fault.status in (401, 403):
             variable = KEY_VARIABLES[self._settings.kind]
             raise JudgeError(
-                f"{judge}: access refused ({text}); check the key in {variable} and its rights"
+                f"{judge}: access refused ({fault}); check the key in {variable} and its rights"
             )
-        if status in (404, 410) or code == "model_not_found":
+        if fault.status in (404, 410) or fault.code == "model_not_found":
             raise JudgeError(
-                f"{judge}: not found ({text}); the model is retired or misspelt: set judge.model to"
-                " a current one"
+                f"{judge}: not found ({fault}); the model is retired or misspelt: set judge.model"
+                " to a current one"
             )
-        if 300 <= status < 400:
+        if 300 <= fault.status < 400:
+            address = self._without_key(str(response.headers.get("location")).encode()).decode()
             raise JudgeError(
-                f"{judge}: redirected to {response.headers.get('location')}; set judge.base_url to"
-                " that address"
+                f"{judge}: redirected to {address}; set judge.base_url to that address"
             )
-        return Reply(outcome="refused" if code in CONTENT_CODES else "failed", reason=text)
+        outcome = "refused" if fault.code in CONTENT_CODES else "failed"
+        return Reply(outcome=outcome, reason=str(fault))
 
-    def _redact(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _without_key(self, content: bytes) -> bytes:
+        """Return what a server sent with the key, should it repeat it, replaced by stars."""
+        if not self._key or len(self._key) < SHORTEST_SECRET:
+            return content
+        return content.replace(self._key.encode(), b"***")
 
 
-def retry_after_seconds(response_headers: httpx.Headers) -> float:
+def retry_after_seconds(response_headers: httpx2.Headers) -> float:
     """Return how long a server asks to wait, 0 where it does not say (RFC 9110, 10.2.3: seconds or
     a date)."""
     value = response_headers.get("retry-after", "").strip()
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if seconds == seconds else 0.0
     except ValueError:
         pass
-    moment = email.utils.parsedate_tz(value)
-    return max(0.0, email.utils.mktime_tz(moment) - time.time()) if moment else 0.0
+    try:
+        moment = email.utils.parsedate_tz(value)
+        return max(0.0, email.utils.mktime_tz(moment) - time.time()) if moment else 0.0
+    except (ValueError, OverflowError, TypeError):
+        return 0.0

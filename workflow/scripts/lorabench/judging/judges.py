@@ -10,7 +10,8 @@ from lorabench.judging.store import AnswerStore
 def open_judge(settings: JudgeSettings, store: AnswerStore, model_source: Path | None) -> Judge:
     """Return the local judge in the folder of `model_source`, or a remote one.
 
-    Only the chosen judge's libraries are loaded: torch for a local one, httpx for a remote one.
+    Only the chosen judge's libraries are loaded: torch for a local one, the provider's client for a
+    remote one.
     """
     if settings.kind == "local":
         from lorabench.judging.local import LocalJudge

@@ -8,9 +8,8 @@ model's own first answer.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
 from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.ratings import parse_rating
+from lorabench.judging.reasks import ask_until_clear
 from lorabench.judging.settings import JudgeSettings
 
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
@@ -32,13 +33,6 @@ PROMPTS = {
 RATINGS = [str(rating) for rating in range(1, 11)]
 # where the local judge's answer begins
 RATING_START = "Rating: [["
-NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
-# in order of trust; the last match of the first pattern that matches counts
-PATTERNS = (
-    re.compile(rf"\[\[\s*{NUMBER}\s*\]\]"),
-    re.compile(rf"(?i)\brating\W{{0,6}}{NUMBER}"),
-    re.compile(rf"\[\s*{NUMBER}\s*\]\W*\Z"),
-)
 REASK = (
     'Give your rating now, strictly in this format and nothing else: "[[rating]]", for example:'
     ' "Rating: [[5]]".'
@@ -181,20 +175,6 @@ def judge_messages(
     ]
 
 
-def parse_rating(text: str) -> float | None:
-    """Return the rating in a judgment, None where there is none from 1 to 10.
-
-    FastChat takes the first [[n]]; a judgment about code may quote one, so the last counts here.
-    Its fallback, the first [n] anywhere, reads "array [1] ... Rating: 6" as 1; here a bracket
-    counts only at the very end.
-    """
-    for pattern in PATTERNS:
-        if found := pattern.findall(text):
-            rating = float(found[-1])
-            return rating if 1 <= rating <= 10 else None
-    return None
-
-
 def rate_turns(
     judge: Judge, turns: list[Turn], reasks: int
 ) -> tuple[list[ItemResult], list[Reply]]:
@@ -203,39 +183,18 @@ def rate_turns(
     A judgment without a readable rating is asked for again up to `reasks` times, with what the
     judge wrote and a request for the bare rating; then the row is a failure `judge_unparsed`.
     """
-    replies = judge.ask([turn.request for turn in turns])
-    everything = list(replies)
-    tries = [1] * len(turns)
-    requests = [turn.request for turn in turns]
-    for _ in range(reasks if judge.kind != "local" else 0):
-        open_ones = [
-            n
-            for n, reply in enumerate(replies)
-            if reply.outcome == "answered" and parse_rating(reply.text) is None
-        ]
-        if not open_ones:
-            break
-        for n in open_ones:
-            requests[n] = ask_again(requests[n], replies[n])
-            tries[n] += 1
-        answers = judge.ask([requests[n] for n in open_ones])
-        everything += answers
-        for n, reply in zip(open_ones, answers, strict=True):
-            replies[n] = reply
+    asked = ask_until_clear(
+        judge,
+        [turn.request for turn in turns],
+        lambda reply: parse_rating(reply.text) is not None,
+        reasks,
+        REASK,
+    )
     rows = [
-        _row(index, turn, replies[index], tries[index], judge.kind)
+        _row(index, turn, asked.replies[index], asked.tries[index], judge.kind)
         for index, turn in enumerate(turns)
     ]
-    return rows, everything
-
-
-def ask_again(request: JudgeRequest, reply: Reply) -> JudgeRequest:
-    """Return the follow-up to a judgment without a rating; an empty judgment is simply asked for
-    once more."""
-    more = []
-    if reply.text.strip():
-        more = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REASK}]
-    return replace(request, messages=[*request.messages, *more], attempt=request.attempt + 1)
+    return rows, asked.everything
 
 
 def expected_rating(log_probabilities: Mapping[str, float]) -> tuple[float, float]:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.errors import JudgeError
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
+from lorabench.judging.store import AnswerStore
 
 # 1 held the sentence, which is now made of these facts where scores are made
 VERSION = 2
@@ -17,6 +19,7 @@ def describe_judging(
     benchmark: str,
     judge: Judge,
     settings: JudgeSettings,
+    store: AnswerStore,
     rows: Sequence[ItemResult],
     replies: Sequence[Reply],
     prompt_sha256: dict[str, str],
@@ -26,6 +29,7 @@ def describe_judging(
     """Return the protocol document: facts, of which scoring makes the sentence beside the score.
 
     Args:
+        store: where the answers are kept, closed or open.
         details: the benchmark's own settings, counts and input hashes.
     """
     local = judge.kind == "local"
@@ -34,7 +38,7 @@ def describe_judging(
     return {
         "schema_version": VERSION,
         "benchmark": benchmark,
-        "signal": not local,
+        "signal": settings.signal,
         "judge": {
             "kind": judge.kind,
             "model": judge.model,
@@ -46,6 +50,7 @@ def describe_judging(
         "parameters_dropped": dropped,
         "prompt_sha256": prompt_sha256,
         "items": len(rows),
+        "judged": sum(row.score is not None for row in rows),
         "failures": dict(sorted(Counter(row.outcome for row in rows if row.score is None).items())),
         "answers": len(replies),
         "calls": len(new),
@@ -57,10 +62,42 @@ def describe_judging(
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
+        "lost_requests": store.lost_requests,
+        "lost_usd_at_most": round(store.lost_usd, 6),
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
         **details,
     }
+
+
+def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:
+    """End the job where a remote judge left so many items without an answer that there would be no
+    score; what it answered is in the store.
+
+    An answer that cannot be read, and a refusal, are answers: nothing is gained by asking again.
+
+    Args:
+        least: the share of the items that a score needs.
+
+    Raises:
+        JudgeError: too many items have no answer.
+    """
+    failed = [row for row in rows if row.outcome == "judge_failed"]
+    if settings.kind == "local" or len(rows) - len(failed) >= least * len(rows):
+        return
+    reasons = Counter(_reason(row) for row in failed)
+    raise JudgeError(
+        f"judge {settings.model}: {len(failed)} of {len(rows)} items got no judgment (most often:"
+        f" {reasons.most_common(1)[0][0]}); a score needs {least:.0%} of them"
+        " (score_benchmark.min_judged_share). Answers so far are kept: run the same command again"
+        " to ask only the others"
+    )
+
+
+def _reason(row: ItemResult) -> str:
+    """Return the first reason that a row without a judgment has."""
+    parts = [row.detail, *row.detail.get("orders", [])]
+    return next((str(part["reason"]) for part in parts if part.get("reason")), "no reason given")
 
 
 def _parameters(replies: Sequence[Reply]) -> list[dict[str, Any]]:

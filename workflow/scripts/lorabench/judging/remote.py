@@ -15,10 +15,8 @@ from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
 from lorabench.judging.wire import Refusals
 
-UNANSWERED_SHARE = (
-    # of the requests may stay unanswered (counted as failures); beyond, the job stops
-    0.05
-)
+# Of the questions may stay unanswered (counted as failures); beyond, the job stops.
+UNANSWERED_SHARE = 0.05
 
 
 class RemoteJudge:
@@ -28,7 +26,7 @@ class RemoteJudge:
         self, settings: JudgeSettings, store: AnswerStore, patience: Patience = JUDGING
     ) -> None:
         """Use the interface that `settings` names; answers are kept in `store`."""
-        self.kind = settings.kind
+        self.kind: str = settings.kind
         self.model = str(settings.model)
         self.estimated_usd = 0.0
         self._settings = settings
@@ -52,7 +50,7 @@ class RemoteJudge:
             for key, request in zip(keys, requests, strict=True)
             if key not in self._store
         }
-        failed = self._ask_missing(missing) if missing else {}
+        failed = self._ask_missing(missing, len(set(keys))) if missing else {}
         counted: set[str] = set()
         replies = []
         for key in keys:
@@ -66,8 +64,13 @@ class RemoteJudge:
             )
         return replies
 
-    def _ask_missing(self, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
-        """Show the estimate, check it, ask; return the failures."""
+    def _ask_missing(self, missing: dict[str, JudgeRequest], total: int) -> dict[str, Reply]:
+        """Show the estimate, check it, ask; return the failures.
+
+        Args:
+            missing: what is not in the store.
+            total: the number of questions, those in the store included.
+        """
         budget = Budget(self._settings, self._store.spent_usd)
         estimate = budget.estimate(list(missing.values()))
         tqdm.write(
@@ -76,14 +79,23 @@ class RemoteJudge:
         )
         budget.check(estimate)
         self.estimated_usd += estimate.usd
-        return asyncio.run(self._round(budget, missing))
+        return asyncio.run(self._round(budget, missing, total))
 
-    async def _round(self, budget: Budget, missing: dict[str, JudgeRequest]) -> dict[str, Reply]:
+    async def _round(
+        self, budget: Budget, missing: dict[str, JudgeRequest], total: int
+    ) -> dict[str, Reply]:
         """Ask what is missing; return the failures. What the provider refuses is remembered for the
         next round."""
-        async with JudgeClient(self._settings, self._patience, self._refusals) as client:
+
+        def book_lost(request: JudgeRequest, reason: str) -> None:
+            usd = budget.worst_case(request)
+            self._store.put_lost(self._settings.identity, request, usd, reason)
+            budget.check_reserved()
+
+        async with JudgeClient(self._settings, self._patience, self._refusals, book_lost) as client:
             try:
-                return await _Round(self._settings, self._store, budget, client, missing).run()
+                round_ = _Round(self._settings, self._store, budget, client, missing, total)
+                return await round_.run()
             finally:
                 self._refusals = client.refusals
 
@@ -98,12 +110,14 @@ class _Round:
         budget: Budget,
         client: JudgeClient,
         requests: dict[str, JudgeRequest],
+        total: int,
     ) -> None:
         self._settings = settings
         self._store = store
         self._budget = budget
         self._client = client
         self._requests = requests
+        self._total = total
         self._waiting = list(reversed(requests.items()))
         self._failed: dict[str, Reply] = {}
         self._fatal: JudgeError | None = None
@@ -126,7 +140,7 @@ class _Round:
             )
         if self._fatal:
             raise self._fatal
-        if len(self._failed) == len(self._requests) > 1:
+        if len(self._failed) == self._total > 1:
             reason = next(iter(self._failed.values())).reason
             raise JudgeError(
                 f"judge {self._settings.model}: all {len(self._failed)} requests failed, the first"
@@ -167,7 +181,7 @@ class _Round:
             JudgeError: more than the allowed number did, or all of them.
         """
         self._unanswered += 1
-        total = len(self._requests)
+        total = self._total
         if self._unanswered > max(1, int(UNANSWERED_SHARE * total)) or self._unanswered == total:
             raise JudgeError(
                 f"judge {self._settings.model}: {self._unanswered} of {total} requests got no"

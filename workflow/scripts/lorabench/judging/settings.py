@@ -1,36 +1,62 @@
-"""The `judge` part of the judging sections: which judge, how it is reached, what it may cost."""
+"""The config sections of the judging stage."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from lorabench.errors import ConfigurationError
+from lorabench.judging.availability import base_url_fault
+from lorabench.section import Count, Dtype, LocalPath, Section, Text
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgeSettings:
-    """One judge. A local judge reads `tokens_per_batch` and `dtype` only, a remote one all the
-    others."""
+def _address(text: str) -> str:
+    if fault := base_url_fault(text):
+        raise ValueError(fault)
+    return text
 
-    # openai | anthropic | local
-    kind: str
-    # the provider's model id
-    model: str | None
-    # None = the provider's own address
-    base_url: str | None
-    # None = not sent
-    temperature: float | None
-    # requests in flight
-    concurrency: int
-    # of one request
-    timeout_seconds: float
-    usd_per_million_input_tokens: float
-    usd_per_million_output_tokens: float
-    # of all judging that shares the store
-    max_judge_usd: float
-    # local: padded tokens a forward pass
-    tokens_per_batch: int
-    # local: auto | bfloat16 | float32
-    dtype: str
+
+class JudgeSettings(Section):
+    """Which judge, how it is reached, what it may cost. A local judge reads `tokens_per_batch` and
+    `dtype` only, a remote one all the others."""
+
+    kind: Literal["openai", "anthropic", "local", "none"]
+    """`openai` (any compatible endpoint), `anthropic`, `local` (reads probabilities of a model
+    here) or `none`. Keys come from OPENAI_API_KEY and ANTHROPIC_API_KEY."""
+    model: Text | None
+    """Model id as the provider names it. Unused by a local judge."""
+    base_url: Annotated[Text, AfterValidator(_address)] | None
+    """Address of a compatible endpoint; null = the provider's own."""
+    temperature: float | None = Field(ge=0)
+    """Sampling temperature; null = not sent."""
+    concurrency: Count
+    """Requests in flight."""
+    timeout_seconds: float = Field(gt=0)
+    """Longest wait for one answer."""
+    usd_per_million_input_tokens: float = Field(ge=0)
+    """Price for the cost estimate and the spending limit."""
+    usd_per_million_output_tokens: float = Field(ge=0)
+    """Price for the cost estimate and the spending limit."""
+    max_judge_usd: float = Field(ge=0)
+    """Limit for the whole run, both benchmarks and all variants: judging stops before it is
+    exceeded; answers paid for are kept."""
+    tokens_per_batch: Count
+    """Local judge: padded tokens a forward pass."""
+    dtype: Dtype
+    """Local judge: of its weights; auto = bfloat16 where the machine multiplies it fast, else
+    float32."""
+    carries_signal: bool | Literal["auto"]
+    """Whether the judge's scores may decide anything: `auto` = those of a remote judge; `true`
+    where a local judge's agreement with people was measured; `false` = never."""
+
+    @property
+    def signal(self) -> bool:
+        """Return whether this judge tells good answers from bad, by the user's word or its kind.
+
+        A local judge may be far too small for it, so it must be vouched for.
+        """
+        if isinstance(self.carries_signal, bool):
+            return self.carries_signal
+        return self.kind != "local"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -39,20 +65,48 @@ class JudgeSettings:
         return {"kind": self.kind, "model": self.model, "base_url": self.base_url}
 
 
+class JudgeMtBenchSettings(Section):
+    """Rate MT-Bench answers from 1 to 10 (FastChat's single-answer grading)."""
+
+    judge: JudgeSettings
+    """Keys of `judge` that differ for this benchmark; {} = none (MT_BENCH_JUDGE_MODEL sets
+    `model`)."""
+    max_tokens: Count
+    """Longest judgment."""
+    reasks: int = Field(ge=0)
+    """Further requests where no rating can be read."""
+    references: LocalPath | None
+    """File of corrected reference answers, a JSONL of question_id and turns, that replace the
+    benchmark's own; null = its own. Some of the original GPT-4 answers are wrong."""
+
+
+class JudgeAlpacaEvalSettings(Section):
+    """Compare AlpacaEval answers in pairs."""
+
+    judge: JudgeSettings
+    """Keys of `judge` that differ for this benchmark; {} = none."""
+    reference: Literal["published", "base"]
+    """`published` = the benchmark's reference outputs; `base` = the base variant's own answers,
+    head to head."""
+    max_tokens: Count
+    """Longest verdict: 1, the letter m or M, as published; a judge that thinks before it answers
+    needs about 2000."""
+    reasks: int = Field(ge=0)
+    """Further requests where the answer names neither output."""
+    both_orders: bool
+    """Judge each pair in both orders and average, which cancels a preference for a position."""
+
+
 def parse_judge(section: dict[str, Any]) -> JudgeSettings:
     """Turn the config's `judge` into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or the kind is not one that can judge.
+        ConfigurationError: a key or value is not what the section takes, or the kind is not one
+            that can judge.
     """
-    known = {field.name for field in fields(JudgeSettings)}
-    if wrong := sorted(known ^ set(section)):
-        verb = "unknown" if set(wrong) - known else "missing"
+    settings = JudgeSettings.parse_section(section, "judge")
+    if settings.kind == "none":
         raise ConfigurationError(
-            f"judge: {verb} key {wrong[0]!r}; expected exactly {', '.join(sorted(known))}"
+            "judge.kind 'none' cannot judge; expected openai, anthropic or local"
         )
-    if section["kind"] not in ("openai", "anthropic", "local"):
-        raise ConfigurationError(
-            f"judge.kind {section['kind']!r} cannot judge; expected openai, anthropic or local"
-        )
-    return JudgeSettings(**section)
+    return settings

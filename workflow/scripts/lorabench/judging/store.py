@@ -3,11 +3,13 @@
 A folder of JSON Lines files, one for each job that writes, so that no two processes append to one
 file. Each answer is one line, written by one call and synced to disk before the next is taken. A
 killed run leaves at most a torn last line, which readers skip; whatever was answered is never asked
-again, by any job that uses the folder.
+again, by any job that uses the folder. Requests that a judge may have charged for without an answer
+that can be read are lines, too, with what they may have cost at most.
 """
 
 import json
 import logging
+import math
 import os
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -33,6 +35,9 @@ class AnswerStore:
         # bytes taken from each file
         self._read: dict[Path, int] = {}
         self._usd = 0.0
+        # of this writer, in this and earlier runs
+        self.lost_requests = 0
+        self.lost_usd = 0.0
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._end_torn_line()
         self.refresh()
@@ -77,12 +82,20 @@ class AnswerStore:
             return
         try:
             record = json.loads(line)
+            if "lost_usd" in record:
+                self._take_lost(path, _cost(record["lost_usd"]))
+                return
             reply = Reply(**record["reply"] | {"dropped": tuple(record["reply"]["dropped"])})
+            self._usd += _cost(reply.usd)
+            self._answers.setdefault(record["key"], reply)
         except (ValueError, KeyError, TypeError):
             logger.warning("%s: skipped one damaged line (a run was killed while writing it)", path)
-            return
-        self._usd += reply.usd
-        self._answers.setdefault(record["key"], reply)
+
+    def _take_lost(self, path: Path, usd: float) -> None:
+        self._usd += usd
+        if path == self.path:
+            self.lost_requests += 1
+            self.lost_usd += usd
 
     def __contains__(self, key: str) -> bool:
         """Return whether there is an answer."""
@@ -94,15 +107,25 @@ class AnswerStore:
 
     def put(self, key: str, identity: dict[str, Any], request: JudgeRequest, reply: Reply) -> None:
         """Write one answer and wait until it is on the disk."""
+        self._append(identity, request, {"key": key, "reply": asdict(reply)})
+
+    def put_lost(
+        self, identity: dict[str, Any], request: JudgeRequest, usd: float, reason: str
+    ) -> None:
+        """Write that a request may have cost up to `usd` and brought no answer, and why."""
+        self._append(identity, request, {"lost_usd": usd, "reason": reason})
+
+    def _append(
+        self, identity: dict[str, Any], request: JudgeRequest, fields: dict[str, Any]
+    ) -> None:
         record = {
             "schema_version": 1,
-            "key": key,
             "judge": identity,
             "item": request.item,
             "parameters": request.parameters,
             "attempt": request.attempt,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "reply": asdict(reply),
+            **fields,
         }
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
         written = os.write(self._file, line)
@@ -113,6 +136,19 @@ class AnswerStore:
 
     def spent_usd(self) -> float:
         """Return the cost of all answers in the folder, those of other jobs and earlier runs
-        included."""
+        included, and of requests whose answers were lost."""
         self.refresh()
         return self._usd
+
+
+def _cost(value: Any) -> float:
+    """Return an amount of money.
+
+    Raises:
+        ValueError: it is none, so that it would switch the limit off.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no amount")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{value!r} is no amount")
+    return float(value)

@@ -1,34 +1,27 @@
-"""The two HTTP interfaces of judges as pure functions: request body out, answer in.
+"""The two interfaces of judges as pure functions: arguments of a call out, answer in.
 
 OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat), spoken by most
-servers, and Anthropic messages (https://docs.anthropic.com/en/api/messages).
+servers, and Anthropic messages (https://docs.anthropic.com/en/api/messages). An answer is read with
+care: whatever a server puts into a response with status 200, it has been paid for.
 """
 
 import json
-import re
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from lorabench.errors import JudgeError
 from lorabench.judging.exchange import JudgeRequest, Reply
 
-DEFAULT_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
-PATHS = {"openai": "/chat/completions", "anthropic": "/messages"}
-ANTHROPIC_VERSION = "2023-06-01"
-UNKNOWN_TO = {
-    "openai": (),
-    "anthropic": ("logprobs", "top_logprobs"),
-    # parameters that the interface does not have
-}
-LIMIT_NAMES = (
-    "max_tokens",
-    "max_completion_tokens",
-    # of the token limit in OpenAI's interface, in the order tried
-)
-NOT_TAKEN = re.compile(
-    r"(?i)unsupported|not support|does not support|deprecated|unrecognized|unknown|extra inputs|not"
-    r" permitted"
-)
+# Parameters that the interface does not have.
+UNKNOWN_TO = {"openai": (), "anthropic": ("logprobs", "top_logprobs")}
+# Parameters that a request cannot go without.
+NEEDED_BY = {"openai": (), "anthropic": ("max_tokens",)}
+# Of the token limit in OpenAI's interface, in the order tried.
+LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+# A larger count of one request is a mistake of the server: no model reads as much.
+MOST_TOKENS = 10_000_000
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -57,25 +50,6 @@ class Refusals:
         return Refusals(names)
 
 
-def endpoint(kind: str, base_url: str | None) -> str:
-    """Return the address of requests; for Anthropic a base address may end in /v1 or not, as its
-    own tools allow."""
-    base = (base_url or DEFAULT_URLS[kind]).rstrip("/")
-    if kind == "anthropic" and not base.endswith("/v1"):
-        base += "/v1"
-    return base + PATHS[kind]
-
-
-def headers(kind: str, key: str | None) -> dict[str, str]:
-    """Return the request headers; `key` None = a server that asks for none."""
-    common = {"content-type": "application/json", "accept": "application/json"}
-    if kind == "anthropic":
-        return (
-            common | {"anthropic-version": ANTHROPIC_VERSION} | ({"x-api-key": key} if key else {})
-        )
-    return common | ({"authorization": f"Bearer {key}"} if key else {})
-
-
 def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dict[str, Any]:
     """Return the request's parameters that are sent: those with a value that neither interface nor
     provider refuses."""
@@ -87,112 +61,120 @@ def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dic
     return sent
 
 
-def body(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]) -> bytes:
-    """Return the request body; for OpenAI the very bytes that FastChat's client sends (n is the
-    number of answers)."""
+def arguments(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the client's call; for OpenAI those of FastChat's (n is the number of
+    answers)."""
     if kind == "openai":
-        return json.dumps({"model": model, "messages": request.messages, "n": 1, **sent}).encode()
+        return {"model": model, "messages": request.messages, "n": 1, **sent}
     system = [message["content"] for message in request.messages if message["role"] == "system"]
     rest = [message for message in request.messages if message["role"] != "system"]
-    whole = {"model": model, "system": "\n\n".join(system), "messages": rest, **sent}
-    return json.dumps(
-        whole if system else {name: value for name, value in whole.items() if name != "system"}
-    ).encode()
+    first = {"system": "\n\n".join(system)} if system else {}
+    # The client's types have no sampling parameters: newer models refuse them.
+    more = {name: value for name, value in sent.items() if name != "max_tokens"}
+    return {
+        "model": model,
+        "messages": rest,
+        **first,
+        "max_tokens": sent["max_tokens"],
+        "extra_body": more,
+    }
 
 
 def read_reply(kind: str, content: bytes) -> Reply:
-    """Return the answer in a response with status 200.
+    """Return the answer in a response with status 200; its text is empty where the response holds
+    none.
 
     Raises:
-        ValueError: the response is not what the interface promises: not JSON, or not its shape.
+        ValueError: the response is not a JSON object, so that no judge has answered.
     """
     try:
         document = json.loads(content)
-        return _read_openai(document) if kind == "openai" else _read_anthropic(document)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"unexpected shape ({type(error).__name__}: {error})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"expected a JSON object, found {type(document).__name__}")
+    return _read_openai(document) if kind == "openai" else _read_anthropic(document)
 
 
 def _read_openai(document: dict[str, Any]) -> Reply:
-    choice = document["choices"][0]
-    message = choice["message"]
-    usage = document.get("usage") or {}
-    refusal = message.get("refusal")
+    choice = _mapping(_first(document.get("choices")))
+    message, usage = _mapping(choice.get("message")), _mapping(document.get("usage"))
+    refusal = _text(message.get("refusal"))
     filtered = choice.get("finish_reason") == "content_filter"
     return Reply(
         outcome="refused" if refusal or filtered else "answered",
         text=_text(message.get("content")),
-        reason=str(refusal) if refusal else "content filter" if filtered else None,
-        model=document.get("model"),
-        finish_reason=choice.get("finish_reason"),
+        reason=refusal or ("content filter" if filtered else None),
+        model=_name(document.get("model")),
+        finish_reason=_name(choice.get("finish_reason")),
         log_probabilities=_first_token(choice.get("logprobs")),
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-    )
-
-
-def _text(content: Any) -> str:
-    """Return a message's text, which some servers send in parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    if content is not None and not isinstance(content, str):
-        raise TypeError(f"content is {type(content).__name__}")
-    return content or ""
-
-
-def _first_token(log_probabilities: Any) -> dict[str, float] | None:
-    """Return the alternatives of the first generated token, None where the server gave none."""
-    positions = (log_probabilities or {}).get("content") or []
-    alternatives = positions[0].get("top_logprobs") if positions else None
-    return (
-        {entry["token"]: float(entry["logprob"]) for entry in alternatives}
-        if alternatives
-        else None
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
     )
 
 
 def _read_anthropic(document: dict[str, Any]) -> Reply:
     refused = document.get("stop_reason") == "refusal"
-    usage = document.get("usage") or {}
+    usage = _mapping(document.get("usage"))
     return Reply(
         outcome="refused" if refused else "answered",
-        text="".join(block["text"] for block in document["content"] if block["type"] == "text"),
+        text=_text(document.get("content")),
         reason="the model refused" if refused else None,
-        model=document.get("model"),
-        finish_reason=document.get("stop_reason"),
-        input_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
+        model=_name(document.get("model")),
+        finish_reason=_name(document.get("stop_reason")),
+        input_tokens=_count(usage.get("input_tokens")),
+        output_tokens=_count(usage.get("output_tokens")),
     )
 
 
-def error_details(content: bytes) -> tuple[str, str, str]:
-    """Return (message, code, parameter) of an error response; the start of its text where it is not
-    JSON."""
-    text = content.decode("utf-8", "replace")
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return " ".join(text.split())[:200], "", ""
-    error = document.get("error", document) if isinstance(document, dict) else document
-    if not isinstance(error, dict):
-        return str(error)[:500], "", ""
-    message = error.get("message") or error.get("detail") or error
-    return (
-        str(message)[:500],
-        str(error.get("code") or error.get("type") or ""),
-        str(error.get("param") or ""),
-    )
+def clean(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone half of a surrogate pair becomes a question mark in a
+    diamond."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def refused_parameter(message: str, parameter: str, sent: dict[str, Any]) -> str | None:
-    """Return which of the sent parameters an error refuses, None if it is about something else.
+def _text(content: Any) -> str:
+    """Return a message's text, which comes whole or in parts; what is no text is left out."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(_text(part.get("text")) for part in parts)
+    return clean(content) if isinstance(content, str) else ""
 
-    A token limit that is merely too large for the context is about the prompt and no refusal.
-    """
-    for name in sent:
-        named = parameter == name or re.search(rf"(?<![a-z_]){name}(?![a-z_])", message) is not None
-        if named and (name not in LIMIT_NAMES or NOT_TAKEN.search(message)):
-            return name
-    if "logprobs" in sent and "logprobs" in message:
-        return "logprobs"
-    return None
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _name(value: Any) -> str | None:
+    """Return a name as one line of bounded length, None where the value is no name."""
+    words = " ".join(clean(value).split())[:LONGEST_NAME] if isinstance(value, str) else ""
+    return "".join(letter for letter in words if letter.isprintable()) or None
+
+
+def _count(value: Any) -> int | None:
+    """Return a number of tokens, None where the value cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= MOST_TOKENS and value == int(value) else None
+
+
+def _first_token(log_probabilities: Any) -> dict[str, float] | None:
+    """Return the alternatives of the first generated token; None where the server gave none, or one
+    that is no log-probability."""
+    position = _mapping(_first(_mapping(log_probabilities).get("content")))
+    listed = position.get("top_logprobs")
+    alternatives = {}
+    for entry in listed if isinstance(listed, list) else []:
+        token: Any = _mapping(entry).get("token")
+        value: Any = _mapping(entry).get("logprob")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        # above 0 by rounding at most
+        if not isinstance(token, str) or not number or not value <= 0.01:
+            return None
+        if value > -math.inf:
+            alternatives[clean(token)] = float(max(value, -1e6))
+    return alternatives or None

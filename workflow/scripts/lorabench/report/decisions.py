@@ -1,4 +1,4 @@
-"""The three questions of a report: did the adapter help, what does it cost to serve, may it ship.
+"""Two questions of a report: did the adapter help, may it ship; `serving` answers what it costs.
 
 Every answer is {"answer": a word or two, "headline": one sentence, "reasons": [{"status",
 "text"}]}, where status is "good", "bad", "neutral" or "unknown". Scores of a judge that carries no
@@ -12,19 +12,14 @@ from lorabench.description.licences import find_licence
 from lorabench.documents.gate import GateDocument
 from lorabench.report.gate_text import ANSWERS, REASONS, STATUS, headline, line_text, title_of
 from lorabench.report.wording import (
-    VARIANT_TITLES,
     benchmark_title,
-    bytes_text,
     contrast_text,
     difference_text,
     interval_text,
     loss_change_text,
-    ratio_text,
 )
 
 Reason = dict[str, str]
-# width of the noise band in decode speed above which no cost can be named
-TOO_NOISY = 0.4
 STATUS_OF_WORD = {"better": "good", "worse": "bad"}
 
 
@@ -105,89 +100,6 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
     if loss == "lower":
         return "on its own data", f"{start}; {end}."
     return "not shown", f"{start}; {end}."
-
-
-def cost_to_serve(
-    serving: Mapping[str, Any] | None, memory: Mapping[str, float | None]
-) -> dict[str, Any]:
-    """Answer from the speed ratios (see `serving`) and each variant's peak memory in bytes."""
-    if serving is None:
-        return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
-    reasons = []
-    for variant, title in (("lora", "base + adapter"), ("merged", "merged")):
-        speed = serving["decode_tokens_per_second"]["ratio_to_base"].get(variant)
-        first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
-        if speed is not None and first is not None:
-            text = (
-                f"{title}: {ratio_text(speed)} times the base's decode speed ({speed['verdict']}), "
-                f"{ratio_text(first)} times its time to first token ({first['verdict']})"
-            )
-            verdicts = {speed["verdict"], first["verdict"]}
-            reasons.append(
-                reason(
-                    (
-                        "bad"
-                        if "slower" in verdicts
-                        else "good"
-                        if "faster" in verdicts
-                        else "neutral"
-                    ),
-                    text,
-                )
-            )
-    band = serving["decode_tokens_per_second"]["noise_band"]
-    if band is not None:
-        noise = (
-            f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f}"
-            " in decode speed"
-        )
-        reasons.append(reason("neutral", noise))
-    used = [
-        f"{VARIANT_TITLES[name]} {bytes_text(value)}" for name, value in memory.items() if value
-    ]
-    if used:
-        reasons.append(reason("neutral", f"peak memory while generating: {', '.join(used)}"))
-    words = {
-        variant: serving["decode_tokens_per_second"]["ratio_to_base"].get(variant)
-        for variant in ("lora", "merged")
-    }
-    answer, headline = _cost_headline(words, band)
-    return {"answer": answer, "headline": headline, "reasons": reasons}
-
-
-def _cost_headline(
-    decode: Mapping[str, Mapping[str, Any] | None], band: Sequence[float] | None
-) -> tuple[str, str]:
-    """Return the answer and its sentence from the decode speed ratios (None = not measured) and the
-    noise band."""
-    parts, costs = [], {}
-    for variant, title in (("lora", "Unmerged, the adapter"), ("merged", "Merged, it")):
-        ratio = decode[variant]
-        if ratio is None:
-            continue
-        change = f"{abs(1 - ratio['ratio']):.0%}"
-        costs[variant] = change if ratio["verdict"] == "slower" else None
-        effect = {
-            "slower": f"costs {change} of decode speed",
-            "faster": f"gains {change} of decode speed",
-        }
-        parts.append(
-            f"{title}"
-            f" {effect.get(ratio['verdict'], 'costs no decode speed that could be detected')}"
-        )
-    if not parts:
-        return "not measured", "Neither the adapter nor the merged model was measured."
-    headline = ". ".join(parts) + "."
-    if band is not None and band[1] - band[0] > TOO_NOISY:
-        return (
-            "too noisy to tell",
-            f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}",
-        )
-    if costs.get("lora") is None:
-        return "nothing detectable", headline
-    if "merged" in costs and costs["merged"] is None:
-        return "nothing, if merged", headline
-    return f"{costs['lora']} of speed", headline
 
 
 def may_ship(

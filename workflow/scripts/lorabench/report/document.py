@@ -9,7 +9,12 @@ from lorabench.documents.gate import GateDocument
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
-from lorabench.report.records import from_open_assistant, overlapping_items, validation_losses
+from lorabench.report.records import (
+    from_open_assistant,
+    overlapping_items,
+    remarks,
+    validation_losses,
+)
 from lorabench.report.wording import (
     VARIANT_TITLES,
     contrast_text,
@@ -96,7 +101,8 @@ def assemble_report(
         "data": data_summary,
         "contamination": overlapping_items(contamination),
         "limits": (
-            (_shared_origin(benchmarks) if oasst else [])
+            remarks(data_summary, train_metrics, run_config)
+            + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
@@ -228,6 +234,13 @@ def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
     return limits
 
 
+def _shorter_turns(part: Mapping[str, Any]) -> int:
+    """Return how many later turns of one variant were left less room than asked for; the first
+    variant's, since questions are the same for all."""
+    answers = (part.get("protocol_detail") or {}).get("answers") or {}
+    return int(answers.get("turns_with_less_room") or 0)
+
+
 def _limits(
     benchmarks: Sequence[Mapping[str, Any]],
     compare: Mapping[str, Any],
@@ -247,6 +260,11 @@ def _limits(
             limits.append(
                 f"{part['title']}: {items:,} items were scored, where published scores stand on"
                 f" {full:,}."
+            )
+        if shorter := _shorter_turns(part):
+            limits.append(
+                f"{part['title']}: {shorter} second turns had less room in the model's context than"
+                " max_new_tokens."
             )
         at_chance = [
             name for name, score in part["variants"].items() if score["above_chance"] is False
@@ -270,7 +288,7 @@ def _limits(
     limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
     if compare["serving"] is not None:
         limits.append(
-            "Speed: batch 1 on this machine with the Transformers library; ratios from one run, not"
-            " a server's."
+            "Speed: our own decoder on this machine, which batches what users send but is no"
+            " server; ratios from one run."
         )
     return limits

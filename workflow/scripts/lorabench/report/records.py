@@ -10,6 +10,8 @@ from lorabench.files import read_json
 from lorabench.scoring.held_out import held_out_conversations, loss_change
 
 MIB = 2**20
+# share of a split's conversations
+WORTH_A_WORD = 0.05
 
 
 def read_optional(path: Path | None) -> dict[str, Any] | None:
@@ -77,6 +79,33 @@ def merge_check(merge_report: Mapping[str, Any] | None) -> dict[str, Any] | None
         key: merge_report[key]
         for key in ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")
     }
+
+
+def remarks(
+    data_summary: Mapping[str, Any] | None,
+    train_metrics: Mapping[str, Any] | None,
+    run_config: Mapping[str, Any] | None,
+) -> list[str]:
+    """Return what was lost or differs on the way from the data and the base model to the adapter,
+    as sentences: conversations dropped or cut, another base model of an imported adapter."""
+    sentences = [*((run_config or {}).get("remarks") or ())]
+    sentences += (data_summary or {}).get("remarks") or ()
+    counts = (train_metrics or {}).get("data") or {}
+    for split in ("train", "validation"):
+        kept = counts.get(f"{split}_conversations") or 0
+        cut = counts.get(f"{split}_truncated_conversations") or 0
+        dropped = counts.get(f"{split}_dropped_without_labels") or 0
+        if cut > WORTH_A_WORD * kept:
+            sentences.append(
+                f"{cut} of {kept} {split} conversations ({cut / kept:.0%}) were cut at"
+                f" max_seq_length; they lost {counts[f'{split}_cut_tokens']:,} tokens."
+            )
+        if dropped > WORTH_A_WORD * (kept + dropped):
+            sentences.append(
+                f"{dropped} of {kept + dropped} {split} conversations were left out: no answer"
+                " begins within max_seq_length."
+            )
+    return sentences
 
 
 def overlapping_items(

@@ -7,12 +7,13 @@ should be equal, so that contrast is tested for equivalence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.scoring.benchmark import RATING, ScoredBenchmark
 from lorabench.scoring.item_rows import as_scores, pair_rows
+from lorabench.scoring.settings import ComparisonSettings
 from lorabench.scoring.significance import (
     Difference,
     Equivalence,
@@ -29,18 +30,6 @@ from lorabench.scoring.significance import (
 # (variant, reference)
 PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
 NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonSettings:
-    """How variants are compared; the keys of the config section `compare_variants`."""
-
-    resamples: int
-    seed: int
-    # 0.01 = one percentage point
-    equivalence_margin_share: float
-    # points of the 1-10 scale
-    equivalence_margin_rating: float
 
 
 def pair_name(variant: str, reference: str) -> str:

@@ -11,42 +11,25 @@ from typing import Any, Literal
 from lorabench.documents.gate import Answer, GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
 from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
+from lorabench.scoring.settings import HELD_OUT, GateSettings
 
-HELD_OUT = "held_out_loss"
 # words of an n-gram; what is counted is the longest length that was compared
 Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateSettings:
-    """The config section `gate`; a value of None asks for nothing."""
-
-    # merged | lora: the variant that would ship
-    variant: Literal["merged", "lora"]
-    alpha: float
-    # benchmark -> largest loss against the base
-    margins: Mapping[str, float | None]
-    # held_out_loss or benchmark -> least gain over the base
-    improvements: Mapping[str, float | None]
-    # merge_error, contamination_share, speed_ratio, memory_ratio
-    limits: Mapping[str, float | None]
-    # names of the lines that must pass
-    required: Sequence[str]
-
-    def rules(self) -> dict[str, Rule]:
-        """Return name -> rule of every line that an interval decides; where both are set, the
-        improvement counts."""
-        asked = {
-            name: Rule(kind="margin", required=name in self.required, threshold=-margin)
-            for name, margin in self.margins.items()
-            if margin is not None
-        }
-        asked |= {
-            name: Rule(kind="improvement", required=name in self.required, threshold=gain)
-            for name, gain in self.improvements.items()
-            if gain is not None
-        }
-        return asked
+def rules_of(settings: GateSettings) -> dict[str, Rule]:
+    """Return name -> rule of every line that an interval decides; where both are set, the
+    improvement counts."""
+    asked = {
+        name: Rule(kind="margin", required=name in settings.required, threshold=-margin)
+        for name, margin in settings.margins.items()
+        if margin is not None
+    }
+    return asked | {
+        name: Rule(kind="improvement", required=name in settings.required, threshold=gain)
+        for name, gain in settings.improvements.items()
+        if gain is not None
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +93,7 @@ def gate_lines(settings: GateSettings, evidence: Evidence) -> list[GateLine]:
 
 def _quality_lines(settings: GateSettings, evidence: Evidence) -> list[GateLine]:
     """Return the held-out loss and every benchmark that is required or was evaluated."""
-    rules, lines = settings.rules(), []
+    rules, lines = rules_of(settings), []
     if rule := rules.pop(HELD_OUT, None):
         lines.append(held_out_line(rule, evidence.conversations, settings.alpha))
     # as the config lists the benchmarks, then what was not evaluated
@@ -140,7 +123,7 @@ def gate_answer(lines: Sequence[GateLine]) -> Answer:
 def _merge_line(settings: GateSettings, merge: Mapping[str, Any] | None) -> GateLine | None:
     """Hold the saved weights' largest logit difference from base + adapter in the same precision
     against its limit."""
-    limit = settings.limits.get("merge_error")
+    limit = settings.limits.merge_error
     if limit is None or settings.variant != "merged":
         return None
     if merge is None:
@@ -154,7 +137,7 @@ def _contamination_line(
 ) -> GateLine | None:
     """Hold the largest share of a benchmark's items that overlap with the training data against
     its limit."""
-    limit = settings.limits.get("contamination_share")
+    limit = settings.limits.contamination_share
     if limit is None:
         return None
     unchecked = sorted(set(scores) - set(overlaps or {}))
@@ -181,7 +164,7 @@ def _contamination_line(
 
 def _speed_line(settings: GateSettings, serving: Mapping[str, Any] | None) -> GateLine | None:
     """Hold the decode speed over the base's, with its interval, against the least ratio."""
-    limit = settings.limits.get("speed_ratio")
+    limit = settings.limits.speed_ratio
     if limit is None:
         return None
     speed = (serving or {}).get("decode_tokens_per_second", {})
@@ -202,7 +185,7 @@ def _speed_line(settings: GateSettings, serving: Mapping[str, Any] | None) -> Ga
 
 def _memory_line(settings: GateSettings, memory: Mapping[str, float | None]) -> GateLine | None:
     """Hold the peak memory over the base's against its limit."""
-    limit = settings.limits.get("memory_ratio")
+    limit = settings.limits.memory_ratio
     if limit is None:
         return None
     used, base = memory.get(settings.variant), memory.get("base")

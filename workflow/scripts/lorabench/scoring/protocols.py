@@ -13,6 +13,10 @@ LOCAL_JUDGE = (
     "local scoring judge, read from token probabilities: exercises the path and compares variants"
     " of one run only, carries no signal about quality"
 )
+VOUCHED = (
+    "local scoring judge, read from token probabilities; the configuration says that it counts"
+)
+UNFIT = "the configuration says that its scores decide nothing"
 OTHER_JUDGE = "not comparable with scores from another judge"
 # counts and costs of one job, in which shards of one benchmark differ
 OF_ONE_JOB = ("items", "requests_from_store", "tokens_computed", "seconds", "device")
@@ -74,10 +78,12 @@ def judge_words(made: Mapping[str, Any]) -> str:
     """Return who judged, with which sampling, and what its scores compare with."""
     judge = made["judge"]
     if judge["kind"] == "local":
-        return f"judge {judge['model']} (local); {LOCAL_JUDGE}"
+        note = f"{VOUCHED}; {OTHER_JUDGE}" if carries_signal(made) else LOCAL_JUDGE
+        return f"judge {judge['model']} (local); {note}"
     default = judge["temperature"] is None or "temperature" in made["parameters_dropped"]
     how = "provider's default sampling" if default else f"temperature {judge['temperature']:g}"
-    return f"judge {judge['model']} ({judge['kind']}, {how}); {OTHER_JUDGE}"
+    note = OTHER_JUDGE if carries_signal(made) else f"{OTHER_JUDGE}; {UNFIT}"
+    return f"judge {judge['model']} ({judge['kind']}, {how}); {note}"
 
 
 def _joined(values: list[Any]) -> Any:

@@ -6,7 +6,7 @@ counted in `failures` and enter no average.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
@@ -40,6 +40,7 @@ def score_items(
         "confidence": confidence,
         "interval_method": estimate.method,
         "n": estimate.n,
+        "items": len(rows),
         "failures": dict(sorted(failures.items())),
         "chance": chance,
         "above_chance": None if chance is None or interval is None else interval[0] > chance,
@@ -48,17 +49,30 @@ def score_items(
     }
 
 
-def why_no_score(rows: Sequence[ItemResult], not_run_reason: str | None) -> str | None:
-    """Return why there is nothing to average, None where there is: no rows, or a judge that failed
-    on every one."""
+def why_no_score(
+    rows: Sequence[ItemResult], not_run_reason: str | None, min_judged_share: float
+) -> str | None:
+    """Return why there is no score, None where there is: no rows, or a judge that failed on too
+    many of them."""
     if not rows:
         return not_run_reason or "no rows were made for it"
-    if all(row.score is None for row in rows):
+    failures = Counter(row.outcome for row in rows if row.score is None)
+    judged = len(rows) - failures.total()
+    if judged == 0 or judged < min_judged_share * len(rows):
         return (
-            f"none of {len(rows)} items has a score:"
-            f" {_counted(Counter(row.outcome for row in rows))}"
+            f"{judged or 'none'} of {len(rows)} items {'have' if judged > 1 else 'has'} a score, at"
+            f" least {min_judged_share:.0%} are needed (score_benchmark.min_judged_share):"
+            f" {_counted(failures)}"
         )
     return None
+
+
+def missing_words(score: Mapping[str, Any]) -> str:
+    """Return the end of a protocol sentence: how many of the items have a score, nothing where all
+    have."""
+    missing = sum(score["failures"].values())
+    total = score["items"]
+    return f"; {total - missing} of {total} items have a score" if missing else ""
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -2,25 +2,74 @@
 computed in vain.
 
 A packed row under plain scaled-dot-product attention needs a mask and computes all length x length
-pairs. FlashAttention 2 takes the boundaries instead; where it is not installed, `document_sdpa`
-computes one conversation after the other: on a GPU with PyTorch's causal kernel, on a CPU with
-`BlockAttention`.
+pairs. On a GPU, `varlen` gives all conversations of a pass to one kernel, FlashAttention as PyTorch
+brings it, with the boundaries between them. On a CPU, `document_sdpa` computes one conversation
+after the other with `BlockAttention`.
 """
 
-import importlib.util
-import logging
+import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from lorabench.training.block_attention import BlockAttention
-from lorabench.training.micro_batches import MicroBatch
-
-logger = logging.getLogger(__name__)
 
 DOCUMENT_SDPA = "document_sdpa"
-FLASH = "flash_attention_2"
+VARLEN = "varlen"
+# transformers' own, which reads the boundaries from position_ids and masks all other pairs
+MASKED = "sdpa"
+
+
+def varlen(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    *,
+    boundaries: torch.Tensor,
+    longest: int,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each document, all documents in one kernel.
+
+    Args:
+        query: (rows, heads, length, head size); key and value have the model's key-value heads.
+        attention_mask: unused. What is padding is a document of its own or lies at the right end,
+            where causality hides it.
+        boundaries: (documents + 1,) int32: where each document begins in the flattened rows, then
+            the end of the last.
+        longest: no document has more tokens. A bound that does not change: another value would
+            start the compiler again.
+
+    Returns:
+        (rows, length, heads, head size) and None, as transformers' attention interface expects.
+    """
+    rows, heads, length, size = query.shape
+    flat_query, flat_key, flat_value = (
+        part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)
+    )
+    output = varlen_attn(
+        flat_query,
+        flat_key,
+        flat_value,
+        boundaries,
+        boundaries,
+        longest,
+        longest,
+        scale=scaling,
+        # causal
+        window_size=(-1, 0),
+        enable_gqa=heads != key.shape[1],
+    )
+    assert isinstance(output, torch.Tensor)
+    return output.view(rows, length, heads, size), None
 
 
 def document_sdpa(
@@ -34,7 +83,7 @@ def document_sdpa(
     document_lengths: list[int] | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention within each document of a packed row.
+    """Causal attention within each document of a packed row, one document after the other.
 
     Args:
         query: (rows, heads, length, head size); key and value have the model's key-value heads.
@@ -85,49 +134,54 @@ def _by_blocks(
     return torch.stack(outputs).transpose(1, 2).contiguous()
 
 
-def choose_attention(device: torch.device) -> str:
-    """Return the fastest exact attention that this machine has for packed rows, and say how to get
-    a faster one."""
-    if device.type != "cuda":
-        return DOCUMENT_SDPA
-    if importlib.util.find_spec("flash_attn") is not None and torch.cuda.get_device_capability(
-        device
-    ) >= (8, 0):
-        return FLASH
-    logger.warning(
-        "FlashAttention 2 is not installed: packed rows use PyTorch's own attention, one call a"
-        " conversation. For a faster step: pip install flash-attn --no-build-isolation (GPU of"
-        " compute capability 8.0 or newer)"
+def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -> str:
+    """Return the fastest exact attention for packed rows.
+
+    Args:
+        device: FlashAttention needs a GPU of compute capability 8.0 or newer.
+        dtype: in which the layers multiply; FlashAttention knows bfloat16, not float32.
+        compiled: whether the layers are compiled; then lists of lengths would start the compiler
+            again for every row.
+    """
+    if has_varlen(device, dtype):
+        return VARLEN
+    return MASKED if compiled else DOCUMENT_SDPA
+
+
+def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Tell whether `varlen` runs here."""
+    return (
+        device.type == "cuda"
+        and dtype == torch.bfloat16
+        and torch.cuda.get_device_capability(device) >= (8, 0)
     )
-    return DOCUMENT_SDPA
 
 
 def use_attention(model: PreTrainedModel, name: str) -> None:
-    """Make `model` compute attention by `name`, one of DOCUMENT_SDPA, FLASH or a name that
+    """Make `model` compute attention by `name`, one of DOCUMENT_SDPA, VARLEN or a name that
     transformers knows."""
     AttentionInterface.register(DOCUMENT_SDPA, document_sdpa)
+    AttentionInterface.register(VARLEN, varlen)
     model.set_attn_implementation(name)
 
 
-def boundaries(name: str, batch: MicroBatch, device: torch.device) -> dict[str, object]:
-    """Return the keyword arguments by which the attention `name` learns where the documents of a
-    packed row begin."""
-    if batch.document_lengths is None:
-        return {}
-    if name == DOCUMENT_SDPA:
-        return {"document_lengths": batch.document_lengths}
-    if name == FLASH:
-        ends = (
-            torch.tensor([0, *batch.document_lengths])
-            .cumsum(0)
-            .to(device=device, dtype=torch.int32)
-        )
-        longest = max(batch.document_lengths)
-        return {
-            "cu_seq_lens_q": ends,
-            "cu_seq_lens_k": ends,
-            "max_length_q": longest,
-            "max_length_k": longest,
-        }
-    # sdpa and eager read the boundaries from position_ids
+def boundaries(
+    name: str, documents: Sequence[int], rows: int, longest: int, device: torch.device
+) -> dict[str, Any]:
+    """Return the keyword arguments by which the attention `name` learns where documents begin; made
+    once a pass.
+
+    Args:
+        name: of the attention.
+        documents: tokens of each document, in the order of the flattened rows, padding counted.
+        rows: of the pass; where there are several, each is one document.
+        longest: no document of any pass has more tokens.
+        device: of the model.
+    """
+    if name == VARLEN:
+        ends = torch.tensor([0, *itertools.accumulate(documents)], dtype=torch.int32)
+        return {"boundaries": ends.to(device, non_blocking=True), "longest": longest}
+    if name == DOCUMENT_SDPA and rows == 1:
+        return {"document_lengths": list(documents)}
+    # the others read the boundaries from position_ids
     return {}

@@ -7,6 +7,7 @@ works, with or without generation markers, and the pieces are tokenised at the s
 inference, where the model continues a rendered prompt.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from lorabench.context import context_length
 from lorabench.documents.conversation import Message
 from lorabench.errors import ConfigurationError, DataError
 
+logger = logging.getLogger(__name__)
+
+# share of the conversations
+WORTH_A_WORD = 0.05
 # label of tokens without loss, as in torch.nn.functional.cross_entropy
 IGNORED = -100
 
@@ -37,6 +42,14 @@ class Encoded:
     def label_count(self) -> int:
         """Tokens that the loss counts."""
         return sum(label != IGNORED for label in self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What training learns from, and what its evaluations measure it on."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
 
 
 def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
@@ -150,4 +163,14 @@ def encode_conversations(
             kept.append(encoded)
         else:
             dropped += 1
+    shortened = sum(item.cut_tokens > 0 for item in kept) + dropped
+    if shortened > WORTH_A_WORD * (len(kept) + dropped):
+        logger.warning(
+            "%d of %d conversations are longer than max_seq_length %d: cut there, or left out (%d)"
+            " where no answer begins before",
+            shortened,
+            len(kept) + dropped,
+            max_length,
+            dropped,
+        )
     return kept, dropped

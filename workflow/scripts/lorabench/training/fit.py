@@ -1,27 +1,34 @@
 """Run or resume the training of an adapter on a loaded base model."""
 
+import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from peft import PeftModel, get_peft_model
-from torch import distributed
-from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    TrainerCallback,
     set_seed,
 )
 
-from lorabench.llama import device
+from lorabench.llama import device, resolve_dtype
 from lorabench.provenance import now
-from lorabench.training.attention import choose_attention, use_attention
+from lorabench.training.activations import (
+    check_room,
+    decoder_layers,
+    layer_costs,
+    recompute_activations,
+    recomputed_layers,
+    room_for_activations,
+)
+from lorabench.training.attention import VARLEN, choose_attention, use_attention
 from lorabench.training.checkpoints import (
     SaveByTheMinute,
     add_to_history,
@@ -30,14 +37,35 @@ from lorabench.training.checkpoints import (
     step_of,
     training_name,
 )
-from lorabench.training.encode import Encoded
+from lorabench.training.compilation import compile_layers, why_not_compiled
+from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
-from lorabench.training.processes import divide_frozen_layers, is_first
+from lorabench.training.memory_plan import MULTIPLE, MemoryPlan, plan_memory
+from lorabench.training.memory_use import is_out_of_memory
+from lorabench.training.micro_batches import Rows, StepPlan
+from lorabench.training.processes import divide_frozen_layers, is_first, smallest_over_processes
+from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.steps import StepPlan
 from lorabench.training.tracking import open_tracker
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a training is called, what identifies it, and where it keeps its files."""
+
+    # folder of checkpoints and of the history
+    work: Path
+    # checkpoints of another recipe are discarded
+    recipe: dict[str, Any] = field(default_factory=dict)
+    # name for a tracker, whose files are in `tracking`
+    run: str = ""
+    tracking: Path = Path("logs/tracking")
+    # number of this try of the job; each after the first asks for less memory
+    attempt: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,110 +76,102 @@ class Fitted:
     attention: str
     device: torch.device
     dtype: torch.dtype
-    checkpointing: bool
+    # None = the layers ran compiled
+    not_compiled_because: str | None
+    # sizes of packed rows, before halvings
+    rows: Rows
+    # of the layers, those that computed their activations again in the backward pass, at the end
+    recomputed_layers: int
+    use_4bit: bool
     # parameters
     trainable: int
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
     # of the micro-batch, for lack of memory
     halvings: int
-    resumed_at_step: (
-        int | None
-        # of the checkpoint that this process began with; None = it trained from the start
-    )
+    # of the checkpoint that this process began with; None = it trained from the start
+    resumed_at_step: int | None
     # wall time of this process's part
     seconds: float
-
-    def resolved(self) -> dict[str, Any]:
-        """Return what the settings' "auto" and this machine came to, as JSON."""
-        return {
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "device": str(self.device),
-            "attention": self.attention,
-            "activation_checkpointing": self.checkpointing,
-            "micro_batch_halvings": self.halvings,
-            "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
-        }
+    # from `IdleMeter.reading`
+    gpu_idle: dict[str, Any]
 
 
 def fit(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Encoded],
-    validation: Sequence[Encoded],
+    data: TrainingData,
     settings: TrainingSettings,
+    session: Session,
     *,
-    dtype: torch.dtype,
-    checkpointing: bool,
-    revision: str | None,
-    recipe: dict[str, Any],
-    work: Path,
-    attempt: int = 1,
-    run: str = "",
-    tracking: Path = Path("logs/tracking"),
+    revision: str | None = None,
+    checkpointing: bool | None = None,
 ) -> Fitted:
-    """Train adapters on `base`, from the newest whole checkpoint of the same recipe in `work` where
-    there is one.
+    """Train adapters on `base`, from the newest whole checkpoint of the same recipe where there is
+    one.
 
     Args:
-        base: frozen, on its device; `tokenizer` gives the padding token.
-        train: the training set; `validation` is for evaluations during training, where the settings
-            ask for them.
-        dtype: in which the layers multiply; `checkpointing` recomputes activations; `revision` is
-            the base's commit.
-        recipe: what identifies the run; `work` is the folder of its checkpoints, those of another
-            are discarded.
-        attempt: number of this try, each starts with half the micro-batch; `run` names a tracker's
-            run, in `tracking`.
+        base: frozen, on its device.
+        tokenizer: gives the padding token.
+        data: the validation set is for evaluations during training, where the settings ask for
+            them.
+        settings: the recipe.
+        session: name, folders and try.
+        revision: the base's commit, for the adapter's configuration.
+        checkpointing: whether activations are computed again in the backward pass; None = where
+            memory asks for it.
     """
-    checkpoint = _begin(work, recipe)
-    halvings = max([attempt - 1, *(event.get("halvings", 0) for event in read_history(work))])
-    plan = StepPlan(settings, tokenizer.pad_token_id, halvings)
-    attention = choose_attention(device())
+    checkpoint = _begin(session)
+    place, dtype = device(), resolve_dtype(settings.dtype)
+    not_compiled = why_not_compiled(settings, place, dtype)
+    compiled = not_compiled is None
+    attention = choose_attention(place, dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
-    trainer = _trainer(
-        settings,
-        work,
-        checkpointing,
-        open_tracker(settings.tracker, training_name(run, work), tracking),
-        model=model,
-        processing_class=tokenizer,
-        conversations=train,
-        validation=validation,
-        plan=plan,
-        attention=attention,
-    )
+    plan = _first_plan(settings, tokenizer, session, attention)
+    trainer = _trainer(model, tokenizer, data, settings, session, plan, attention)
+    # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
     trainable = make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
-    install_label_loss(base, dtype, settings.neftune_alpha)
-    seconds = _train(
-        trainer, checkpoint, round(settings.num_epochs * sum(len(item.input_ids) for item in train))
-    )
+    install_label_loss(base, dtype, settings.neftune_alpha, compiled)
+    if checkpointing is None:
+        _fit_into_memory(trainer, session, trainable)
+    elif checkpointing:
+        recompute_activations(model)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    _say_how(trainer, not_compiled)
+    seconds = _train(trainer, checkpoint)
     return Fitted(
         model=model,
         attention=attention,
-        device=device(),
+        device=place,
         dtype=dtype,
-        checkpointing=checkpointing,
+        not_compiled_because=not_compiled,
+        rows=plan.rows,
+        recomputed_layers=recomputed_layers(model),
+        use_4bit=settings.use_4bit is True,
         trainable=trainable,
         log_history=trainer.state.log_history,
-        history=read_history(work),
+        history=read_history(session.work),
         halvings=plan.halvings,
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
+        gpu_idle=trainer.idle_meter.reading(),
     )
 
 
-def _begin(work: Path, recipe: dict[str, Any]) -> Path | None:
+def _begin(session: Session) -> Path | None:
     """Open the folder of checkpoints, note the start, and return the checkpoint to go on from."""
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        checkpoint = open_work_folder(work, recipe)
+        checkpoint = open_work_folder(session.work, session.recipe)
         if is_first():
-            event = "resumed" if checkpoint else "started"
-            add_to_history(
-                work, {"event": event, "checkpoint": checkpoint and checkpoint.name, "time": now()}
-            )
+            event = {
+                "event": "resumed" if checkpoint else "started",
+                "checkpoint": checkpoint.name if checkpoint else None,
+                "time": now(),
+            }
+            add_to_history(session.work, event)
     return checkpoint
 
 
@@ -168,36 +188,128 @@ def _with_adapters(
     return model
 
 
+def _halvings(session: Session) -> int:
+    """Return how often the micro-batch was halved before, or should be now: a second try computes
+    activations again, each later one halves the micro-batch too."""
+    noted = [event.get("halvings", 0) for event in read_history(session.work)]
+    return max([session.attempt - 2, 0, *noted])
+
+
 def _trainer(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
     settings: TrainingSettings,
-    work: Path,
-    checkpointing: bool,
-    tracking: dict[str, Any],
-    **kwargs: Any,
+    session: Session,
+    plan: StepPlan,
+    attention: str,
 ) -> AdapterTrainer:
-    """Make the trainer with its checkpoints, early stopping and record of events; `kwargs` are
-    those of the trainer."""
-    on_cpu = device().type == "cpu"
-    evaluation_steps = settings.evaluation_steps(len(kwargs["conversations"]))
+    """Make the trainer with its checkpoints, tracker, early stopping and record of events."""
+    work = session.work
+    tracking = open_tracker(settings.tracker, training_name(session.run, work), session.tracking)
+    callbacks: list[TrainerCallback] = [SaveByTheMinute(settings.save_minutes)]
+    if settings.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
     trainer = AdapterTrainer(
-        args=trainer_arguments(settings, work, checkpointing, on_cpu, evaluation_steps, tracking),
-        callbacks=[SaveByTheMinute(settings.save_minutes)],
-        per_step=settings.conversations_per_step,
-        loraplus_ratio=settings.loraplus_ratio,
-        on_halved=lambda event: add_to_history(work, event | {"time": now()}),
-        **kwargs,
+        model=model,
+        tokenizer=tokenizer,
+        data=data,
+        settings=settings,
+        plan=plan,
+        attention=attention,
+        arguments=trainer_arguments(settings, len(data.train), work, tracking),
+        callbacks=callbacks,
+        note=lambda event: add_to_history(work, event | {"time": now()}),
     )
     trainer.remove_callback(PrinterCallback)
-    if settings.early_stopping_patience:
-        trainer.add_callback(EarlyStoppingCallback(settings.early_stopping_patience))
     return trainer
 
 
-def _train(trainer: AdapterTrainer, checkpoint: Path | None, tokens: int) -> float:
-    """Run the trainer with a progress bar over `tokens` and return its wall time in seconds."""
+def _first_plan(
+    settings: TrainingSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    session: Session,
+    attention: str,
+) -> StepPlan:
+    """Return the shortest rows that the settings allow."""
+    automatic = settings.row_tokens == "auto"
+    rows = Rows(
+        capacity=settings.max_seq_length if automatic else int(settings.row_tokens),
+        longest=settings.max_seq_length,
+        multiple=MULTIPLE if attention == VARLEN else 1,
+    )
+    padded = None if settings.packing else settings.batch_size
+    return StepPlan(rows, padded, tokenizer.pad_token_id, _halvings(session))
+
+
+def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
+    """Set the length of rows and the layers that compute their activations again, alike in all
+    processes."""
+    chosen = _plan_memory(trainer, session, trainable)
+    plan = trainer.plan
+    if _may_grow(trainer) and chosen.row_tokens > plan.rows.capacity:
+        plan.rows = replace(plan.rows, capacity=chosen.row_tokens)
+    if chosen.recomputed_layers:
+        recompute_activations(trainer.adapters, chosen.recomputed_layers)
+
+
+def _may_grow(trainer: AdapterTrainer) -> bool:
+    """Return whether the memory plan chooses the length of rows. Only one kernel for all
+    conversations of a row makes long rows faster."""
+    settings = trainer.settings
+    return settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+
+
+def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> MemoryPlan:
+    """Measure a layer on the largest micro-batch of the shortest rows, and plan from that; where
+    memory ran out before, plan for the least."""
+    plan, settings = trainer.plan, trainer.settings
+    largest_step = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
+    largest_step = largest_step[: settings.conversations_per_step]
+    batch = plan.divide(largest_step)[0]
+    shortest = batch.input_ids.numel()
+    longest = plan.rows.filled(sum(len(item.input_ids) for item in largest_step))
+    layers = len(decoder_layers(trainer.adapters))
+    least = MemoryPlan(row_tokens=shortest, recomputed_layers=layers, fits=True)
+    noted = [event.get("activation_checkpointing") for event in read_history(session.work)]
+    if settings.memory == "least" or any(noted) or session.attempt > 1:
+        return least
+    try:
+        costs = layer_costs(trainer.adapters, batch, trainer.attention)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return least
+    room = smallest_over_processes(room_for_activations(trainable), trainer.args.device)
+    chosen = plan_memory(
+        costs,
+        room,
+        memory=settings.memory,
+        shortest=shortest,
+        longest=max(shortest, longest) if _may_grow(trainer) else shortest,
+    )
+    check_room(chosen, costs, room)
+    return chosen
+
+
+def _say_how(trainer: AdapterTrainer, not_compiled: str | None) -> None:
+    """Log what was chosen for speed."""
+    packed = f"packed into rows of {trainer.plan.tokens_a_row} tokens"
+    logger.info(
+        "%s, attention %s, %d of %d layers compute their activations again, layers %s",
+        packed if trainer.settings.packing else "padded",
+        trainer.attention,
+        recomputed_layers(trainer.adapters),
+        len(decoder_layers(trainer.adapters)),
+        f"not compiled ({not_compiled})" if not_compiled else "compiled",
+    )
+
+
+def _train(trainer: AdapterTrainer, checkpoint: Path | None) -> float:
+    """Run the trainer and return its wall time in seconds."""
+    tokens = sum(len(item.input_ids) for item in trainer.data.train)
+    total = round(trainer.settings.num_epochs * tokens)
     started = time.monotonic()
-    with tqdm(
-        total=tokens, desc="train", unit="tok", mininterval=1, disable=not is_first()
-    ) as trainer.progress:
+    with Progress(total, shown=is_first()) as trainer.progress:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return time.monotonic() - started

@@ -53,15 +53,32 @@ class LabelLoss(torch.autograd.Function):
         return ctx.gradient * output_gradient.to(ctx.gradient.dtype), None, None
 
 
+def label_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return -log p(target) of each position, (labels,) float32; arguments as for `LabelLoss`."""
+    weight = weight.float()
+    found = torch.empty(len(targets), device=hidden.device)
+    step = max(1, CHUNK // len(weight))
+    for start in range(0, len(hidden), step):
+        part = slice(start, start + step)
+        logs = log_softmax(hidden[part].float() @ weight.T, 1)
+        found[part] = -logs.gather(1, targets[part].unsqueeze(1)).squeeze(1)
+    return found
+
+
 def install_label_loss(
-    model: PreTrainedModel, dtype: torch.dtype, neftune_alpha: float | None = None
+    model: PreTrainedModel,
+    dtype: torch.dtype,
+    neftune_alpha: float | None = None,
+    compiled: bool = False,
 ) -> None:
     """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
 
     The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the
-    attention's boundaries, and returns a dict with `loss`, the float32 sum over labels. In
-    evaluation mode the logits are computed in float32. With `dtype` bfloat16 the layers run under
-    autocast, so that float32 adapters multiply in bfloat16.
+    attention's boundaries, and returns a dict with `loss`, the float32 sum over labels; in
+    evaluation mode also `nll`, the loss of each label, from logits computed in float32. With
+    `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in bfloat16.
+    With `compiled` layers the embeddings ask for a gradient, which nothing reads: the first layer
+    is then compiled with all others instead of once more.
 
     Raises:
         ConfigurationError: the model's output layer is not a plain linear map, so the loss would be
@@ -78,11 +95,15 @@ def install_label_loss(
             f"{type(model).__name__}: training expects an output layer that is linear without bias"
             " or scaling, as in the Llama architecture; choose such a base model"
         )
-    model.forward = _loss_forward(model, head, dtype, neftune_alpha)
+    model.forward = _loss_forward(model, head, dtype, neftune_alpha, compiled)
 
 
 def _loss_forward(
-    model: PreTrainedModel, head: torch.nn.Linear, dtype: torch.dtype, neftune_alpha: float | None
+    model: PreTrainedModel,
+    head: torch.nn.Linear,
+    dtype: torch.dtype,
+    neftune_alpha: float | None,
+    compiled: bool,
 ) -> Callable[..., dict[str, torch.Tensor]]:
     decoder = model.get_decoder()
 
@@ -103,12 +124,16 @@ def _loss_forward(
             embeddings = model.get_input_embeddings()(input_ids)
             if model.training and neftune_alpha:
                 embeddings = embeddings + noise(embeddings, position_ids, neftune_alpha)
+            if model.training and compiled:
+                embeddings.requires_grad_()
             output = decoder(
                 inputs_embeds=embeddings, position_ids=position_ids, use_cache=False, **given
             )
-        hidden = output.last_hidden_state
-        weight = head.weight if model.training else head.weight.float()
-        return {"loss": LabelLoss.apply(hidden.flatten(0, 1)[predictors], weight, targets)}
+        hidden = output.last_hidden_state.flatten(0, 1)[predictors]
+        if model.training:
+            return {"loss": LabelLoss.apply(hidden, head.weight, targets)}
+        nll = label_nll(hidden, head.weight, targets)
+        return {"loss": nll.sum(), "nll": nll}
 
     return forward
 

@@ -2,6 +2,8 @@
 adapters."""
 
 import logging
+import math
+import os
 from pathlib import Path
 
 import torch
@@ -10,7 +12,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from lorabench.errors import ConfigurationError
-from lorabench.llama import load_base
+from lorabench.llama import load_base, resolve_dtype
+from lorabench.safetensors_header import read_header
+from lorabench.training.memory_plan import roomy
 from lorabench.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -21,7 +25,8 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     the hub."""
     return LoraConfig(
         r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
+        # peft declares whole numbers and divides by any
+        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=settings.lora_dropout,
         target_modules=sorted(settings.target_modules),
         use_rslora=settings.use_rslora,
@@ -31,9 +36,28 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
     )
 
 
-def load_frozen_base(
-    folder: Path, dtype: torch.dtype, settings: TrainingSettings
-) -> PreTrainedModel:
+def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
+    """Return the settings with `use_4bit: auto` decided for this machine's free memory: 16-bit
+    weights where they leave room enough for training, which is faster and exact, else NF4."""
+    if settings.use_4bit != "auto":
+        return settings
+    headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
+    weights = 2 * sum(math.prod(shape) for header in headers for shape in header.values())
+    if torch.cuda.is_available():
+        free = torch.cuda.mem_get_info()[0]
+    else:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    chosen = not settings.fsdp and not roomy(weights, free)
+    logger.info(
+        "use_4bit: auto is %s here: %.1f GB of 16-bit weights, %.1f GB of memory",
+        str(chosen).lower(),
+        weights / 1e9,
+        free / 1e9,
+    )
+    return settings.model_copy(update={"use_4bit": chosen})
+
+
+def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
     """Load the base for training; with `fsdp` into main memory, from where each process takes its
     part.
 
@@ -41,8 +65,8 @@ def load_frozen_base(
         ConfigurationError: the model has no layer of the name of a target module.
     """
     place = torch.device("cpu") if settings.fsdp else None
-    model = load_base(folder, dtype, settings.use_4bit, place)
-    if settings.use_4bit:
+    model = load_base(folder, resolve_dtype(settings.dtype), settings.use_4bit is True, place)
+    if settings.use_4bit is True:
         keep_training_layout(model)
     present = {
         name.rpartition(".")[2]

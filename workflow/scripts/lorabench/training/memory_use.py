@@ -1,4 +1,5 @@
-"""How this process takes memory, and how much it has used."""
+"""How this process takes memory, how much it has used, and how to recognise that there is none
+left."""
 
 import ctypes
 import resource
@@ -14,8 +15,7 @@ def keep_freed_memory() -> None:
     """Make the C library keep freed memory for the next tensor, for this process.
 
     By default glibc returns every large block to the kernel, which clears it page by page when the
-    next step asks for
-    it: a sixth of the time of a training step on a CPU.
+    next step asks for it: a sixth of the time of a training step on a CPU.
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
@@ -23,6 +23,11 @@ def keep_freed_memory() -> None:
         if hasattr(library, "mallopt"):
             library.mallopt(M_MMAP_MAX, 0)
             library.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Distinguish a lack of memory, on a GPU or in the CPU's allocator, from other errors."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def peak_memory() -> dict[str, int | None]:
@@ -34,11 +39,13 @@ def peak_memory() -> dict[str, int | None]:
     cuda = torch.cuda.is_available()
     free, total = torch.cuda.mem_get_info() if cuda else (0, 0)
     return {
-        "resident_bytes": (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            # Linux counts in KiB
-        ),
+        "resident_bytes": peak_resident_bytes(),
         "gpu_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
         "gpu_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
         "gpu_used_bytes": total - free if cuda else None,
     }
+
+
+def peak_resident_bytes() -> int:
+    """Return the largest resident set of this process so far; Linux counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,16 +1,35 @@
-"""Divide the conversations of one optimiser step into forward passes.
+"""What each optimiser step learns from, and how it is divided into forward passes.
 
 An optimiser step always learns from the same conversations with the same weight for each labelled
 token, however they are divided: packed or padded, in large or small passes, on one process or
 several. So packing changes speed, not the recipe.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, Sampler
 
+from lorabench.training.attention import boundaries
 from lorabench.training.encode import IGNORED, Encoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Sizes of the rows that a model gets."""
+
+    # tokens of a packed row
+    capacity: int
+    # no conversation has more tokens
+    longest: int
+    # rows are filled up to a multiple of this, so that they come in few lengths
+    multiple: int = 1
+
+    def filled(self, tokens: int) -> int:
+        """Return the length of a row that holds `tokens`."""
+        return -(-tokens // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +41,13 @@ class MicroBatch:
     input_ids: torch.Tensor
     # (rows, length) int64, from 0 in each conversation
     position_ids: torch.Tensor
-    document_lengths: (
-        list[int] | None
-        # tokens of each conversation in the one packed row; None = rows
-    )
-    predictors: (
-        torch.Tensor
-        # (labels,) int64: positions in the flattened rows whose next token counts
-    )
+    # tokens of what attention keeps apart, in the order of the flattened rows: the conversations
+    # of the one packed row and its padding, or the padded rows
+    documents: list[int]
+    # no document of any pass has more tokens
+    longest: int
+    # (labels,) int64: positions in the flattened rows whose next token counts
+    predictors: torch.Tensor
     # (labels,) int64: those next tokens
     targets: torch.Tensor
     # without padding
@@ -39,6 +57,16 @@ class MicroBatch:
     def padding(self) -> int:
         """Positions that hold no token."""
         return self.input_ids.numel() - self.tokens
+
+    def model_inputs(self, attention: str, device: torch.device) -> dict[str, Any]:
+        """Return the arguments of the loss forward (`install_label_loss`), on `device`."""
+        return {
+            "input_ids": self.input_ids.to(device, non_blocking=True),
+            "position_ids": self.position_ids.to(device, non_blocking=True),
+            "predictors": self.predictors.to(device, non_blocking=True),
+            "targets": self.targets.to(device, non_blocking=True),
+            **boundaries(attention, self.documents, len(self.input_ids), self.longest, device),
+        }
 
 
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -62,41 +90,49 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     return [sorted(items) for items in bins]
 
 
-def pack(conversations: Sequence[Encoded], capacity: int) -> list[MicroBatch]:
-    """Pack conversations by best fit into rows of at most `capacity` tokens, one row a pass,
-    without padding."""
-    bins = best_fit_decreasing([len(item.input_ids) for item in conversations], capacity)
-    return [_packed_row([conversations[index] for index in items]) for items in bins]
+def pack(conversations: Sequence[Encoded], rows: Rows) -> list[MicroBatch]:
+    """Pack conversations by best fit into rows of at most `rows.capacity` tokens, one row a pass,
+    filled up to a multiple of `rows.multiple`."""
+    bins = best_fit_decreasing([len(item.input_ids) for item in conversations], rows.capacity)
+    return [packed_row([conversations[index] for index in items], rows) for items in bins]
 
 
-def pad(conversations: Sequence[Encoded], rows: int, pad_token: int) -> list[MicroBatch]:
-    """Cut conversations into passes of `rows`, in order, each padded to its longest."""
+def pad(
+    conversations: Sequence[Encoded], count: int, rows: Rows, pad_token: int
+) -> list[MicroBatch]:
+    """Cut conversations into passes of `count`, in order, each padded to its longest."""
     return [
-        _padded_rows(conversations[start : start + rows], pad_token)
-        for start in range(0, len(conversations), rows)
+        _padded_rows(conversations[start : start + count], rows, pad_token)
+        for start in range(0, len(conversations), count)
     ]
 
 
-def _packed_row(items: Sequence[Encoded]) -> MicroBatch:
+def packed_row(items: Sequence[Encoded], rows: Rows) -> MicroBatch:
+    """Put conversations end to end into one row; labels keep the order of the conversations."""
     ids = torch.tensor([token for item in items for token in item.input_ids])
     labels = torch.tensor([label for item in items for label in item.labels])
     positions = torch.cat([torch.arange(len(item.input_ids)) for item in items])
-    predictors = (
-        (labels[1:] != IGNORED).nonzero().squeeze(1)
-        # the first token of a conversation is never a label
-    )
+    # the first token of a conversation is never a label
+    predictors = (labels[1:] != IGNORED).nonzero().squeeze(1)
+    documents, tokens = [len(item.input_ids) for item in items], len(ids)
+    if padding := rows.filled(tokens) - tokens:
+        # any token: nothing looks at it, and it is no label
+        ids = torch.cat([ids, ids[:1].expand(padding)])
+        positions = torch.cat([positions, torch.arange(padding)])
+        documents.append(padding)
     return MicroBatch(
         input_ids=ids.unsqueeze(0),
         position_ids=positions.unsqueeze(0),
-        document_lengths=[len(item.input_ids) for item in items],
+        documents=documents,
+        longest=max(rows.longest, rows.multiple),
         predictors=predictors,
         targets=labels[predictors + 1],
-        tokens=len(ids),
+        tokens=tokens,
     )
 
 
-def _padded_rows(items: Sequence[Encoded], pad_token: int) -> MicroBatch:
-    length = max(len(item.input_ids) for item in items)
+def _padded_rows(items: Sequence[Encoded], rows: Rows, pad_token: int) -> MicroBatch:
+    length = rows.filled(max(len(item.input_ids) for item in items))
     ids = torch.full((len(items), length), pad_token)
     labels = torch.full((len(items), length), IGNORED)
     for row, item in enumerate(items):
@@ -106,8 +142,85 @@ def _padded_rows(items: Sequence[Encoded], pad_token: int) -> MicroBatch:
     return MicroBatch(
         input_ids=ids,
         position_ids=torch.arange(length).expand(len(items), -1),
-        document_lengths=None,
+        documents=[length] * len(items),
+        longest=rows.filled(rows.longest),
         predictors=predictors,
         targets=labels.flatten()[predictors + 1],
         tokens=sum(len(item.input_ids) for item in items),
     )
+
+
+class StepSampler(Sampler[list[int]]):
+    """The conversations of each optimiser step: a fresh seeded permutation every epoch, cut into
+    steps."""
+
+    def __init__(self, conversations: int, per_step: int, seed: int) -> None:
+        """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the
+        epoch alone."""
+        self.conversations, self.per_step, self.seed, self.epoch = conversations, per_step, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of an epoch, counted from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the optimiser steps in an epoch; the last may be smaller than the others."""
+        return -(-self.conversations // self.per_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the indices of each step."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.conversations, generator=generator).tolist()
+        for start in range(0, self.conversations, self.per_step):
+            yield order[start : start + self.per_step]
+
+
+class StepLoader(DataLoader[Encoded]):
+    """A data loader that passes the epoch on to its sampler."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of an epoch."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+class StepPlan:
+    """How a step is divided, and how to divide it more finely when memory runs out."""
+
+    def __init__(
+        self, rows: Rows, padded_rows: int | None = None, pad_token: int = 0, halvings: int = 0
+    ) -> None:
+        """Pack into `rows`, or pad `padded_rows` conversations a pass with `pad_token`; either size
+        is halved `halvings` times."""
+        self.rows, self.padded_rows, self.pad_token = rows, padded_rows, pad_token
+        self.halvings = halvings
+
+    @property
+    def size(self) -> int:
+        """The tokens of a packed row, or the rows of a padded pass, before halvings."""
+        return self.rows.capacity if self.padded_rows is None else self.padded_rows
+
+    @property
+    def tokens_a_row(self) -> int:
+        """The tokens of a packed row now; 0 where conversations are padded."""
+        return self.size >> self.halvings if self.padded_rows is None else 0
+
+    def divide(self, conversations: Sequence[Encoded]) -> list[MicroBatch]:
+        """Return the step's micro-batches, those with most tokens first so that a lack of memory
+        shows early."""
+        size = max(1, self.size >> self.halvings)
+        batches = (
+            pack(conversations, replace(self.rows, capacity=size))
+            if self.padded_rows is None
+            else pad(conversations, size, self.rows, self.pad_token)
+        )
+        return sorted(batches, key=lambda batch: -batch.input_ids.numel())
+
+    def halve(self, conversations: Sequence[Encoded]) -> bool:
+        """Halve the micro-batch; return False when these conversations cannot be divided more
+        finely."""
+        passes = len(self.divide(conversations))
+        while self.size >> self.halvings > 1:
+            self.halvings += 1
+            if len(self.divide(conversations)) > passes:
+                return True
+        return False

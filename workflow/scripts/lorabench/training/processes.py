@@ -1,18 +1,16 @@
 """Several training processes on one machine: torch's launcher starts them, accelerate joins them.
 
-Each process runs the rule's own script on the same arguments; what it computes depends on its rank
-alone. Adapters are replicated and their gradients averaged (DDP). With `fsdp`, the frozen layers
+Each process calls the same function with the same arguments; what it computes depends on its rank
+only. Adapters are replicated and their gradients averaged (DDP). With `fsdp`, the frozen layers
 are divided among the processes and put together one layer at a time.
 """
 
 import ctypes
-import json
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +18,7 @@ from accelerate import PartialState
 from peft import PeftModel
 from torch import distributed
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -33,22 +31,23 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_processes(
-    script: Path, arguments: dict[str, Any], processes: int, log: Path, threads: int
+    function: Callable[..., None],
+    arguments: dict[str, Any],
+    processes: int,
+    threads: int,
 ) -> None:
-    """Run `script` in `processes` processes and wait; when one fails the others are ended.
+    """Call `function` in `processes` processes and wait; when one fails the others are ended.
 
     Args:
-        script: passes its main function to `run_as_one_of_several`.
-        arguments: of that function, as JSON values and paths.
+        function: of a module or a script, by whose name each process imports it.
+        arguments: of the function.
         processes: one a GPU; on a machine without, on its CPU.
-        log: file to which the first process appends; see `lorabench.job.log_process`.
         threads: of all processes together.
 
     Raises:
         LorabenchError: a process failed with it.
         RuntimeError: a process failed otherwise.
     """
-    text = json.dumps(arguments, default=lambda path: {"path of": str(path)})
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -61,9 +60,7 @@ def run_processes(
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         try:
-            elastic_launch(config, sys.executable)(
-                "-u", str(script), text, str(log), str(max(1, threads // processes))
-            )
+            elastic_launch(config, _run_one)(function, arguments, max(1, threads // processes))
         except ChildFailedError as error:
             failure = error.get_first_failure()[1]
             raise _as_error(failure.message) from None
@@ -78,26 +75,21 @@ def _as_error(report: Any) -> Exception:
     return kind(message) if kind else RuntimeError(f"a training process failed: {text}")
 
 
-def run_as_one_of_several(function: Callable[..., None]) -> None:
-    """Run `function` on the arguments of `run_processes`, as the process that the environment says
-    this is."""
+def _run_one(function: Callable[..., None], arguments: dict[str, Any], threads: int) -> None:
+    """Call `function` as the process that the environment says this is."""
     # a killed job must not leave processes that go on writing
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    text, _, threads = sys.argv[1:]
-    torch.set_num_threads(int(threads))
+    torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     PartialState(cpu=not torch.cuda.is_available())
-    arguments = json.loads(
-        text, object_hook=lambda found: Path(found["path of"]) if "path of" in found else found
-    )
-    record(function)(**arguments)
+    function(**arguments)
     distributed.destroy_process_group()
 
 
 def is_first() -> bool:
-    """Tell whether this process writes the files."""
+    """Return whether this process writes the files."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
@@ -114,13 +106,22 @@ def share(items: Sequence[T]) -> Iterator[tuple[T, bool]]:
         yield items[min(index, len(items) - 1)], index < len(items)
 
 
-def sum_over_processes(value: float, place: torch.device) -> float:
-    """Return the sum of every process's value; `place` is this process's device."""
+def sum_over_processes(values: list[float], place: torch.device) -> list[float]:
+    """Return the sums of all processes' values, one by one; `place` is this process's device."""
+    if not distributed.is_initialized():
+        return values
+    total = torch.tensor(values, dtype=torch.float64, device=place)
+    distributed.all_reduce(total)
+    return total.tolist()
+
+
+def smallest_over_processes(value: float, place: torch.device) -> float:
+    """Return the smallest of all processes' values; `place` is this process's device."""
     if not distributed.is_initialized():
         return value
-    total = torch.tensor(value, dtype=torch.float64, device=place)
-    distributed.all_reduce(total)
-    return total.item()
+    found = torch.tensor(value, dtype=torch.float64, device=place)
+    distributed.all_reduce(found, distributed.ReduceOp.MIN)
+    return found.item()
 
 
 def divide_frozen_layers(model: PeftModel) -> None:

@@ -1,44 +1,92 @@
-"""The settings of adapter training: the config section `train_adapter` as a frozen dataclass."""
+"""The config sections of the training stage."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+import re
+from typing import Annotated, Any, Literal
 
-from lorabench.errors import ConfigurationError
+from pydantic import AfterValidator, Field
+
+from lorabench.section import Count, Distinct, Dtype, LocalPath, Section, Seed, Share, Text
+
+# Keys that change no result: another value of them reruns nothing.
+FREE_SETTINGS = ("save_minutes", "tracker")
+# Keys that first count after the last step: checkpoints made under another value go on.
+LATE_SETTINGS = ("adapter_dtype",)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """Every key of the section; meanings and units stand in config/config.yaml, which alone holds
-    the defaults."""
+class TrainingSettings(Section):
+    """LoRA or QLoRA fine-tuning."""
 
-    lora_r: int
-    lora_alpha: int
-    lora_dropout: float
+    lora_r: Count
+    """Rank of the adapter."""
+    lora_alpha: float = Field(gt=0)
+    """Scale: updates are multiplied by lora_alpha / lora_r."""
+    lora_dropout: float = Field(ge=0, lt=1)
+    """Dropout on the adapter's input."""
     use_rslora: bool
+    """Multiply updates by lora_alpha / sqrt(lora_r) instead (rsLoRA); lower the learning rate with
+    it."""
     use_dora: bool
-    loraplus_ratio: float | None
-    neftune_alpha: float | None
-    target_modules: list[str]
-    use_4bit: bool
-    dtype: str
+    """Train the magnitude of each weight as well as its direction (DoRA); slower."""
+    loraplus_ratio: float | None = Field(gt=0)
+    """Learning rate of the B matrices over that of A (LoRA+); null = the same."""
+    neftune_alpha: float | None = Field(gt=0)
+    """Strength of the noise on embeddings while training (NEFTune); null = none."""
+    target_modules: Distinct[Text] = Field(min_length=1)
+    """Names of the linear layers that get an adapter."""
+    use_4bit: bool | Literal["auto"]
+    """QLoRA: base weights in NF4, double quantised; auto = only where 16-bit weights take more than
+    a third of the free memory."""
+    dtype: Dtype
+    """Of the base weights and the arithmetic; auto = bfloat16 where the machine multiplies it fast,
+    else float32."""
+    compile: bool | Literal["auto"]
+    """Compile the decoder layers; auto = on a GPU where a compiler is present."""
+    memory: Literal["least", "auto", "most"]
+    """least = the shortest rows and all activations computed again; auto = rows of up to 8,192
+    tokens, as many activations kept as fit; most = the longest rows that fit."""
     fsdp: bool
-    batch_size: int
-    gradient_accumulation: int
+    """With several GPUs (gpu=N in the profile): true = each holds a part of the base's layers,
+    false = each holds the whole base. Needs use_4bit: false."""
+    batch_size: Count
+    """Conversations a forward pass (BATCH_SIZE)."""
+    gradient_accumulation: Count
+    """Forward passes an optimiser step."""
     packing: bool
-    learning_rate: float
-    lr_scheduler: str
-    warmup_share: float
-    weight_decay: float
-    max_grad_norm: float
-    num_epochs: float
-    max_seq_length: int
-    evaluations_per_epoch: int
-    early_stopping_patience: int | None
+    """Join conversations into full rows without mixing their attention; the tokens an optimiser
+    step stay those of the unpacked recipe."""
+    row_tokens: Annotated[int, Field(ge=8)] | Literal["auto"]
+    """Tokens of a packed row, whatever the recipe's step; auto = by `memory` on a GPU,
+    max_seq_length on a CPU."""
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate."""
+    lr_scheduler: Literal["constant", "linear", "cosine"]
+    """Schedule after the warm-up."""
+    warmup_share: Share
+    """Share of steps with a rising learning rate."""
+    weight_decay: float = Field(ge=0)
+    """Of AdamW, on the adapter."""
+    max_grad_norm: float = Field(gt=0)
+    """Gradients are scaled down to this norm."""
+    num_epochs: float = Field(gt=0)
+    """Passes over the training conversations."""
+    max_seq_length: int = Field(ge=8)
+    """Tokens; longer conversations are cut at the end and counted."""
+    evaluations_per_epoch: int = Field(ge=0)
+    """Exact validation losses during training; 0 = only before and after."""
+    early_stopping_patience: int | None = Field(ge=1)
+    """Stop after this many evaluations without a lower loss; null = never."""
     keep_best: bool
-    adapter_dtype: str
-    save_minutes: float
-    tracker: str | None
-    seed: int
+    """End with the adapter of the lowest validation loss instead of the last."""
+    adapter_dtype: Literal["float32", "bfloat16"]
+    """Of the adapter's saved weights; its likelihoods are measured as saved."""
+    save_minutes: float = Field(gt=0)
+    """Minutes between checkpoints; a killed run loses at most this much work. A change reruns
+    nothing."""
+    tracker: Literal["trackio", "mlflow", "wandb", "tensorboard"] | None
+    """Experiment tracker that also gets steps and evaluations, in `logs/tracking`, offline unless
+    its own variables say otherwise; null = none. A change reruns nothing."""
+    seed: Seed
+    """Of the adapter's start, data order and dropout."""
 
     def evaluation_steps(self, conversations: int) -> int | None:
         """Return the optimiser steps between two evaluations for a training set of this size; None
@@ -55,30 +103,35 @@ class TrainingSettings:
         return self.batch_size * self.gradient_accumulation
 
 
+def _file_size(text: str) -> str:
+    if not re.fullmatch("[1-9][0-9]*(KB|MB|GB)", text):
+        raise ValueError(f"expected a size such as 5GB, found {text!r}")
+    return text
+
+
+class MergeSettings(Section):
+    """Base + adapter -> one checkpoint."""
+
+    dtype: Dtype
+    """Of the saved weights; merged in float32 and cast once."""
+    max_shard_size: Annotated[str, AfterValidator(_file_size)]
+    """Largest weight file, e.g. 5GB."""
+    max_logit_difference: float = Field(gt=0)
+    """The rule fails where a logit of lora and merged, both in float32, differs by more."""
+
+
+class ImportSettings(Section):
+    """Use an adapter trained elsewhere."""
+
+    path: LocalPath | None
+    """Folder with adapter_config.json and adapter_model.safetensors; null = train one
+    (ADAPTER_PATH)."""
+
+
 def parse_settings(section: dict[str, Any]) -> TrainingSettings:
     """Turn the config section into settings.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or keys contradict each other.
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
-    known = {field.name for field in fields(TrainingSettings)}
-    if unknown := sorted(set(section) - known):
-        raise ConfigurationError(
-            f"train_adapter.{unknown[0]}: unknown key; valid keys: {', '.join(sorted(known))}"
-        )
-    if missing := sorted(known - set(section)):
-        raise ConfigurationError(f"train_adapter.{missing[0]}: key missing")
-    settings = TrainingSettings(**section)
-    if (
-        settings.early_stopping_patience or settings.keep_best
-    ) and not settings.evaluations_per_epoch:
-        raise ConfigurationError(
-            "train_adapter.evaluations_per_epoch is 0, but early_stopping_patience and keep_best"
-            " compare evaluations; set it to 1"
-        )
-    if settings.fsdp and settings.use_4bit:
-        raise ConfigurationError(
-            "train_adapter.fsdp divides weights among GPUs, which packed 4-bit weights do not"
-            " allow: set use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)"
-        )
-    return settings
+    return TrainingSettings.parse_section(section, "train_adapter")

@@ -1,10 +1,16 @@
 """The training loop: trl's SFTTrainer, with each optimiser step divided into forward passes that
-waste nothing."""
+waste nothing.
+
+From a batch to its loss: `training_step` divides the step's conversations into micro-batches
+(`StepPlan.divide`), `_accumulate` takes this process's share of them, `_loss` gives one to the
+model, whose forward is that of `install_label_loss`.
+"""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +19,25 @@ from datasets import Dataset
 from peft import PeftModel
 from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import DataLoader
-from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.encode import Encoded
-from lorabench.training.likelihood import likelihood, model_inputs
-from lorabench.training.micro_batches import MicroBatch
+from lorabench.training.activations import (
+    decoder_layers,
+    recompute_activations,
+    recomputed_layers,
+)
+from lorabench.training.encode import Encoded, TrainingData
+from lorabench.training.gpu_idle import IdleMeter
+from lorabench.training.likelihood import likelihood
+from lorabench.training.memory_use import is_out_of_memory
+from lorabench.training.micro_batches import MicroBatch, StepLoader, StepPlan, StepSampler
 from lorabench.training.processes import share
+from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.steps import StepLoader, StepPlan, StepSampler
 
 logger = logging.getLogger(__name__)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell a lack of memory, on a GPU or in the CPU's allocator, from other errors."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def step_batch(rows: list[Encoded]) -> dict[str, Any]:
@@ -41,76 +49,77 @@ class AdapterTrainer(SFTTrainer):
     """SFTTrainer whose batch is a whole optimiser step.
 
     What differs from trl: the step's conversations are divided by `StepPlan`; the loss is the sum
-    over labelled tokens divided by the step's labelled tokens (of all processes); a lack of memory
-    halves the micro-batch and repeats the step.
+    over labelled tokens divided by the step's labelled tokens (of all processes); where memory runs
+    out, the step is repeated with less: first activations are computed again, then the micro-batch
+    is halved.
     """
 
     def __init__(
         self,
         *,
         model: PeftModel,
-        conversations: Sequence[Encoded],
-        validation: Sequence[Encoded],
+        tokenizer: PreTrainedTokenizerBase,
+        data: TrainingData,
+        settings: TrainingSettings,
         plan: StepPlan,
         attention: str,
-        per_step: int,
-        on_halved: Any,
-        loraplus_ratio: float | None,
-        **kwargs: Any,
+        arguments: SFTConfig,
+        callbacks: list[TrainerCallback],
+        note: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Take what `SFTTrainer` takes, with encoded conversations in place of a data set.
+        """Take encoded conversations in place of a data set.
 
         Args:
             model: with adapters.
-            conversations: the training set.
-            validation: for evaluations during training.
+            tokenizer: for the checkpoints.
+            data: both sets.
+            settings: the recipe.
             plan: how steps are divided.
             attention: see `lorabench.training.attention`.
-            per_step: conversations an optimiser step, over all processes.
-            on_halved: called with a dict describing the event when memory ran out and the
-                micro-batch was halved.
-            loraplus_ratio: learning rate of the B matrices over that of A; None = the same.
-            kwargs: as for `SFTTrainer`.
+            arguments: from `trainer_arguments`.
+            callbacks: besides trl's own.
+            note: called with each event that the run's history should hold.
         """
-        self.conversations, self.plan, self.attention, self.per_step = (
-            conversations,
-            plan,
-            attention,
-            per_step,
-        )
-        self.on_halved, self.loraplus_ratio = on_halved, loraplus_ratio
+        self.adapters = model
+        self.data = data
+        self.settings = settings
+        self.plan = plan
+        self.attention = attention
+        self.note = note
+        self.progress: Progress | None = None
         self.step_record: dict[str, float] = {}
         self.step_started = 0.0
-        self.progress: tqdm[Any] | None = None
-        placeholder = Dataset.from_dict(
-            {"input_ids": [[0]], "labels": [[0]]}
-            # batches come from get_train_dataloader
-        )
-        self.validation, self.adapters = validation, model
+        # trl wants a data set; the batches come from get_train_dataloader
+        placeholder = Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]})
+        self.idle_meter = IdleMeter(arguments.device)
         super().__init__(
+            model=model,
+            args=arguments,
             train_dataset=placeholder,
             eval_dataset=placeholder,
-            model=model,
+            processing_class=tokenizer,
             data_collator=step_batch,
-            **kwargs,
+            callbacks=callbacks,
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole steps; every process sees all of them and takes its share in
         `training_step`."""
-        sampler = StepSampler(len(self.conversations), self.per_step, self.args.seed)
-        return StepLoader(self.conversations, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
+        sampler = StepSampler(
+            len(self.data.train), self.settings.conversations_per_step, self.args.seed
+        )
+        return StepLoader(self.data.train, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return AdamW; with LoRA+ (arXiv 2402.12354), the B matrices have a learning rate of their
-        own."""
-        if self.loraplus_ratio is None:
+        """Return AdamW; with LoRA+ (arXiv 2402.12354), the B matrices have another learning
+        rate."""
+        if self.settings.loraplus_ratio is None:
             return super().create_optimizer(model)
         self.optimizer = create_loraplus_optimizer(
             self.adapters,
             torch.optim.AdamW,
             lr=self.args.learning_rate,
-            loraplus_lr_ratio=self.loraplus_ratio,
+            loraplus_lr_ratio=self.settings.loraplus_ratio,
             weight_decay=self.args.weight_decay,
             fused=True,
         )
@@ -122,52 +131,37 @@ class AdapterTrainer(SFTTrainer):
         """Accumulate the gradient of one optimiser step and return its loss, the mean over labelled
         tokens."""
         model.train()
-        started = time.monotonic()
+        self.step_started = time.monotonic()
         conversations: list[Encoded] = inputs["conversations"]
-        state = (
-            torch.get_rng_state(),
-            torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        )
+        random_numbers = RandomNumbers()
         while True:
             batches = self.plan.divide(conversations)
             try:
-                loss = self._accumulate(model, batches)
+                with self.idle_meter.step():
+                    loss = self._accumulate(model, batches)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(conversations, error)
+                self._take_less_memory(conversations, error)
+            # outside of the except block, where the error still holds the failed pass's tensors
             model.zero_grad()
-            torch.set_rng_state(state[0])
-            if state[1]:
-                torch.cuda.set_rng_state_all(state[1])
-                torch.cuda.empty_cache()
-        tokens, padding = (
-            sum(batch.tokens for batch in batches),
-            sum(batch.padding for batch in batches),
-        )
-        self.step_started = started
-        self.step_record = {
-            "tokens": tokens,
-            "label_tokens": sum(len(batch.targets) for batch in batches),
-            "conversations": len(conversations),
-            "micro_batches": len(batches),
-            "padding_fraction": padding / (tokens + padding),
-        }
+            random_numbers.restore()
+        self.step_record = _counts(conversations, batches)
         return loss
 
     def _accumulate(self, model: torch.nn.Module, batches: list[MicroBatch]) -> torch.Tensor:
+        """Add up the gradients of the step's micro-batches; return this process's share of the
+        loss."""
         labels = sum(len(batch.targets) for batch in batches)
-        weight, device = (
-            self.args.world_size / labels,
-            self.args.device,
-            # DDP averages over processes
-        )
-        total = torch.zeros((), device=device)
+        # DDP averages gradients over processes, and the step's loss is a sum over them
+        weight = self.args.world_size / labels
+        total = torch.zeros((), device=self.args.device)
         parts = list(share(batches))
         for turn, (batch, counts) in enumerate(parts, 1):
+            # gradients are exchanged once, with the last pass
             with nullcontext() if turn == len(parts) else self.accelerator.no_sync(model):
-                loss = self._loss(model, batch, device) * (weight * counts)
+                loss = self._loss(model, batch, self.args.device) * (weight * counts)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
@@ -175,61 +169,72 @@ class AdapterTrainer(SFTTrainer):
     def _loss(
         self, model: torch.nn.Module, batch: MicroBatch, device: torch.device
     ) -> torch.Tensor:
-        output = model(**model_inputs(batch, self.attention, device))
+        output = model(**batch.model_inputs(self.attention, device))
         loss: torch.Tensor = output["loss"]
         return loss
 
-    def _halve(self, inputs: list[Encoded], error: RuntimeError) -> None:
-        """Divide steps more finely from here on.
+    def _take_less_memory(self, conversations: list[Encoded], error: RuntimeError) -> None:
+        """Compute activations again from here on; where rows are long, or that is done already,
+        divide steps more finely.
 
         Raises:
             PrerequisiteError: the micro-batch is a single conversation already, or other processes
                 wait for this one.
         """
-        if not self.plan.halve(inputs):
-            longest = max(len(item.input_ids) for item in inputs)
+        event = {"event": "out_of_memory", "step": self.state.global_step}
+        layers = len(decoder_layers(self.adapters))
+        # short rows first where they are long: that costs least
+        long_rows = self.plan.tokens_a_row > self.settings.max_seq_length
+        if not long_rows and recomputed_layers(self.adapters) < layers:
+            recompute_activations(self.adapters)
+            self.note(event | {"activation_checkpointing": True})
+            change = "activations are computed again in the backward pass"
+        elif self.plan.halve(conversations):
+            self.note(event | {"halvings": self.plan.halvings})
+            change = "micro-batch halved, accumulation doubled"
+        else:
+            longest = max(len(item.input_ids) for item in conversations)
             raise PrerequisiteError(
                 "out of memory with a micro-batch that cannot be halved further (longest"
                 f" conversation {longest} tokens): lower train_adapter.max_seq_length or lora_r, or"
                 " set use_4bit: true"
             ) from error
-        self.on_halved(
-            {
-                "event": "out_of_memory",
-                "step": self.state.global_step,
-                "halvings": self.plan.halvings,
-            }
-        )
         if self.args.world_size > 1:
             raise PrerequisiteError(
                 "out of memory in one of several processes: run the same command again, it goes on"
-                " from the last checkpoint with half the micro-batch and the same effective batch"
+                f" from the last checkpoint ({change}, same effective batch)"
             ) from error
-        logger.warning(
-            "out of memory: micro-batch halved, accumulation doubled, same effective batch"
-        )
+        logger.warning("out of memory: %s, same effective batch", change)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the step's counts, and its time with the optimiser's update, to what is logged after
         each step."""
         if "loss" in logs:
             seconds = time.monotonic() - self.step_started
-            tokens = self.step_record["tokens"]
-            logs |= self.step_record | {"seconds": seconds, "tokens_per_second": tokens / seconds}
+            rate = self.step_record["tokens"] / seconds
+            logs |= self.step_record | {"seconds": seconds, "tokens_per_second": rate}
             if self.progress is not None:
-                self.progress.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-                self.progress.update(tokens)
+                self.progress.step_done(
+                    self.state.global_step,
+                    self.state.max_steps,
+                    logs["loss"],
+                    int(logs["tokens"]),
+                    rate,
+                )
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the exact validation loss as `eval_loss`; log it and tell the callbacks, as
         `Trainer` does."""
-        capacity = max(
-            self.plan.size if self.plan.packing else 0,
-            *(len(item.input_ids) for item in self.validation),
-        )
+        longest = max(len(item.input_ids) for item in self.data.validation)
+        packed = self.plan.rows.capacity if self.plan.padded_rows is None else 0
         found = likelihood(
-            self.adapters, self.validation, capacity, self.attention, self.args.device, "validation"
+            self.adapters,
+            self.data.validation,
+            replace(self.plan.rows, capacity=max(packed, longest)),
+            self.attention,
+            self.args.device,
+            "validation",
         )
         metrics = {"eval_loss": found.nll_sum / found.label_tokens}
         self.log(metrics)
@@ -239,26 +244,57 @@ class AdapterTrainer(SFTTrainer):
         return metrics
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return 0: the FLOPs of LoRA training are counted by `lorabench.description.flops`."""
+        """Return 0: the operations of LoRA training are counted where the run is described."""
         return 0
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card into checkpoints; the finished adapter gets its own."""
 
 
+class RandomNumbers:
+    """The state of PyTorch's random numbers when this was made, for a step that is repeated."""
+
+    def __init__(self) -> None:
+        """Remember the state of the CPU and of all GPUs."""
+        self.cpu = torch.get_rng_state()
+        self.gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    def restore(self) -> None:
+        """Go back to that state, and give the memory of what failed back to the GPU."""
+        torch.set_rng_state(self.cpu)
+        if self.gpus:
+            torch.cuda.set_rng_state_all(self.gpus)
+            torch.cuda.empty_cache()
+
+
+def _counts(conversations: list[Encoded], batches: list[MicroBatch]) -> dict[str, float]:
+    """Return what a step is logged with, besides its loss."""
+    tokens = sum(batch.tokens for batch in batches)
+    padding = sum(batch.padding for batch in batches)
+    return {
+        "tokens": tokens,
+        "label_tokens": sum(len(batch.targets) for batch in batches),
+        "conversations": len(conversations),
+        "micro_batches": len(batches),
+        "padding_fraction": padding / (tokens + padding),
+    }
+
+
 def trainer_arguments(
-    settings: TrainingSettings,
-    work: Path,
-    checkpointing: bool,
-    cpu: bool,
-    evaluation_steps: int | None,
-    tracking: dict[str, Any],
+    settings: TrainingSettings, conversations: int, work: Path, tracking: dict[str, Any]
 ) -> SFTConfig:
     """Translate the settings into trl's configuration.
 
-    Precision is handled by the loss forward's autocast, batches by `StepPlan`; so trl sees batch 1
-    and no bf16 flag.
+    Precision is handled by the loss forward's autocast, batches by `StepPlan`, activation
+    checkpointing by `recompute_activations`; so trl sees batch 1 and none of these flags.
+
+    Args:
+        settings: the recipe.
+        conversations: in the training set.
+        work: folder of checkpoints.
+        tracking: from `open_tracker`.
     """
+    evaluation_steps = settings.evaluation_steps(conversations)
     constant = settings.lr_scheduler == "constant"
     return SFTConfig(
         output_dir=str(work),
@@ -274,11 +310,11 @@ def trainer_arguments(
         seed=settings.seed,
         bf16=False,
         fp16=False,
-        use_cpu=cpu,
-        activation_checkpointing=checkpointing,
+        use_cpu=not torch.cuda.is_available(),
+        activation_checkpointing=False,
         eval_strategy="steps" if evaluation_steps else "no",
         eval_steps=evaluation_steps,
-        # beside the checkpoints by the minute
+        # besides the checkpoints by the minute
         save_strategy="steps" if evaluation_steps else "no",
         save_steps=evaluation_steps or 1,
         save_total_limit=2,

@@ -9,6 +9,7 @@ from typing import Any
 
 from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_ranked_path
+from lorabench.data.settings import PreparationSettings
 from lorabench.documents.conversation import Conversation
 from lorabench.documents.conversation import Message as ChatMessage
 from lorabench.errors import ConfigurationError
@@ -16,28 +17,6 @@ from lorabench.errors import ConfigurationError
 # share of a split's conversations
 LOSS_WORTH_A_WORD = 0.05
 CHAT_ROLES: dict[str, Any] = {"system": "system", "prompter": "user", "assistant": "assistant"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparationSettings:
-    """The section prepare_conversations of the config."""
-
-    # of the prompt; [] = all
-    languages: list[str]
-    # messages written by a model
-    exclude_synthetic: bool
-    # label of every assistant message that has one, 0 to 1
-    min_quality: float | None
-    # label of every message that has one, 0 to 1
-    max_toxicity: float | None
-    # of the whole conversation
-    max_characters: int | None
-    # answers of the assistant
-    max_turns: int | None
-    # per split, first in source order
-    max_conversations: int | None
-    # where the source has no split
-    validation_share: float
 
 
 @dataclass(frozen=True, kw_only=True)

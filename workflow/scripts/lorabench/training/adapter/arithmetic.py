@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json
 from lorabench.training.adapter.check import matrices
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 from lorabench.training.adapter.targets import PREFIX, is_saved_whole, plain_name, scaling
 
 # Of an update's norm; float32 loses a hundred times less in a sum of a few hundred products.

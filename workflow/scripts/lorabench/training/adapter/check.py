@@ -1,16 +1,15 @@
 """Check, from headers alone and without torch, that an adapter folder is whole and fits a base
 model."""
 
-import json
 import re
-import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lorabench.errors import DataError
 from lorabench.files import read_json
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.safetensors_header import read_entries, read_header
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 from lorabench.training.adapter.targets import (
     EMBEDDINGS,
     PREFIX,
@@ -28,49 +27,6 @@ EXTRA = re.compile(r"\.(lora_magnitude_vector(?:\.weight)?|lora_B\.bias)$")
 EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
 # of which an error message names at most these
 NAMED = 3
-
-
-def read_header(path: Path) -> dict[str, list[int]]:
-    """Return name -> shape of the tensors in a safetensors file, without reading their data.
-
-    Raises:
-        DataError: see `read_entries`.
-    """
-    return {name: entry["shape"] for name, entry in read_entries(path)[0].items()}
-
-
-def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """Return name -> dtype, shape and data_offsets of a safetensors file's tensors, and where in
-    the file the offsets begin.
-
-    Raises:
-        DataError: the file is missing, is not safetensors, or is shorter than its header says.
-    """
-    try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            header: dict[str, Any] = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-        _ = [(entry["dtype"], list(entry["shape"])) for entry in header.values()]
-    except FileNotFoundError:
-        pickle = path.with_suffix(".bin")
-        instead = (
-            f"; {pickle.name} is there, which can run code when loaded: save it as safetensors"
-            if pickle.is_file()
-            else ""
-        )
-        raise DataError(f"{path}: no such file{instead}") from None
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
-        raise DataError(
-            f"{path}: not a safetensors file (its header cannot be read: {type(error).__name__})"
-        ) from None
-    end = 8 + size + max(ends, default=0)
-    if path.stat().st_size < end:
-        raise DataError(
-            f"{path}: cut off: {path.stat().st_size} bytes, expected {end}; copy the file again"
-        )
-    return header, 8 + size
 
 
 def base_shapes(folder: Path) -> dict[str, list[int]]:

@@ -9,7 +9,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from lorabench.files import write_json
-from lorabench.training.adapter.fingerprint import CONFIG, WEIGHTS
+from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 
 def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:

@@ -1,5 +1,5 @@
-"""The names of an adapter's two files, and their content hashes, by which later stages notice a new
-adapter."""
+"""The folder of an adapter: the names of its two files, and the hashes of their content by which
+later stages notice a new adapter."""
 
 from pathlib import Path
 

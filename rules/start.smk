@@ -1,0 +1,28 @@
+# Before everything else: this tree's package, and config files that can be read.
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(str(workflow.current_basedir)).resolve().parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from lorabench.control.config.files import read_config
+
+
+def stop(error):
+    """End Snakemake with the message and no traceback: exit code 2, wrong usage or configuration."""
+    for line in str(error).splitlines():
+        print(f"lorabench: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def config_files():
+    """Return the config files in the order in which Snakemake reads them: what wins comes last."""
+    files = [Path("config/config.yaml"), *map(Path, workflow.overwrite_configfiles)]
+    return [Path(os.path.relpath(file)) for file in files if os.path.lexists(file)]
+
+
+# Snakemake's own reader takes the last of two equal keys, and shows a traceback for a folder.
+if faults := read_config(config_files()).faults:
+    stop("\n".join(faults))

@@ -1,0 +1,169 @@
+"""Compiled layers: same losses and gradients as eager ones, with everything that a recipe may ask
+for, and a reason where they are not compiled.
+
+Most tests compile with `aot_eager`: dynamo's graph, its guards and the joint graph of gradients as
+on a GPU, without the minute that a C++ compiler takes. One runs inductor's own code.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lorabench.llama import load_tokenizer
+from lorabench.training import compilation, fit
+from lorabench.training.attention import VARLEN
+from lorabench.training.compilation import what_is_missing, why_not_compiled
+from lorabench.training.encode import Encoded, TrainingData, encode_conversations
+from lorabench.training.fit import Fitted, Session
+from lorabench.training.likelihood import likelihood
+from lorabench.training.lora import load_frozen_base
+from lorabench.training.settings import parse_settings
+from training_fixtures import conversations
+
+pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def forget_graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Begin each test without compiled code, and without inductor."""
+    monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+def encoded(folder: Path) -> list[Encoded]:
+    """Return ten encoded conversations."""
+    rows = (("here", row) for row in conversations(10))
+    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
+
+
+def run(
+    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
+) -> Fitted:
+    """Train on ten conversations."""
+    options = parse_settings(settings)
+    items = encoded(folder)
+    return fit.fit(
+        load_frozen_base(folder, options),
+        load_tokenizer(folder),
+        TrainingData(train=items, validation=items[:3]),
+        options,
+        Session(work=work),
+        checkpointing=checkpointing,
+    )
+
+
+def losses(fitted: Fitted) -> list[float]:
+    """Return the loss of each step."""
+    return [row["loss"] for row in fitted.log_history if "loss" in row]
+
+
+def norms(fitted: Fitted) -> list[float]:
+    """Return the gradient's norm of each step."""
+    return [row["grad_norm"] for row in fitted.log_history if "grad_norm" in row]
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"packing": False},
+    {"use_rslora": True, "learning_rate": 2e-3},
+    {"loraplus_ratio": 4.0, "learning_rate": 2e-3},
+    {"use_4bit": True},
+    {"use_dora": True},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("varlen_on_cpu")
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_compiled_layers_train_like_eager_ones(
+    tiny_model: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    changes: dict[str, Any],
+    recomputed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the kernel of a GPU, packed and padded, with activations kept and computed again: losses
+    within 1e-4, norms of the gradient within 1e-3 of eager float32; ten times that in NF4, which a
+    CPU multiplies in bfloat16."""
+    settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
+    eager = run(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
+    monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
+    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
+    assert compiled.attention == VARLEN and compiled.not_compiled_because is None
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    tolerance = 1e-3 if settings["use_4bit"] else 1e-4
+    assert losses(compiled) == pytest.approx(losses(eager), rel=tolerance)
+    assert norms(compiled) == pytest.approx(norms(eager), rel=10 * tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("varlen_on_cpu")
+@pytest.mark.parametrize("use_4bit", [False, True])
+def test_one_graph_serves_all_layers_and_lengths(
+    tiny_model: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    use_4bit: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No graph break, in NF4 neither; one graph for training, one for likelihoods, with dropout and
+    NEFTune."""
+    monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
+    changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
+    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    counters = torch._dynamo.utils.counters
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert losses(fitted)[-1] < losses(fitted)[0]
+    items = encoded(tiny_model)
+    for part in (items, items[:3]):
+        likelihood(fitted.model, part, fitted.rows, fitted.attention, CPU, "test")
+    assert counters["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.slow
+def test_a_cpu_runs_compiled_layers_on_request(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inductor's own code, compiled by this machine's C++ compiler: losses within 1e-4 of eager
+    float32, norms of the gradient within 1e-3; its kernels are kept in the work folder."""
+    monkeypatch.setattr(compilation, "BACKEND", "inductor")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    settings |= {"lora_dropout": 0.0, "num_epochs": 1}
+    eager = run(tiny_model, tmp_path / "eager", settings)
+    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    assert compiled.attention == "sdpa"
+    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
+    assert norms(compiled) == pytest.approx(norms(eager), rel=1e-3)
+    assert list((tmp_path / "compiled" / "compiled").rglob("*.so"))
+
+
+def test_why_layers_are_not_compiled(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU, an old GPU, DoRA, a missing compiler: each has its words; `true` and `false` are
+    obeyed."""
+    options = parse_settings(settings)
+
+    def reason(changes: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
+        return why_not_compiled(parse_settings(settings | changes), torch.device(device), dtype)
+
+    assert options.compile == "auto"
+    assert "no GPU" in str(reason({}, "cpu", torch.bfloat16))
+    assert "bfloat16" in str(reason({}, "cuda", torch.float32))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    assert "DoRA" in str(reason({"use_dora": True}, "cuda", torch.bfloat16))
+    assert reason({}, "cuda", torch.bfloat16) == what_is_missing()
+    assert reason({"compile": False}, "cuda", torch.bfloat16) == "compile is false"
+    assert reason({"compile": True}, "cpu", torch.float32) is None
+    monkeypatch.setattr(compilation.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(compilation.shutil, "which", lambda _: None)
+    assert "C compiler" in str(what_is_missing())

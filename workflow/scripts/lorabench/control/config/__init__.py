@@ -1,0 +1,1 @@
+"""The config: reading its files, what each section may hold, and every fault in one line."""

@@ -1,0 +1,99 @@
+"""Values that are right each by itself and wrong together, or wrong in this working folder."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lorabench.control.config.faults import Fault
+from lorabench.data.sources.source import KINDS
+from lorabench.scoring.settings import GateSettings
+
+
+def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what is wrong with a whole run whose keys are each what they should be."""
+    yield from _training(run["train_adapter"])
+    yield from _gate(run["gate"])
+    for section in ("judge_mt_bench", "judge_alpaca_eval"):
+        judge = run[section]["judge"]
+        if judge["kind"] in ("openai", "anthropic") and judge["model"] is None:
+            yield (
+                (section, "judge", "model"),
+                f"expected the name of a model, found null; a judge of kind {judge['kind']!r} is"
+                " asked by name",
+            )
+    for path, entry in sources(run):
+        if entry["kind"] == "path":
+            yield from _existing((*path, "path"), entry["path"], around=True)
+    yield from _existing(("import_adapter", "path"), run["import_adapter"]["path"], around=True)
+    references = run["judge_mt_bench"]["references"]
+    yield from _existing(("judge_mt_bench", "references"), references)
+    control = run["score_benchmark"]["length_control_file"]
+    yield from _existing(("score_benchmark", "length_control_file"), control)
+
+
+def sources(run: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield key path and entry of every source that the run fetches."""
+    for role, model in run["fetch_model"].items():
+        if model is not None:
+            yield ("fetch_model", role), model
+    if run["import_adapter"]["path"] is None or run["score_benchmark"]["benchmarks"]:
+        yield ("fetch_conversations",), run["fetch_conversations"]
+    for benchmark in run["score_benchmark"]["benchmarks"]:
+        entry = run["fetch_benchmark"][benchmark]
+        yield ("fetch_benchmark", benchmark), entry
+        prompt = entry.get("judge_prompt")
+        if isinstance(prompt, Mapping) and prompt.get("kind") in KINDS:
+            yield ("fetch_benchmark", benchmark, "judge_prompt"), prompt
+
+
+def _training(section: Mapping[str, Any]) -> Iterator[Fault]:
+    if section["fsdp"] and section["use_4bit"]:
+        yield (
+            ("train_adapter", "fsdp"),
+            "true divides weights among GPUs, which packed 4-bit weights do not allow; set"
+            " use_4bit: false, or fsdp: false (each GPU then holds the whole 4-bit base)",
+        )
+    for key in ("early_stopping_patience", "keep_best"):
+        if section[key] and not section["evaluations_per_epoch"]:
+            yield (
+                ("train_adapter", key),
+                "compares evaluations, and evaluations_per_epoch is 0; set it to 1, or"
+                f" {key}: {'null' if key == 'early_stopping_patience' else 'false'}",
+            )
+
+
+def _gate(section: Mapping[str, Any]) -> Iterator[Fault]:
+    for name in GateSettings.parse_section(section, "gate").unbounded():
+        yield (
+            ("gate", "required"),
+            f"{name!r} has no bound; set it in margins, improvements or limits, or take it out",
+        )
+
+
+def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False) -> Iterator[Fault]:
+    """Yield why `value` is no file or folder to read; with `around`, also that it holds the working
+    folder, whose every file would count as an input."""
+    if value is None:
+        return
+    found = Path(value)
+    try:
+        exists = found.exists()
+        resolved = found.resolve()
+    except (OSError, RuntimeError) as error:
+        yield path, f"expected a file or folder, found {value!r}: {error}"
+        return
+    if not exists:
+        message = f"expected a file or folder, found {value!r}, which does not exist"
+        yield path, message + _seen(value)
+    elif around and resolved in (Path.cwd(), *Path.cwd().parents):
+        yield (
+            path,
+            f"expected a folder of its own, found {value!r}, which holds the working folder"
+            f" {Path.cwd()}",
+        )
+
+
+def _seen(value: str) -> str:
+    if value.startswith("~"):
+        return "; write the home folder out, '~' is not replaced"
+    return "" if Path(value).is_absolute() else f" (seen from {Path.cwd()})"

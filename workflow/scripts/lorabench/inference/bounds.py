@@ -1,0 +1,64 @@
+"""What bounds a decode step: the memory's bandwidth, and a GPU's waiting."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from lorabench.inference.decoder import Decoder
+
+# larger than the caches of most processors
+COPIED_BYTES = {"cpu": 2**27, "cuda": 2**30}
+COPIES = 8
+PROFILED_STEPS = 8
+MICROSECONDS = 1e6
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Return the bytes a second that the fastest of a few large copies read and wrote, with this
+    process's threads."""
+    source = torch.ones(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    seconds = []
+    for _ in range(COPIES):
+        _wait(device)
+        started = time.perf_counter()
+        target.copy_(source)
+        _wait(device)
+        seconds.append(time.perf_counter() - started)
+    return 2 * source.nbytes / min(seconds)
+
+
+def gpu_idle_share(decoder: Decoder, prompt: Sequence[int]) -> float | None:
+    """Return the share of a few decode steps in which no kernel ran on the GPU, by torch's
+    profiler; None on a CPU or where the profiler saw none."""
+    if decoder.ids.device.type != "cuda":
+        return None
+    decoder.read(0, prompt)
+    decoder.step()
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        started = time.perf_counter()
+        for _ in range(PROFILED_STEPS):
+            decoder.step()
+        elapsed = time.perf_counter() - started
+    ranges = [
+        (event.time_range.start, event.time_range.end)
+        for event in profile.events() or []
+        if event.device_type == torch.autograd.DeviceType.CUDA
+    ]
+    return 1 - busy_microseconds(ranges) / (MICROSECONDS * elapsed) if ranges else None
+
+
+def busy_microseconds(ranges: Sequence[tuple[float, float]]) -> float:
+    """Return the length of the union of time ranges."""
+    busy, reached = 0.0, float("-inf")
+    for start, end in sorted(ranges):
+        busy += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return busy
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,200 @@
+"""The second question of a report: what does it cost to serve?
+
+For each variant: memory, the speed that one user sees, users within latency limits, and money; then
+one sentence of advice. A speed that measured Python's launches on a GPU is labelled so and decides
+nothing; where a server was measured, its ratio decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorabench.report.decisions import reason
+from lorabench.report.wording import VARIANT_TITLES, bytes_text, ratio_text
+
+# width of the noise band above which no cost can be named
+TOO_NOISY = 0.4
+Perf = Mapping[str, Mapping[str, Any]]
+LAUNCH_BOUND = (
+    "the GPU waited for Python's launches, which a server does not: not a cost of serving"
+)
+
+
+def cost_to_serve(
+    serving: Mapping[str, Any] | None, memory: Mapping[str, float | None], perf: Perf
+) -> dict[str, Any]:
+    """Answer from what was measured.
+
+    Args:
+        serving: the speed ratios of one user, see `speed_ratios`.
+        memory: each variant's peak memory in bytes.
+        perf: variant -> perf/{variant}.json of the measured variants.
+    """
+    if serving is None:
+        return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
+    decode = serving["decode_tokens_per_second"]
+    first = serving["time_to_first_token_ms"]
+    reasons = []
+    for variant, title in VARIANT_TITLES.items():
+        if variant in decode["median"]:
+            text = _variant_text(variant, serving, memory.get(variant), perf.get(variant, {}))
+            verdicts = {
+                part["ratio_to_base"][variant]["verdict"]
+                for part in (decode, first)
+                if variant in part["ratio_to_base"]
+            }
+            reasons.append(reason(_status(verdicts), f"{title}: {text}"))
+    bound = any(_launch_bound(document) for document in perf.values())
+    if bound:
+        reasons.append(reason("unknown", f"speed of one user: {LAUNCH_BOUND}"))
+    band = decode["noise_band"]
+    if band is not None:
+        noise = (
+            f"noise of this machine: the base against itself reads {band[0]:.2f} to {band[1]:.2f}"
+            " in decode speed"
+        )
+        reasons.append(reason("neutral", noise))
+    server = {name: ratio for name in ("lora", "merged") if (ratio := _server_ratio(name, perf))}
+    if server:
+        words = ", ".join(
+            f"{VARIANT_TITLES[name]} {ratio_text(one)} ({one['verdict']})"
+            for name, one in server.items()
+        )
+        text = f"on the measured server, times the base's tokens/s for each user: {words}"
+        reasons.append(reason("neutral", text))
+    ratios = server or ({} if bound else decode["ratio_to_base"])
+    # a server's verdicts already regard its own noise
+    answer, headline = _headline(ratios, None if server else band, launch_bound=bound)
+    return {"answer": answer, "headline": headline, "reasons": reasons}
+
+
+def _status(verdicts: set[str]) -> str:
+    return "bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral"
+
+
+def _launch_bound(document: Mapping[str, Any]) -> bool:
+    return bool((document.get("single_stream") or {}).get("launch_bound"))
+
+
+def _variant_text(
+    variant: str, serving: Mapping[str, Any], used: float | None, document: Mapping[str, Any]
+) -> str:
+    """Return what a variant takes and gives, in one line."""
+    parts = []
+    user = document.get("memory_per_stream")
+    if used:
+        more = f", {bytes_text(user['kv_bytes'])} of it keys and values" if user else ""
+        parts.append(f"{bytes_text(used)} for one user{more}")
+    parts.append(_speed_text(variant, serving, document))
+    for engine, where in (("own", ""), ("server", " on the server")):
+        load = (document.get("load") or {}).get(engine)
+        parts += [_users_text(one, where) for one in (load or {}).get("limits", [])]
+    return "; ".join(parts)
+
+
+def _speed_text(variant: str, serving: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    decode = serving["decode_tokens_per_second"]
+    one = document.get("single_stream") or {}
+    text = f"{decode['median'][variant]:.1f} tokens/s"
+    if one.get("interval"):
+        text += f" [{one['interval'][0]:.1f}, {one['interval'][1]:.1f}]"
+    if one.get("bandwidth_share"):
+        text += f" ({one['bandwidth_share']:.0%} of the memory's speed)"
+    speed = decode["ratio_to_base"].get(variant)
+    first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
+    if speed and first:
+        text += (
+            f", {ratio_text(speed)} times the base's ({speed['verdict']}), first token"
+            f" {ratio_text(first)} times ({first['verdict']})"
+        )
+    return f"{text}, launched from Python" if _launch_bound(document) else text
+
+
+def _users_text(limit: Mapping[str, Any], where: str) -> str:
+    """Return how many users are served within a pair of limits, and the price."""
+    bounds = (
+        f"{limit['time_to_first_token_ms']:g}/{limit['time_per_output_token_ms']:g} ms"
+        f" ({limit['name']})"
+    )
+    if not limit["users"]:
+        return f"not one user within {bounds}{where}"
+    count = f"{'at least ' if limit['at_least'] else ''}{limit['users']}"
+    noun = "user" if limit["users"] == 1 else "users"
+    text = (
+        f"{count} {noun} within {bounds}{where} at"
+        f" {limit['output_tokens_per_second']:,.0f} tokens/s together"
+    )
+    price = limit["usd_per_million_tokens"]
+    if price is None:
+        return text
+    spread = limit["usd_interval"]
+    interval = f" [{spread[0]:.2f}, {spread[1]:.2f}]" if spread else ""
+    return f"{text}, ${price:.2f}{interval} per million tokens"
+
+
+def _server_ratio(variant: str, perf: Perf) -> dict[str, Any] | None:
+    """Return the ratio to the base on the measured server, at the highest level that both
+    answered; None without a server."""
+    load = (perf.get(variant, {}).get("load") or {}).get("server") or {}
+    measured = [
+        level["ratio_to_base"] for level in load.get("levels", []) if level["ratio_to_base"]
+    ]
+    if not measured:
+        return None
+    last = measured[-1]
+    faster = "faster" if last["median"] > 1 else "slower"
+    verdict = faster if last["beyond_noise"] else "no difference detectable"
+    return {"ratio": last["median"], "interval": last["interval"], "verdict": verdict}
+
+
+def _headline(
+    ratios: Mapping[str, Mapping[str, Any]], band: Sequence[float] | None, *, launch_bound: bool
+) -> tuple[str, str]:
+    """Return the answer and its sentences from the speed ratios and the noise band."""
+    if not ratios and launch_bound:
+        return "not known", (
+            "The GPU waited for Python's launches, which a server does not pay. Measure a server"
+            " (measure_inference.server)."
+        )
+    parts, costs = [], {}
+    for variant, title in (("lora", "Unmerged, the adapter"), ("merged", "Merged, it")):
+        ratio = ratios.get(variant)
+        if ratio is None:
+            continue
+        change = f"{abs(1 - ratio['ratio']):.0%}"
+        costs[variant] = change if ratio["verdict"] == "slower" else None
+        effect = {
+            "slower": f"costs {change} of decode speed",
+            "faster": f"gains {change} of decode speed",
+        }
+        parts.append(
+            f"{title}"
+            f" {effect.get(ratio['verdict'], 'costs no decode speed that could be detected')}"
+        )
+    if not parts:
+        return "not measured", "Neither the adapter nor the merged model was measured."
+    headline = ". ".join(parts) + "."
+    if band is not None and band[1] - band[0] > TOO_NOISY:
+        return (
+            "too noisy to tell",
+            f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}",
+        )
+    return _answer(costs), f"{headline} {_advice(costs)}".strip()
+
+
+def _answer(costs: Mapping[str, str | None]) -> str:
+    if costs.get("lora") is None:
+        return "nothing detectable"
+    if "merged" in costs and costs["merged"] is None:
+        return "nothing, if merged"
+    return f"{costs['lora']} of speed"
+
+
+def _advice(costs: Mapping[str, str | None]) -> str:
+    """Return whether to merge, and why; nothing where the adapter was not measured."""
+    if "lora" not in costs:
+        return ""
+    if costs["lora"] is None:
+        return "Keep it apart: that costs nothing seen here, and one base can serve many adapters."
+    if "merged" in costs and costs["merged"] is None:
+        return "Merge it where it is the only adapter; keep it apart where one base serves many."
+    return "Keep it apart only where one base serves many adapters."

@@ -1,0 +1,56 @@
+"""Read the header of a safetensors file: which tensors it holds and whether it is whole. No torch,
+and no weight is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lorabench.errors import DataError
+
+
+def read_header(path: Path) -> dict[str, list[int]]:
+    """Return name -> shape of the tensors in a safetensors file.
+
+    Raises:
+        DataError: see `read_entries`.
+    """
+    return {name: entry["shape"] for name, entry in read_entries(path)[0].items()}
+
+
+def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Return name -> dtype, shape and data_offsets of a safetensors file's tensors, and where in
+    the file the offsets begin.
+
+    The file is 8 bytes with the header's length (little endian), the header as JSON, then the
+    tensors.
+
+    Raises:
+        DataError: the file is missing, is not safetensors, or is not as long as its header says, as
+            after a cut-off download or where git-lfs left a pointer.
+    """
+    if not path.is_file():
+        pickle = path.with_suffix(".bin")
+        instead = (
+            f"; {pickle.name} is there, which can run code when loaded: save it as safetensors"
+            if pickle.is_file()
+            else ""
+        )
+        raise DataError(f"{path}: no such file{instead}")
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            # any other file seems to begin with a length beyond its own
+            header: dict[str, Any] = json.loads(file.read(length)) if length <= size - 8 else {}
+        header.pop("__metadata__", None)
+        _ = [(entry["dtype"], list(entry["shape"])) for entry in header.values()]
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
+        end = 8 + length + max(ends, default=0)
+    except (ValueError, AttributeError, TypeError, LookupError):
+        end = -1
+    if end != size:
+        raise DataError(
+            f"{path}: not a whole safetensors file ({size} bytes); fetch or copy it again (git lfs"
+            " pull, for a clone)"
+        )
+    return header, 8 + length
