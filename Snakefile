@@ -41,12 +41,12 @@ rule train:
 rule evaluate:
     input:
         expand("results/{run}/gate_declaration.json", run=RUNS),
-        [path for run in RUNS for path in scores(run)],
+        [path for run in RUNS for path in plan.scores(run)],
 
 
 rule perf:
     input:
-        [path for run in RUNS for path in measurements(run)],
+        [path for run in RUNS for path in plan.measurements(run)],
 
 
 rule report:

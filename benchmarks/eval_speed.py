@@ -1,9 +1,19 @@
-"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and
+r"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and
 count differing answers.
 
     python benchmarks/eval_speed.py --model resources/models/SmolLM2-135M-Instruct
     python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes
     bfloat16 float32
+
+    python benchmarks/eval_speed.py --model FOLDER --shapes 8b --dtypes bfloat16 \
+        --variants base lora --gsm8k PATH --mmlu PATH --problems 256 --new-tokens 128 \
+        --tokens-per-batch auto
+
+The last line is for a GPU: random weights of named shapes (benchmarks/decode_speed.py) with the
+tokenizer of `--model`. Targets on one H100 or H200 (*not run here*: no GPU): GSM8K at least 10,000
+`ours.tokens_per_second` on the base and 0.75 of it with unmerged LoRA; MMLU's `seconds_ratio` at
+least 5. On a GPU GSM8K is also generated with every step launched from Python (`launched`), and
+texts that differ from that are counted.
 
 `--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k`
 one of train.jsonl and test.jsonl; the project's samples otherwise. The adapter of `--variants lora`
@@ -19,14 +29,15 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
 import torch  # noqa: E402
+from decode_speed import SHAPES, build  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
@@ -36,6 +47,7 @@ from lorabench.control.benchmarks import read_task_file  # noqa: E402
 from lorabench.evaluation.benchmark import task_benchmark  # noqa: E402
 from lorabench.evaluation.harness_tasks import build_tasks  # noqa: E402
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM  # noqa: E402
+from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest  # noqa: E402
 from lorabench.files import read_jsonl, write_jsonl  # noqa: E402
 from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E402
 
@@ -47,8 +59,11 @@ SEARCHED_QUESTIONS = 30
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def load(model: Path, dtype: str, variant: str) -> PreTrainedModel | PeftModel:
-    """Load the model; "lora" adds an unmerged random adapter of rank 64."""
+def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTrainedModel | PeftModel:
+    """Load the model, or make one of these shapes; "lora" adds an unmerged random adapter of rank
+    64."""
+    if shapes:
+        return cast(PreTrainedModel, build(shapes, resolve_dtype(dtype), variant, rank=64))
     loaded: PreTrainedModel | PeftModel = load_base(model, resolve_dtype(dtype))
     if variant == "lora":
         torch.manual_seed(0)
@@ -154,11 +169,33 @@ def compare_mmlu(ours: list[tuple[float, bool]], stock: list[tuple[float, bool]]
     }
 
 
+def count_generated(model: PrefixCacheLM) -> list[int]:
+    """Return a list that gets the new tokens of every text that the model generates from now on."""
+    counts: list[int] = []
+    usual = model.generate
+
+    def generate(requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Generation]]:
+        for number, generation in usual(requests):
+            counts.append(len(generation.tokens))
+            yield number, generation
+
+    model.generate = generate
+    return counts
+
+
+def same(first: list[str], second: list[str]) -> int:
+    """Return how many texts are identical."""
+    return sum(a == b for a, b in zip(first, second, strict=True))
+
+
 def measure(
     arguments: argparse.Namespace, dtype: str, variant: str, folder: Path
 ) -> list[dict[str, Any]]:
     """Return one result a benchmark."""
-    model, tokenizer = load(arguments.model, dtype, variant), load_tokenizer(arguments.model)
+    model, tokenizer = (
+        load(arguments.model, dtype, variant, arguments.shapes),
+        load_tokenizer(arguments.model),
+    )
     ours = PrefixCacheLM(model, tokenizer, tokens_per_batch=arguments.tokens_per_batch)
     results = []
     for benchmark in arguments.benchmarks:
@@ -181,6 +218,7 @@ def measure(
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
         # warm-up
         getattr(ours, method)(requests[:4], disable_tqdm=True)
+        generated = count_generated(ours)
         own, our_time = timed(getattr(ours, method), requests)
         other, stock_time = timed(getattr(stock, method), requests)
         result: dict[str, Any] = {
@@ -194,10 +232,13 @@ def measure(
         if benchmark == "mmlu":
             result |= compare_mmlu(own, other)
         else:
-            result |= {
-                "problems": len(own),
-                "identical_texts": sum(a == b for a, b in zip(own, other, strict=True)),
-            }
+            result["ours"]["tokens_per_second"] = sum(generated) / our_time["seconds"]
+            result |= {"problems": len(own), "identical_texts": same(own, other)}
+            if ours.shared.fixed_shapes:
+                ours.shared.fixed_shapes = False
+                texts, seconds = timed(ours.generate_until, requests)
+                ours.shared.fixed_shapes = True
+                result["launched"] = {**seconds, "identical_texts": same(own, texts)}
         results.append(result)
         print(json.dumps(result), flush=True)
     return results
@@ -225,7 +266,15 @@ def main() -> None:
     parser.add_argument(
         "--benchmarks", nargs="+", default=["mmlu", "gsm8k"], choices=["mmlu", "gsm8k"]
     )
-    parser.add_argument("--tokens-per-batch", type=int, default=4096)
+    parser.add_argument(
+        "--shapes", choices=sorted(SHAPES), help="random weights; --model has the tokenizer"
+    )
+    parser.add_argument(
+        "--tokens-per-batch",
+        type=lambda text: text if text == "auto" else int(text),
+        default=4096,
+        help="a number or auto",
+    )
     parser.add_argument("--stock-batches-mmlu", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--stock-batches-gsm8k", type=int, nargs="+", default=[4, 8, 16])
     parser.add_argument("--threads", type=int, default=2)

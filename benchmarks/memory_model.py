@@ -5,7 +5,7 @@ several recipes.
 
 Each recipe trains two optimiser steps on full rows of random tokens in a process of its own,
 computes the exact likelihood as a run does at its end, and reports the peak resident set (on a GPU:
-the peak that PyTorch reserved). Prints one JSON line a recipe.
+the peak that PyTorch allocated, and what it reserved). Prints one JSON line a recipe.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.control.estimate import choose, this_cpu  # noqa: E402
+from lorabench.control.estimate import choose  # noqa: E402
 from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
+from lorabench.control.preflight import device_here  # noqa: E402
 from lorabench.description.flops import shapes_of  # noqa: E402
-from lorabench.description.gpus import Device  # noqa: E402
 from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
 
 LABEL_SHARE = 0.75
@@ -50,7 +50,9 @@ def settings_of(name: str) -> TrainingSettings:
     section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))[
         "train_adapter"
     ]
-    return parse_settings(section | {"use_4bit": False, "lora_dropout": 0.0} | RECIPES[name])
+    changes = {"use_4bit": False, "lora_dropout": 0.0} | RECIPES[name]
+    # rows that are full, whatever the memory
+    return parse_settings(section | changes | {"row_tokens": changes["max_seq_length"]})
 
 
 def train(model: Path, name: str) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def train(model: Path, name: str) -> dict[str, Any]:
         session = Session(work=Path(work))
         fitted = fit(base, load_tokenizer(model), data, settings, session, checkpointing=False)
     trained = peak_memory()["resident_bytes"]
-    likelihood(fitted.model, rows[:2], length, fitted.attention, fitted.device, "likelihood")
+    likelihood(fitted.model, rows[:2], fitted.rows, fitted.attention, fitted.device, "likelihood")
     return peak_memory() | {"after_training": trained}
 
 
@@ -106,7 +108,7 @@ def main() -> None:
         print(json.dumps(train(arguments.model, arguments.recipes[0])))
         return
     shapes = shapes_of(json.loads((arguments.model / "config.json").read_text(encoding="utf-8")))
-    device: Device = this_cpu()
+    device = device_here()
     for name in arguments.recipes:
         done = subprocess.run(
             [
@@ -124,8 +126,8 @@ def main() -> None:
             text=True,
         )
         measured = json.loads(done.stdout.splitlines()[-1])
-        terms = choose(settings_of(name), shapes, device)[2]
-        peak = measured["gpu_reserved_bytes"] or measured["resident_bytes"]
+        terms = vars(choose(settings_of(name), shapes, device).memory)
+        peak = measured["gpu_allocated_bytes"] or measured["resident_bytes"]
         result = {
             "recipe": name,
             "predicted": sum(terms.values()),
@@ -135,6 +137,8 @@ def main() -> None:
         result |= {
             "ratio": result["predicted"] / peak,
             "after_training": measured["after_training"],
+            "reserved": measured["gpu_reserved_bytes"],
+            "used": measured["gpu_used_bytes"],
         }
         print(json.dumps(result), flush=True)
 

@@ -2,23 +2,22 @@ import subprocess
 
 from snakemake.settings.types import DeploymentMethod
 
-from lorabench.control.benchmarks import (
-    BENCHMARKS,
-    JUDGED,
-    ROOMS,
-    TASKS,
-    benchmark_code,
-    exported_file,
-    read_task_file,
-    sample_files,
-)
-from lorabench.control.configuration import resolve, source, source_label
-from lorabench.errors import LorabenchError
-from lorabench.files import read_json, sha256_file
-from lorabench.judging.availability import judge_available
-from lorabench.control.preflight import check
-from lorabench.control.source_hash import code_hash
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
+from lorabench.control.configuration import resolve
+from lorabench.control.inputs import checkpoint_inputs, folder_inputs, local_files
 from lorabench.control.memory_model import GLIBC_TUNABLES
+from lorabench.control.parameters import Parameters
+from lorabench.control.plan import (
+    ADAPTER_FILES,
+    EXPORTED_ITEMS,
+    REPORT_FILES,
+    TIMED_SETTINGS,
+    TRAINED_FILES,
+    Plan,
+    any_of,
+)
+from lorabench.control.scheduled import check_scheduled
+from lorabench.errors import LorabenchError
 
 # Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy,
 # the same bits for the same work, and less memory.
@@ -29,63 +28,80 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     HF_HUB_DISABLE_TELEMETRY="1",
     GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", GLIBC_TUNABLES),
+    # PyTorch's blocks of GPU memory can grow, so that rows of different lengths leave no gaps
+    PYTORCH_CUDA_ALLOC_CONF=os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"),
 )
 
 
-def read_runs():
-    """Return run name -> config for the run and its sweep."""
+def or_stop(function, *arguments, **options):
+    """Return what the function returns; its error ends Snakemake with one line."""
     try:
-        return resolve(config, config_files(), os.environ)
+        return function(*arguments, **options)
     except LorabenchError as error:
         stop(error)
 
 
-RUNS = read_runs()
-MAIN_RUN = config["run"]
+RUNS = or_stop(resolve, config, config_files(), os.environ)
+MAIN_RUN = next(iter(RUNS))
+plan = Plan(RUNS, ROOT, os.environ)
+parameters = Parameters(plan)
 
 
 def check_before_start():
-    """Stop before the first job where something that the scheduled jobs need is missing; all faults at once.
+    """Stop before the first job where something that the scheduled jobs need is missing.
 
-    Remote judges of scheduled jobs are asked one tiny question each, so that a retired model costs no GPU hour.
     Where jobs are only declared done (--touch) nothing is needed.
     """
     if workflow.touch:
         return
-    from lorabench.control.judge_preflight import (
-        check_judges,
-    )  # a tenth of a second that no job's own start should pay
-
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
-    rules = {job.rule.name for job in jobs}
-    try:
-        check(
-            RUNS,
-            rules,
-            vllm=vllm_jobs(jobs),
-            with_conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
-            local=workflow.local_exec,
-            environment=os.environ,
-        )
-        judging = sorted(
-            {(job.wildcards.run, job.rule.name) for job in jobs if job.rule.name in JUDGED.values()}
-        )
-        sections = [(name, RUNS[run][name]) for run, name in judging]
-        for line in check_judges(sections, local=workflow.local_exec):
-            print(f"lorabench: {line}", file=sys.stderr)
-    except LorabenchError as error:
-        stop(error)
+    methods = workflow.deployment_settings.deployment_method
+    with_conda = DeploymentMethod.CONDA in methods
+    local = workflow.local_exec
+    for line in or_stop(
+        check_scheduled, plan, parameters, jobs, with_conda=with_conda, local=local
+    ):
+        print(f"lorabench: {line}", file=sys.stderr)
 
 
-include: "common/parameters.smk"
-include: "common/sources.smk"
-include: "common/judgments.smk"
-include: "common/results.smk"
-include: "common/resources.smk"
+def gpus():
+    """Return the GPUs that a job with the model asks for."""
+    return int(any(run["require_gpu"] for run in RUNS.values()))
+
+
+def training_gpus():
+    """Return the GPUs that training asks for, a process each: all that the profile offers."""
+    offered = workflow.global_resources.get("gpu")
+    return gpus() * ((offered and offered.value) or 1)
+
+
+def half_the_cores():
+    """Return threads for jobs of which two run side by side on one machine."""
+    return max(1, (workflow.resource_settings.cores or 16) // 2)
+
+
+def all_cores():
+    """Return threads for a job that has the machine to itself."""
+    return min(workflow.resource_settings.cores or 8, 16)
+
+
+def commit():
+    """Return the short hash of the checked-out commit, "uncommitted" outside a repository."""
+    answer = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or "uncommitted"
+
+
+ADAPTER_EXPORT = plan.adapter_export()
+REPORT_EXPORT = f"reports/bench/{commit()}"
 
 
 wildcard_constraints:
-    run="|".join(RUNS),
+    run=any_of(RUNS),
     variant="base|lora|merged",
     benchmark="|".join(BENCHMARKS),
     shard=r"\d+",

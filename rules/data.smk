@@ -1,7 +1,7 @@
 rule fetch_model:
     input:
-        samples=shipped("samples/oasst_trees.jsonl"),
-        local=lambda wildcards: local_files(models()[wildcards.model]),
+        samples=plan.shipped("samples/oasst_trees.jsonl"),
+        local=lambda wildcards: checkpoint_inputs(plan.models()[wildcards.model]),
     output:
         source="resources/models/{model}/source.json",
     log:
@@ -14,8 +14,8 @@ rule fetch_model:
     resources:
         machine_share=50,
     params:
-        settings=lambda wildcards: models()[wildcards.model],
-        code=code("fetch_model", "data"),
+        settings=lambda wildcards: plan.models()[wildcards.model],
+        code=parameters.code("fetch_model", "data"),
     message:
         "fetch model {wildcards.model}"
     script:
@@ -24,8 +24,8 @@ rule fetch_model:
 
 rule fetch_conversations:
     input:
-        samples=shipped("samples/oasst_trees.jsonl"),
-        local=lambda wildcards: local_files(labelled("conversations")[wildcards.label]),
+        samples=plan.shipped("samples/oasst_trees.jsonl"),
+        local=lambda wildcards: local_files(plan.labelled("conversations")[wildcards.label]),
     output:
         source="resources/conversations/{label}/source.json",
         messages="resources/conversations/{label}/messages.jsonl",
@@ -39,8 +39,8 @@ rule fetch_conversations:
     resources:
         machine_share=10,
     params:
-        settings=lambda wildcards: labelled("conversations")[wildcards.label],
-        code=code("fetch_conversations", "data"),
+        settings=lambda wildcards: plan.labelled("conversations")[wildcards.label],
+        code=parameters.code("fetch_conversations", "data"),
     message:
         "fetch conversations {wildcards.label}"
     script:
@@ -49,8 +49,8 @@ rule fetch_conversations:
 
 rule fetch_benchmark:
     input:
-        samples=lambda wildcards: benchmark_samples(wildcards.benchmark),
-        local=lambda wildcards: local_files(labelled(wildcards.benchmark)[wildcards.label]),
+        samples=lambda wildcards: plan.benchmark_samples(wildcards.benchmark),
+        local=lambda wildcards: local_files(plan.labelled(wildcards.benchmark)[wildcards.label]),
     output:
         source="resources/benchmarks/{benchmark}/{label}/source.json",
     log:
@@ -63,8 +63,8 @@ rule fetch_benchmark:
     resources:
         machine_share=10,
     params:
-        settings=lambda wildcards: labelled(wildcards.benchmark)[wildcards.label],
-        code=code("fetch_benchmark", "data"),
+        settings=lambda wildcards: plan.labelled(wildcards.benchmark)[wildcards.label],
+        code=parameters.code("fetch_benchmark", "data"),
     message:
         "fetch benchmark {wildcards.benchmark} {wildcards.label}"
     script:
@@ -73,7 +73,7 @@ rule fetch_benchmark:
 
 rule prepare_conversations:
     input:
-        messages=lambda wildcards: conversations(wildcards, "messages.jsonl"),
+        messages=lambda wildcards: plan.conversations(wildcards, "messages.jsonl"),
     output:
         train="results/{run}/data/train.jsonl",
         validation="results/{run}/data/validation.jsonl",
@@ -89,8 +89,8 @@ rule prepare_conversations:
     resources:
         machine_share=10,
     params:
-        settings=section("prepare_conversations"),
-        code=code("prepare_conversations", "data"),
+        settings=parameters.section("prepare_conversations"),
+        code=parameters.code("prepare_conversations", "data"),
     message:
         "prepare conversations of {wildcards.run}"
     script:
@@ -100,7 +100,7 @@ rule prepare_conversations:
 rule check_contamination:
     input:
         train="results/{run}/data/train.jsonl",
-        benchmarks=lambda wildcards: benchmark_sources(wildcards.run),
+        benchmarks=lambda wildcards: plan.benchmark_sources(wildcards.run),
     output:
         contamination="results/{run}/data/contamination.json",
     log:
@@ -113,8 +113,8 @@ rule check_contamination:
     resources:
         machine_share=10,
     params:
-        settings=section("check_contamination"),
-        code=code("check_contamination", "data"),
+        settings=parameters.section("check_contamination"),
+        code=parameters.code("check_contamination", "data"),
     message:
         "compare training data of {wildcards.run} with benchmark items"
     script:

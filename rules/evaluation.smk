@@ -1,9 +1,9 @@
 rule evaluate_task:
     input:
-        source=base_model,
-        adapter=adapter_of,
-        merged=merged_of,
-        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        source=plan.base_model,
+        adapter=plan.adapter_of,
+        merged=plan.merged_of,
+        data=lambda wildcards: plan.benchmark_source(wildcards.run, wildcards.benchmark),
     output:
         rows="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
         protocol="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.json",
@@ -14,15 +14,15 @@ rule evaluate_task:
     wildcard_constraints:
         benchmark="|".join(TASKS),
     conda:
-        conda_file(engine_environment("evaluate_task"))
+        parameters.conda_file(parameters.engine_environment("evaluate_task"))
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
-        settings=benchmark_section("evaluate_task"),
-        task_file=task_file,
-        code=code("evaluate_task", engine_environment("evaluate_task")),
+        settings=parameters.benchmark_section("evaluate_task"),
+        task_file=lambda wildcards: or_stop(plan.task_file, wildcards),
+        code=parameters.code("evaluate_task", parameters.engine_environment("evaluate_task")),
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
@@ -32,10 +32,10 @@ rule evaluate_task:
 
 rule generate_answers:
     input:
-        source=base_model,
-        adapter=adapter_of,
-        merged=merged_of,
-        data=lambda wildcards: benchmark_source(wildcards.run, wildcards.benchmark),
+        source=plan.base_model,
+        adapter=plan.adapter_of,
+        merged=plan.merged_of,
+        data=lambda wildcards: plan.benchmark_source(wildcards.run, wildcards.benchmark),
     output:
         answers="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
         protocol="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.json",
@@ -46,14 +46,14 @@ rule generate_answers:
     wildcard_constraints:
         benchmark="|".join(JUDGED),
     conda:
-        conda_file(engine_environment("generate_answers"))
+        parameters.conda_file(parameters.engine_environment("generate_answers"))
     threads: half_the_cores()
     resources:
         machine_share=50,
         gpu=gpus(),
     params:
-        settings=benchmark_section("generate_answers"),
-        code=code("generate_answers", engine_environment("generate_answers")),
+        settings=parameters.benchmark_section("generate_answers"),
+        code=parameters.code("generate_answers", parameters.engine_environment("generate_answers")),
         store="results/{run}/work/items",
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
@@ -63,8 +63,8 @@ rule generate_answers:
 
 rule merge_answers:
     input:
-        shards=lambda wildcards: shards(wildcards, "generate_answers", "jsonl"),
-        protocols=lambda wildcards: shards(wildcards, "generate_answers", "json"),
+        shards=lambda wildcards: plan.shards(wildcards, "generate_answers", "jsonl"),
+        protocols=lambda wildcards: plan.shards(wildcards, "generate_answers", "json"),
     output:
         answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
         protocol="results/{run}/answers/{variant}/{benchmark}.json",
@@ -80,8 +80,8 @@ rule merge_answers:
     resources:
         machine_share=1,
     params:
-        settings=section("generate_answers", "shards"),
-        code=code("merge_answers", "evaluation"),
+        settings=parameters.section("generate_answers", "shards"),
+        code=parameters.code("merge_answers", "evaluation"),
     message:
         "{wildcards.run}: put the answers of {wildcards.variant} to {wildcards.benchmark} together"
     script:

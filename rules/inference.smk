@@ -1,9 +1,9 @@
 rule measure_inference:
     input:
-        base=base_model,
+        base=plan.base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         merged="results/{run}/merged/merge_report.json",
-        prompts=shipped("samples/performance_prompts.jsonl"),
+        prompts=plan.shipped("samples/performance_prompts.jsonl"),
     output:
         times=expand(
             "results/{{run}}/perf/{variant}.jsonl",
@@ -22,8 +22,8 @@ rule measure_inference:
         machine_share=100,
         gpu=gpus(),
     params:
-        settings=section("measure_inference", *TIMED_SETTINGS),
-        code=code("measure_inference", "inference"),
+        settings=parameters.section("measure_inference", *TIMED_SETTINGS),
+        code=parameters.code("measure_inference", "inference"),
     message:
         "measure latency, throughput and memory of {wildcards.run}"
     script:
@@ -50,8 +50,8 @@ rule summarise_inference:
     resources:
         machine_share=10,
     params:
-        settings=section("measure_inference", "usd_per_gpu_hour", "limits"),
-        code=code("summarise_inference", "inference"),
+        settings=parameters.section("measure_inference", "usd_per_gpu_hour", "limits"),
+        code=parameters.code("summarise_inference", "inference"),
     message:
         "summarise the measured inference of {wildcards.run}"
     script:

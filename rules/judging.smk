@@ -1,9 +1,9 @@
 rule judge_mt_bench:
     input:
         answers="results/{run}/answers/{variant}/mt_bench.jsonl",
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, "mt_bench"),
+        benchmark=lambda wildcards: plan.benchmark_source(wildcards.run, "mt_bench"),
         references=lambda wildcards: RUNS[wildcards.run]["judge_mt_bench"]["references"] or [],
-        model=judge_model("mt_bench"),
+        model=plan.judge_model("mt_bench"),
     output:
         rows="results/{run}/judgments/{variant}/mt_bench.jsonl",
         protocol="results/{run}/judgments/{variant}/mt_bench.json",
@@ -12,17 +12,17 @@ rule judge_mt_bench:
     benchmark:
         "results/{run}/benchmarks/judge/{variant}.mt_bench.tsv"
     wildcard_constraints:
-        run=judgeable_runs("mt_bench"),
+        run=plan.judgeable_runs("mt_bench"),
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
     resources:
         machine_share=50,
-        gpu=lambda wildcards: gpus() if judge_model("mt_bench")(wildcards) else 0,
-        remote_judge=lambda wildcards: 0 if judge_model("mt_bench")(wildcards) else 1,
+        gpu=lambda wildcards: gpus() if plan.judge_model("mt_bench")(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if plan.judge_model("mt_bench")(wildcards) else 1,
     params:
-        settings=section("judge_mt_bench"),
-        code=code("judge_mt_bench", "judging"),
+        settings=parameters.section("judge_mt_bench"),
+        code=parameters.code("judge_mt_bench", "judging"),
         store="results/{run}/work/judge",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"
@@ -42,8 +42,8 @@ rule judge_alpaca_eval:
             if RUNS[wildcards.run]["judge_alpaca_eval"]["reference"] == "base"
             else []
         ),
-        benchmark=lambda wildcards: benchmark_source(wildcards.run, "alpaca_eval"),
-        model=judge_model("alpaca_eval"),
+        benchmark=lambda wildcards: plan.benchmark_source(wildcards.run, "alpaca_eval"),
+        model=plan.judge_model("alpaca_eval"),
     output:
         rows="results/{run}/judgments/{variant}/alpaca_eval.jsonl",
         protocol="results/{run}/judgments/{variant}/alpaca_eval.json",
@@ -52,17 +52,17 @@ rule judge_alpaca_eval:
     benchmark:
         "results/{run}/benchmarks/judge/{variant}.alpaca_eval.tsv"
     wildcard_constraints:
-        run=judgeable_runs("alpaca_eval"),
+        run=plan.judgeable_runs("alpaca_eval"),
     conda:
         "../envs/judging.yaml"
     threads: half_the_cores()
     resources:
         machine_share=50,
-        gpu=lambda wildcards: gpus() if judge_model("alpaca_eval")(wildcards) else 0,
-        remote_judge=lambda wildcards: 0 if judge_model("alpaca_eval")(wildcards) else 1,
+        gpu=lambda wildcards: gpus() if plan.judge_model("alpaca_eval")(wildcards) else 0,
+        remote_judge=lambda wildcards: 0 if plan.judge_model("alpaca_eval")(wildcards) else 1,
     params:
-        settings=section("judge_alpaca_eval"),
-        code=code("judge_alpaca_eval", "judging"),
+        settings=parameters.section("judge_alpaca_eval"),
+        code=parameters.code("judge_alpaca_eval", "judging"),
         store="results/{run}/work/judge",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"

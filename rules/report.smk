@@ -1,10 +1,10 @@
 rule score_benchmark:
     input:
-        rows=lambda wildcards: results_of(wildcards, "jsonl"),
-        protocols=lambda wildcards: results_of(wildcards, "json"),
-        answers=lambda wildcards: answers_of(wildcards, "jsonl"),
-        answers_protocol=lambda wildcards: answers_of(wildcards, "json"),
-        length_control_file=length_control_of,
+        rows=lambda wildcards: plan.results_of(wildcards, "jsonl"),
+        protocols=lambda wildcards: plan.results_of(wildcards, "json"),
+        answers=lambda wildcards: plan.answers_of(wildcards, "jsonl"),
+        answers_protocol=lambda wildcards: plan.answers_of(wildcards, "json"),
+        length_control_file=plan.length_control_of,
     output:
         rows_output="results/{run}/eval/{variant}/{benchmark}.jsonl",
         score_output="results/{run}/eval/{variant}/{benchmark}.json",
@@ -18,9 +18,9 @@ rule score_benchmark:
     resources:
         machine_share=10,
     params:
-        settings=section("score_benchmark", "confidence", "min_judged_share"),
-        code=code("score_benchmark", "report"),
-        not_run_reason=not_run_reason,
+        settings=parameters.section("score_benchmark", "confidence", "min_judged_share"),
+        code=parameters.code("score_benchmark", "report"),
+        not_run_reason=plan.not_run_reason,
     message:
         "{wildcards.run}: score {wildcards.benchmark} of {wildcards.variant}"
     script:
@@ -42,8 +42,8 @@ rule declare_gate:
     resources:
         machine_share=10,
     params:
-        settings=section("gate"),
-        code=code("declare_gate", "report"),
+        settings=parameters.section("gate"),
+        code=parameters.code("declare_gate", "report"),
         history="results/{run}/work/declare_gate/history.json",
     message:
         "record the margins of {wildcards.run}"
@@ -53,7 +53,7 @@ rule declare_gate:
 
 rule write_notices:
     input:
-        model=base_model,
+        model=plan.base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         merge_report="results/{run}/merged/merge_report.json",
     output:
@@ -72,7 +72,7 @@ rule write_notices:
         machine_share=10,
     params:
         settings={},
-        code=code("write_notices", "report"),
+        code=parameters.code("write_notices", "report"),
     message:
         "write the licence files of {wildcards.run}"
     script:
@@ -81,17 +81,17 @@ rule write_notices:
 
 rule check_gate:
     input:
-        scores=lambda wildcards: scores(wildcards.run),
-        rows=lambda wildcards: scores(wildcards.run, "jsonl"),
-        perf=lambda wildcards: measurements(wildcards.run),
+        scores=lambda wildcards: plan.scores(wildcards.run),
+        rows=lambda wildcards: plan.scores(wildcards.run, "jsonl"),
+        perf=lambda wildcards: plan.measurements(wildcards.run),
         merge_report="results/{run}/merged/merge_report.json",
         train_metrics="results/{run}/adapter/train_metrics.json",
         contamination="results/{run}/data/contamination.json",
         declaration="results/{run}/gate_declaration.json",
         card="results/{run}/adapter/README.md",
-        shipped=shipped_licence,
-        model_source=base_model,
-        conversations_source=lambda wildcards: conversations(wildcards, "source.json"),
+        shipped=plan.shipped_licence,
+        model_source=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
     output:
         document="results/{run}/gate.json",
         remark="results/{run}/gate.md",
@@ -105,8 +105,8 @@ rule check_gate:
     resources:
         machine_share=10,
     params:
-        settings=section("gate"),
-        code=code("check_gate", "report"),
+        settings=parameters.section("gate"),
+        code=parameters.code("check_gate", "report"),
     message:
         "hold {wildcards.run} against its margins"
     script:
@@ -115,14 +115,14 @@ rule check_gate:
 
 rule compare_variants:
     input:
-        scores=lambda wildcards: scores(wildcards.run),
-        rows=lambda wildcards: scores(wildcards.run, "jsonl"),
-        perf=lambda wildcards: measurements(wildcards.run),
+        scores=lambda wildcards: plan.scores(wildcards.run),
+        rows=lambda wildcards: plan.scores(wildcards.run, "jsonl"),
+        perf=lambda wildcards: plan.measurements(wildcards.run),
         merge_report="results/{run}/merged/merge_report.json",
         train_metrics="results/{run}/adapter/train_metrics.json",
         gate="results/{run}/gate.json",
-        model_source=base_model,
-        conversations_source=lambda wildcards: conversations(wildcards, "source.json"),
+        model_source=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
     output:
         compare="results/{run}/compare.json",
     log:
@@ -135,8 +135,8 @@ rule compare_variants:
     resources:
         machine_share=10,
     params:
-        settings=section("compare_variants"),
-        code=code("compare_variants", "report"),
+        settings=parameters.section("compare_variants"),
+        code=parameters.code("compare_variants", "report"),
     message:
         "compare the variants of {wildcards.run}"
     script:
@@ -145,22 +145,22 @@ rule compare_variants:
 
 rule write_report:
     input:
-        scores=lambda wildcards: scores(wildcards.run),
+        scores=lambda wildcards: plan.scores(wildcards.run),
         compare="results/{run}/compare.json",
         gate="results/{run}/gate.json",
-        perf=lambda wildcards: measurements(wildcards.run),
-        times=lambda wildcards: measurements(wildcards.run, "jsonl"),
+        perf=lambda wildcards: plan.measurements(wildcards.run),
+        times=lambda wildcards: plan.measurements(wildcards.run, "jsonl"),
         train_metrics="results/{run}/adapter/train_metrics.json",
         run_config="results/{run}/adapter/run_config.json",
         merge_report="results/{run}/merged/merge_report.json",
         data_summary="results/{run}/data/summary.json",
         contamination="results/{run}/data/contamination.json",
-        model_source=base_model,
-        conversations_source=lambda wildcards: conversations(wildcards, "source.json"),
-        benchmark_sources=lambda wildcards: benchmark_sources(wildcards.run),
-        markdown_template=shipped("report/report.md.j2"),
-        html_template=shipped("report/report.html.j2"),
-        style=shipped("report/style.css"),
+        model_source=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
+        benchmark_sources=lambda wildcards: plan.benchmark_sources(wildcards.run),
+        markdown_template=plan.shipped("report/report.md.j2"),
+        html_template=plan.shipped("report/report.html.j2"),
+        style=plan.shipped("report/style.css"),
     output:
         markdown="results/{run}/report/report.md",
         document="results/{run}/report/report.json",
@@ -182,7 +182,7 @@ rule write_report:
         machine_share=10,
     params:
         settings={},
-        code=code("write_report", "report"),
+        code=parameters.code("write_report", "report"),
     message:
         "write the report of {wildcards.run}"
     script:
@@ -192,7 +192,7 @@ rule write_report:
 rule export_adapter:
     input:
         files=[f"results/{MAIN_RUN}/adapter/{name}" for name in ADAPTER_FILES],
-        model=f"resources/models/{RUNS[MAIN_RUN]['fetch_model']['base']['name']}/source.json",
+        model=plan.base_model_of(MAIN_RUN),
     output:
         folder=[
             f"{ADAPTER_EXPORT}/{name}"
@@ -209,7 +209,7 @@ rule export_adapter:
         machine_share=10,
     params:
         settings={"run": MAIN_RUN},
-        code=code("export_adapter", "report"),
+        code=parameters.code("export_adapter", "report"),
     message:
         f"export the adapter of {MAIN_RUN}"
     script:
@@ -218,10 +218,10 @@ rule export_adapter:
 
 rule export_report:
     input:
-        scores=scores(MAIN_RUN),
-        rows=scores(MAIN_RUN, "jsonl"),
-        answers=answers(MAIN_RUN),
-        perf=measurements(MAIN_RUN),
+        scores=plan.scores(MAIN_RUN),
+        rows=plan.scores(MAIN_RUN, "jsonl"),
+        answers=plan.answers(MAIN_RUN),
+        perf=plan.measurements(MAIN_RUN),
         compare=f"results/{MAIN_RUN}/compare.json",
         markdown=f"results/{MAIN_RUN}/report/report.md",
         document=f"results/{MAIN_RUN}/report/report.json",
@@ -241,7 +241,7 @@ rule export_report:
         machine_share=10,
     params:
         settings={"run": MAIN_RUN},
-        code=code("export_report", "report"),
+        code=parameters.code("export_report", "report"),
         run=MAIN_RUN,
         items_of_tasks={name: EXPORTED_ITEMS[name] for name in TASKS},
         outputs_of_judged={name: EXPORTED_ITEMS[name] for name in JUDGED},

@@ -7,6 +7,10 @@ ROOT = Path(str(workflow.current_basedir)).resolve().parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+# Snakemake may have imported its plugins, and with them the package, from an installed copy.
+for name in [name for name in sys.modules if name.partition(".")[0] == "lorabench"]:
+    del sys.modules[name]
+
 from lorabench.control.config.files import read_config
 
 

@@ -1,61 +1,60 @@
-if RUNS[MAIN_RUN]["import_adapter"]["path"] is None:
+rule train_adapter:
+    input:
+        model=plan.base_model,
+        train="results/{run}/data/train.jsonl",
+        validation="results/{run}/data/validation.jsonl",
+        summary="results/{run}/data/summary.json",
+    output:
+        adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
+    log:
+        "logs/{run}/train_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/train_adapter.tsv"
+    wildcard_constraints:
+        run=plan.training_runs(),
+    conda:
+        "../envs/training.yaml"
+    threads: all_cores()
+    resources:
+        machine_share=100,
+        gpu=training_gpus(),
+        attempt=lambda wildcards, attempt: attempt,
+    params:
+        settings=parameters.section("train_adapter"),
+        free_settings=parameters.free_settings("train_adapter"),
+        code=parameters.code("train_adapter", "training"),
+        work="results/{run}/work/train_adapter",
+        tracking="logs/tracking",
+    message:
+        "train the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/train_adapter.py"
 
-    rule train_adapter:
-        input:
-            model=base_model,
-            train="results/{run}/data/train.jsonl",
-            validation="results/{run}/data/validation.jsonl",
-            summary="results/{run}/data/summary.json",
-        output:
-            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
-        log:
-            "logs/{run}/train_adapter.log",
-        benchmark:
-            "results/{run}/benchmarks/train_adapter.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: all_cores()
-        resources:
-            machine_share=100,
-            gpu=training_gpus(),
-            attempt=lambda wildcards, attempt: attempt,
-        params:
-            settings=section("train_adapter"),
-            free_settings=free_settings("train_adapter"),
-            code=code("train_adapter", "training"),
-            work="results/{run}/work/train_adapter",
-            tracking="logs/tracking",
-        message:
-            "train the adapter of {wildcards.run}"
-        script:
-            "../workflow/scripts/train_adapter.py"
 
-else:
-
-    rule import_adapter:
-        input:
-            model=base_model,
-            local=lambda wildcards: local_files(
-                {"kind": "path", "path": RUNS[wildcards.run]["import_adapter"]["path"]}
-            ),
-        output:
-            adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
-        log:
-            "logs/{run}/import_adapter.log",
-        benchmark:
-            "results/{run}/benchmarks/import_adapter.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: 1
-        resources:
-            machine_share=10,
-        params:
-            settings=section("import_adapter"),
-            code=code("import_adapter", "training"),
-        message:
-            "import the adapter of {wildcards.run}"
-        script:
-            "../workflow/scripts/import_adapter.py"
+rule import_adapter:
+    input:
+        model=plan.base_model,
+        local=lambda wildcards: folder_inputs(plan.imported(wildcards.run)),
+    output:
+        adapter=expand("results/{{run}}/adapter/{file}", file=TRAINED_FILES),
+    log:
+        "logs/{run}/import_adapter.log",
+    benchmark:
+        "results/{run}/benchmarks/import_adapter.tsv"
+    wildcard_constraints:
+        run=plan.importing_runs(),
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=parameters.section("import_adapter"),
+        code=parameters.code("import_adapter", "training"),
+    message:
+        "import the adapter of {wildcards.run}"
+    script:
+        "../workflow/scripts/import_adapter.py"
 
 
 rule describe_adapter:
@@ -76,7 +75,7 @@ rule describe_adapter:
         machine_share=10,
     params:
         settings={},
-        code=code("describe_adapter", "report"),
+        code=parameters.code("describe_adapter", "report"),
     message:
         "describe the adapter of {wildcards.run}"
     script:
@@ -85,7 +84,7 @@ rule describe_adapter:
 
 rule merge_adapter:
     input:
-        model=base_model,
+        model=plan.base_model,
         adapter="results/{run}/adapter/fingerprint.json",
         conversations="results/{run}/data/validation.jsonl",
     output:
@@ -101,8 +100,8 @@ rule merge_adapter:
         machine_share=50,
         gpu=gpus(),
     params:
-        settings=section("merge_adapter"),
-        code=code("merge_adapter", "training"),
+        settings=parameters.section("merge_adapter"),
+        code=parameters.code("merge_adapter", "training"),
     message:
         "merge the adapter of {wildcards.run} into its base"
     script:

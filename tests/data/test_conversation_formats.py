@@ -120,7 +120,9 @@ def test_two_files_without_ids_are_two_splits(ids: str | None, tmp_path: Path) -
     assert len(names) == 9
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "a.json", "a.jsonl.gz", "a.parquet", "test.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["train.jsonl", "a.json", "lines.json", "a.jsonl.gz", "a.parquet", "test.jsonl"]
+)
 def test_one_file_of_any_kind_is_divided(name: str, tmp_path: Path) -> None:
     """validation_share works for a file called train, a list, compressed lines and a table; a byte
     order mark and Windows' line ends are no text."""
@@ -131,7 +133,7 @@ def test_one_file_of_any_kind_is_divided(name: str, tmp_path: Path) -> None:
         path.write_bytes(gzip.compress(lines.encode()))
     elif name.endswith(".parquet"):
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    elif name.endswith(".json"):
+    elif name == "a.json":
         path.write_text(json.dumps(rows), encoding="utf-8")
     else:
         path.write_text(lines, encoding="utf-8", newline="")

@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorabench.captured import Captured
 from lorabench.evaluation import fixed_steps
 from lorabench.evaluation.grouped_passes import slots_for
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
@@ -115,6 +116,26 @@ def test_shapes_are_few() -> None:
     assert fixed_steps.rounded(130, 900, 200, 1000) == (200, 1000)
 
 
+def test_steps_that_cannot_be_captured_are_launched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A capture that fails is one warning, and all steps run as they are from then on."""
+
+    class Refusing(Captured):
+        def _capture(self) -> torch.cuda.CUDAGraph:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(fixed_steps, "Captured", Refusing)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    steps = fixed_steps.FixedSteps(
+        lambda ids, places, reach: (ids + places).float(), 4, 50, torch.device("cpu"), captured=True
+    )
+    assert steps([5, 6, 7], [1, 2, 3]).tolist() == [[6.0], [8.0], [10.0]]
+    assert steps([5], [1]).tolist() == [[6.0]]
+    assert not steps.captured
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_rows_follow_free_memory_on_a_gpu(
     base: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,3 +229,21 @@ def test_stored_answers_are_not_computed_again(
     assert computed[2] == 0
     assert answers[2] == answers[1]
     assert answers[1][1][:5] == answers[0][1]
+
+
+def test_a_chat_begins_as_its_template_says(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """A template that writes no first token gets none, as in training; one that does keeps one."""
+    other = copy.deepcopy(tokenizer)
+    for template, count in (
+        (tokenizer.chat_template, 1),
+        ("{% for m in messages %}{{ m['content'] }}<|eot_id|>{% endfor %}", 0),
+    ):
+        other.chat_template = template
+        lm = PrefixCacheLM(base, other, tokens_per_batch=200)
+        assert lm.tok_encode("Hi")[0] == other.bos_token_id
+        text = lm.apply_chat_template([{"role": "user", "content": "Hi"}])
+        lm._encode_together([text])
+        for ids in (lm._encoded[text], lm.tok_encode(text), lm.tok_encode(text + " A")):
+            assert len([token for token in ids if token == other.bos_token_id]) == count

@@ -16,9 +16,10 @@ from transformers import AutoModelForCausalLM
 from lorabench.adapter_loading import attach_adapter, check_attached
 from lorabench.errors import DataError, LorabenchError, MeasurementError
 from lorabench.files import read_json, write_json
+from lorabench.llama import load_tokenizer
 from lorabench.training.adapter.arithmetic import check_weights
 from lorabench.training.adapter.check import check_adapter
-from lorabench.training.adapter.merge import load, merge
+from lorabench.training.adapter.merge import add_turn_end, load, merge
 from training_fixtures import make_adapter
 
 pytest_plugins = ["training_fixtures"]
@@ -185,3 +186,48 @@ def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path
     rename(adapter, lambda tensors: {name: value * 2 for name, value in tensors.items()})
     with pytest.raises(LorabenchError, match="loaded with other values"):
         check_attached(model, adapter / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_modules": "(q_proj"},
+        {"target_modules": 3},
+        {"lora_alpha": "8"},
+        {"lora_alpha": float("nan")},
+        {"rank_pattern": [1]},
+        {"r": None},
+        {"layers_to_transform": "x", "target_modules": ["q_proj"]},
+        {"modules_to_save": 5},
+        {"bias": 3},
+    ],
+)
+def test_a_configuration_of_nonsense_is_one_line(
+    changes: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Whatever stands in the file, the check answers with lines."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(read_json(path) | changes))
+    faults = check_adapter(adapter, tiny_model)
+    assert faults and all("adapter_config.json" in fault and "\n" not in fault for fault in faults)
+
+
+def test_the_merged_checkpoint_ends_turns_where_the_template_does(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """A generation config that names another end gets the template's besides."""
+    tokenizer = load_tokenizer(tiny_model)
+    end, turn = (tokenizer.get_vocab()[name] for name in ("<|end_of_text|>", "<|eot_id|>"))
+    for before, after in ((end, [end, turn]), ([end, turn], [end, turn]), (None, [turn])):
+        write_json(tmp_path / "generation_config.json", {"eos_token_id": before})
+        add_turn_end(tmp_path, tokenizer)
+        assert read_json(tmp_path / "generation_config.json")["eos_token_id"] == after
+
+
+def test_a_configuration_that_is_no_utf8_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    """The file is named."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    (adapter / "adapter_config.json").write_bytes(b'{"r": "\xff"}')
+    (fault,) = check_adapter(adapter, tiny_model)
+    assert "adapter_config.json: not UTF-8 (byte 8)" in fault

@@ -114,8 +114,8 @@ def test_one_graph_serves_all_layers_and_lengths(
     use_4bit: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No graph break, in NF4 neither; one graph for training, one for likelihoods, with dropout and
-    NEFTune."""
+    """No graph break, in NF4 neither; one graph for training, one for the likelihoods of the
+    adapter and one for those of the base, with dropout and NEFTune."""
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
     fitted = run(tiny_model, tmp_path / "work", settings | changes)
@@ -127,6 +127,9 @@ def test_one_graph_serves_all_layers_and_lengths(
     for part in (items, items[:3]):
         likelihood(fitted.model, part, fitted.rows, fitted.attention, CPU, "test")
     assert counters["stats"]["unique_graphs"] == 2
+    with fitted.model.disable_adapter():
+        likelihood(fitted.model, items, fitted.rows, fitted.attention, CPU, "test")
+    assert counters["stats"]["unique_graphs"] == 3
 
 
 @pytest.mark.slow

@@ -22,7 +22,6 @@ pytest_plugins = ["training_fixtures"]
 pytestmark = pytest.mark.filterwarnings(
     "error::FutureWarning",
     "error::DeprecationWarning",
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21 asks for it
 )
 
 ROWS = Rows(capacity=128, longest=128)

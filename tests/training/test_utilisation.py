@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lorabench.description.gpus import GPUS, known_gpu
-from lorabench.description.utilisation import utilisation
+from lorabench.description.utilisation import gpu_idle, utilisation
 from lorabench.training.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
 
 
@@ -65,6 +65,26 @@ def test_an_unknown_peak_is_null_with_the_reason() -> None:
     found = utilisation(1e12, record("cuda:0", hardware={"gpus": [{"name": "NVIDIA L40"}]}))
     assert found["share"] is found["peak_name"] is found["peak_flops_per_second"] is None
     assert found["reason"] == "no bfloat16 peak is known of NVIDIA L40"
+
+
+def test_a_gpu_that_waits_gets_a_sentence_on_what_to_change() -> None:
+    """Which names the settings that make launches of kernels many and small."""
+    resolved = {"compiled": False, "not_compiled_because": "no C compiler", "row_tokens": 2048}
+    settings = {"packing": True}
+
+    def sentence(share: float, **changes: Any) -> str:
+        reading = {"idle_share": share, "seconds": 3.0, "reason": None}
+        found = gpu_idle(
+            record("cuda:0", resolved=resolved | changes, settings=settings, gpu_idle=reading)
+        )
+        return str(found["sentence"])
+
+    assert sentence(0.05) == "The GPU had no work in 5% of the time."
+    assert "no C compiler" in sentence(0.6) and "rows had 2048 tokens" in sentence(0.6)
+    fast = {"compiled": True, "not_compiled_because": None, "row_tokens": 8192}
+    assert sentence(0.6, **fast).endswith("the model is small for this GPU.")
+    absent = {"idle_share": None, "seconds": 0.0, "reason": "trained on a CPU"}
+    assert gpu_idle(record("cpu", gpu_idle=absent))["sentence"] is None
 
 
 @pytest.mark.parametrize("rate", [3e8, 1e11, 1e13])

@@ -12,27 +12,24 @@ from pathlib import Path
 
 from lorabench.arguments import Folder
 from lorabench.job import run_job
-from lorabench.publishing import publish_file
-
-# Those of the base model; the first two are always there.
-TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-)
+from lorabench.publishing import TOKENIZER_FILES, note_exports, publish_file
 
 
 def export_adapter(*, files: Sequence[Path], model: Path, folder: Folder) -> None:
     """Publish `files`, and the tokenizer from the folder of `model` (source.json), in `folder`
-    under their own names."""
-    for file in [*files, *(model.parent / name for name in TOKENIZER)]:
-        if file in files or file.is_file():
-            # the base's files are links, and a hard link to a link breaks with it
-            publish_file(file.resolve(), folder / file.name)
+    under their own names, and note the names there, so that the next export may replace them."""
+    # files may be links to a cache, and a hard link to a link breaks with it
+    sources = {file.name: file.resolve() for file in files}
+    # what write_notices copied from the base model besides LICENSE and NOTICE
+    sources |= {file.name: file for file in files[0].parent.glob("USE_POLICY*")}
+    sources |= {
+        name: (model.parent / name).resolve()
+        for name in TOKENIZER_FILES
+        if (model.parent / name).is_file()
+    }
+    note_exports(folder, sources)
+    for name, source in sources.items():
+        publish_file(source, folder / name)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lorabench.data.conversations.formats import AUTO
-from lorabench.data.conversations.reading import HUB_FILES, check_trees, read_messages
+from lorabench.data.conversations.reading import (
+    HUB_FILES,
+    MORE_HUB_FILES,
+    check_trees,
+    holds_data,
+    read_messages,
+)
 from lorabench.data.sources.download import locate
-from lorabench.data.sources.source import parse_source, staging_folder, write_record
+from lorabench.data.sources.source import HubSource, parse_source, staging_folder, write_record
 from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import run_job
 
@@ -34,6 +40,10 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
             path, licence = locate(
                 origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
             )
+            if isinstance(origin, HubSource) and not holds_data(path):
+                path, licence = locate(
+                    origin, built_in=samples, hub_files=MORE_HUB_FILES, scratch=Path(scratch)
+                )
             rows = write_jsonl(staging / "messages.jsonl", read_messages(path, form))
         check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)

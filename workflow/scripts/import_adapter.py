@@ -21,7 +21,8 @@ from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
 from lorabench.training.adapter.origin import find_remarks
 
-logger = logging.getLogger(__name__)
+# by this name its warnings reach the terminal, too
+logger = logging.getLogger("lorabench.import_adapter")
 
 
 def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from lorabench.training.adapter.arithmetic import WeightCheck, check_saved, chec
 from lorabench.training.adapter.check import base_shapes
 from lorabench.training.adapter.merge import (
     LogitDifference,
+    add_turn_end,
     attach,
     compare_logits,
     load,
@@ -35,7 +36,8 @@ from lorabench.training.adapter.merge import (
     save_merged,
 )
 
-logger = logging.getLogger(__name__)
+# by this name its warnings reach the terminal, too
+logger = logging.getLogger("lorabench.merge_adapter")
 
 # conversations
 CHECK_PROMPTS = 8
@@ -87,6 +89,7 @@ def merge_adapter(
     shutil.rmtree(partial, ignore_errors=True)
     save_merged(together, dtype, partial, base_folder, settings["max_shard_size"])
     check_saved(together, partial)
+    add_turn_end(partial, load_tokenizer(base_folder))
     del base, apart, together
     saved_logits = logits(load(partial, dtype, place), prompts)
     apart_saved = logits(attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts)

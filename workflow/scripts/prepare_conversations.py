@@ -16,7 +16,8 @@ from lorabench.data.settings import PreparationSettings
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import run_job
 
-logger = logging.getLogger(__name__)
+# by this name its warnings reach the terminal, too
+logger = logging.getLogger("lorabench.prepare_conversations")
 
 
 def prepare_conversations(

@@ -82,7 +82,8 @@ def train_adapter(
         base = load_frozen_base(model.parent, options)
     session = Session(
         work=work,
-        recipe=_recipe(settings, hashes, source),
+        # what auto came to: a resume never changes the base that adapters learn on
+        recipe=_recipe(settings | {"use_4bit": options.use_4bit}, hashes, source),
         run=run,
         tracking=tracking,
         attempt=attempt,

@@ -32,9 +32,13 @@ def attach_adapter(base: PreTrainedModel, folder: Path) -> "PeftModel":
     # two seconds that base and merged need not wait
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(
-        base, folder, autocast_adapter_dtype=False, local_files_only=True
-    )
+    try:
+        model = PeftModel.from_pretrained(
+            base, folder, autocast_adapter_dtype=False, local_files_only=True
+        )
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{folder}: PEFT cannot put this adapter on the base: {reason}") from error
     check_attached(model, folder / WEIGHTS)
     return model
 

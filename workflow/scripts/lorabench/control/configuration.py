@@ -21,6 +21,8 @@ ENVIRONMENT_KEYS = {
     "MT_BENCH_JUDGE_MODEL": ("judge_mt_bench", "judge", "model"),
 }
 NUMBERS = {"BATCH_SIZE"}
+# of the run that ADAPTER_PATH makes; the run of the config keeps the adapter that was trained in it
+IMPORTED = "-imported"
 JUDGING = ("judge_mt_bench", "judge_alpaca_eval")
 # keys that belong to a run as a whole and not to an entry of its sweep
 NOT_IN_SWEEP = ("run", "sweep")
@@ -121,6 +123,8 @@ def override_from_environment(
             number = variable in NUMBERS and re.fullmatch("[0-9]+", value)
             section[path[-1]] = int(value) if number else value
             overridden[path] = variable
+    if ("import_adapter", "path") in overridden and isinstance(config.get("run"), str):
+        config["run"] += IMPORTED
     return overridden
 
 

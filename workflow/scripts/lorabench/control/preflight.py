@@ -14,10 +14,11 @@ from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import PrerequisiteError
+from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
-from lorabench.judging.availability import base_url_fault, secret_faults
+from lorabench.judging.availability import secret_faults
+from lorabench.judging.settings import parse_judge
 from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
@@ -78,10 +79,15 @@ def check(
 
 
 def find_judge_faults(run: dict[str, Any]) -> list[str]:
-    """Return one line for each judge whose address may not be used."""
-    sections = [name for name in ("judge_mt_bench", "judge_alpaca_eval") if name in run]
-    faults = {name: base_url_fault(run[name]["judge"]["base_url"]) for name in sections}
-    return [f"{name}: {fault}" for name, fault in faults.items() if fault]
+    """Return one line for each judge whose address, prices or limit may not be used."""
+    faults = []
+    for name in ("judge_mt_bench", "judge_alpaca_eval"):
+        if name in run and run[name]["judge"]["kind"] != "none":
+            try:
+                parse_judge(run[name]["judge"])
+            except ConfigurationError as error:
+                faults.append(f"{name}: {error}")
+    return faults
 
 
 def find_source_faults(

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,12 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _json_list(path: Path) -> Iterator[tuple[str, Row]]:
-    values = _parse(path.read_text(encoding="utf-8-sig"), str(path))
+    text = path.read_text(encoding="utf-8-sig")
+    # JSON Lines under the name of JSON: an object a line
+    if re.match(r"\s*\{[^\n]*\}\s*\n\s*\{", text):
+        yield from _json_lines(path)
+        return
+    values = _parse(text, str(path))
     if not isinstance(values, list):
         raise DataError(f"{path}: expected a JSON list of objects, found {type(values).__name__}")
     for number, value in enumerate(values, start=1):

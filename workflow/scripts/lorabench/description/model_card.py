@@ -22,6 +22,8 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
     settings = record["settings"]
     data = metrics["data"]
     validation = metrics["likelihood"]["validation"]
+    in_4bit = record["resolved"]["use_4bit"]
+    method = "QLoRA (base in NF4, double quantised)" if in_4bit else "LoRA"
     lines = [
         f"# {model_name(base_name, record['run'], 'lora', licence)}",
         "",
@@ -33,8 +35,7 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
         ),
         "",
         (
-            "- Method:"
-            f" {'QLoRA (base in NF4, double quantised)' if settings['use_4bit'] else 'LoRA'}, rank"
+            f"- Method: {method}, rank"
             f" {settings['lora_r']}, alpha {settings['lora_alpha']}, dropout"
             f" {settings['lora_dropout']}, on {', '.join(settings['target_modules'])}"
         ),

@@ -5,7 +5,7 @@ import statistics
 from typing import Any, Literal
 
 from lorabench.description.flops import shapes_of, training_flops
-from lorabench.description.utilisation import utilisation
+from lorabench.description.utilisation import gpu_idle, utilisation
 from lorabench.documents.training_record import ImportRecord, SplitLikelihood, TrainingRecord
 
 STEP_KEYS = (
@@ -106,6 +106,7 @@ def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any
         "floating_point_operations": flops,
         "flops_per_second": flops / seconds,
         "utilisation": utilisation(flops / seconds, record),
+        "gpu_idle": gpu_idle(record),
     }
 
 

@@ -6,6 +6,36 @@ from typing import Any
 from lorabench.description.gpus import known_gpu
 from lorabench.documents.training_record import TrainingRecord
 
+# A GPU that waits for more than this share of the time is bound by what feeds it.
+BOUND = 0.2
+# tokens; rows of this length keep a GPU of the H100's class busy
+LONG_ROWS = 4096
+
+
+def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
+    """Return the share of time in which the GPU had no work, and a sentence on what bound the
+    training and what to change; null, with the reason, where it was not measured.
+
+    The conversations are in memory as tokens before training begins, so a GPU never waits for data:
+    it waits for Python to launch its kernels.
+    """
+    share = record["gpu_idle"]["idle_share"]
+    if share is None:
+        return record["gpu_idle"] | {"sentence": None}
+    resolved = record["resolved"]
+    advice = []
+    if not resolved["compiled"]:
+        advice.append(f"layers were not compiled ({resolved['not_compiled_because']})")
+    if resolved["row_tokens"] < LONG_ROWS and record["settings"]["packing"]:
+        advice.append(f"rows had {resolved['row_tokens']} tokens (see memory and row_tokens)")
+    if not record["settings"]["packing"]:
+        advice.append("conversations were padded (see packing)")
+    words = "; ".join(advice) or "the model is small for this GPU"
+    sentence = f"The GPU had no work in {share:.0%} of the time"
+    if share > BOUND:
+        sentence += f": training was bound by launching kernels from Python, because {words}"
+    return record["gpu_idle"] | {"sentence": f"{sentence}."}
+
 
 def utilisation(flops_per_second: float, record: TrainingRecord) -> dict[str, Any]:
     """Return the share of the peak that `flops_per_second` is; null, with the reason, where the

@@ -71,6 +71,8 @@ class PrefixCacheLM(HFLM):
         self.truncated: dict[str, bool] = {}
         # texts of the requests being encoded
         self._encoded: dict[str, list[int]] = {}
+        # prompts are chats, whose template writes the first token or leaves it out, as in training
+        self._chat = False
         self._end_ids = end_token_ids(self.shared.model.generation_config, tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class PrefixCacheLM(HFLM):
     ) -> str:
         """Return the text of a conversation, as training and measuring render it; a template that
         knows no system message gets none, as the harness does."""
+        self._chat = True
         render = partial(
             render_chat,
             self.tokenizer,
@@ -115,6 +118,8 @@ class PrefixCacheLM(HFLM):
         """Return the token ids of a text; those of `_encode_together` are at hand."""
         if string in self._encoded and not args and not kwargs:
             return self._encoded[string]
+        if self._chat and not args:
+            kwargs.setdefault("add_special_tokens", False)
         return super().tok_encode(string, *args, **kwargs)
 
     def loglikelihood(
@@ -155,7 +160,9 @@ class PrefixCacheLM(HFLM):
             )
             if chosen:
                 rows = self.tokenizer(
-                    chosen, add_special_tokens=not has_start, return_attention_mask=False
+                    chosen,
+                    add_special_tokens=not (has_start or self._chat),
+                    return_attention_mask=False,
                 )["input_ids"]
                 self._encoded |= zip(chosen, rows, strict=True)
 

@@ -38,13 +38,19 @@ class Slots:
     Args:
         count: requests that are decoded together.
         capacity: tokens of a request, prompt and new ones.
-        device: of the model.
+        device, dtype: of the model.
         whole_reach: attend to all places of a slot, those not yet written masked; a captured step
             needs shapes that never change. Otherwise only to the places in use by any slot.
     """
 
     def __init__(
-        self, count: int, capacity: int, device: torch.device, *, whole_reach: bool
+        self,
+        count: int,
+        capacity: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        whole_reach: bool,
     ) -> None:
         self.count = count
         self.capacity = capacity
@@ -58,7 +64,9 @@ class Slots:
         self._rows = torch.arange(count, device=device)
         self._places = torch.arange(capacity, device=device)
         self._reading = False
+        # added to the scores (slots, 1, 1, reach); made once a step, for all layers
         self._mask = torch.empty(0)
+        self._dtype = dtype
 
     def announce_prompt(self) -> None:
         """Let the next pass be over one prompt (1, length), written into the slot `target`."""
@@ -68,7 +76,9 @@ class Slots:
         """Let the next pass be over one token of every slot (slots, 1), at `positions`."""
         self._reading = False
         reach = self.capacity if self.whole_reach else int(self.positions.max()) + 1
-        self._mask = self._places[None, None, None, :reach] <= self.positions[:, None, None]
+        outside = self._places[None, None, None, :reach] > self.positions[:, None, None]
+        zeros = torch.zeros(outside.shape, dtype=self._dtype, device=outside.device)
+        self._mask = zeros.masked_fill_(outside, float("-inf"))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Keep the new keys and values and return the attention output, shaped like `query`:
@@ -140,7 +150,7 @@ class Decoder:
         self._multiple = padded_to or (PADDED_TO if self.captured else 1)
         capacity = -(-capacity // self._multiple) * self._multiple
         _check_window(self.model, capacity)
-        self.slots = Slots(slots, capacity, device, whole_reach=self.captured)
+        self.slots = Slots(slots, capacity, device, self.model.dtype, whole_reach=self.captured)
         self.ids = torch.zeros((slots, 1), dtype=torch.long, device=device)
         self._suppressed = torch.tensor(suppressed, dtype=torch.long, device=device)
         # the graphs run one after the other, so one place for what they compute serves all

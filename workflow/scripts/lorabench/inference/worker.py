@@ -98,7 +98,7 @@ class Worker:
         if self.not_captured is None:
             decoder = Decoder(self.model, **made)
             try:
-                decoder.prepare([min(self.prompts, key=len)])
+                decoder.prepare(self.prompts)
                 return decoder
             except torch.cuda.OutOfMemoryError:
                 raise

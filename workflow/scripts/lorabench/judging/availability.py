@@ -45,7 +45,7 @@ def secret_faults(environ: Mapping[str, str], names: Sequence[str] = SECRETS) ->
     never shown."""
     return [
         f"{name} holds a line break or another character that no key has (its value is not shown):"
-        " set it again without"
+        " set it again without that character"
         for name in names
         if re.search(r"[^\x20-\x7e]", environ.get(name, ""))
     ]

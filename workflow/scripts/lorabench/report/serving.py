@@ -87,7 +87,10 @@ def _variant_text(
     parts.append(_speed_text(variant, serving, document))
     for engine, where in (("own", ""), ("server", " on the server")):
         load = (document.get("load") or {}).get(engine)
-        parts += [_users_text(one, where) for one in (load or {}).get("limits", [])]
+        parts += [
+            _users_text(one, where, against_base=variant != "base")
+            for one in (load or {}).get("limits", [])
+        ]
     return "; ".join(parts)
 
 
@@ -97,7 +100,8 @@ def _speed_text(variant: str, serving: Mapping[str, Any], document: Mapping[str,
     text = f"{decode['median'][variant]:.1f} tokens/s"
     if one.get("interval"):
         text += f" [{one['interval'][0]:.1f}, {one['interval'][1]:.1f}]"
-    if one.get("bandwidth_share"):
+    # above 1 caches hold the weights, and the memory bounds nothing
+    if one.get("bandwidth_share") and one["bandwidth_share"] <= 1:
         text += f" ({one['bandwidth_share']:.0%} of the memory's speed)"
     speed = decode["ratio_to_base"].get(variant)
     first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
@@ -109,8 +113,9 @@ def _speed_text(variant: str, serving: Mapping[str, Any], document: Mapping[str,
     return f"{text}, launched from Python" if _launch_bound(document) else text
 
 
-def _users_text(limit: Mapping[str, Any], where: str) -> str:
-    """Return how many users are served within a pair of limits, and the price."""
+def _users_text(limit: Mapping[str, Any], where: str, *, against_base: bool) -> str:
+    """Return how many users are served within a pair of limits, their speed against the base's, and
+    the price."""
     bounds = (
         f"{limit['time_to_first_token_ms']:g}/{limit['time_per_output_token_ms']:g} ms"
         f" ({limit['name']})"
@@ -123,6 +128,10 @@ def _users_text(limit: Mapping[str, Any], where: str) -> str:
         f"{count} {noun} within {bounds}{where} at"
         f" {limit['output_tokens_per_second']:,.0f} tokens/s together"
     )
+    ratio = limit["ratio_to_base"]
+    if against_base and ratio:
+        shown = ratio_text({"ratio": ratio["median"], "interval": ratio["interval"]})
+        text += f", {shown} times what a user of the base gets"
     price = limit["usd_per_million_tokens"]
     if price is None:
         return text

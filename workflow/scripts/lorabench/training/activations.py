@@ -45,15 +45,17 @@ def recomputed_layers(model: PeftModel) -> int:
     return sum(layer.gradient_checkpointing for layer in decoder_layers(model))
 
 
-def layer_costs(model: PeftModel, batch: MicroBatch, attention: str) -> LayerCosts:
+def layer_costs(
+    model: PeftModel, batch: MicroBatch, attention: str, device: torch.device
+) -> LayerCosts:
     """Measure on a micro-batch what a layer keeps.
 
     Args:
         model: ready to train, with the loss forward of `install_label_loss`.
         batch: an example, as large as the shortest rows.
         attention: see `lorabench.training.attention`.
+        device: of the model.
     """
-    device = next(model.parameters()).device
     tokens = batch.input_ids.numel()
     base: Any = model.get_base_model()
     return LayerCosts(

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from lorabench.training.compilation import compile_layers, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
-from lorabench.training.memory_plan import MULTIPLE, MemoryPlan, plan_memory
+from lorabench.training.memory_plan import MULTIPLE, LayerCosts, MemoryPlan, plan_memory
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import Rows, StepPlan
 from lorabench.training.processes import divide_frozen_layers, is_first, smallest_over_processes
@@ -182,7 +183,10 @@ def _with_adapters(
     settings say so."""
     use_attention(base, attention)
     set_seed(settings.seed)
-    model = get_peft_model(base, lora_config(settings, revision))
+    with warnings.catch_warnings():
+        # peft asks for a property that transformers has renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        model = get_peft_model(base, lora_config(settings, revision))
     if settings.fsdp:
         divide_frozen_layers(model)
     return model
@@ -274,13 +278,18 @@ def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> M
     noted = [event.get("activation_checkpointing") for event in read_history(session.work)]
     if settings.memory == "least" or any(noted) or session.attempt > 1:
         return least
+    room = room_for_activations(trainable)
+    costs: LayerCosts | None = None
     try:
-        costs = layer_costs(trainer.adapters, batch, trainer.attention)
+        costs = layer_costs(trainer.adapters, batch, trainer.attention, trainer.args.device)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        room = 0.0
+    # every process takes part, one without room too
+    room = smallest_over_processes(room, trainer.args.device)
+    if costs is None or room == 0.0:
         return least
-    room = smallest_over_processes(room_for_activations(trainable), trainer.args.device)
     chosen = plan_memory(
         costs,
         room,

@@ -8,6 +8,19 @@ from lorabench.control.config.faults import Fault
 from lorabench.data.sources.source import KINDS
 from lorabench.scoring.settings import GateSettings
 
+# folders of the working folder that no export may write to
+OURS = (
+    "results",
+    "resources",
+    "logs",
+    "config",
+    "rules",
+    "workflow",
+    "tests",
+    "docs",
+    ".snakemake",
+)
+
 
 def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a whole run whose keys are each what they should be."""
@@ -25,6 +38,7 @@ def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
         if entry["kind"] == "path":
             yield from _existing((*path, "path"), entry["path"], around=True)
     yield from _existing(("import_adapter", "path"), run["import_adapter"]["path"], around=True)
+    yield from _export(run["export_adapter"]["folder"])
     references = run["judge_mt_bench"]["references"]
     yield from _existing(("judge_mt_bench", "references"), references)
     control = run["score_benchmark"]["length_control_file"]
@@ -68,6 +82,20 @@ def _gate(section: Mapping[str, Any]) -> Iterator[Fault]:
             ("gate", "required"),
             f"{name!r} has no bound; set it in margins, improvements or limits, or take it out",
         )
+
+
+def _export(folder: str | None) -> Iterator[Fault]:
+    """Yield why an adapter cannot be exported into `folder`: other files are there, or will be."""
+    if folder is None:
+        return
+    here, found = Path.cwd(), Path(folder).resolve()
+    if found in (here, *here.parents):
+        message = f"found {folder!r}, which holds the working folder {here} with its own files"
+    elif inside := next((name for name in OURS if found.is_relative_to(here / name)), None):
+        message = f"found {folder!r}, which is in {inside}/, where the pipeline keeps its own files"
+    else:
+        return
+    yield ("export_adapter", "folder"), f"expected a folder for the adapter, {message}"
 
 
 def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False) -> Iterator[Fault]:

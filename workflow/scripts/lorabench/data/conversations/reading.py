@@ -26,7 +26,6 @@ OASST1_TREES = {
     "validation": 518,
     # 10,364 in all, as the data set's card says; before any filter
 }
-HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
 # The first group with any file counts.
 PATTERNS = (
     ("data/*.parquet",),
@@ -36,6 +35,9 @@ PATTERNS = (
     ("*.json",),
     ("data/*.json",),
 )
+# What to fetch of a data set on the hub: tables where it has some, else what there is.
+HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
+MORE_HUB_FILES = tuple(pattern for group in PATTERNS for pattern in group)
 # Not data, though their names end like it.
 DESCRIBING = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "source.json")
 EMPTY = "holds no conversation; expected one JSON object a line (or a row), with messages or a tree"
@@ -74,6 +76,11 @@ def source_files(path: Path) -> list[Path]:
     if left:
         logger.warning("%s: not read: %s", path, ", ".join(sorted(left)))
     return sorted(chosen, key=lambda file: (_split_of(file) == "validation", file.name))
+
+
+def holds_data(path: Path) -> bool:
+    """Tell whether a folder has a file that can be read."""
+    return any(True for group in PATTERNS for pattern in group for _ in path.glob(pattern))
 
 
 def read_messages(path: Path, form: str = AUTO) -> Iterator[Row]:

@@ -62,14 +62,18 @@ def check_adapter(adapter: Path, model_folder: Path | None) -> list[str]:
         return [f"{adapter / CONFIG}: peft_type is {found!r}, expected 'LORA'"]
     tensors = {name: entry["shape"] for name, entry in entries.items()}
     path = adapter / WEIGHTS
-    faults = [f"{adapter / CONFIG}: {limit}" for limit in find_limits(config)]
-    faults = faults or check_names(path, config, tensors) or check_ranks(adapter, config, tensors)
-    if base is not None and model_folder is not None and not faults:
-        faults = (
-            check_shapes(path, tensors, base, model_folder)
-            or check_tied(adapter, config, base, model_folder)
-            or check_complete(path, config, tensors, base)
-        )
+    try:
+        faults = [f"{adapter / CONFIG}: {limit}" for limit in find_limits(config)]
+        faults = faults or check_names(path, config, tensors)
+        faults = faults or check_ranks(adapter, config, tensors)
+        if base is not None and model_folder is not None and not faults:
+            faults = (
+                check_shapes(path, tensors, base, model_folder)
+                or check_tied(adapter, config, base, model_folder)
+                or check_complete(path, config, tensors, base)
+            )
+    except (re.error, TypeError, AttributeError, ValueError, IndexError) as error:
+        return [f"{adapter}: {CONFIG} and {WEIGHTS} are no LoRA adapter that can be read ({error})"]
     return faults or check_finite(path, entries, start)
 
 
@@ -195,8 +199,10 @@ def check_complete(
     """Compare the modules that have tensors with those that the configuration names: what is
     missing would stay as initialised, what is too much would be passed over."""
     linear = [name for name in modules_of(base) if len(base[f"{name}.weight"]) == 2]
-    expected = {name for name in linear if is_targeted(config, name)}
     found = set(matrices(tensors))
+    # without target_modules PEFT takes those that it knows for the architecture
+    named = config.get("target_modules") is not None
+    expected = {name for name in linear if is_targeted(config, name)} if named else found
     whole = {name for name in modules_of(base) if is_saved_whole(config, name)}
     held = {plain_name(name).removesuffix(".weight") for name in tensors if not LORA.search(name)}
     strays = [name for name in tensors if not _is_named(config, name)]

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.adapter_loading import attach_adapter
+from lorabench.end_tokens import turn_end_id
+from lorabench.errors import MeasurementError
+from lorabench.files import read_json, write_json
 from lorabench.llama import device
 
 # Files of the base that the merged checkpoint keeps as they are.
@@ -104,9 +107,12 @@ def merge(model: PeftModel) -> PreTrainedModel:
     """Add the adapter to the base's weights, in their precision; `model` cannot be used afterwards.
 
     Raises:
-        ValueError: a merged weight is not a number.
+        MeasurementError: a merged weight is not a number, or the library refuses to merge.
     """
-    merged: Any = model.merge_and_unload(safe_merge=True)
+    try:
+        merged: Any = model.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise MeasurementError(f"the adapter cannot be merged: {error}") from None
     return merged
 
 
@@ -122,6 +128,17 @@ def save_merged(
     for pattern in CARRIED:
         for path in base.glob(pattern):
             shutil.copyfile(path, folder / path.name)
+
+
+def add_turn_end(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Add the token with which the chat template closes a turn to the end tokens of the folder's
+    generation config, so that whoever serves the checkpoint stops where this pipeline does."""
+    path, end = folder / "generation_config.json", turn_end_id(tokenizer)
+    config = read_json(path) if path.is_file() else {}
+    known = config.get("eos_token_id")
+    several = known if isinstance(known, list) else [known] if known is not None else []
+    if end is not None and end not in several:
+        write_json(path, config | {"eos_token_id": [*several, end]})
 
 
 def publish(partial: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Which tensors an adapter's configuration stands for: the rules of PEFT's LoRA (0.21), from names
 and shapes alone and without torch."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,6 +31,15 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
         for key, what in UNKNOWN_PARTS.items()
         if config.get(key)
     ]
+    factors = [config.get("lora_alpha"), *(config.get("alpha_pattern") or {}).values()]
+    if not all(
+        isinstance(value, int | float) and math.isfinite(value)
+        for value in factors
+        if value is not None
+    ):
+        faults.append(f"lora_alpha and alpha_pattern: expected numbers, found {factors}")
+    if config.get("bias", "none") not in ("none", "all", "lora_only"):
+        faults.append(f"bias: expected none, all or lora_only, found {config['bias']!r}")
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(CHANGED_BASES):
         faults.append(

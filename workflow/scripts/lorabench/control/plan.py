@@ -1,0 +1,300 @@
+"""What the rules ask: which files a run starts from and makes, and what its jobs are told.
+
+Methods that take `wildcards` are functions of Snakemake's wildcards, so that rules name them
+without a lambda; the others take names.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lorabench.control.benchmarks import (
+    BENCHMARKS,
+    JUDGED,
+    exported_file,
+    read_task_file,
+    sample_files,
+)
+from lorabench.control.configuration import source, source_label
+from lorabench.files import read_json, sha256_file
+from lorabench.judging.availability import judge_available
+from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
+
+# what training and importing write
+TRAINED_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "training_record.json",
+    "fingerprint.json",
+)
+# what others get
+ADAPTER_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "run_config.json",
+    "train_metrics.json",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+)
+EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
+REPORT_FILES = (
+    *("report.json", "eval_results.json", "report.md", "report.html"),
+    *("perf_results.json", "perf_base.json", "perf_lora.json", "perf_merged.json"),
+    *EXPORTED_ITEMS.values(),
+)
+# by section: the keys that change no result
+FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": FREE_TRAINING_SETTINGS}
+# of measure_inference: the keys that what is timed depends on; the others are the summary's
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)
+SHARD_FOLDERS = {"evaluate_task": "eval", "generate_answers": "answers"}
+
+
+class Wildcards(Protocol):
+    """Those of Snakemake; a job has the ones of its rule."""
+
+    run: str
+    variant: str
+    benchmark: str
+
+
+def ordered(value: Any) -> Any:
+    """Return the value with mappings sorted by key: Snakemake compares parameters by their text."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return value
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return a wildcard pattern of these names and no others, also of none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a config, in a checkout of the project."""
+
+    # run name -> whole config; the main run first
+    runs: Mapping[str, Mapping[str, Any]]
+    # of the checkout
+    root: Path
+    # os.environ, for the keys of judges
+    environment: Mapping[str, str]
+
+    @property
+    def main(self) -> str:
+        """Name of the run that is exported."""
+        return next(iter(self.runs))
+
+    # What a run starts from.
+
+    def shipped(self, name: str) -> str:
+        """Return the path of a file in workflow/resources, relative to the working folder."""
+        return os.path.relpath(self.root / "workflow" / "resources" / name)
+
+    def benchmark_samples(self, benchmark: str) -> list[str]:
+        """Return the project's own items of a benchmark."""
+        folder = self.root / "workflow" / "resources" / "samples"
+        return [os.path.relpath(file) for file in sample_files(folder, benchmark)]
+
+    def task_file(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the content of the task file that a benchmark's settings name.
+
+        Raises:
+            ConfigurationError: there is no such file, or it is no plain YAML mapping.
+        """
+        settings = self.runs[wildcards.run]["evaluate_task"][wildcards.benchmark]
+        content: dict[str, Any] = ordered(
+            read_task_file(self.root / "workflow" / "resources" / "tasks", settings)
+        )
+        return content
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Return model name -> source over all runs."""
+        entries = [
+            model for run in self.runs.values() for model in run["fetch_model"].values() if model
+        ]
+        return {model["name"]: ordered(source(model)) for model in entries}
+
+    def labelled(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return label -> source over all runs, for "conversations" or one benchmark."""
+        entries = [
+            run["fetch_conversations"] if kind == "conversations" else run["fetch_benchmark"][kind]
+            for run in self.runs.values()
+        ]
+        return {source_label(entry): ordered(source(entry)) for entry in entries}
+
+    def base_model(self, wildcards: Wildcards) -> str:
+        """Return the source.json of the run's base model."""
+        return self.base_model_of(wildcards.run)
+
+    def base_model_of(self, run: str) -> str:
+        """Return the source.json of the base model of a run."""
+        return f"resources/models/{self.runs[run]['fetch_model']['base']['name']}/source.json"
+
+    def shipped_licence(self, wildcards: Wildcards) -> str:
+        """Return the licence file in the folder of the variant that would ship."""
+        variant = self.runs[wildcards.run]["gate"]["variant"]
+        folder = {"merged": "merged", "lora": "adapter"}[variant]
+        return f"results/{wildcards.run}/{folder}/LICENSE"
+
+    def judge_model(self, benchmark: str) -> Callable[[Wildcards], str | list[str]]:
+        """Return a function of the wildcards: the source.json of a local judge's model, nothing for
+        other judges."""
+
+        def model(wildcards: Wildcards) -> str | list[str]:
+            run = self.runs[wildcards.run]
+            if run[JUDGED[benchmark]]["judge"]["kind"] != "local":
+                return []
+            name = (run["fetch_model"]["judge"] or run["fetch_model"]["base"])["name"]
+            return f"resources/models/{name}/source.json"
+
+        return model
+
+    def conversations(self, wildcards: Wildcards, name: str) -> str:
+        """Return a file of the run's conversation source."""
+        label = source_label(self.runs[wildcards.run]["fetch_conversations"])
+        return f"resources/conversations/{label}/{name}"
+
+    def benchmark_source(self, run: str, benchmark: str) -> str:
+        """Return the source.json of one benchmark of a run."""
+        label = source_label(self.runs[run]["fetch_benchmark"][benchmark])
+        return f"resources/benchmarks/{benchmark}/{label}/source.json"
+
+    def benchmark_sources(self, run: str) -> list[str]:
+        """Return the source.json files of all benchmarks that a run scores."""
+        benchmarks = self.runs[run]["score_benchmark"]["benchmarks"]
+        return [self.benchmark_source(run, benchmark) for benchmark in benchmarks]
+
+    def imported(self, run: str) -> str | None:
+        """Return the folder of the adapter that the run imports, None where it trains one."""
+        folder: str | None = self.runs[run]["import_adapter"]["path"]
+        return folder
+
+    def training_runs(self) -> str:
+        """Return a wildcard pattern of the runs that train their adapter."""
+        return any_of(run for run in self.runs if self.imported(run) is None)
+
+    def importing_runs(self) -> str:
+        """Return a wildcard pattern of the runs that import their adapter."""
+        return any_of(run for run in self.runs if self.imported(run) is not None)
+
+    # What a run makes.
+
+    def adapter_of(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the adapter's fingerprint for the variant that loads the adapter."""
+        path = f"results/{wildcards.run}/adapter/fingerprint.json"
+        return path if wildcards.variant == "lora" else []
+
+    def merged_of(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the merge report for the variant that loads the merged checkpoint."""
+        path = f"results/{wildcards.run}/merged/merge_report.json"
+        return path if wildcards.variant == "merged" else []
+
+    def shards(self, wildcards: Wildcards, rule: str, suffix: str) -> list[str]:
+        """Return the shard files of a benchmark that `rule` makes."""
+        count = self.runs[wildcards.run][rule]["shards"]
+        folder = f"results/{wildcards.run}/work/{SHARD_FOLDERS[rule]}/{wildcards.variant}"
+        return [
+            f"{folder}/{wildcards.benchmark}.{shard}-of-{count}.{suffix}" for shard in range(count)
+        ]
+
+    def results_of(self, wildcards: Wildcards, suffix: str) -> list[str]:
+        """Return the per-item results that a score is made of; nothing where a judge cannot be
+        asked and never was."""
+        run, variant, benchmark = wildcards.run, wildcards.variant, wildcards.benchmark
+        if benchmark not in JUDGED:
+            return self.shards(wildcards, "evaluate_task", suffix)
+        judged = self.why_not_judged(run, benchmark) is None or self.judged_before(
+            run, variant, benchmark
+        )
+        return [f"results/{run}/judgments/{variant}/{benchmark}.{suffix}"] if judged else []
+
+    def answers_of(self, wildcards: Wildcards, suffix: str) -> str | list[str]:
+        """Return the answers that a judged score speaks of, or how they were made."""
+        if wildcards.benchmark not in JUDGED:
+            return []
+        folder = f"results/{wildcards.run}/answers/{wildcards.variant}"
+        return f"{folder}/{wildcards.benchmark}.{suffix}"
+
+    def length_control_of(self, wildcards: Wildcards) -> str | list[str]:
+        """Return AlpacaEval's regulariser of the length-controlled win rate where the config names
+        it."""
+        if wildcards.benchmark != "alpaca_eval":
+            return []
+        return self.runs[wildcards.run]["score_benchmark"]["length_control_file"] or []
+
+    def scores(self, run: str, suffix: str = "json") -> list[str]:
+        """Return the score files (or row files) of a run."""
+        return [
+            f"results/{run}/eval/{variant}/{benchmark}.{suffix}"
+            for variant, benchmark in self._scored(run)
+        ]
+
+    def answers(self, run: str) -> list[str]:
+        """Return the answers to judged benchmarks of a run."""
+        return [
+            f"results/{run}/answers/{variant}/{benchmark}.jsonl"
+            for variant, benchmark in self._scored(run)
+            if benchmark in JUDGED
+        ]
+
+    def _scored(self, run: str) -> list[tuple[str, str]]:
+        settings = self.runs[run]["score_benchmark"]
+        return [
+            (variant, benchmark)
+            for variant in settings["variants"]
+            for benchmark in settings["benchmarks"]
+        ]
+
+    def measurements(self, run: str, suffix: str = "json") -> list[str]:
+        """Return the inference measurements (or raw token times) of a run."""
+        variants = self.runs[run]["measure_inference"]["variants"]
+        return [f"results/{run}/perf/{variant}.{suffix}" for variant in variants]
+
+    def adapter_export(self) -> str:
+        """Return the folder under which users know the main run's adapter."""
+        folder: str | None = self.runs[self.main]["export_adapter"]["folder"]
+        return folder or f"artifacts/lora-{self.main}"
+
+    # Whether a judge can be asked now, and whether it was asked before.
+
+    def why_not_judged(self, run: str, benchmark: str) -> str | None:
+        """Return why the judge of a benchmark cannot be asked now, or None."""
+        return judge_available(self.runs[run][JUDGED[benchmark]]["judge"], self.environment)
+
+    def judged_before(self, run: str, variant: str, benchmark: str) -> bool:
+        """Return whether there are judgments of these very answers that the configured judge made,
+        in a call with its key."""
+        protocol = Path(f"results/{run}/judgments/{variant}/{benchmark}.json")
+        answers = Path(f"results/{run}/answers/{variant}/{benchmark}.jsonl")
+        judge = self.runs[run][JUDGED[benchmark]]["judge"]
+        if not (protocol.is_file() and answers.is_file()):
+            return False
+        made = read_json(protocol)
+        asked = (made["judge"]["kind"], made["judge"]["model"])
+        same_answers: bool = made["answers_sha256"] == sha256_file(answers)
+        return same_answers and asked == (judge["kind"], judge["model"])
+
+    def judgeable_runs(self, benchmark: str) -> str:
+        """Return a wildcard pattern of the runs whose judge can be asked; for the others a judgment
+        is whatever is there."""
+        return any_of(run for run in self.runs if self.why_not_judged(run, benchmark) is None)
+
+    def not_run_reason(self, wildcards: Wildcards) -> str | None:
+        """Return why a judged score stays without judgments, or None."""
+        if self.results_of(wildcards, "jsonl"):
+            return None
+        return self.why_not_judged(wildcards.run, wildcards.benchmark)
