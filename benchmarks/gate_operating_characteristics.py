@@ -169,7 +169,7 @@ def simulate(
 
 
 def main() -> None:
-    """Print one Markdown table row a size, adapter and line."""
+    """Print one Markdown table a size: a row a line, a column an adapter."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -179,16 +179,19 @@ def main() -> None:
     chosen = parser.parse_args()
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     settings = GateSettings.parse_section(config["gate"], "gate")
-    print("| size | adapter | line | pass | fail | not shown |")
-    print("| --- | --- | --- | ---: | ---: | ---: |")
     for size in chosen.sizes:
+        cells: dict[str, list[str]] = {}
         for adapter in ADAPTERS:
             for name, counts in simulate(settings, size, adapter, chosen.repeats, chosen.seed):
-                shares = [
-                    f"{100 * (counts[one] + counts[other]) / chosen.repeats:.1f} %"
-                    for one, other in (("pass", "yes"), ("fail", "no"), ("not_shown", "missing"))
-                ]
-                print(f"| {size} | {adapter} | {name} | {' | '.join(shares)} |", flush=True)
+                shares = (counts["pass"] + counts["yes"], counts["fail"] + counts["no"])
+                words = [f"{100 * share / chosen.repeats:.1f}" for share in shares]
+                cells.setdefault(name, []).append(" / ".join(words))
+        print(f"{size}: pass / fail in % of {chosen.repeats}, the rest is not shown\n")
+        print(f"| line | {' | '.join(ADAPTERS)} |")
+        print(f"| --- |{' ---: |' * len(ADAPTERS)}")
+        for name, words in cells.items():
+            print(f"| {name} | {' | '.join(words)} |")
+        print(flush=True)
 
 
 if __name__ == "__main__":
