@@ -27,7 +27,7 @@ export PYTHONNOUSERSITE := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report dag \
+.PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate plan dag \
 	doctor validate lint test fix lock accept clean
 
 help: ## list the targets
@@ -59,6 +59,13 @@ perf-llama3: $(venv) ## measure speed and memory of the three variants
 
 report: $(venv) ## write the report from what has been run
 	$(snakemake) report --profile $(PROFILE) $(overlay)
+
+gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make itself ends with 2 for no and not shown)
+	$(snakemake) gate --profile $(PROFILE) $(overlay)
+	$(bin)/python workflow/scripts/show_gate.py $(overlay)
+
+plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
+	$(bin)/python workflow/scripts/plan.py $(overlay)
 
 dag: $(venv) ## draw the jobs of a run: results/dag.svg
 	@mkdir -p results

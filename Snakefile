@@ -32,6 +32,7 @@ rule all:
 
 rule train:
     input:
+        expand("results/{run}/gate_declaration.json", run=RUNS),
         expand("results/{run}/adapter/train_metrics.json", run=RUNS),
         expand("results/{run}/merged/merge_report.json", run=RUNS),
         f"{ADAPTER_EXPORT}/adapter_model.safetensors",
@@ -39,6 +40,7 @@ rule train:
 
 rule evaluate:
     input:
+        expand("results/{run}/gate_declaration.json", run=RUNS),
         [path for run in RUNS for path in plan.scores(run)],
 
 
@@ -50,3 +52,8 @@ rule perf:
 rule report:
     input:
         expand("results/{run}/report/report.html", run=RUNS),
+
+
+rule gate:
+    input:
+        expand("results/{run}/gate.json", run=RUNS),

@@ -27,7 +27,59 @@ rule score_benchmark:
         "../workflow/scripts/score_benchmark.py"
 
 
-rule compare_variants:
+# The first job: nothing but the gate waits for it, so that margins retrain nothing.
+rule declare_gate:
+    output:
+        declaration="results/{run}/gate_declaration.json",
+    log:
+        "logs/{run}/declare_gate.log",
+    benchmark:
+        "results/{run}/benchmarks/declare_gate.tsv"
+    priority: 100
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=parameters.section("gate"),
+        code=parameters.code("declare_gate", "report"),
+        history="results/{run}/work/declare_gate/history.json",
+    message:
+        "record the margins of {wildcards.run}"
+    script:
+        "../workflow/scripts/declare_gate.py"
+
+
+rule write_notices:
+    input:
+        model=plan.base_model,
+        adapter="results/{run}/adapter/fingerprint.json",
+        merge_report="results/{run}/merged/merge_report.json",
+    output:
+        adapter_files=[f"results/{{run}}/adapter/{name}" for name in ("LICENSE", "NOTICE")],
+        merged_files=[
+            f"results/{{run}}/merged/{name}" for name in ("LICENSE", "NOTICE", "README.md")
+        ],
+    log:
+        "logs/{run}/write_notices.log",
+    benchmark:
+        "results/{run}/benchmarks/write_notices.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings={},
+        code=parameters.code("write_notices", "report"),
+    message:
+        "write the licence files of {wildcards.run}"
+    script:
+        "../workflow/scripts/write_notices.py"
+
+
+rule check_gate:
     input:
         scores=lambda wildcards: plan.scores(wildcards.run),
         rows=lambda wildcards: plan.scores(wildcards.run, "jsonl"),
@@ -35,6 +87,40 @@ rule compare_variants:
         merge_report="results/{run}/merged/merge_report.json",
         train_metrics="results/{run}/adapter/train_metrics.json",
         contamination="results/{run}/data/contamination.json",
+        declaration="results/{run}/gate_declaration.json",
+        card="results/{run}/adapter/README.md",
+        shipped=plan.shipped_licence,
+        model_source=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
+    output:
+        document="results/{run}/gate.json",
+        remark="results/{run}/gate.md",
+    log:
+        "logs/{run}/check_gate.log",
+    benchmark:
+        "results/{run}/benchmarks/check_gate.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        machine_share=10,
+    params:
+        settings=parameters.section("gate"),
+        code=parameters.code("check_gate", "report"),
+    message:
+        "hold {wildcards.run} against its margins"
+    script:
+        "../workflow/scripts/check_gate.py"
+
+
+rule compare_variants:
+    input:
+        scores=lambda wildcards: plan.scores(wildcards.run),
+        rows=lambda wildcards: plan.scores(wildcards.run, "jsonl"),
+        perf=lambda wildcards: plan.measurements(wildcards.run),
+        merge_report="results/{run}/merged/merge_report.json",
+        train_metrics="results/{run}/adapter/train_metrics.json",
+        gate="results/{run}/gate.json",
         model_source=plan.base_model,
         conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
     output:
@@ -61,6 +147,7 @@ rule write_report:
     input:
         scores=lambda wildcards: plan.scores(wildcards.run),
         compare="results/{run}/compare.json",
+        gate="results/{run}/gate.json",
         perf=lambda wildcards: plan.measurements(wildcards.run),
         times=lambda wildcards: plan.measurements(wildcards.run, "jsonl"),
         train_metrics="results/{run}/adapter/train_metrics.json",

@@ -67,7 +67,7 @@ class Checkout:
         return {
             name: int(count)
             for name, count in rows
-            if name not in ("total", "all", "train", "evaluate", "perf", "report")
+            if name not in ("total", "all", "train", "evaluate", "perf", "report", "gate")
         }
 
 

@@ -20,9 +20,10 @@ class Entries(dict[str, object]):
 
 
 def names_in(block: str, section: str) -> list[str]:
-    """Return the names of the entries of a section of a rule."""
+    """Return the names of the entries of a section of a rule; a rule may do without it."""
     found = re.search(rf"^( +){section}:\n((?:\1 +.*\n)+)", block, re.MULTILINE)
-    assert found, section
+    if found is None:
+        return []
     return re.findall(rf"^{found[1]} {{4}}(\w+)=", found[2], re.MULTILINE)
 
 

@@ -32,6 +32,8 @@ RUN_FILES = {  # pattern below results/{run} -> schema
     "perf/*.jsonl": "token_times",
     "perf/raw/load.jsonl": "load_request",
     "perf/raw/conditions.json": "inference_conditions",
+    "gate.json": "gate",
+    "gate_declaration.json": "gate_declaration",
     "compare.json": "compare",
     "report/report.json": "report",
 }

@@ -7,7 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from check_gate import check_gate
 from compare_variants import compare_variants
+from declare_gate import declare_gate
+from lorabench.control.configuration import load
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
@@ -292,7 +295,7 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
 def write_training(folder: Path) -> dict[str, Path]:
     """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their
     paths by name."""
-    likelihood = {
+    likelihood: dict[str, Any] = {
         key: {
             "nll_per_token": nll,
             "perplexity": 2.718**nll,
@@ -316,7 +319,10 @@ def write_training(folder: Path) -> dict[str, Path]:
     metrics = {
         "schema_version": 1,
         "status": "ok",
-        "likelihood": {"validation": likelihood, "train": likelihood},
+        "likelihood": {
+            "validation": {**likelihood, "conversations": held_out(-0.093)},
+            "train": likelihood,
+        },
         "totals": {**totals, "trainable_parameters": 4884480, "utilisation": utilisation},
         "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
@@ -353,6 +359,24 @@ def write_training(folder: Path) -> dict[str, Path]:
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)
     return {name: folder / f"{name}.json" for name in documents}
+
+
+def held_out(change: float, n: int = 14, spread: float = 0.05) -> list[dict[str, Any]]:
+    """Return n conversations of 50 answer tokens whose losses change by about `change` nat a
+    token."""
+    rows = []
+    for index in range(n):
+        # in pairs of equal size, so that the mean is `change`
+        noise = random.Random(f"held-out-{index // 2}").gauss(0, spread) * (-1) ** index
+        rows.append(
+            {
+                "id": f"conversation-{index}",
+                "label_tokens": 50,
+                "base_nll_sum": 50 * 1.769,
+                "adapter_nll_sum": 50 * (1.769 + change + noise),
+            }
+        )
+    return rows
 
 
 def logit_difference(largest: float) -> dict[str, float]:
@@ -399,22 +423,63 @@ def write_source(
     return path
 
 
-def compare_inputs(
-    folder: Path, not_run: Sequence[str] = (), signal: bool = True
+def gate_inputs(
+    folder: Path, not_run: Sequence[str] = (), signal: bool = True, **changes: Any
 ) -> dict[str, Any]:
-    """Write a whole run and return the arguments of compare_variants, but for its output."""
+    """Write a whole run with the default gate declared before its results and return the arguments
+    of check_gate; `changes` replace some of them."""
+    settings = changes.get("settings") or gate_settings()
+    declaration = folder / "gate_declaration.json"
+    declare_gate(
+        settings=settings,
+        declared_at="2026-11-26T08:00:00+00:00",
+        history=folder / "work" / "history.json",
+        declaration=declaration,
+    )
     scores, rows = write_scores(folder, not_run, signal)
     perf, _ = write_inference(folder)
     training = write_training(folder)
-    return {
+    shipped = folder / "merged"
+    shipped.mkdir(exist_ok=True)
+    (shipped / "LICENSE").write_text("Apache License 2.0")
+    given = {
+        "run": "demo",
         "scores": scores,
         "rows": rows,
         "perf": perf,
         "merge_report": training["merge_report"],
         "train_metrics": training["train_metrics"],
         "contamination": None,
+        "declaration": declaration,
+        "shipped": shipped,
         "model_source": write_source(folder / "SmolLM2-135M-Instruct" / "source.json"),
         "conversations_source": write_source(folder / "conversations" / "source.json"),
+        "settings": settings,
+        "document": folder / "gate.json",
+        "remark": folder / "gate.md",
+    }
+    return {**given, **changes}
+
+
+def gate_settings(**changes: Any) -> dict[str, Any]:
+    """Return the section `gate` of config/config.yaml with changes."""
+    root = Path(__file__).resolve().parents[2]
+    return {**load([root / "config" / "config.yaml"])["gate"], **changes}
+
+
+def compare_inputs(
+    folder: Path, not_run: Sequence[str] = (), signal: bool = True
+) -> dict[str, Any]:
+    """Write a whole run with its gate and return the arguments of compare_variants, but for its
+    output."""
+    given = gate_inputs(folder, not_run, signal)
+    check_gate(**given)
+    names = ("scores", "rows", "perf", "merge_report", "train_metrics")
+    return {
+        **{name: given[name] for name in names},
+        "gate": given["document"],
+        "model_source": given["model_source"],
+        "conversations_source": given["conversations_source"],
         "settings": {
             "resamples": 200,
             "seed": 0,
@@ -441,6 +506,7 @@ def report_inputs(
         "run": "demo",
         "scores": given["scores"],
         "compare": folder / "compare.json",
+        "gate": given["gate"],
         "perf": given["perf"],
         "times": [path.with_suffix(".jsonl") for path in given["perf"]],
         **records,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lorabench.description.licences import LLAMA_3, find_licence
 from lorabench.report import wording
-from lorabench.report.licences import LLAMA_3, find_licence
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,6 @@ def test_p_values_have_two_digits(p: float | None, text: str) -> None:
 def test_llama_3_is_recognised_under_its_names(name: str) -> None:
     """The hub's tag and the licence's title mean the same licence; 3.1 has another one."""
     assert find_licence(name) is LLAMA_3
-    assert find_licence("llama3.1") is None
+    later = find_licence("llama3.1")
+    assert later is not None and later.name == "Llama 3.1 Community License"
+    assert find_licence("llama2") is None

@@ -16,7 +16,6 @@ from lorabench.scoring.speed_ratios import serving_ratios
 from report.synthetic_run import (
     compare_inputs,
     gsm8k_rows,
-    write_contamination,
     write_rows,
     write_source,
 )
@@ -131,7 +130,7 @@ def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:
     result = compare(tmp_path, signal=False)
     assert result["benchmarks"]["mt_bench"]["pairs"]["lora_vs_base"]["verdict_word"] == "no verdict"
     assert len(result["holm"]["adjusted"]) == 4
-    assert result["answers"]["may_ship"]["answer"] == "not yet"
+    assert result["answers"]["may_ship"]["answer"] == "not shown"
     assert result["answers"]["adapter_helps"]["answer"] == "yes"
 
 
@@ -145,26 +144,29 @@ def test_what_did_not_run_is_said_with_its_reason(tmp_path: Path) -> None:
     assert result["answers"]["cost_to_serve"]["answer"] == "not measured"
 
 
-def test_licences_and_overlap_decide_about_shipping(tmp_path: Path) -> None:
-    """An unknown licence is an open point; Llama 3's comes with its duties; overlapping items are
-    named."""
-    unknown = compare(
-        tmp_path / "a", model_source=write_source(tmp_path / "unknown.json", licence=None)
-    )
-    assert unknown["answers"]["may_ship"]["answer"] == "not yet"
+def test_shipping_is_the_gates_answer_with_the_licences_duties(tmp_path: Path) -> None:
+    """compare.json repeats gate.json's answer; Llama 3's licence comes with its duties."""
     llama = write_source(tmp_path / "llama.json", licence="llama3")
-    none, three = (write_contamination(tmp_path / f"{count}.json", count) for count in (0, 3))
-    known = compare(tmp_path / "b", model_source=llama, contamination=none)
-    assert known["answers"]["may_ship"]["answer"] == "yes"
-    assert any(
-        "Built with Meta Llama 3" in item["text"]
-        for item in known["answers"]["may_ship"]["reasons"]
-    )
-    overlapping = compare(tmp_path / "c", model_source=llama, contamination=three)["answers"][
-        "may_ship"
-    ]
-    assert overlapping["answer"] == "not yet"
-    assert any("GSM8K 3" in item["text"] for item in overlapping["reasons"])
+    shipping = compare(tmp_path / "run", model_source=llama)["answers"]["may_ship"]
+    gate = json.loads((tmp_path / "run" / "gate.json").read_text(encoding="utf-8"))
+    assert (gate["answer"], shipping["answer"]) == ("not_shown", "not shown")
+    texts = [item["text"] for item in shipping["reasons"]]
+    assert any("Built with Meta Llama 3" in text for text in texts)
+    assert any(text.startswith("contamination: not measured") for text in texts)
+
+
+def test_the_loss_decides_by_its_interval(tmp_path: Path) -> None:
+    """A fall of the loss beyond its interval is one; a record without conversations shows none."""
+    given = compare_inputs(tmp_path)
+    compare_variants(**given, compare=tmp_path / "compare.json")
+    shown = json.loads((tmp_path / "compare.json").read_text())["validation"]
+    assert shown["word"] == "lower" and shown["interval"][0] < -0.093 < shown["interval"][1] < 0
+    metrics = json.loads(given["train_metrics"].read_text())
+    del metrics["likelihood"]["validation"]["conversations"]
+    given["train_metrics"].write_text(json.dumps(metrics))
+    compare_variants(**given, compare=tmp_path / "compare.json")
+    bare = json.loads((tmp_path / "compare.json").read_text())["validation"]
+    assert (bare["word"], bare["interval"]) == ("not shown: no interval", None)
 
 
 def test_variants_on_different_items_are_refused(tmp_path: Path) -> None:

@@ -4,23 +4,24 @@ Variants are compared on the same items, in pairs: lora and merged with base (di
 help?), merged with lora (are they equal, as they should be?). Per benchmark: paired difference with
 interval, exact McNemar test and flip table for right-or-wrong items, cluster bootstrap, Holm's
 correction over the family, verdict. Speed: paired ratios to the base with the band of the base
-against itself. At the end the three questions of a report are answered, with reasons.
+against itself. At the end the three questions of a report are answered, with reasons; whether the
+adapter may ship is the gate's answer.
 
-Optional inputs: merge_report, train_metrics, contamination (None where missing); perf is empty
-where inference was not measured.
+Optional inputs: merge_report, train_metrics (None where missing); perf is empty where inference was
+not measured.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, write_json
 from lorabench.job import run_job
 from lorabench.report.decisions import adapter_helps, may_ship
 from lorabench.report.records import (
     merge_check,
-    overlapping_items,
     peak_memory_bytes,
     read_optional,
     validation_losses,
@@ -44,7 +45,7 @@ def compare_variants(
     perf: Sequence[Path],
     merge_report: Path | None,
     train_metrics: Path | None,
-    contamination: Path | None,
+    gate: Path,
     model_source: Path,
     conversations_source: Path,
     settings: dict[str, Any],
@@ -59,22 +60,15 @@ def compare_variants(
     family = add_verdicts({name: part["pairs"] for name, part in benchmarks.items()})
     model, conversations = read_json(model_source), read_json(conversations_source)
     validation, merge = (
-        validation_losses(read_optional(train_metrics)),
+        validation_losses(read_optional(train_metrics), confidence),
         merge_check(read_optional(merge_report)),
     )
     measured = [read_json(path) for path in perf]
     memory = {document["variant"]: peak_memory_bytes(document) for document in measured}
     serving = serving_ratios(measured)
-    shipping = may_ship(
-        benchmarks=benchmarks,
-        model_licence=model["licence"],
-        data_licence=conversations["licence"],
-        merge=merge,
-        contamination=overlapping_items(read_optional(contamination)),
-        base_is_random=model["kind"] == "built-in",
-    )
+    shipping = may_ship(gate_of(read_json(gate)), model["licence"], conversations["licence"])
     result = {
-        "schema_version": 1,
+        "schema_version": 2,
         "confidence": confidence,
         "settings": settings,
         "answers": {

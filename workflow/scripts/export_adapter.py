@@ -20,6 +20,8 @@ def export_adapter(*, files: Sequence[Path], model: Path, folder: Folder) -> Non
     under their own names, and note the names there, so that the next export may replace them."""
     # files may be links to a cache, and a hard link to a link breaks with it
     sources = {file.name: file.resolve() for file in files}
+    # what write_notices copied from the base model besides LICENSE and NOTICE
+    sources |= {file.name: file for file in files[0].parent.glob("USE_POLICY*")}
     sources |= {
         name: (model.parent / name).resolve()
         for name in TOKENIZER_FILES

@@ -14,6 +14,7 @@ missing); perf and times are empty where inference was not measured.
 from collections.abc import Sequence
 from pathlib import Path
 
+from lorabench.documents.gate import gate_of
 from lorabench.files import read_json, write_beside, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.document import assemble_report
@@ -28,6 +29,7 @@ def write_report(
     run: str,
     scores: Sequence[Path],
     compare: Path,
+    gate: Path,
     perf: Sequence[Path],
     times: Sequence[Path],
     train_metrics: Path | None,
@@ -73,6 +75,7 @@ def write_report(
         model=model_source.parent.name,
         scores=[read_json(path) for path in scores],
         compare=read_json(compare),
+        gate=gate_of(read_json(gate)),
         perf=[read_json(path) for path in perf],
         sources={name: read_json(path) for name, path in sources.items()},
         **records,

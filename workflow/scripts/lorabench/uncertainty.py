@@ -138,6 +138,43 @@ def bootstrap_mean(
     )
 
 
+def bootstrap_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Return sum(numerators) / sum(denominators) with a bootstrap interval over clusters.
+
+    One pair a cluster, such as a conversation's sum of losses and its number of tokens. The
+    interval is the expanded percentile interval of `bootstrap_mean`.
+
+    Raises:
+        DataError: no pairs, two lengths, a value that is not finite, or a denominator <= 0.
+    """
+    sums, sizes = (np.asarray(part, dtype=np.float64) for part in (numerators, denominators))
+    usable = sums.ndim == 1 and sums.size > 0 and sums.shape == sizes.shape
+    if not usable or not np.isfinite(sums).all() or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise DataError(
+            f"ratio: expected pairs of finite numbers with denominators > 0, found {sums.shape} and"
+            f" {sizes.shape}"
+        )
+    k = len(sums)
+    ratios = (
+        _resampled_means(sums, sizes, resamples, np.random.default_rng(seed)) if k > 1 else None
+    )
+    return Estimate(
+        value=float(sums.sum() / sizes.sum()),
+        standard_error=None if ratios is None else float(ratios.std(ddof=1)),
+        interval=None if ratios is None else _expanded_percentiles(ratios, k, confidence),
+        confidence=confidence,
+        n=k,
+        clusters=k,
+        method=f"ratio of sums, cluster bootstrap, {resamples} resamples",
+    )
+
+
 def bootstrap_median(
     table: Floats, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Estimate:

@@ -29,6 +29,7 @@ ROOMS = {
     "evaluate_task": "evaluation",
     "generate_answers": "evaluation",
     "score_benchmark": "scoring",
+    "check_gate": "scoring",
     "compare_variants": "scoring",
     "write_report": "scoring",
 }

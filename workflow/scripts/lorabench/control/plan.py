@@ -37,6 +37,8 @@ ADAPTER_FILES = (
     "run_config.json",
     "train_metrics.json",
     "README.md",
+    "LICENSE",
+    "NOTICE",
 )
 EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
 REPORT_FILES = (
@@ -141,6 +143,12 @@ class Plan:
     def base_model_of(self, run: str) -> str:
         """Return the source.json of the base model of a run."""
         return f"resources/models/{self.runs[run]['fetch_model']['base']['name']}/source.json"
+
+    def shipped_licence(self, wildcards: Wildcards) -> str:
+        """Return the licence file in the folder of the variant that would ship."""
+        variant = self.runs[wildcards.run]["gate"]["variant"]
+        folder = {"merged": "merged", "lora": "adapter"}[variant]
+        return f"results/{wildcards.run}/{folder}/LICENSE"
 
     def judge_model(self, benchmark: str) -> Callable[[Wildcards], str | list[str]]:
         """Return a function of the wildcards: the source.json of a local judge's model, nothing for

@@ -3,25 +3,8 @@ notices."""
 
 from typing import Any
 
+from lorabench.description.licences import Licence, base_licence, model_name
 from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
-
-LLAMA_3_NOTICE = (
-    "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright (c) Meta"
-    " Platforms, Inc. All Rights Reserved."
-)
-
-
-def is_llama_3(base_name: str) -> bool:
-    """Return whether a base model falls under the Meta Llama 3 licence, by its name."""
-    return "llama-3" in base_name.lower()
-
-
-def adapter_name(base_name: str, run: str) -> str:
-    """Name the adapter; the Meta Llama 3 licence (1.b.i) asks derived models' names to begin with
-    "Llama 3"."""
-    short = base_name.rpartition("/")[2]
-    name = f"{short}-{run}-lora"
-    return "Llama-3" + name.partition("Llama-3")[2] if is_llama_3(base_name) else name
 
 
 def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
@@ -32,19 +15,19 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
         metrics: the content of train_metrics.json.
     """
     base_name = record["model"]["public_name"]
-    # the base model's licence identifier, where its source states one
-    licence = record["model"]["source"]["licence"]
-    llama_3 = is_llama_3(base_name)
-    header = _header(base_name, "llama3" if llama_3 else (licence or "other"))
+    # what the base model's source states, and what is known of it
+    stated = record["model"]["source"]["licence"]
+    licence = base_licence(base_name, record["model"]["source"])
+    header = _header(base_name, licence.identifier if licence else (stated or "other"))
     settings = record["settings"]
     data = metrics["data"]
     validation = metrics["likelihood"]["validation"]
     in_4bit = record["resolved"]["use_4bit"]
     method = "QLoRA (base in NF4, double quantised)" if in_4bit else "LoRA"
     lines = [
-        f"# {adapter_name(base_name, record['run'])}",
+        f"# {model_name(base_name, record['run'], 'lora', licence)}",
         "",
-        *(["**Built with Meta Llama 3**", ""] if llama_3 else []),
+        *([f"**{licence.built_with}**", ""] if licence and licence.built_with else []),
         (
             f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})."
             if "/" in base_name
@@ -97,7 +80,7 @@ def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
         "",
         "## Licence",
         "",
-        *_licence(base_name, licence, llama_3),
+        *_licence(base_name, stated, licence),
     ]
     return "\n".join(header + lines) + "\n"
 
@@ -152,17 +135,16 @@ def _loading(base_name: str, model: TrainedModel) -> list[str]:
     ]
 
 
-def _licence(base_name: str, licence: str | None, llama_3: bool) -> list[str]:
-    if not llama_3:
-        known = f"({licence})" if licence else "(see its own card)"
+def _licence(base_name: str, stated: str | None, licence: Licence | None) -> list[str]:
+    if licence is None or licence.notice is None:
+        known = f"({stated})" if stated else "(see its own card)"
         return [f"The adapter derives from {base_name}, whose licence {known} applies."]
     return [
-        LLAMA_3_NOTICE,
+        licence.notice,
         "",
         (
-            "When you distribute this adapter, ship a copy of the Meta Llama 3 Community License"
-            " with it, keep the notice above and “Built with Meta Llama 3”, and follow the"
-            " Acceptable Use Policy. Both texts: https://llama.meta.com/llama3/license and"
-            " https://llama.meta.com/llama3/use-policy."
+            f"When you distribute this adapter, ship a copy of the {licence.name} with it, keep the"
+            f" notice above and “{licence.built_with}”, and follow the Acceptable Use Policy. Both"
+            f" texts: {licence.text_url} and {licence.policy_url}."
         ),
     ]

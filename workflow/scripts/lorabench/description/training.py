@@ -55,10 +55,11 @@ def step_rows(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def likelihoods(split: SplitLikelihood) -> dict[str, dict[str, float]]:
-    """Return sum, mean in nats a token and perplexity exp(mean), of base and adapter."""
+def likelihoods(split: SplitLikelihood) -> dict[str, Any]:
+    """Return sum, mean in nats a token and perplexity exp(mean), of base and adapter, and the sums
+    of each conversation."""
     labels = sum(split["label_tokens"])
-    return {
+    whole: dict[str, Any] = {
         who: {
             "nll_per_token": math.fsum(nll) / labels,
             "perplexity": math.exp(math.fsum(nll) / labels),
@@ -68,6 +69,13 @@ def likelihoods(split: SplitLikelihood) -> dict[str, dict[str, float]]:
         }
         for who, nll in (("base", split["base_nll"]), ("adapter", split["adapter_nll"]))
     }
+    names = ("ids", "label_tokens", "base_nll", "adapter_nll")
+    rows = zip(*(split[name] for name in names), strict=True)  # type: ignore[literal-required]
+    whole["conversations"] = [
+        {"id": name, "label_tokens": tokens, "base_nll_sum": base, "adapter_nll_sum": adapter}
+        for name, tokens, base, adapter in rows
+    ]
+    return whole
 
 
 def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any]:

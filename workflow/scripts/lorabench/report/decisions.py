@@ -8,12 +8,15 @@ signal decide nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lorabench.report.licences import find_licence
+from lorabench.description.licences import find_licence
+from lorabench.documents.gate import GateDocument
+from lorabench.report.gate_text import ANSWERS, REASONS, STATUS, headline, line_text, title_of
 from lorabench.report.wording import (
     benchmark_title,
     contrast_text,
     difference_text,
     interval_text,
+    loss_change_text,
 )
 
 Reason = dict[str, str]
@@ -65,11 +68,10 @@ def _why(benchmark: Mapping[str, Any], contrast: Mapping[str, Any] | None) -> st
 
 def _validation_text(validation: Mapping[str, Any]) -> str:
     base, adapter = validation["base_nll"], validation["adapter_nll"]
-    change = f"{adapter - base:+.3f}".replace("-", "−")  # noqa: RUF001
     over = f" over {validation['tokens']:,} answer tokens" if validation.get("tokens") else ""
     return (
-        f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after ({change} nat a"
-        f" token{over})"
+        f"loss on held-out conversations: {base:.3f} before, {adapter:.3f} after"
+        f" ({loss_change_text(validation)} a token{over})"
     )
 
 
@@ -81,7 +83,7 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
         None: "The loss on held-out conversations was not measured",
         "lower": "It fits held-out conversations better",
         "higher": "It fits held-out conversations worse",
-    }.get(loss, "It fits held-out conversations as before")
+    }.get(loss, "No change of the fit to held-out conversations is shown")
     if better and worse:
         return "mixed", f"{start}; of the benchmarks, {better} improved and {worse} got worse."
     if better:
@@ -101,47 +103,33 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
 
 
 def may_ship(
-    *,
-    benchmarks: Mapping[str, Mapping[str, Any]],
-    model_licence: str | None,
-    data_licence: str | None,
-    merge: Mapping[str, Any] | None,
-    contamination: Mapping[str, Any] | None,
-    base_is_random: bool,
+    gate: GateDocument, model_licence: str | None, data_licence: str | None
 ) -> dict[str, Any]:
-    """Answer from licences, the merge check, contamination, losses on benchmarks and what was not
-    run."""
+    """Answer from the release gate, the lines that do not pass first; the licences' duties last.
+
+    Args:
+        gate: the content of gate.json.
+        model_licence, data_licence: as the sources of base model and training data state them.
+    """
+    open_lines = [line for line in gate.lines if line.required and line.verdict != "pass"]
     reasons = [
+        reason(STATUS[line.verdict], f"{title_of(line)}: {line_text(line)}")
+        for line in sorted(open_lines, key=lambda line: line.verdict != "fail")
+    ]
+    passed = [title_of(line) for line in gate.lines if line.required and line.verdict == "pass"]
+    if passed:
+        reasons.append(reason("good", f"pass: {', '.join(passed)}"))
+    if gate.declaration.known_results:
+        reasons.append(reason("unknown", f"declaration: {REASONS['declared_after_results']}"))
+    reasons += [
         licence_reason("base model", model_licence),
         licence_reason("training data", data_licence),
     ]
-    if merge is None:
-        reasons.append(reason("unknown", "merged weights: not checked"))
-    else:
-        reasons.append(reason("good", merge_text(merge)))
-    reasons += [_quality_reason(name, benchmark) for name, benchmark in benchmarks.items()]
-    reasons.append(contamination_reason(contamination))
-    if base_is_random:
-        reasons.append(
-            reason(
-                "bad", "the base model has random weights: it exercises the pipeline, nothing else"
-            )
-        )
-    against, open_points = (
-        sum(item["status"] == status for item in reasons) for status in ("bad", "unknown")
-    )
-    if against:
-        headline = (
-            f"Marked ✗ below: what speaks against it ({against}); marked ?: what is open"
-            f" ({open_points})."
-        )
-        return {"answer": "no", "headline": headline, "reasons": reasons}
-    if open_points:
-        noun = "point is" if open_points == 1 else "points are"
-        headline = f"Nothing found speaks against it, but {open_points} {noun} open."
-        return {"answer": "not yet", "headline": headline, "reasons": reasons}
-    headline = "Nothing found speaks against it; mind what the licences ask."
-    return {"answer": "yes", "headline": headline, "reasons": reasons}
+    return {
+        "answer": ANSWERS[gate.answer],
+        "headline": headline(gate.lines, gate.answer),
+        "reasons": reasons,
+    }
 
 
 def licence_reason(subject: str, text: str | None) -> Reason:
@@ -158,48 +146,3 @@ def licence_reason(subject: str, text: str | None) -> Reason:
     status = "good" if licence.permissive else "neutral"
     duties = f" ({'; '.join(licence.duties)})" if licence.duties else ""
     return reason(status, f"licence of the {subject}: {licence.name}{duties}")
-
-
-def merge_text(merge: Mapping[str, Any]) -> str:
-    """Return the merge check in words; a merge beyond its threshold fails its rule and makes no
-    report."""
-    exact, saved = merge["float32"], merge["as_saved"]
-    return (
-        "merged weights equal base + adapter: logits differ by at most"
-        f" {exact['max_abs_logit_difference']:.2g} in float32 and"
-        f" {saved['max_abs_logit_difference']:.2g} as saved in {merge['dtype']}"
-    )
-
-
-def _quality_reason(name: str, benchmark: Mapping[str, Any]) -> Reason:
-    title, contrast = benchmark_title(name), benchmark["pairs"].get("lora_vs_base")
-    if contrast is None or contrast["status"] != "ok":
-        return reason("unknown", f"{title}: not run, {_why(benchmark, contrast)}")
-    if not contrast["carries_signal"]:
-        return reason("unknown", f"{title}: the judge carries no signal, so quality is not known")
-    if contrast["verdict_word"] == "worse":
-        return reason("bad", f"{title}: worse than the base")
-    if contrast["verdict_word"] == "better":
-        return reason("good", f"{title}: better than the base")
-    return reason(
-        "neutral",
-        f"{title}: no loss against the base seen ({contrast_text(contrast, benchmark['unit'])})",
-    )
-
-
-def contamination_reason(overlaps: Mapping[str, Mapping[str, Mapping[str, int]]] | None) -> Reason:
-    """Return whether benchmark items share a long run of words with the training data; `overlaps`:
-    see `records`."""
-    if overlaps is None:
-        return reason("unknown", "overlap of training data and benchmark items: not checked")
-    longest = {name: max(lengths, key=int) for name, lengths in overlaps.items() if lengths}
-    found = {name: overlaps[name][words]["overlapping"] for name, words in longest.items()}
-    listed = ", ".join(f"{benchmark_title(name)} {count}" for name, count in found.items() if count)
-    words = max(longest.values(), key=int, default="13")
-    if listed:
-        text = (
-            f"items that share {words} words in a row with the training data, whose scores may"
-            f" flatter: {listed}"
-        )
-        return reason("unknown", text)
-    return reason("good", f"no benchmark item shares {words} words in a row with the training data")

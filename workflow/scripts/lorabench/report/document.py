@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lorabench.documents.gate import GateDocument
+from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
 from lorabench.report.records import (
@@ -56,6 +58,7 @@ def assemble_report(
     perf: Sequence[Mapping[str, Any]],
     sources: Mapping[str, Mapping[str, Any]],
     contamination: Mapping[str, Any] | None,
+    gate: GateDocument,
 ) -> dict[str, Any]:
     """Return the content of report.json.
 
@@ -78,16 +81,17 @@ def assemble_report(
         for key, question in QUESTIONS.items()
     ]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run": run,
         "model": model,
         "confidence": compare["confidence"],
         "answers": answers,
+        "gate": gate_table(gate),
         "notices": [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else [],
         "benchmarks": benchmarks,
         "family_of_tests": compare["holm"],
         "merged_equals_lora": compare["merged_equals_lora"],
-        "training": _training(train_metrics, run_config),
+        "training": _training(train_metrics, run_config, compare["confidence"]),
         "merge": merge_report,
         "inference": {
             "serving": compare["serving"],
@@ -173,7 +177,9 @@ def _reference(
 
 
 def _training(
-    train_metrics: Mapping[str, Any] | None, run_config: Mapping[str, Any] | None
+    train_metrics: Mapping[str, Any] | None,
+    run_config: Mapping[str, Any] | None,
+    confidence: float,
 ) -> dict[str, Any]:
     """Return what the report says of the training, without the single steps."""
     if train_metrics is None or train_metrics.get("status") != "ok":
@@ -190,7 +196,7 @@ def _training(
         "status": "ok",
         "reason": None,
         "likelihood": train_metrics["likelihood"],
-        "validation": validation_losses(train_metrics),
+        "validation": validation_losses(train_metrics, confidence),
         "totals": train_metrics["totals"],
         "resumed_at_step": train_metrics.get("resumed_at_step"),
         "phase_seconds": train_metrics.get("phase_seconds"),

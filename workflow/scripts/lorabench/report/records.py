@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.files import read_json
+from lorabench.scoring.held_out import held_out_conversations, loss_change
 
 MIB = 2**20
 # share of a split's conversations
 WORTH_A_WORD = 0.05
-# nat a token; below that the loss counts as unchanged
-LEAST_CHANGE = 0.001
 
 
 def read_optional(path: Path | None) -> dict[str, Any] | None:
@@ -26,30 +25,39 @@ def from_open_assistant(source: Mapping[str, Any]) -> bool:
     return re.search(r"oasst|open[-_ ]?assistant", str(source["origin"]), re.IGNORECASE) is not None
 
 
-def validation_losses(train_metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, their
-    change as a word."""
+def validation_losses(
+    train_metrics: Mapping[str, Any] | None, confidence: float
+) -> dict[str, Any] | None:
+    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, the
+    interval of their change and what it shows as a word.
+
+    The interval is None where the record has no losses by conversation; nothing is shown then.
+    """
     exact = (train_metrics or {}).get("likelihood", {}).get("validation")
     if exact is None:
         return None
     base, adapter = exact["base"], exact["adapter"]
-    change = adapter["nll_per_token"] - base["nll_per_token"]
-    word = (
-        "practically unchanged"
-        if abs(change) < LEAST_CHANGE
-        else "lower"
-        if change < 0
-        else "higher"
-    )
+    conversations = held_out_conversations(train_metrics)
+    change = loss_change(conversations, confidence) if conversations else None
+    interval = change.interval if change else None
     return {
-        "word": word,
+        "word": _change_word(interval),
         "base_nll": base["nll_per_token"],
         "adapter_nll": adapter["nll_per_token"],
+        "interval": list(interval) if interval else None,
         "base_perplexity": base["perplexity"],
         "adapter_perplexity": adapter["perplexity"],
         "tokens": adapter["label_tokens"],
         "conversations": adapter.get("conversations"),
     }
+
+
+def _change_word(interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return "not shown: no interval"
+    if interval[1] < 0:
+        return "lower"
+    return "higher" if interval[0] > 0 else "no change shown"
 
 
 def peak_memory_bytes(perf: Mapping[str, Any]) -> float | None:

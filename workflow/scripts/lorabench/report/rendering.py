@@ -33,6 +33,7 @@ FILTERS = {
     "interval": wording.interval_text,
     "difference": wording.difference_text,
     "size": wording.size_text,
+    "loss_change": wording.loss_change_text,
     "ratio": wording.ratio_text,
     "bytes": wording.bytes_text,
     "p_value": wording.p_text,

@@ -80,6 +80,16 @@ def signed_zero(value: float, digits: int) -> str:
     return (text[1:] if float(text) == 0 and text.startswith("-") else text).replace("-", MINUS)
 
 
+def loss_change_text(validation: Mapping[str, Any]) -> str:
+    """Return the change of the held-out loss with its interval, as "+0.600 nat [0.512, 0.688]"."""
+    change = validation["adapter_nll"] - validation["base_nll"]
+    text = f"{change:+.3f}".replace("-", MINUS) + " nat"
+    interval = validation.get("interval")
+    if interval is None:
+        return f"{text}, no interval"
+    return f"{text} [{signed_zero(interval[0], 3)}, {signed_zero(interval[1], 3)}]"
+
+
 def ratio_text(ratio: dict[str, Any]) -> str:
     """Return a ratio with its interval, as "0.60 [0.58, 0.61]"."""
     if ratio["interval"] is None:

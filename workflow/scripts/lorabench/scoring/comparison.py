@@ -73,13 +73,9 @@ def _contrast(
             "items_dropped": dropped,
         }
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
-    clusters = [pair[0].cluster for pair in pairs] if table.cluster else None
-    flips = None
-    if table.right_or_wrong:
-        flips = flip_table([score == 1 for score in before], [score == 1 for score in after])
-        difference = paired_proportion_difference(flips, confidence)
-    else:
-        difference = paired_difference(before, after, clusters, confidence)
+    clusters = clusters_of(table, [pair[0] for pair in pairs])
+    flips = flips_of(before, after) if table.right_or_wrong else None
+    difference = difference_of(table, before, after, clusters, confidence)
     bootstrap = bootstrap_difference(
         before, after, clusters, confidence, settings.resamples, settings.seed
     )
@@ -108,6 +104,29 @@ def _contrast(
         "flips": None if flips is None else asdict(flips),
         "equivalence": asdict(equivalence),
     }
+
+
+def clusters_of(table: ScoredBenchmark, rows: Sequence[ItemResult]) -> list[str] | None:
+    """Return the unit of each item that was sampled, None where that is the item itself."""
+    return [row.cluster for row in rows] if table.cluster else None
+
+
+def flips_of(before: Sequence[float], after: Sequence[float]) -> FlipTable:
+    """Count right and wrong answers of two variants on the same items."""
+    return flip_table([score == 1 for score in before], [score == 1 for score in after])
+
+
+def difference_of(
+    table: ScoredBenchmark,
+    before: Sequence[float],
+    after: Sequence[float],
+    clusters: Sequence[str] | None,
+    confidence: float,
+) -> Difference:
+    """Return the paired difference of a benchmark by the method that fits its scores."""
+    if table.right_or_wrong:
+        return paired_proportion_difference(flips_of(before, after), confidence)
+    return paired_difference(before, after, clusters, confidence)
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lorabench.control.config.faults import Fault
 from lorabench.data.sources.source import KINDS
+from lorabench.scoring.settings import GateSettings
 
 # folders of the working folder that no export may write to
 OURS = (
@@ -24,6 +25,7 @@ OURS = (
 def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a whole run whose keys are each what they should be."""
     yield from _training(run["train_adapter"])
+    yield from _gate(run["gate"])
     for section in ("judge_mt_bench", "judge_alpaca_eval"):
         judge = run[section]["judge"]
         if judge["kind"] in ("openai", "anthropic") and judge["model"] is None:
@@ -72,6 +74,14 @@ def _training(section: Mapping[str, Any]) -> Iterator[Fault]:
                 "compares evaluations, and evaluations_per_epoch is 0; set it to 1, or"
                 f" {key}: {'null' if key == 'early_stopping_patience' else 'false'}",
             )
+
+
+def _gate(section: Mapping[str, Any]) -> Iterator[Fault]:
+    for name in GateSettings.parse_section(section, "gate").unbounded():
+        yield (
+            ("gate", "required"),
+            f"{name!r} has no bound; set it in margins, improvements or limits, or take it out",
+        )
 
 
 def _export(folder: str | None) -> Iterator[Fault]:

@@ -28,7 +28,7 @@ from lorabench.judging.settings import (
     JudgeMtBenchSettings,
     JudgeSettings,
 )
-from lorabench.scoring.settings import ComparisonSettings
+from lorabench.scoring.settings import ComparisonSettings, GateSettings
 from lorabench.section import Count, Distinct, LocalPath, Name, Section, Text, Variant
 from lorabench.training.settings import ImportSettings, MergeSettings, TrainingSettings
 
@@ -227,3 +227,4 @@ class Config(Section):
     measure_inference: MeasureInference
     compare_variants: ComparisonSettings
     export_adapter: ExportAdapter
+    gate: GateSettings

@@ -1,0 +1,58 @@
+"""The change of the held-out loss and its interval."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lorabench.errors import DataError
+from lorabench.scoring.held_out import held_out_conversations, loss_change
+
+
+def conversations(changes: list[float], tokens: list[int]) -> list[dict[str, Any]]:
+    """Return one conversation a change (nat a token) and number of tokens."""
+    return [
+        {
+            "id": str(index),
+            "label_tokens": size,
+            "base_nll_sum": 2.0 * size,
+            "adapter_nll_sum": (2.0 + change) * size,
+        }
+        for index, (change, size) in enumerate(zip(changes, tokens, strict=True))
+    ]
+
+
+def test_the_change_is_weighted_by_tokens() -> None:
+    """A conversation of 300 tokens counts three times one of 100."""
+    change = loss_change(conversations([-0.1, 0.3], [300, 100]), 0.95)
+    assert change.value == pytest.approx(0.0)
+    assert change.clusters == 2
+
+
+def test_equal_changes_have_no_width_and_one_conversation_no_interval() -> None:
+    """Without spread there is no width; one conversation has no spread."""
+    change = loss_change(conversations([-0.1] * 5, [10] * 5), 0.95)
+    assert change.interval == pytest.approx((-0.1, -0.1))
+    assert loss_change(conversations([-0.1], [10]), 0.95).interval is None
+
+
+def test_the_interval_covers_the_true_change() -> None:
+    """Of 200 samples of 40 conversations of skewed sizes, 84 to 96 % of the 90 % intervals hold
+    it."""
+    generator, held = np.random.default_rng(3), 0
+    for _ in range(200):
+        sizes = generator.lognormal(5, 0.8, 40).astype(int) + 1
+        change = conversations(list(generator.normal(-0.05, 0.1, 40)), list(sizes))
+        interval = loss_change(change, 0.9).interval
+        held += interval is not None and interval[0] <= -0.05 <= interval[1]
+    assert 0.84 <= held / 200 <= 0.96
+
+
+def test_records_without_conversations_have_none() -> None:
+    """An older record, an imported adapter, and none at all."""
+    older: dict[str, Any] = {"likelihood": {"validation": {"base": {}, "adapter": {}}}}
+    assert held_out_conversations(older) is None
+    assert held_out_conversations({"status": "not_run"}) is None
+    assert held_out_conversations(None) is None
+    with pytest.raises(DataError, match="denominators > 0"):
+        loss_change(conversations([0.1], [0]), 0.95)

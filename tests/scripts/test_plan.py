@@ -1,0 +1,83 @@
+"""The plan before a run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorabench.control.configuration import load, resolve
+from lorabench.control.forecast import item_count, judge_cost, measured_seconds, power_of
+from plan import plan
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_of(overlay: str | None = None, **changes: Any) -> dict[str, Any]:
+    """Return a run of the project's config."""
+    files = [ROOT / "config" / "config.yaml"]
+    files += [ROOT / "config" / f"{overlay}.yaml"] if overlay else []
+    return {**next(iter(resolve(load(files), files, {}).values())), **changes}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "units", "published"),
+    [("gsm8k", 1319, 0.027), ("mmlu", 14042, 0.0075), ("mt_bench", 80, 0.28)],
+)
+def test_what_full_benchmarks_can_show_is_known(
+    benchmark: str, units: int, published: float
+) -> None:
+    """Paired differences with 80 % power: 2.7 points of GSM8K at 12 % of changed items, 0.75 of
+    MMLU at 10 %, 0.28 of MT-Bench at a spread of 0.9."""
+    found = power_of(benchmark, units, None, 0.05)
+    assert found.smallest_detectable == pytest.approx(published, rel=0.03)
+    assert found.chance_of_equal is None and found.units_for_margin is None
+
+
+def test_units_for_a_margin_give_four_in_five() -> None:
+    """With the number that the plan names, an equal adapter passes in 80 % of cases."""
+    needed = power_of("gsm8k", 100, 0.03, 0.05).units_for_margin
+    assert needed is not None
+    chance = power_of("gsm8k", needed, 0.03, 0.05).chance_of_equal
+    assert chance == pytest.approx(0.8, abs=0.005)
+
+
+def test_items_are_those_that_will_be_asked(tmp_path: Path) -> None:
+    """Limits count, full sizes are known before the fetch, other sources are not."""
+    run, demo = run_of(), run_of("demo")
+    assert item_count(run, "mt_bench", tmp_path) == 80
+    assert item_count(run, "gsm8k", tmp_path) == 1319
+    assert item_count(demo, "mmlu", tmp_path) is None
+    folder = tmp_path / "mmlu" / "built-in"
+    folder.mkdir(parents=True)
+    rows = "".join(f'{{"subject": "{name}"}}\n' for name in "a" * 12 + "b" * 4)
+    (folder / "test.jsonl").write_text(rows)
+    assert item_count(demo, "mmlu", tmp_path) == 14
+
+
+def test_a_judges_cost_is_its_calls_at_its_prices() -> None:
+    """GPT-4.1 on MT-Bench is about 0.9 USD a variant; a local judge costs nothing."""
+    assert judge_cost(run_of(), "mt_bench", 80) == pytest.approx(0.9, abs=0.2)
+    assert judge_cost(run_of(), "alpaca_eval", 805) == pytest.approx(1.8, abs=0.3)
+    assert judge_cost(run_of("demo"), "mt_bench", 8) is None
+
+
+def test_times_are_measured_or_unknown(tmp_path: Path) -> None:
+    """Snakemake's own timings of the jobs before, of all variants."""
+    assert measured_seconds(tmp_path, "gsm8k") is None
+    folder = tmp_path / "evaluate_task"
+    folder.mkdir()
+    for variant, seconds in (("base", 30.5), ("lora", 40.0)):
+        (folder / f"{variant}.gsm8k.0-of-1.tsv").write_text(f"s\th:m:s\n{seconds}\t0:00:30\n")
+    assert measured_seconds(tmp_path, "gsm8k") == 70.5
+
+
+def test_the_plan_says_whether_the_items_suffice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full benchmarks can show an equal adapter, 16 items cannot."""
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(plan(run_of()))
+    assert text.count(": enough;") == 4 and "unknown, these jobs have not run here yet" in text
+    small = run_of()
+    small["evaluate_task"]["gsm8k"]["limit"] = 16
+    assert "not enough" in "\n".join(plan(small))

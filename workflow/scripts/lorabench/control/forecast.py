@@ -1,0 +1,145 @@
+"""What an evaluation can show, how long it takes and what its judge costs, before anything runs.
+
+The spread of a difference between two variants of one model is not known before; it is assumed from
+published runs and stated with the result (Miller 2024, arXiv:2411.00640; Bloom 1995).
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
+from lorabench.control.configuration import source_label
+from lorabench.data.benchmark import benchmark_data
+from lorabench.scoring.benchmark import RATING, scored_benchmark
+
+POWER = 0.8
+# share of items that exactly one of two variants answers right; a LoRA adapter on an instruct model
+FLIPS = {"mmlu": 0.10}
+USUAL_FLIPS = 0.12
+# standard deviation of a difference: a question's mean rating in points, a preference in shares
+RATING_SPREAD, PREFERENCE_SPREAD = 0.9, 0.5
+# Tokens of a judge's calls: its prompt, an answer of usual length, a published reference, a rating
+# with its explanation (see `judging.budget`).
+PROMPT_TOKENS, ANSWER_TOKENS, REFERENCE_TOKENS, RATING_TOKENS = 350, 400, 450, 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What n units can show of a difference to the base."""
+
+    units: int
+    # standard deviation of one unit's difference, and where it comes from
+    spread: float
+    assumption: str
+    # found by a two-sided test at 5 % in 80 % of cases
+    smallest_detectable: float
+    # chance that an equal adapter passes the margin, and units for 80 %; None without a margin
+    chance_of_equal: float | None
+    units_for_margin: int | None
+
+
+def spread_of(benchmark: str) -> tuple[float, str]:
+    """Return the assumed standard deviation of one unit's difference, and the assumption."""
+    table = scored_benchmark(benchmark)
+    if table.right_or_wrong:
+        flips = FLIPS.get(benchmark, USUAL_FLIPS)
+        return math.sqrt(flips), f"{flips:.0%} of the items change between right and wrong"
+    if table.unit == RATING:
+        return RATING_SPREAD, f"a question's rating changes by {RATING_SPREAD} points (SD)"
+    return PREFERENCE_SPREAD, f"a preference changes by {PREFERENCE_SPREAD} (SD)"
+
+
+def power_of(benchmark: str, units: int, margin: float | None, alpha: float) -> Power:
+    """Return what `units` items (MT-Bench: questions) can show; normal approximation."""
+    spread, assumption = spread_of(benchmark)
+    error, normal = spread / math.sqrt(units), NormalDist()
+    detect = (normal.inv_cdf(0.975) + normal.inv_cdf(POWER)) * error
+    chance = needed = None
+    if margin is not None:
+        chance = normal.cdf(margin / error - normal.inv_cdf(1 - alpha))
+        quantiles = normal.inv_cdf(1 - alpha) + normal.inv_cdf(POWER)
+        needed = math.ceil((quantiles * spread / margin) ** 2)
+    return Power(
+        units=units,
+        spread=spread,
+        assumption=assumption,
+        smallest_detectable=detect,
+        chance_of_equal=chance,
+        units_for_margin=needed,
+    )
+
+
+def item_count(run: Mapping[str, Any], benchmark: str, resources: Path) -> int | None:
+    """Return the items that a run asks of a benchmark, None where that is not known before the
+    fetch.
+
+    Args:
+        run: the run's config.
+        benchmark: its name.
+        resources: the folder of fetched benchmarks, resources/benchmarks.
+    """
+    entry = run["fetch_benchmark"][benchmark]
+    file = resources / benchmark / source_label(entry) / benchmark_data(benchmark).items_file
+    section = run["evaluate_task" if benchmark in TASKS else "generate_answers"][benchmark]
+    per_subject = section.get("limit_per_subject")
+    subjects = section.get("subjects") or []
+    if file.is_file():
+        with file.open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        counts = Counter(str(row.get("subject", "")) for row in rows)
+        kept = [counts[name] for name in counts if not subjects or name in subjects]
+        available = sum(min(count, per_subject or count) for count in kept)
+    elif entry["kind"] in ("hub", "wheel"):
+        table = scored_benchmark(benchmark)
+        # published scores of ratings rest on two turns a question
+        available = table.items // 2 if table.unit == RATING else table.items
+        if per_subject:
+            available = min(available, per_subject * (len(subjects) or 57))
+    else:
+        return None
+    return min(available, section.get("limit") or available)
+
+
+def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | None:
+    """Return the expected cost of judging one variant in USD, None where there is nothing to pay or
+    no price is known."""
+    section = run[JUDGED[benchmark]]
+    judge = section["judge"]
+    prices = [judge[f"usd_per_million_{kind}_tokens"] for kind in ("input", "output")]
+    if judge["kind"] not in ("openai", "anthropic") or not any(prices):
+        return None
+    longest = run["generate_answers"][benchmark]["max_new_tokens"]
+    answer, output = min(longest, ANSWER_TOKENS), min(section["max_tokens"], RATING_TOKENS)
+    if scored_benchmark(benchmark).unit == RATING:
+        # the second turn shows both answers
+        calls, asked = 2 * items, PROMPT_TOKENS + 1.5 * answer
+    else:
+        calls = items * (2 if section.get("both_orders") else 1)
+        asked = PROMPT_TOKENS + answer + REFERENCE_TOKENS
+    return float(calls * (asked * prices[0] + output * prices[1]) / 1e6)
+
+
+def measured_seconds(folder: Path, benchmark: str) -> float | None:
+    """Return the seconds that the jobs of a benchmark took in this run before, all variants; None
+    where they did not run.
+
+    Args:
+        folder: results/{run}/benchmarks, Snakemake's own timings.
+        benchmark: its name.
+    """
+    rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
+    files = sorted((folder / rule).glob(f"*.{benchmark}.*.tsv"))
+    texts = [file.read_text(encoding="utf-8").splitlines() for file in files]
+    seconds = [float(lines[1].split("\t")[0]) for lines in texts if len(lines) > 1]
+    return sum(seconds) if seconds else None
+
+
+def evaluated(run: Mapping[str, Any]) -> list[str]:
+    """Return the benchmarks that a run scores, in the order of the config."""
+    return [name for name in run["score_benchmark"]["benchmarks"] if name in BENCHMARKS]

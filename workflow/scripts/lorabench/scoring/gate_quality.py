@@ -1,0 +1,175 @@
+"""Lines of the release gate that need a statistic: benchmarks against the base, the held-out loss.
+
+A line passes where the whole two-sided interval at 1 - 2 alpha is on the right side of its
+threshold, fails where the whole interval is on the wrong side, and is not shown between: each is a
+one-sided test at alpha. A margin m asks for a gain above -m (non-inferiority), an improvement d for
+a gain above d.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lorabench.documents.gate import GateLine, LineVerdict
+from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark, scored_benchmark
+from lorabench.scoring.comparison import clusters_of, difference_of
+from lorabench.scoring.held_out import loss_change
+from lorabench.scoring.item_rows import as_scores, pair_rows
+from lorabench.uncertainty import Interval
+
+# An interval of fewer independent units than this is not trusted to decide.
+FEWEST_UNITS = 10
+# Items without a score in one of two variants; above this share the rest may be a selection.
+MOST_DROPPED = 0.05
+# Judged scores can agree on all items of a small sample, and a t interval then has no width. Two
+# imagined items, one won and one lost by this much, keep it open, as half an item in each cell does
+# in the interval of right-or-wrong items (Agresti and Min 2005). A preference can change by 1; a
+# rating seldom changes by more than 3 points.
+IMAGINED = {SHARE: 1.0, RATING: 3.0}
+# The same for the held-out loss, in nat a token of two imagined conversations of average length.
+IMAGINED_NAT = 0.5
+# lowest score of a scale without right answers by chance
+FLOOR = {SHARE: 0.0, RATING: 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a line asks for: its kind, whether it is required, and the threshold of the gain."""
+
+    kind: str
+    required: bool
+    threshold: float
+
+
+def judge_interval(interval: Interval, threshold: float) -> LineVerdict:
+    """Return the verdict of a two-sided interval of a gain against the threshold it must exceed."""
+    low, high = interval
+    return "pass" if low > threshold else "fail" if high < threshold else "not_shown"
+
+
+def units_to_settle(interval: Interval, threshold: float, units: int) -> int | None:
+    """Return how many further units narrow the interval to the threshold if its centre stays.
+
+    The half width h goes with one over the root of the units: from h to |centre - threshold| it
+    takes (h / |centre - threshold|)^2 times as many. None where the centre is the threshold.
+    """
+    low, high = interval
+    distance = abs((low + high) / 2 - threshold)
+    if distance < 1e-12:
+        return None
+    return max(1, math.ceil(units * ((high - low) / 2 / distance) ** 2) - units)
+
+
+def gate_interval(
+    table: ScoredBenchmark, pairs: Sequence[tuple[ItemResult, ItemResult]], alpha: float
+) -> tuple[float, Interval, int]:
+    """Return the gain over the base, its interval at 1 - 2 alpha and the number of units.
+
+    Args:
+        table: of the benchmark, which decides the method.
+        pairs: (base, variant) of every item that both have a score of.
+    """
+    before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
+    clusters, confidence = clusters_of(table, [pair[0] for pair in pairs]), 1 - 2 * alpha
+    if table.right_or_wrong:
+        difference = difference_of(table, before, after, clusters, confidence)
+        return difference.difference, difference.interval or (-1.0, 1.0), difference.clusters
+    size = IMAGINED[table.unit]
+    widened = difference_of(
+        table,
+        [*before, 0.0, 0.0],
+        [*after, size, -size],
+        None if clusters is None else [*clusters, "imagined win", "imagined loss"],
+        confidence,
+    )
+    gain = sum(after) / len(after) - sum(before) / len(before)
+    return gain, widened.interval or (-math.inf, math.inf), widened.clusters - 2
+
+
+def benchmark_line(
+    name: str,
+    rule: Rule,
+    score: Mapping[str, Any] | None,
+    rows: Mapping[str, Sequence[ItemResult]],
+    variant: str,
+    alpha: float,
+) -> GateLine:
+    """Return the line of one benchmark.
+
+    Args:
+        name: the benchmark.
+        rule: what is asked for.
+        score: the base's score file, None where the benchmark was not evaluated.
+        rows: variant -> item rows, those that were scored.
+        variant: the variant that would ship.
+        alpha: level of the one-sided test.
+
+    Raises:
+        DataError: two variants saw different items.
+    """
+    table = scored_benchmark(name)
+    blank = _blank(name, rule, table.unit)
+    if score is None:
+        return replace(blank, code="not_evaluated")
+    if "base" not in rows or variant not in rows:
+        return replace(blank, code="not_run", detail=(str(score.get("reason") or ""),))
+    if not score.get("carries_signal", True):
+        return replace(blank, code="judge_without_signal")
+    pairs, dropped = pair_rows(rows["base"], rows[variant])
+    if not pairs or dropped > MOST_DROPPED * (len(pairs) + dropped):
+        total = len(pairs) + dropped
+        return replace(blank, code="items_without_score", detail=(f"{dropped} of {total}",))
+    base = sum(as_scores([pair[0] for pair in pairs])) / len(pairs)
+    floor = FLOOR[table.unit] if table.chance is None else table.chance
+    gain, interval, units = gate_interval(table, pairs, alpha)
+    measured = replace(blank, estimate=gain, interval=interval, units=units)
+    if base - floor <= -rule.threshold:
+        # even a variant that lost every ability would lose less than the margin
+        return replace(measured, code="base_near_floor")
+    return settle(measured, interval, units)
+
+
+def held_out_line(
+    rule: Rule, conversations: Sequence[Mapping[str, Any]] | None, alpha: float
+) -> GateLine:
+    """Return the line of the held-out loss; its gain is the loss's fall in nat an answer token."""
+    blank = _blank("held_out_loss", rule, "nat")
+    if not conversations:
+        return replace(blank, code="no_losses_by_conversation")
+    tokens = sum(row["label_tokens"] for row in conversations) / len(conversations)
+    imagined = [
+        {"label_tokens": tokens, "base_nll_sum": 0.0, "adapter_nll_sum": change * tokens}
+        for change in (IMAGINED_NAT, -IMAGINED_NAT)
+    ]
+    change = loss_change(conversations, 1 - 2 * alpha)
+    widened = loss_change([*conversations, *imagined], 1 - 2 * alpha).interval or (0.0, 0.0)
+    gain = (-widened[1], -widened[0])
+    measured = replace(blank, estimate=-change.value, interval=gain, units=change.clusters)
+    return settle(measured, gain, change.clusters)
+
+
+def settle(line: GateLine, interval: Interval, units: int) -> GateLine:
+    """Return the line with the verdict of its interval; few units never pass."""
+    threshold = line.threshold if line.threshold is not None else 0.0
+    verdict = judge_interval(interval, threshold)
+    if units < FEWEST_UNITS and verdict != "not_shown":
+        more = FEWEST_UNITS - units
+        return replace(line, verdict="not_shown", code="too_few_units", more_units=more)
+    codes = {"pass": "shown", "fail": "shown_otherwise", "not_shown": "interval_crosses"}
+    more_units = units_to_settle(interval, threshold, units) if verdict == "not_shown" else None
+    return replace(line, verdict=verdict, code=codes[verdict], more_units=more_units)
+
+
+def _blank(name: str, rule: Rule, unit: str | None) -> GateLine:
+    """Return a line that lacks its evidence."""
+    return GateLine(
+        name=name,
+        kind="improvement" if rule.kind == "improvement" else "margin",
+        required=rule.required,
+        verdict="missing",
+        code="not_evaluated",
+        unit=unit,
+        threshold=rule.threshold,
+    )

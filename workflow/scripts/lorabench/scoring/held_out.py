@@ -1,0 +1,34 @@
+"""The change of the loss on held-out conversations, with its interval.
+
+One number a conversation and model: the sum of the negative log-likelihoods of its answer tokens.
+The change is the sum of all differences over the sum of all answer tokens (a ratio of sums, as the
+loss a token is), its interval a bootstrap over whole conversations: tokens of one conversation are
+not independent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorabench.uncertainty import Estimate, bootstrap_ratio
+
+RESAMPLES = 10_000
+SEED = 0
+
+
+def held_out_conversations(train_metrics: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """Return {id, label_tokens, base_nll_sum, adapter_nll_sum} of each held-out conversation, None
+    where the record has none."""
+    likelihood = (train_metrics or {}).get("likelihood") or {}
+    found = (likelihood.get("validation") or {}).get("conversations")
+    return list(found) if isinstance(found, list) and found else None
+
+
+def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
+    """Return adapter - base in nat an answer token; below 0 the adapter fits better.
+
+    Raises:
+        DataError: a sum is not finite, or a conversation has no answer token.
+    """
+    differences = [row["adapter_nll_sum"] - row["base_nll_sum"] for row in conversations]
+    tokens = [row["label_tokens"] for row in conversations]
+    return bootstrap_ratio(differences, tokens, confidence, RESAMPLES, SEED)

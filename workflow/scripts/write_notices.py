@@ -1,0 +1,72 @@
+"""Write the licence files that the adapter and the merged model must carry -> LICENSE and NOTICE in
+results/{run}/adapter/ and results/{run}/merged/, and the merged model's README.md.
+
+LICENSE is the text from the base model's folder, else a pointer to it; a use policy found there is
+copied too. NOTICE holds the attribution that the licence prescribes. The gate looks at the folder
+that would ship and fails where something is missing.
+"""
+
+import shutil
+from pathlib import Path
+
+from lorabench.arguments import Folder
+from lorabench.description.licences import (
+    Licence,
+    base_licence,
+    licence_text,
+    model_name,
+    notice_text,
+)
+from lorabench.files import read_json, write_text
+from lorabench.job import run_job
+
+
+def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files: Folder) -> None:
+    """Write the files.
+
+    Args:
+        run: the run's name.
+        model: source.json of the base model, in its folder.
+        adapter_files, merged_files: the folders to write into.
+    """
+    source = read_json(model)
+    base_name = name_of_base(model, source)
+    licence = base_licence(model.parent.name, source)
+    texts = sorted(model.parent.glob("LICENSE*"))
+    for folder in (adapter_files, merged_files):
+        write_text(folder / "LICENSE", licence_text(licence, base_name, texts))
+        write_text(folder / "NOTICE", notice_text(licence, base_name))
+        for policy in model.parent.glob("USE_POLICY*"):
+            shutil.copyfile(policy, folder / policy.name)
+    card = merged_files / "README.md"
+    write_text(card, merged_card(run, base_name, licence, source["licence"]))
+
+
+def name_of_base(model: Path, source: dict[str, str]) -> str:
+    """Return the hub id of a base model from the hub, else its folder's name."""
+    return source["origin"].partition("@")[0] if source["kind"] == "hub" else model.parent.name
+
+
+def merged_card(run: str, base_name: str, licence: Licence | None, stated: str | None) -> str:
+    """Return the model card of the merged checkpoint."""
+    lines = [
+        "---",
+        f"base_model: {base_name}",
+        "base_model_relation: finetune",
+        "library_name: transformers",
+        f"license: {licence.identifier if licence else stated or 'other'}",
+        "pipeline_tag: text-generation",
+        "---",
+        "",
+        f"# {model_name(base_name, run, 'merged', licence)}",
+        "",
+        *([f"**{licence.built_with}**", ""] if licence and licence.built_with else []),
+        f"{base_name} with the LoRA adapter of the run `{run}` merged into its weights.",
+        "merge_report.json says how far it is from base + adapter.",
+        "LICENSE and NOTICE belong to it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_job(snakemake, write_notices, unused=("settings", "adapter", "merge_report"))
