@@ -1,5 +1,5 @@
 """Compare the training speed of this project with plain trl and unsloth: same model, conversations
-and recipe, each arm in a process of its own.
+and recipe, each arm in another process.
 
 On a GPU, without a hub (each line answers one question of docs/training.md):
 

@@ -41,7 +41,7 @@ def varlen(
 
     Args:
         query: (rows, heads, length, head size); key and value have the model's key-value heads.
-        attention_mask: unused. What is padding is a document of its own or lies at the right end,
+        attention_mask: unused. What is padding is another document or at the right end,
             where causality hides it.
         boundaries: (documents + 1,) int32: where each document begins in the flattened rows, then
             the end of the last.
