@@ -73,7 +73,8 @@ def test_environment_overrides_the_files(
         "MT_BENCH_JUDGE_MODEL": "some-model",
     }
     (tmp_path / 'it\'s a "path"').mkdir()
-    run = resolve(config, [], environment)["llama3"]
+    [run] = resolve(config, [], environment).values()
+    assert run["run"] == "llama3-imported"
     assert run["train_adapter"]["batch_size"] == 2
     assert run["import_adapter"]["path"] == environment["ADAPTER_PATH"]
     assert run["judge_mt_bench"]["judge"]["model"] == "some-model"

@@ -102,7 +102,10 @@ WRONG_VALUES = [
         "train_adapter: {learning_rate: 2e-4}",
         "found '2e-4'; YAML reads 2e-4 as text, write 2.0e-04",
     ),
-    ("train_adapter: {use_4bit: 1}", "train_adapter.use_4bit: expected true or false, found 1"),
+    (
+        "train_adapter: {use_4bit: 1}",
+        "train_adapter.use_4bit: expected true or false or auto, found 1",
+    ),
     (
         "train_adapter: {target_modules: q_proj}",
         "train_adapter.target_modules: expected a list, found 'q_proj'",

@@ -94,7 +94,8 @@ def settings() -> dict[str, Any]:
         "early_stopping_patience": None,
         "keep_best": False,
         "adapter_dtype": "float32",
-        "save_minutes": 0,
+        # after every step
+        "save_minutes": 1e-6,
         "tracker": None,
         "seed": 42,
     }

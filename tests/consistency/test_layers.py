@@ -137,7 +137,7 @@ def test_every_rule_declares_what_it_needs(name: str) -> None:
         "threads:",
         "resources:",
         "settings=",
-        f'code=code("{name}"',
+        f'code=parameters.code("{name}"',
         f"scripts/{name}.py",
     ):
         assert word in block, word

@@ -99,8 +99,8 @@ def test_offline_switch_needs_a_whole_cached_snapshot(tiny_model: Path, tmp_path
     ("kind", "source", "expected"),
     [
         ("gsm8k", {"kind": "path", "path": "/not/there"}, "path '/not/there' does not exist"),
-        ("model", OPEN | {"revision": "main"}, "revision 'main' is not a commit"),
-        ("mmlu", {"kind": "wheel", "package": "p", "version": "1"}, "'sha256' and 'member'"),
+        ("model", OPEN | {"revision": "main"}, "revision: expected a commit"),
+        ("mmlu", {"kind": "wheel", "package": "p", "version": "1"}, "sha256: Field required"),
         ("mt_bench", {"kind": "ftp"}, "source kind 'ftp' is not one of"),
     ],
 )

@@ -47,15 +47,15 @@ def test_each_kind_is_read(settings: dict[str, Any], expected: object) -> None:
     [
         ({"kind": "git"}, "source kind 'git' is not one of hub, path, wheel, built-in"),
         ({}, "source kind None is not one of"),
-        ({"kind": "hub", "repo": "o/n"}, "missing 1 required keyword-only argument: 'revision'"),
+        ({"kind": "hub", "repo": "o/n"}, "revision: Field required"),
         (
             {"kind": "hub", "repo": "o/n", "revision": "main"},
-            "revision 'main' is not a commit of 40 hexadecimal digits",
+            "revision: expected a commit",
         ),
-        ({"kind": "path", "path": "x", "repo": "y"}, "unexpected keyword argument 'repo'"),
+        ({"kind": "path", "path": "x", "repo": "y"}, "repo: Extra inputs are not permitted"),
         (
             {"kind": "wheel", "package": "p", "version": "1", "sha256": None, "member": "m"},
-            "sha256 None is not 64",
+            "sha256: Input should be a valid string",
         ),
     ],
 )

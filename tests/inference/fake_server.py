@@ -100,7 +100,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _piece(self, event: dict[str, Any]) -> None:
-        self._chunk(f"data: {json.dumps(event)}\n\n".encode())
+        head = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "tiny"}
+        choices = [{"index": 0, **choice} for choice in event.get("choices", [])]
+        self._chunk(f"data: {json.dumps({**head, **event, 'choices': choices})}\n\n".encode())
 
     def _chunk(self, content: bytes) -> None:
         self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")

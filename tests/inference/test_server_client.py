@@ -25,12 +25,12 @@ PROMPTS = [
     for number in range(3)
 ]
 # large against the noise of a busy machine
-FIRST_MS, TOKEN_MS = 300.0, 25.0
+FIRST_MS, TOKEN_MS = 1000.0, 60.0
 PLANTED: dict[str, Any] = {"first_token_seconds": FIRST_MS / 1000, "token_seconds": TOKEN_MS / 1000}
 WITHIN = 0.02
 LIMITS = [
-    {"name": "conversational", "time_to_first_token_ms": 2000, "time_per_output_token_ms": 100},
-    {"name": "interactive", "time_to_first_token_ms": 800, "time_per_output_token_ms": 50},
+    {"name": "conversational", "time_to_first_token_ms": 4000, "time_per_output_token_ms": 200},
+    {"name": "interactive", "time_to_first_token_ms": 1200, "time_per_output_token_ms": 80},
 ]
 
 
@@ -70,8 +70,8 @@ def settings_of(
 def test_planted_latencies_come_back() -> None:
     """First token, time per token and end to end are the server's, to two percent."""
     with serving_apart(**PLANTED) as url:
-        replies = load(client_of(url), users=4, requests=12, tokens=21)
-    assert [reply.number for reply in replies] == list(range(12))
+        replies = load(client_of(url), users=4, requests=8, tokens=21)
+    assert [reply.number for reply in replies] == list(range(8))
     first = statistics.median(reply.time_to_first_token_ms or 0 for reply in replies)
     gaps = [
         ((reply.end_to_end_ms or 0) - (reply.time_to_first_token_ms or 0)) / 20 for reply in replies
@@ -89,7 +89,7 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
     slow = {name: 1.5 * seconds for name, seconds in PLANTED.items()}
     with serving_apart(**PLANTED, places=2) as base, serving_apart(**slow, places=2) as lora:
         settings = settings_of(
-            {"base": base, "lora": lora}, [1, 2, 4], requests_per_user=2, new_tokens=16, repeats=1
+            {"base": base, "lora": lora}, [1, 2, 4], requests_per_user=2, new_tokens=11, repeats=1
         )
         session = LoadSession(settings.load, PROMPTS)
         served = measure_servers(session, settings, PROMPTS)
@@ -104,8 +104,8 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
         assert ratio["beyond_noise"]
     of_base = summarise_load(session.rows, "server", "base", "base_again", LIMITS)
     one, two, four = (level["output_tokens_per_second"] for level in of_base)
-    seconds = (FIRST_MS + 15 * TOKEN_MS) / 1000
-    assert one == pytest.approx(16 / seconds, rel=WITHIN)
+    seconds = (FIRST_MS + 10 * TOKEN_MS) / 1000
+    assert one == pytest.approx(11 / seconds, rel=WITHIN)
     assert two == pytest.approx(2 * one, rel=WITHIN)
     assert four == pytest.approx(two, rel=2 * WITHIN)
     conversational, interactive = users_and_cost(of_base, LIMITS, None)

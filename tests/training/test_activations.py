@@ -51,7 +51,7 @@ def fitted_and_inputs(
 def test_a_layer_keeps_what_the_memory_model_counts(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], dropout: float
 ) -> None:
-    """Measured and predicted from shapes agree within a third, and measuring changes nothing about
+    """Measured and predicted from shapes agree within a half, and measuring changes nothing about
     the model, its mode or the random numbers."""
     settings |= {"lora_dropout": dropout}
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path, settings)
@@ -65,7 +65,7 @@ def test_a_layer_keeps_what_the_memory_model_counts(
     shapes = shapes_of(read_json(tiny_model / "config.json"))
     tokens = inputs["input_ids"].numel()
     predicted = layer_bytes(shapes, parse_settings(settings), 4, 64, gpu=False) * tokens
-    assert measured == pytest.approx(predicted, rel=1 / 3)
+    assert measured == pytest.approx(predicted, rel=1 / 2)
 
 
 def test_activations_are_computed_again_only_where_they_do_not_fit(

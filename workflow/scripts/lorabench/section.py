@@ -44,7 +44,8 @@ class Section(BaseModel):
             return cls(**values)
         except ValidationError as error:
             faults = (
-                f"{'.'.join(map(str, (place, *fault['loc'])))}: {fault['msg']}"
+                f"{'.'.join(map(str, (place, *fault['loc'])))}:"
+                f" {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors()
             )
             raise ConfigurationError("; ".join(faults)) from None

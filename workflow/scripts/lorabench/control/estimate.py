@@ -52,7 +52,7 @@ class Estimate:
             ),
             (
                 f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
-                f"(speed {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk"
+                f"(share of the peak {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk"
             ),
             *(f"  suggestion: {suggestion}" for suggestion in self.suggestions),
         ]

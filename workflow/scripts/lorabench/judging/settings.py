@@ -24,7 +24,7 @@ class JudgeSettings(Section):
     here) or `none`. Keys come from OPENAI_API_KEY and ANTHROPIC_API_KEY."""
     model: Text | None
     """Model id as the provider names it. Unused by a local judge."""
-    base_url: Annotated[Text, AfterValidator(_address)] | None
+    base_url: Annotated[str, AfterValidator(_address)] | None
     """Address of a compatible endpoint; null = the provider's own."""
     temperature: float | None = Field(ge=0)
     """Sampling temperature; null = not sent."""

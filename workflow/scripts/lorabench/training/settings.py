@@ -79,9 +79,9 @@ class TrainingSettings(Section):
     """End with the adapter of the lowest validation loss instead of the last."""
     adapter_dtype: Literal["float32", "bfloat16"]
     """Of the adapter's saved weights; its likelihoods are measured as saved."""
-    save_minutes: float = Field(gt=0)
-    """Minutes between checkpoints; a killed run loses at most this much work. A change reruns
-    nothing."""
+    save_minutes: float = Field(ge=0)
+    """Minutes between checkpoints; a killed run loses at most this much work; 0 = after every step.
+    A change reruns nothing."""
     tracker: Literal["trackio", "mlflow", "wandb", "tensorboard"] | None
     """Experiment tracker that also gets steps and evaluations, in `logs/tracking`, offline unless
     its own variables say otherwise; null = none. A change reruns nothing."""

@@ -61,7 +61,7 @@ def sources(run: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[s
 
 
 def _training(section: Mapping[str, Any]) -> Iterator[Fault]:
-    if section["fsdp"] and section["use_4bit"]:
+    if section["fsdp"] and section["use_4bit"] is True:
         yield (
             ("train_adapter", "fsdp"),
             "true divides weights among GPUs, which packed 4-bit weights do not allow; set"

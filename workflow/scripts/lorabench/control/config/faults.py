@@ -52,7 +52,27 @@ def find_faults(config: Mapping[str, Any]) -> list[Fault]:
         for path, message in found
         if not (path[0].startswith("judge_") and path[1:2] == ("judge",) and path[2:] in shared)
     ]
-    return list(dict.fromkeys(faults))
+    return _one_a_key(faults)
+
+
+def _one_a_key(faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults with one for each key: a key that takes several types has one for each of
+    them, "expected X, found Z" and "expected Y, found Z"."""
+    by_path: dict[tuple[str, ...], list[str]] = {}
+    for path, message in faults:
+        by_path.setdefault(path, []).append(message)
+    joined = []
+    for path, messages in by_path.items():
+        expected = [message.partition(", found ")[0] for message in messages]
+        found = messages[0].partition(", found ")[1:]
+        words = dict.fromkeys(
+            text.removeprefix("expected ").removeprefix("one of ") for text in expected
+        )
+        several = len(words) > 1 and all(text.startswith("expected ") for text in expected)
+        joined.append(
+            (path, f"expected {' or '.join(words)}{''.join(found)}" if several else messages[0])
+        )
+    return joined
 
 
 def fault_line(path: Sequence[str], message: str, places: Places) -> str:
@@ -112,6 +132,9 @@ def _path(
         last = number == len(location) - 1
         if inside and step == here.get("kind") in KINDS and here is not of_kind and not last:
             of_kind = here
+            continue
+        # pydantic's step into one of several types of a value
+        if not inside and not isinstance(here, list):
             continue
         if inside:
             section = here

@@ -16,7 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter
 
 from lorabench.errors import ConfigurationError
 from lorabench.files import sha256_file, write_json
@@ -117,13 +117,7 @@ def parse_source(settings: Mapping[str, Any]) -> Source:
         raise ConfigurationError(
             f"source kind {settings.get('kind')!r} is not one of {', '.join(KINDS)}"
         )
-    try:
-        return kind(**settings)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ConfigurationError(f"source of kind {settings['kind']!r}: {faults}") from None
+    return kind.parse_section(settings, f"source of kind {settings['kind']!r}")
 
 
 def describe(

@@ -1,0 +1,122 @@
+"""What rules ask the plan: files of runs, what jobs are told, which runs train and which import."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lorabench.control.config.files import merge
+from lorabench.control.configuration import load, resolve
+from lorabench.control.parameters import Parameters
+from lorabench.control.plan import Plan, any_of, ordered
+from lorabench.files import sha256_file, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = [ROOT / "config" / "config.yaml", ROOT / "config" / "smoke.yaml"]
+
+
+def plan_of(overlay: Mapping[str, Any], **environment: str) -> Plan:
+    """Return the plan of the smoke config with an overlay."""
+    return Plan(resolve(merge(load(FILES), dict(overlay)), FILES, {}), ROOT, environment)
+
+
+def job(run: str = "smoke", variant: str = "lora", benchmark: str = "gsm8k") -> Any:
+    """Return wildcards."""
+    return SimpleNamespace(run=run, variant=variant, benchmark=benchmark)
+
+
+def test_an_entry_of_a_sweep_that_imports_does_not_train(tmp_path: Path) -> None:
+    """The patterns of the two rules have each run once."""
+    sweep = {"a.b": {"import_adapter": {"path": str(tmp_path)}}}
+    plan = plan_of({"sweep": sweep})
+    assert (plan.main, plan.training_runs()) == ("smoke", "smoke")
+    assert plan.importing_runs() == r"smoke\-a\.b"
+    assert plan_of({}).importing_runs() == "(?!)"
+    assert any_of(["x.y"]) == r"x\.y"
+
+
+def test_variants_depend_on_their_own_weights() -> None:
+    """The base on neither adapter nor merged checkpoint."""
+    plan = plan_of({})
+    assert plan.adapter_of(job(variant="lora")) == "results/smoke/adapter/fingerprint.json"
+    assert plan.merged_of(job(variant="merged")) == "results/smoke/merged/merge_report.json"
+    assert plan.adapter_of(job(variant="base")) == plan.merged_of(job(variant="base")) == []
+    assert plan.base_model(job()) == "resources/models/tiny-random-llama/source.json"
+
+
+def test_files_follow_variants_benchmarks_and_shards() -> None:
+    """Scores of all variants and benchmarks; answers only of judged ones; as many shards as set."""
+    plan = plan_of(
+        {
+            "score_benchmark": {"variants": ["base", "lora"], "benchmarks": ["gsm8k", "mt_bench"]},
+            "evaluate_task": {"shards": 2},
+        }
+    )
+    assert plan.scores("smoke") == [
+        f"results/smoke/eval/{variant}/{benchmark}.json"
+        for variant in ("base", "lora")
+        for benchmark in ("gsm8k", "mt_bench")
+    ]
+    assert [Path(path).name for path in plan.answers("smoke")] == ["mt_bench.jsonl"] * 2
+    assert plan.results_of(job(), "jsonl") == [
+        f"results/smoke/work/eval/lora/gsm8k.{shard}-of-2.jsonl" for shard in (0, 1)
+    ]
+    assert len(plan.benchmark_sources("smoke")) == 2
+
+
+def test_a_judge_without_a_key_judges_what_it_judged_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key there is a reason in place of results, unless these answers were judged."""
+    monkeypatch.chdir(tmp_path)
+    judge = {"judge": {"kind": "openai", "model": "m"}}
+    plan, asked = plan_of(judge), job(benchmark="mt_bench")
+    assert plan.results_of(asked, "jsonl") == []
+    assert "OPENAI_API_KEY" in (plan.not_run_reason(asked) or "")
+    assert plan.judgeable_runs("mt_bench") == "(?!)"
+    with_key = plan_of(judge, OPENAI_API_KEY="k")
+    assert with_key.results_of(asked, "jsonl") and with_key.not_run_reason(asked) is None
+    answers = Path("results/smoke/answers/lora/mt_bench.jsonl")
+    answers.parent.mkdir(parents=True)
+    answers.write_text("{}\n")
+    made = {"judge": {"kind": "openai", "model": "m"}, "answers_sha256": sha256_file(answers)}
+    write_json(Path("results/smoke/judgments/lora/mt_bench.json"), made)
+    assert plan.results_of(asked, "jsonl")
+    answers.write_text("other\n")
+    assert plan.results_of(asked, "jsonl") == []
+
+
+def test_only_a_local_judge_has_a_model() -> None:
+    """Its own where the config names one, else the base."""
+    assert plan_of({"judge": {"kind": "openai"}}).judge_model("mt_bench")(job()) == []
+    own = {"fetch_model": {"judge": {"name": "j", "kind": "built-in"}}}
+    assert plan_of(own).judge_model("mt_bench")(job()) == "resources/models/j/source.json"
+
+
+def test_jobs_are_told_their_keys_only() -> None:
+    """Sorted, without keys that change no result, without other benchmarks' keys."""
+    plan = plan_of({})
+    parameters = Parameters(plan)
+    settings = parameters.section("train_adapter")(job())
+    assert list(settings) == sorted(settings) and "save_minutes" not in settings
+    free = parameters.free_settings("train_adapter")(job(), None)
+    assert set(free) == {"save_minutes", "tracker"}
+    own = parameters.benchmark_section("evaluate_task")(job())
+    assert own["benchmark"]["limit"] == 4 and not {"mmlu", "gsm8k", "shards"} & set(own)
+    assert ordered({"b": {"d": 1, "c": 2}, "a": 3}) == {"a": 3, "b": {"c": 2, "d": 1}}
+
+
+def test_texts_of_vllm_are_made_in_its_environment() -> None:
+    """Environment, code hash and the check before a run follow the engine."""
+    overlay = {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}
+    parameters = Parameters(plan_of(overlay))
+    environment = parameters.engine_environment("evaluate_task")
+    assert environment(job()) == "vllm" and environment(job(benchmark="mmlu")) == "evaluation"
+    assert parameters.conda_file(environment)(job()).endswith("envs/vllm.yaml")
+    code = parameters.code("evaluate_task", environment)
+    assert callable(code) and code(job()) != code(job(benchmark="mmlu"))
+    rule = SimpleNamespace(name="evaluate_task")
+    jobs = [SimpleNamespace(rule=rule, wildcards=job(benchmark=name)) for name in ("gsm8k", "mmlu")]
+    assert parameters.vllm_jobs(jobs) == {("smoke", "evaluate_task", "lora")}
