@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.gate import GateDocument
+from lorabench.report.ai_act import ai_act_text
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.published import references_for
@@ -104,6 +105,7 @@ def assemble_report(
             remarks(data_summary, train_metrics, run_config)
             + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
+            + [text for text in [ai_act_text(model, train_metrics)] if text]
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
