@@ -90,9 +90,7 @@ def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> di
     return {**plain, "answers": made}
 
 
-def length_controlled(
-    items: Sequence[ItemResult], file: Path | None, confidence: float
-) -> dict[str, Any]:
+def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
     # a second that others need not wait
     from lorabench.scoring.length_control import (
@@ -100,7 +98,7 @@ def length_controlled(
         read_regulariser,
     )
 
-    return length_control(items, read_regulariser(file) if file else None, confidence)
+    return length_control(items, read_regulariser(file) if file else None)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ class ScoredBenchmark:
     right_or_wrong: bool = True
     # what a cluster of rows is that is resampled as a whole, None where items are their own
     cluster: str | None = None
+    # what the verdict is about where items are their own units although they have clusters
+    scope: str | None = None
     # score of guessing
     chance: float | None = None
     # the score in parts, and the title of their table

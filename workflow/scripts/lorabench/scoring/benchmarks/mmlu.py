@@ -144,6 +144,8 @@ BENCHMARK = ScoredBenchmark(
     items=14042,
     protocol=_protocol,
     cluster="subject",
+    # the questions were sampled, the subjects are all of the benchmark's
+    scope="these subjects",
     # among four choices
     chance=0.25,
     breakdown=_breakdown,
