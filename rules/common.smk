@@ -53,6 +53,8 @@ def check_before_start():
 
     Where jobs are only declared done (--touch) nothing is needed.
     """
+    if workflow.is_main_process:
+        signal.signal(signal.SIGINT, note_interrupt)
     if workflow.touch:
         return
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]

@@ -19,7 +19,9 @@ rule judge_mt_bench:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("mt_bench")(wildcards) else 0,
-        slurm_partition=lambda wildcards: partition() if plan.judge_model("mt_bench")(wildcards) else None,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("mt_bench")(wildcards) else None
+        ),
         mem_mb=model_memory,
         runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("mt_bench")(wildcards) else 1,
@@ -62,7 +64,9 @@ rule judge_alpaca_eval:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("alpaca_eval")(wildcards) else 0,
-        slurm_partition=lambda wildcards: partition() if plan.judge_model("alpaca_eval")(wildcards) else None,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("alpaca_eval")(wildcards) else None
+        ),
         mem_mb=model_memory,
         runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("alpaca_eval")(wildcards) else 1,
