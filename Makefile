@@ -25,6 +25,8 @@ progress := --logger lorabench
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONNOUSERSITE := 1
 export PYTHONHASHSEED := 0
+# shown as the command that goes on after a failure
+export LORABENCH_COMMAND := $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
 .PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate plan dag \

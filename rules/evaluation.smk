@@ -19,6 +19,9 @@ rule evaluate_task:
     resources:
         machine_share=50,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=240,
     params:
         settings=parameters.benchmark_section("evaluate_task"),
         task_file=lambda wildcards: or_stop(plan.task_file, wildcards),
@@ -51,6 +54,9 @@ rule generate_answers:
     resources:
         machine_share=50,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=240,
     params:
         settings=parameters.benchmark_section("generate_answers"),
         code=parameters.code("generate_answers", parameters.engine_environment("generate_answers")),

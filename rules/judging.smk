@@ -19,6 +19,11 @@ rule judge_mt_bench:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("mt_bench")(wildcards) else 0,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("mt_bench")(wildcards) else None
+        ),
+        mem_mb=model_memory,
+        runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("mt_bench")(wildcards) else 1,
     params:
         settings=parameters.section("judge_mt_bench"),
@@ -59,6 +64,11 @@ rule judge_alpaca_eval:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("alpaca_eval")(wildcards) else 0,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("alpaca_eval")(wildcards) else None
+        ),
+        mem_mb=model_memory,
+        runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("alpaca_eval")(wildcards) else 1,
     params:
         settings=parameters.section("judge_alpaca_eval"),

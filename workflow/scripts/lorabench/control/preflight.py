@@ -214,12 +214,18 @@ def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
     checkpoints and answers.
     """
-    size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", run["fetch_model"]["base"]["name"])
-    weights = float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else 0.0
+    weights = weights_by_name(run["fetch_model"]["base"]["name"]) or 0.0
     copies = (
         ("fetch_model" in rules) + ("merge_adapter" in rules) + 0.5 * ("train_adapter" in rules)
     )
     return int(2 * weights * copies)
+
+
+def weights_by_name(name: str) -> float | None:
+    """Return the number of weights that a model's name says ("8B", "135M"), None where it says
+    none."""
+    size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", name)
+    return float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else None
 
 
 def gpu_found() -> bool:
