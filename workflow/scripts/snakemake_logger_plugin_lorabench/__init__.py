@@ -5,7 +5,7 @@ every stage has done.
     [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 ·
     judging 0/6 · ...
 
-On a terminal a last line tells what runs now, with the newest progress bar of the jobs. What jobs
+On a terminal a last line says what runs now, with the newest progress bar of the jobs. What jobs
 write to stderr goes to logs/jobs.log; errors and warnings pass through whole, in Snakemake's own
 words, with the end of that file.
 """
