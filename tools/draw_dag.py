@@ -4,8 +4,8 @@ file named.
     snakemake all --dag dot --configfile config/demo.yaml | python tools/draw_dag.py results/dag.svg
 
 One box a rule, with its number of jobs and how many of them are still to run; a dashed box has
-nothing to do. Rules stand in columns, each to the right of everything that it needs; a line that a
-longer way implies is left out.
+nothing to do. Rules are in columns, each to the right of everything that it needs; a line
+that a longer way implies is left out.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Score a benchmark of a variant: shards or judgments ->
 results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
 
-Rows of all shards are joined by index, checked to be complete, and written beside their score:
+Rows of all shards are joined by index, checked to be complete, and written next to their score:
 the metric of lorabench/scoring/benchmarks/{benchmark}.py with standard error, interval, breakdown
 and the protocol that made them, in one sentence. Without rows the score file
 says `not_run` and why. A new statistic reruns this rule, never a model or a judge.

@@ -1,5 +1,6 @@
-"""Tell in advance whether a snapshot of the hub can be fetched: cache, offline switch, token,
-licence of gated models.
+"""Check in advance whether a snapshot of the hub can be fetched.
+
+Looks at the cache, the offline switch, the token and the licence of gated models.
 
 Reads the environment variables of the hub's own client without importing it: this runs before each
 start of a workflow.
@@ -84,8 +85,10 @@ def _is_cached(source: HubSource, repo_type: str, environment: Mapping[str, str]
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Do not follow: the token is for the hub alone, and a redirect already means that access is
-    granted."""
+    """Do not follow redirects: the token is for the hub only.
+
+    A redirect already means that access is granted.
+    """
 
     def redirect_request(self, *arguments: object, **options: object) -> None:
         """Return no further request."""
@@ -110,8 +113,10 @@ def _ask_hub(source: HubSource, token: str, environment: Mapping[str, str]) -> l
 
 
 def _read_refusal(source: HubSource, status: int, reason: str) -> list[str]:
-    """Return the fault behind an HTTP status of the hub; redirects and the hub's own trouble are
-    none."""
+    """Return the fault behind an HTTP status of the hub.
+
+    A redirect is not a fault, and neither is an error of the hub itself.
+    """
     page = f"{HUB}/{source.repo}"
     if reason == "GatedRepo":
         return [

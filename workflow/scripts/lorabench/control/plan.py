@@ -78,7 +78,7 @@ def ordered(value: Any) -> Any:
 
 
 def any_of(names: Iterable[str]) -> str:
-    """Return a wildcard pattern of these names and no others, also of none."""
+    """Return a wildcard pattern of these names and no others; `names` may be empty."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 

@@ -128,8 +128,7 @@ def model_folder(run: dict[str, Any]) -> Path | None:
 
 
 def find_missing_vllm() -> list[str]:
-    """Return the line that says that vLLM is not installed beside Snakemake, whose Python runs the
-    jobs then."""
+    """Return a line where vLLM is missing from Snakemake's own Python, which runs the jobs then."""
     try:
         vllm_version()
     except PrerequisiteError as error:
@@ -142,7 +141,7 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
     jobs of `rule`."""
     imported = run["import_adapter"]["path"]
     if imported and check_adapter(Path(imported), None):
-        # not whole, or already copied and gone: not for this check to tell
+        # not whole, or already copied and gone: this check cannot say
         return []
     if imported:
         config, tensors = (
@@ -229,7 +228,7 @@ def weights_by_name(name: str) -> float | None:
 
 
 def gpu_found() -> bool:
-    """Return whether nvidia-smi lists a GPU; torch would tell too, but takes seconds to import."""
+    """Return whether nvidia-smi lists a GPU; torch knows, too, but takes seconds to import."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return False

@@ -18,7 +18,7 @@ class ResponseStore:
 
     Args:
         path: the file; its folder is made if needed.
-        identity: everything beside the request that the answer depends on (model, dtype, versions),
+        identity: all that the answer depends on besides the request (model, dtype, versions),
             JSON values.
     """
 

@@ -248,7 +248,7 @@ class SharedPrefixModel:
         """Return logits (n, vocabulary) computed in float32."""
         if (
             type(self.head) is not nn.Linear
-            # an adapted or quantised head has a forward pass of its own
+            # an adapted or quantised head has its own forward pass
         ):
             return self._project(hidden)
         with torch.inference_mode():

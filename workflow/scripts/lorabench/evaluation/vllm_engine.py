@@ -1,5 +1,4 @@
-"""Generation by vLLM in place of our own passes: for GPUs, in an environment of its own
-(envs/vllm.yaml).
+"""Generate with vLLM in place of our own passes: for GPUs, in its own environment, envs/vllm.yaml.
 
 It takes the same requests, prompts as token ids (so no second begin-of-text), and ends a text where
 we do. It serves generation only: vLLM's prompt log-probabilities skip its prefix cache and are
@@ -88,7 +87,7 @@ class VllmEngine:
             "1"
         )
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
-            # an engine of its own process outlives a job that is killed
+            # an engine in a separate process outlives a job that is killed
             "0"
         )
         gpus = torch.cuda.device_count()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A variant, given by the small files that describe the weights beside them."""
+    """A variant, given by the small files that describe the weights next to them."""
 
     # base | lora | merged
     variant: str

@@ -1,4 +1,4 @@
-"""The protocol file beside judgments: who judged what and how, what it cost, what failed."""
+"""The protocol file next to judgments: who judged what and how, what it cost, what failed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def describe_judging(
     details: dict[str, Any],
     wall_seconds: float,
 ) -> dict[str, Any]:
-    """Return the protocol document: facts, of which scoring makes the sentence beside the score.
+    """Return the protocol document: facts, from which scoring makes the sentence next to the score.
 
     Args:
         store: where the answers are kept, closed or open.

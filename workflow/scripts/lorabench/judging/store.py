@@ -56,8 +56,7 @@ class AnswerStore:
         os.close(self._file)
 
     def _end_torn_line(self) -> None:
-        """Put the first new answer on a line of its own after a line that a killed writer left
-        incomplete."""
+        """End a line that a killed writer left incomplete, so that the next answer has its own."""
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")
@@ -102,7 +101,7 @@ class AnswerStore:
         return key in self._answers
 
     def answer(self, key: str) -> Reply:
-        """Return the stored answer, marked as cached; KeyError where there is none."""
+        """Return the stored answer, marked as cached; KeyError where it is missing."""
         return replace(self._answers[key], cached=True)
 
     def put(self, key: str, identity: dict[str, Any], request: JudgeRequest, reply: Reply) -> None:
@@ -145,7 +144,7 @@ def _cost(value: Any) -> float:
     """Return an amount of money.
 
     Raises:
-        ValueError: it is none, so that it would switch the limit off.
+        ValueError: it is not a number, and would switch the limit off.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is no amount")

@@ -89,7 +89,7 @@ KINDS: dict[str, type[Source]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRecord:
-    """What source.json says of the files beside it."""
+    """What source.json says about the files next to it."""
 
     kind: str
     # repo@revision | path | package==version | "lorabench"
@@ -98,7 +98,7 @@ class SourceRecord:
     revision: str | None
     sha256: dict[
         str, str
-        # file beside source.json, or the wheel that it came from -> hexadecimal digest
+        # file next to source.json, or the wheel that it came from -> hexadecimal digest
     ]
     # data file -> number of rows
     rows: dict[str, int]
@@ -144,10 +144,9 @@ def describe(
 
 @contextmanager
 def staging_folder(record: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `record`'s; when the block ends without an error, its files
-    replace those there.
+    """Yield an empty folder next to `record`'s; without an error its files replace those there.
 
-    `record` (source.json) itself is moved last, so that where it stands the rest is whole. What a
+    `record` (source.json) itself is moved last, so where it exists the rest is complete. What a
     killed job left in the staging folder is removed first.
     """
     folder = record.parent
