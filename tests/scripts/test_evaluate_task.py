@@ -214,9 +214,11 @@ def test_a_killed_job_goes_on_where_it_was(
     process = subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(plain)], env=environment, stderr=subprocess.DEVNULL
     )
-    store = tmp_path / "store" / "base.gsm8k.0-of-1.jsonl"
-    while process.poll() is None and (not store.exists() or store.read_bytes().count(b"\n") < 3):
+    stored: list[Path] = []
+    while process.poll() is None and (not stored or stored[0].read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
+        stored = list((tmp_path / "store").glob("base-*/gsm8k.0-of-1.jsonl"))
+    (store,) = stored
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = store.read_bytes().count(b"\n")

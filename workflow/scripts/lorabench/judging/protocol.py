@@ -61,6 +61,7 @@ def describe_judging(
             reply.input_tokens is None and reply.outcome != "failed" for reply in replies
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
+        "usd_of_other_runs": round(sum(reply.usd for reply in replies if reply.other_run), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
         "lost_requests": store.lost_requests,
         "lost_usd_at_most": round(store.lost_usd, 6),
