@@ -173,6 +173,30 @@ def test_a_finished_shard_computes_nothing_again(
     assert (protocol["tokens_computed"], protocol["requests_from_store"]) == (0, 40)
 
 
+def test_another_run_loads_no_weights(
+    root: Path,
+    tmp_path: Path,
+    source: Path,
+    data: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its rows are the first run's, in shards or not; what is asked otherwise is computed."""
+    for benchmark in ("mmlu", "gsm8k"):
+        first = arguments(root, tmp_path, source, data[benchmark], benchmark)
+        first["store"] = tmp_path / "stores" / "first"
+        evaluate_task(**first)
+        second = arguments(root, tmp_path / "second", source, data[benchmark], benchmark)
+        second["store"] = tmp_path / "stores" / "second"
+        with monkeypatch.context() as context:
+            context.setattr(Weights, "load", lambda *_: pytest.fail("the weights were loaded"))
+            evaluate_task(**second)
+        assert second["rows"].read_text() == first["rows"].read_text()
+        assert read_json(second["protocol"])["tokens_computed"] == 0
+    second["settings"]["apply_chat_template"] = True
+    evaluate_task(**second)
+    assert read_json(second["protocol"])["requests_from_store"] == 0
+
+
 def test_other_weights_take_nothing_from_the_store(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
 ) -> None:

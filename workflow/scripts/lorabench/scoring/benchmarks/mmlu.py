@@ -144,6 +144,7 @@ BENCHMARK = ScoredBenchmark(
     items=14042,
     protocol=_protocol,
     cluster="subject",
+    flips=0.10,
     # among four choices
     chance=0.25,
     breakdown=_breakdown,
