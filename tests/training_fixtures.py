@@ -95,7 +95,7 @@ def settings() -> dict[str, Any]:
         "keep_best": False,
         "adapter_dtype": "float32",
         # after every step
-        "save_minutes": 1e-6,
+        "save_minutes": 0,
         "tracker": None,
         "seed": 42,
     }

@@ -6,6 +6,8 @@ Facts only; the sentence that a report shows is made of them where scores are ma
 from typing import Any, TypedDict
 
 VERSION = 2
+# of judgments; 1 held the sentence, which is now made of these facts where scores are made
+JUDGING_VERSION = 2
 
 
 class Made(TypedDict):
@@ -49,3 +51,48 @@ class AnswersProtocol(Made):
     turns_truncated: int
     turns_with_less_room: int
     turns_from_store: int
+
+
+class AskedJudge(TypedDict):
+    """Who judged."""
+
+    kind: str
+    model: str
+    # None for a local judge, as is the temperature
+    base_url: str | None
+    # None = the provider's own
+    temperature: float | None
+
+
+class JudgingProtocol(TypedDict):
+    """The judgments of one variant's answers; a benchmark adds its own settings and counts."""
+
+    schema_version: int
+    benchmark: str
+    # whether the scores may decide anything
+    signal: bool
+    judge: AskedJudge
+    models_returned: list[str]
+    parameters_sent: list[dict[str, Any]]
+    parameters_dropped: list[str]
+    # prompt file -> hash
+    prompt_sha256: dict[str, str]
+    items: int
+    judged: int
+    # outcome -> items without a score
+    failures: dict[str, int]
+    answers: int
+    # answers that this job asked for, and those that the store held
+    calls: int
+    cached_calls: int
+    input_tokens: int
+    output_tokens: int
+    tokens_not_reported: int
+    # what the answers cost, whoever paid; what of it other runs paid; what this job paid
+    usd: float
+    usd_of_other_runs: float
+    usd_this_run: float
+    lost_requests: int
+    lost_usd_at_most: float
+    estimated_usd_this_run: float
+    wall_seconds: float
