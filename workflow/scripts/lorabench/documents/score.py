@@ -1,6 +1,6 @@
 """Score of one benchmark and variant: results/{run}/eval/{variant}/{benchmark}.json."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -17,6 +17,8 @@ class Part(TypedDict):
     standard_error: float | None
     interval: Interval | None
     n: Positive
+    group: NotRequired[str]
+    """Of an MMLU subject."""
 
 
 class ScoreHead(TypedDict):
