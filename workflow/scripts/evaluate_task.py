@@ -3,8 +3,8 @@ results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours
 and encodes the few-shot examples that questions share once. A shard holds the items with index %
-shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come,
-so that a killed job repeats no question, and no run asks what another has asked of the same weights. The
+shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come:
+a killed job repeats no question, and no run asks what another has asked of the same weights. The
 weights are loaded when an answer is missing.
 
 Tasks, settings and rows of a benchmark: lorabench/evaluation/benchmarks/{benchmark}.py. How the

@@ -5,7 +5,7 @@ MT-Bench follows FastChat: the chat template, a temperature for each category, a
 turn the model's own first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is
 answered greedily. A question's random stream depends on the seed, the question and the turn only,
 so the shards (index % shards == shard) are parts of what one job would answer. Answers go to a
-store as they come, so that a killed job repeats no question, and no run asks what another has asked of the
+store as they come: a killed job repeats no question, and no run asks what another has asked of the
 same weights. The weights are loaded when an answer is missing.
 """
 

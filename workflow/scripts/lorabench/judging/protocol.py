@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
-from lorabench.documents.protocol import JUDGING_VERSION, JudgingProtocol
+from lorabench.documents.judging_protocol import JudgingProtocol
 from lorabench.errors import JudgeError
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
@@ -34,7 +34,7 @@ def describe_judging(
     new = [reply for reply in replies if not reply.cached]
     dropped = sorted({name for reply in replies for name in reply.dropped})
     made: JudgingProtocol = {
-        "schema_version": JUDGING_VERSION,
+        "schema_version": 2,
         "benchmark": benchmark,
         "signal": settings.signal,
         "judge": {

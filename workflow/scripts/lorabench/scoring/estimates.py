@@ -1,9 +1,9 @@
 """Averages of item rows with their uncertainty, and the parts of a score that are made of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Part
 from lorabench.errors import DataError
 from lorabench.scoring.item_rows import as_scores
 from lorabench.uncertainty import Estimate, bounded_mean_estimate, proportion_estimate
@@ -45,7 +45,7 @@ def mean_rating(rows: Sequence[ItemResult], confidence: float) -> Estimate:
     return bounded_mean_estimate(as_scores(rows), RATINGS, clusters, confidence)
 
 
-def part(estimate: Estimate) -> dict[str, Any]:
+def part(estimate: Estimate) -> Part:
     """Return an average as it stands in a score file."""
     interval = list(estimate.interval) if estimate.interval else None
     return {
@@ -61,7 +61,7 @@ def parts_by(
     name: Callable[[ItemResult], str],
     average: Average,
     confidence: float,
-) -> dict[str, Any]:
+) -> dict[str, Part]:
     """Return a part per name, in alphabetical order."""
     groups: dict[str, list[ItemResult]] = {}
     for row in rows:
@@ -71,9 +71,9 @@ def parts_by(
 
 def shares_of_flags(
     rows: Sequence[ItemResult], keys: Sequence[str], confidence: float
-) -> dict[str, Any]:
+) -> dict[str, Part]:
     """Return the share of rows in which a detail is true, for each key that all rows have."""
-    parts: dict[str, Any] = {}
+    parts: dict[str, Part] = {}
     for key in keys:
         values = [row.detail[key] for row in rows if isinstance(row.detail.get(key), bool | int)]
         if len(values) == len(rows):
