@@ -71,7 +71,7 @@ def settings() -> dict[str, Any]:
         num_epochs=2,
         max_seq_length=128,
         # after every step
-        save_minutes=1e-6,
+        save_minutes=0,
     )
 
 

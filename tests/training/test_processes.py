@@ -14,9 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorabench.errors import ConfigurationError
 from lorabench.files import read_json, write_jsonl
-from lorabench.training.settings import parse_settings
 from training_fixtures import describe, train
 
 pytest_plugins = ["training_fixtures"]
@@ -172,9 +170,3 @@ def test_an_error_of_one_process_is_the_jobs_error(
     assert parent.returncode == 1
     last = errors.strip().splitlines()[-1]
     assert last.startswith("DataError: ") and last.endswith("nothing to learn")
-
-
-def test_a_four_bit_base_is_not_divided(settings: dict[str, Any]) -> None:
-    """FSDP and 4-bit weights exclude each other; the message says what to set."""
-    with pytest.raises(ConfigurationError, match="fsdp: false"):
-        parse_settings(settings | {"fsdp": True, "use_4bit": True})

@@ -26,7 +26,7 @@ from lorabench.staging import staging_folder
 
 
 def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
-    """Publish messages.jsonl beside `source` (source.json).
+    """Publish messages.jsonl next to `source` (source.json).
 
     Args:
         samples: the project's own conversation trees, the built-in source.

@@ -51,10 +51,10 @@ def merge_adapter(
     """Merge, check and write the checkpoint.
 
     Args:
-        model: source.json beside the base model's checkpoint.
+        model: source.json next to the base model's checkpoint.
         adapter: the adapter's fingerprint.json, in its folder.
         conversations: check prompts, JSON Lines of conversations.
-        report: merge_report.json; the checkpoint is written beside it.
+        report: merge_report.json; the checkpoint is written next to it.
         settings: the config section.
 
     Raises:

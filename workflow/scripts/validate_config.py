@@ -2,7 +2,7 @@
 CONFIG=config/demo.yaml`.
 
 Reads the config files as Snakemake does, checks every key, and looks at
-each model and data source that the config names. Prints the runs that it stands for. Exit code 2
+each model and data source that the config names. Prints the runs that it describes. Exit code 2
 where something is wrong.
 """
 

@@ -65,8 +65,7 @@ def _check_conversations(path: Path, form: str) -> None:
 
 
 def _check_prompt(benchmark: str, path: Path, source: Mapping[str, Any] | None) -> list[str]:
-    """Check the judge's prompts of a benchmark at `path`: they lie there, or `source` says where to
-    take them."""
+    """Check that the judge's prompts are at `path`, or that `source` says where to get them."""
     judge_prompt = benchmark_data(benchmark).judge_prompt
     if judge_prompt is None:
         return []

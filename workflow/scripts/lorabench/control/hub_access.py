@@ -1,8 +1,8 @@
-"""Find out in advance whether a snapshot of the hub can be fetched: cache, offline switch, token,
-licence of gated models.
+"""Check in advance whether a snapshot of the hub can be fetched.
 
-Cache, offline switch, token and address are what the hub's own client makes of the environment. The
-client is imported where a source of the hub is checked, since many starts of a workflow check none.
+Looks at the cache, the offline switch, the token and the licence of gated models, as the hub's own
+client finds them in the environment. The client is imported where a source of the hub is checked,
+since many starts of a workflow check none.
 """
 
 from pathlib import Path

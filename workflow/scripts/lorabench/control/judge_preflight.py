@@ -95,7 +95,7 @@ async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> J
 
 
 def _describe(reply: Reply, parameters: Mapping[str, Any]) -> str:
-    """Return what the answer tells of later judgments."""
+    """Return what the answer says about later judgments."""
     text = f"answers as {reply.model or 'a model without a name'}"
     if refused := [name for name in reply.dropped if name not in ("logprobs", "top_logprobs")]:
         text += f", refuses {', '.join(refused)}"

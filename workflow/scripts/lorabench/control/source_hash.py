@@ -78,7 +78,7 @@ def read_source(path: Path) -> Source:
 
 
 def _files(names: Iterable[str], scripts: Path) -> set[Path]:
-    """Return the files below `scripts` that dotted names stand for, package `__init__` files
+    """Return the files below `scripts` that dotted names mean, package `__init__` files
     included."""
     files: set[Path] = set()
     for name in names:

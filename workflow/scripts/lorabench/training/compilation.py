@@ -28,7 +28,7 @@ BACKEND = "inductor"
 def why_not_compiled(
     settings: TrainingSettings, device: torch.device, dtype: torch.dtype
 ) -> str | None:
-    """Return why the layers run as they are, or None where they are compiled.
+    """Return why the layers are not compiled, or None where they are.
 
     With `compile: auto`, layers are compiled where that was seen to pay, on a GPU, and where
     nothing is missing.

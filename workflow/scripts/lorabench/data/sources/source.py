@@ -86,7 +86,7 @@ KINDS: dict[str, type[Source]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRecord:
-    """What source.json says of the files beside it."""
+    """What source.json says about the files next to it."""
 
     kind: str
     # repo@revision | path | package==version | "lorabench"
@@ -95,7 +95,7 @@ class SourceRecord:
     revision: str | None
     sha256: dict[
         str, str
-        # file beside source.json, or the wheel that it came from -> hexadecimal digest
+        # file next to source.json, or the wheel that it came from -> hexadecimal digest
     ]
     # data file -> number of rows
     rows: dict[str, int]

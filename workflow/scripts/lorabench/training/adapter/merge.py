@@ -16,7 +16,7 @@ from lorabench.errors import MeasurementError
 from lorabench.files import read_json, write_json
 from lorabench.llama import device, load_base
 
-# Files of the base that the merged checkpoint keeps as they are.
+# Files of the base that the merged checkpoint keeps unchanged.
 CARRIED = (
     "generation_config.json",
     "tokenizer*",
