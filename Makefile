@@ -69,10 +69,9 @@ gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make it
 plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
 	$(bin)/python workflow/scripts/plan.py $(overlay)
 
-dag: $(venv) ## draw the jobs of a run: results/dag.svg
+dag: $(venv) ## draw the rules of a run: results/dag.mmd, for GitHub or any viewer of Mermaid
 	@mkdir -p results
-	$(snakemake) all --dag dot --profile $(PROFILE) $(overlay) >results/dag.dot
-	$(bin)/python tools/draw_dag.py results/dag.svg <results/dag.dot
+	$(snakemake) all --rulegraph mermaid-js --profile $(PROFILE) $(overlay) >results/dag.mmd
 
 doctor: $(venv) ## say what this machine has and lacks for a run
 	$(bin)/python workflow/scripts/doctor.py $(overlay)

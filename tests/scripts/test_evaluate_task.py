@@ -20,19 +20,17 @@ from lorabench.control.benchmarks import read_task_file
 from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl
 from lorabench.scoring.protocols import join_protocols
+from sections import section
 
 pytest_plugins = ["evaluation_fixtures"]
 
 COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
-GSM8K = {
-    "task": "gsm8k",
+GSM8K = section("evaluate_task")["gsm8k"] | {
     "few_shot": 2,
     "answer_filter": "flexible-extract",
     "max_new_tokens": 12,
-    "limit": None,
 }
-GSM8K |= {"engine": "transformers"}
-MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
+MMLU = section("evaluate_task")["mmlu"]
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
 TASK_FILES = Path("workflow") / "resources" / "tasks"
 TEXTS = {"benchmark": {**MMLU, "task": "mmlu_continuation"}}
