@@ -6,7 +6,9 @@ import logging
 import os
 import platform
 import re
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -90,6 +92,8 @@ def job(snakemake: Any) -> Iterator[None]:
         with suppress(OSError):
             stream.write(traceback.format_exc())
         _end(snakemake.rule, reason or _in_one_line(error, log), stream)
+    except KeyboardInterrupt:
+        _end(snakemake.rule, "interrupted", stream)
     finally:
         logging.getLogger().removeHandler(file)
         with suppress(OSError):
@@ -108,8 +112,13 @@ def machine_fault(error: BaseException) -> str | None:
     if number not in REMEDIES:
         return None
     name = getattr(error, "filename", None)
-    where = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else Path()
-    return f"{where.absolute()}: {os.strerror(number)} (disk {_disk_of(where)}): {REMEDIES[number]}"
+    if isinstance(name, str | bytes):
+        where = Path(os.fsdecode(name)).absolute()
+        return f"{where}: {os.strerror(number)} (disk {_disk_of(where)}): {REMEDIES[number]}"
+    # a write names no file: the fullest of the disks that jobs write to
+    folders = (Path(), Path(tempfile.gettempdir()))
+    disk = _disk_of(min(folders, key=lambda folder: shutil.disk_usage(folder).free))
+    return f"disk {disk}: {os.strerror(number)}: {REMEDIES[number]}"
 
 
 def _disk_of(path: Path) -> Path:
