@@ -26,7 +26,7 @@ rule evaluate_task:
         settings=parameters.benchmark_section("evaluate_task"),
         task_file=lambda wildcards: or_stop(plan.task_file, wildcards),
         code=parameters.code("evaluate_task", parameters.engine_environment("evaluate_task")),
-        store="results/{run}/work/items",
+        store=parameters.answer_store("evaluate_task"),
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
     script:
@@ -60,7 +60,7 @@ rule generate_answers:
     params:
         settings=parameters.benchmark_section("generate_answers"),
         code=parameters.code("generate_answers", parameters.engine_environment("generate_answers")),
-        store="results/{run}/work/items",
+        store=parameters.answer_store("generate_answers"),
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
     script:

@@ -28,11 +28,11 @@ rule judge_mt_bench:
     params:
         settings=parameters.section("judge_mt_bench"),
         code=parameters.code("judge_mt_bench", "judging"),
-        store="results/{run}/work/judge",
+        store="resources/judgments",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"
         ],
-        writer="mt_bench-{variant}",
+        writer="{run}/mt_bench-{variant}",
     message:
         "{wildcards.run}: judge mt_bench answers of {wildcards.variant}"
     script:
@@ -73,11 +73,11 @@ rule judge_alpaca_eval:
     params:
         settings=parameters.section("judge_alpaca_eval"),
         code=parameters.code("judge_alpaca_eval", "judging"),
-        store="results/{run}/work/judge",
+        store="resources/judgments",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"
         ],
-        writer="alpaca_eval-{variant}",
+        writer="{run}/alpaca_eval-{variant}",
     message:
         "{wildcards.run}: judge alpaca_eval answers of {wildcards.variant}"
     script:

@@ -91,7 +91,7 @@ def write_benchmark(
             not_run_reason=None,
             benchmark=benchmark,
             variant=variant,
-            settings={"confidence": 0.95},
+            settings={"confidence": 0.95, "min_judged_share": 0.5},
             rows_output=place / f"{benchmark}.jsonl",
             score_output=place / f"{benchmark}.json",
         )

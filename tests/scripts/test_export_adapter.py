@@ -46,7 +46,7 @@ def test_export_again_follows_a_new_adapter(
     new = make(tmp_path / "adapter", 2000)
     export_adapter(files=new, model=tmp_path / "source.json", folder=tmp_path / "published")
     names = sorted(path.name for path in (tmp_path / "published").iterdir())
-    assert names == ["adapter_config.json", "adapter_model.safetensors"]
+    assert names == ["adapter_config.json", "adapter_model.safetensors", "exported_files.json"]
     assert (tmp_path / "published" / names[1]).read_bytes() == new[1].read_bytes()
 
 

@@ -162,8 +162,10 @@ def _end(rule: str, reason: str, log: TextIO | None = None) -> NoReturn:
 
 
 def log_process(log: Path) -> None:
-    """Set up the log of a process that a job started: as for the job in the first, warnings alone
-    in the others."""
+    """Set up the log of a process that a job started.
+
+    The first process logs as the job does, the others log warnings only.
+    """
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
     handlers: list[logging.Handler] = [terminal]
@@ -174,16 +176,16 @@ def log_process(log: Path) -> None:
 
 
 def _for_people(record: logging.LogRecord) -> bool:
-    """Pass the project's own warnings and everybody's errors; what libraries remark stands in the
-    log."""
+    """Pass the project's own warnings and all errors; the log has what libraries remark."""
     return record.levelno >= (
         logging.WARNING if record.name.startswith("lorabench") else logging.ERROR
     )
 
 
 def check_package(scripts: Path) -> None:
-    """Refuse an installed copy of the package that shadows the one beside the scripts, which the
-    rules hash.
+    """Refuse an installed copy of the package that hides the one next to the scripts.
+
+    The rules hash the one next to the scripts.
 
     Raises:
         PrerequisiteError: `lorabench` was imported from elsewhere.

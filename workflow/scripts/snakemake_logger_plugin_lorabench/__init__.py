@@ -37,9 +37,12 @@ STAGES = {
     "training": ("train_adapter", "import_adapter", "describe_adapter", "merge_adapter"),
     "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
-    "inference": ("measure_inference",),
+    "inference": ("measure_inference", "summarise_inference"),
     "report": (
+        "declare_gate",
         "score_benchmark",
+        "write_notices",
+        "check_gate",
         "compare_variants",
         "write_report",
         "export_adapter",

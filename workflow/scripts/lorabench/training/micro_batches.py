@@ -34,8 +34,10 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatch:
-    """One forward pass. Packed conversations lie end to end in one row; padded ones each have a row
-    of their own."""
+    """One forward pass.
+
+    Packed conversations follow each other in one row; padded ones each have their own row.
+    """
 
     # (rows, length) int64; padding is at the right end
     input_ids: torch.Tensor
@@ -74,7 +76,7 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
     Returns:
         Bins as lists of indices into `lengths`, each bin's indices ascending. An item longer than
-        `capacity` gets a bin of its own.
+        `capacity` gets a bin for itself.
     """
     bins: list[list[int]] = []
     room: list[int] = []
@@ -156,7 +158,7 @@ class StepSampler(Sampler[list[int]]):
 
     def __init__(self, conversations: int, per_step: int, seed: int) -> None:
         """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the
-        epoch alone."""
+        epoch only."""
         self.conversations, self.per_step, self.seed, self.epoch = conversations, per_step, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
