@@ -3,7 +3,7 @@ sessions in a row.
 
     python benchmarks/inference_noise.py resources/models/SmolLM2-135M-Instruct --sessions 5
 
-Each session is what the rule measure_inference does with the base alone: two processes of the same
+Each session is what the rule measure_inference does with the base only: two processes of the same
 model that take turns. Two readings of decode tokens per second come out:
     unpaired   one process of one session against the same process of the next:
                what separate runs would compare
@@ -21,15 +21,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.inference.measurement import Checkpoints, measure  # noqa: E402
-from lorabench.inference.settings import (  # noqa: E402
+from lorabench.inference.measurement import Checkpoints, measure
+from lorabench.inference.settings import (
     InferenceSettings,
     LoadSettings,
     ServerSettings,
     read_prompts,
 )
-from lorabench.inference.turns import CONTROL  # noqa: E402
-from lorabench.scoring.inference_summary import decode_tokens_per_second, ratio_table  # noqa: E402
+from lorabench.inference.turns import CONTROL
+from lorabench.scoring.inference_summary import decode_tokens_per_second, ratio_table
 
 PROMPTS = ROOT / "workflow" / "resources" / "samples" / "performance_prompts.jsonl"
 

@@ -3,7 +3,7 @@ several recipes.
 
     python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
 
-Each recipe trains two optimiser steps on full rows of random tokens in a process of its own,
+Each recipe trains two optimiser steps on full rows of random tokens in its own process,
 computes the exact likelihood as a run does at its end, and reports the peak resident set (on a GPU:
 the peak that PyTorch allocated, and what it reserved). Prints one JSON line a recipe.
 """
@@ -22,11 +22,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.control.estimate import choose  # noqa: E402
-from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
-from lorabench.control.preflight import device_here  # noqa: E402
-from lorabench.description.flops import shapes_of  # noqa: E402
-from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
+from lorabench.control.estimate import choose
+from lorabench.control.memory_model import GLIBC_TUNABLES
+from lorabench.control.preflight import device_here
+from lorabench.description.flops import shapes_of
+from lorabench.training.settings import TrainingSettings, parse_settings
 
 LABEL_SHARE = 0.75
 RECIPES: dict[str, dict[str, Any]] = {

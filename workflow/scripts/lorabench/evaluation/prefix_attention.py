@@ -2,7 +2,7 @@
 values for each row.
 
 A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long
-row) and over the row's own tokens. Each part is a softmax of its own; the two are joined exactly by
+row) and over the row's own tokens. Each part is a separate softmax; the two are joined exactly by
 the logarithms of their normalisers. The idea is that of Hydragen (Juravsky et al. 2024, arXiv
 2402.05099); the code is transformers' attention interface plus the fused kernels of torch that also
 return the normaliser.
@@ -11,16 +11,11 @@ Rows go through the model packed one behind the other. Only the second part need
 they are padded on the right, so that causality keeps pads out and the fused kernels need no mask.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, PreTrainedModel
-
-NAME = "lorabench_shared_prefix"
 
 
 @dataclass(kw_only=True)
@@ -32,15 +27,8 @@ class Prefix:
     values: list[Tensor] = field(default_factory=list)
 
 
-class Memory(Protocol):
-    """What a forward pass remembers and attends to."""
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Return the attention output, shaped like `query`: (batch, heads, length, head size)."""
-
-
 class PrefixEncoding:
-    """Forward pass over a prefix alone: causal attention; keys and values are kept in `prefix`."""
+    """Forward pass over a prefix only: causal attention; keys and values are kept in `prefix`."""
 
     def __init__(self, length: int) -> None:
         self.prefix = Prefix(length=length)
@@ -53,7 +41,7 @@ class PrefixEncoding:
 
 
 class Packing:
-    """Where the tokens of rows that are packed one behind the other stand in right-padded rows.
+    """Where tokens of rows packed one behind the other belong in right-padded rows.
 
     Args:
         lengths: tokens of each row.
@@ -293,37 +281,6 @@ def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Te
         return own[0]
     weight = torch.sigmoid(shared[1] - own[1])[
         ..., None
-        # share of the probability that lies on the prefix
+        # share of the probability that the prefix has
     ]
     return torch.lerp(own[0].float(), shared[0].float(), weight).to(own[0].dtype)
-
-
-def _forward(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: None,
-    *,
-    scaling: float,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    memory: Memory = kwargs["memory"]
-    layer: Any = module.layer_idx
-    output = memory.attend(layer, query, key, value, scaling)
-    return output.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, _forward)
-
-
-@contextmanager
-def shared_prefix_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend through the `memory` argument of its forward pass while the
-    block runs."""
-    usual = model.config._attn_implementation
-    model.config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = usual

@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lorabench.documents.token_times import TokenTimes
 from lorabench.report.wording import VARIANT_TITLES, contrast_title, metric_title
-from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER, decode_tokens_per_second
+from lorabench.scoring.inference_summary import decode_tokens_per_second
+from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER
 
 # a black that nothing else uses
 INK = "#010203"
