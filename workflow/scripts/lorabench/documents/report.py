@@ -1,5 +1,6 @@
 """Everything that the report says: results/{run}/report/report.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -15,7 +16,11 @@ from lorabench.documents.comparison import (
 )
 from lorabench.documents.gate import GateLine
 from lorabench.documents.limits import Interval, row_of
+from lorabench.documents.merge_report import MergeReport
+from lorabench.documents.performance import Performance
 from lorabench.documents.source import SourceRecord
+from lorabench.documents.summary import DataSummary
+from lorabench.documents.train_metrics import Likelihoods, PowerNotRead, PowerRead, TrainingTotals
 
 
 class AnsweredQuestion(TypedDict):
@@ -112,13 +117,13 @@ class TrainingReport(TypedDict):
 
     status: Literal["ok", "not_run"]
     reason: str | None
-    likelihood: dict[str, Any] | None
+    likelihood: Likelihoods | None
     validation: HeldOutLoss | None
-    totals: dict[str, Any] | None
+    totals: TrainingTotals | None
     resumed_at_step: NotRequired[int | None]
     phase_seconds: NotRequired[dict[str, float] | None]
     peak_memory: NotRequired[dict[str, int | None] | None]
-    power: NotRequired[dict[str, Any] | None]
+    power: NotRequired[PowerRead | PowerNotRead | None]
     data: NotRequired[dict[str, int] | None]
     settings: NotRequired[dict[str, Any] | None]
     resolved: NotRequired[dict[str, Any] | None]
@@ -130,15 +135,15 @@ class InferenceReport(TypedDict):
     serving: dict[str, ServingMetric] | None
     """Metric -> medians and ratios to the base; null where inference was not measured."""
     peak_memory_bytes: dict[str, float | None]
-    conditions: dict[str, dict[str, Any]]
-    """Variant -> perf/{variant}.json."""
+    conditions: dict[str, Performance]
 
 
 class Provenance(TypedDict):
     """Where everything came from."""
 
     sources: dict[str, SourceRecord]
-    run_config: dict[str, Any] | None
+    run_config: Mapping[str, Any] | None
+    """What an imported adapter brought may have any form."""
 
 
 class Report(TypedDict):
@@ -156,11 +161,9 @@ class Report(TypedDict):
     family_of_tests: TestFamily
     merged_equals_lora: MergedEqualsLora
     training: TrainingReport
-    merge: dict[str, Any] | None
-    """merge_report.json."""
+    merge: MergeReport | None
     inference: InferenceReport
-    data: dict[str, Any] | None
-    """summary.json of the conversations."""
+    data: DataSummary | None
     contamination: dict[str, Any] | None
     """Benchmark -> words in a row -> number of items."""
     limits: list[str]

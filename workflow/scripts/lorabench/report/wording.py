@@ -47,7 +47,7 @@ def difference_text(value: float, unit: str) -> str:
     return f"{number.replace('-', MINUS)} {points(unit)}"
 
 
-def equality_text(contrast: dict[str, Any], unit: str) -> str:
+def equality_text(contrast: Mapping[str, Any], unit: str) -> str:
     """Return what a comparison of two variants shows that should be equal."""
     margin = size_text(contrast["equivalence"]["margin"], unit)
     if contrast["items_changed"] == 0:
@@ -90,7 +90,7 @@ def loss_change_text(validation: Mapping[str, Any]) -> str:
     return f"{text} [{signed_zero(interval[0], 3)}, {signed_zero(interval[1], 3)}]"
 
 
-def ratio_text(ratio: dict[str, Any]) -> str:
+def ratio_text(ratio: Mapping[str, Any]) -> str:
     """Return a ratio with its interval, as "0.60 [0.58, 0.61]"."""
     if ratio["interval"] is None:
         return f"{ratio['ratio']:.2f}"
@@ -111,7 +111,7 @@ def p_text(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
-def contrast_text(contrast: dict[str, Any], unit: str) -> str:
+def contrast_text(contrast: Mapping[str, Any], unit: str) -> str:
     """Return what a paired difference shows, in words and with the smallest difference that this n
     could have found."""
     word = contrast["verdict_word"]

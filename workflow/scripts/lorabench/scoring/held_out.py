@@ -7,20 +7,31 @@ not independent.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from lorabench.documents.train_metrics import ConversationLikelihood, Trained, TrainMetrics
 from lorabench.uncertainty import Estimate, bootstrap_ratio
 
 RESAMPLES = 10_000
 SEED = 0
 
 
-def held_out_conversations(train_metrics: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+def held_out_conversations(
+    train_metrics: TrainMetrics | None,
+) -> list[ConversationLikelihood] | None:
     """Return {id, label_tokens, base_nll_sum, adapter_nll_sum} of each held-out conversation, None
     where the record has none."""
-    likelihood = (train_metrics or {}).get("likelihood") or {}
-    found = (likelihood.get("validation") or {}).get("conversations")
-    return list(found) if isinstance(found, list) and found else None
+    trained = recorded_training(train_metrics)
+    found = trained["likelihood"]["validation"].get("conversations") if trained else None
+    return found or None
+
+
+def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
+    """Return the record of a training; None where there is none, or where what an imported adapter
+    brought is no record of this pipeline."""
+    if train_metrics is None or train_metrics.get("status") != "ok":
+        return None
+    return cast(Trained, train_metrics)
 
 
 def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
