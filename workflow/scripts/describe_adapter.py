@@ -22,9 +22,9 @@ def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -
     """
     found: TrainingRecord | ImportRecord = read_json(record)
     if found["status"] == "ok":
-        measured = train_metrics(found)
-        resolved = run_config(found)
-        text = model_card(found, measured)
+        trained = train_metrics(found)
+        measured, resolved = dict(trained), dict(run_config(found))
+        text = model_card(found, trained)
     else:
         measured = imported(found, "train_metrics")
         resolved = imported(found, "run_config")

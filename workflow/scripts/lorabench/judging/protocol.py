@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.judging_protocol import JudgingProtocol
 from lorabench.errors import JudgeError
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
-
-# 1 held the sentence, which is now made of these facts where scores are made
-VERSION = 2
 
 
 def describe_judging(
@@ -25,7 +23,7 @@ def describe_judging(
     prompt_sha256: dict[str, str],
     details: dict[str, Any],
     wall_seconds: float,
-) -> dict[str, Any]:
+) -> JudgingProtocol:
     """Return the protocol document: facts, of which scoring makes the sentence beside the score.
 
     Args:
@@ -35,8 +33,8 @@ def describe_judging(
     local = judge.kind == "local"
     new = [reply for reply in replies if not reply.cached]
     dropped = sorted({name for reply in replies for name in reply.dropped})
-    return {
-        "schema_version": VERSION,
+    made: JudgingProtocol = {
+        "schema_version": 2,
         "benchmark": benchmark,
         "signal": settings.signal,
         "judge": {
@@ -66,8 +64,8 @@ def describe_judging(
         "lost_usd_at_most": round(store.lost_usd, 6),
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
-        **details,
     }
+    return cast(JudgingProtocol, {**made, **details})
 
 
 def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:
