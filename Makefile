@@ -3,7 +3,7 @@
 #   LORA_SMOKE=1           run a *-llama3 target with config/smoke.yaml: tiny model, CPU, minutes
 #   CONFIG=FILE            run a *-llama3 target, report, dag, doctor, validate or accept with this overlay
 #   LORA_OUTPUT_DIR=PATH   where the adapter is exported       (read by the Snakefile from the environment,
-#   ADAPTER_PATH=PATH      evaluate this adapter, train none    where make puts what its command line sets)
+#   ADAPTER_PATH=PATH      evaluate this one, do not train      where make puts what its command line sets)
 #   BATCH_SIZE=N           conversations a forward pass in training
 #   PROFILE=NAME           local or slurm-gpu
 #   TORCH=cpu|cuda         build of torch in .venv; default: cuda where nvidia-smi lists a GPU
@@ -25,6 +25,8 @@ progress := --logger lorabench
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONNOUSERSITE := 1
 export PYTHONHASHSEED := 0
+# shown as the command that goes on after a failure
+export LORABENCH_COMMAND := $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
 .PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate plan dag \
@@ -35,23 +37,23 @@ help: ## list the targets
 		printf '  %-20s %s\n' "$$target" "$$text"; done
 	@sed -n 's/^#   /  /p' Makefile
 
-# The target stands first: --configfile and --logger take every word that follows them.
+# The target comes first: --configfile and --logger take every word that follows them.
 bench-demo: $(venv) ## the whole pipeline on a real 135M model, CPU, about 10 minutes
 	$(snakemake) all --profile $(PROFILE) --configfile config/demo.yaml $(progress)
 
 bench-smoke: $(venv) ## the whole pipeline on a tiny random model, CPU, about 2 minutes
 	$(snakemake) all --profile $(PROFILE) --configfile config/smoke.yaml $(progress)
 
-lora-smoke: $(venv) ## train the tiny model's adapter alone
+lora-smoke: $(venv) ## only train the tiny model's adapter
 	$(snakemake) train --profile $(PROFILE) --configfile config/smoke.yaml $(progress)
 
 bench-llama3: $(venv) ## the whole pipeline on Llama 3 8B: a GPU, HF_TOKEN, hours
 	$(snakemake) all --profile $(PROFILE) $(overlay) $(progress)
 
-lora-train-llama3: $(venv) ## train the Llama 3 adapter alone
+lora-train-llama3: $(venv) ## only train the Llama 3 adapter
 	$(snakemake) train --profile $(PROFILE) $(overlay) $(progress)
 
-eval-llama3: $(venv) ## evaluate base, adapter and merged model; train only where there is no adapter yet
+eval-llama3: $(venv) ## evaluate base, adapter and merged model; train first if there is no adapter yet
 	$(snakemake) evaluate --profile $(PROFILE) $(overlay) $(progress)
 
 perf-llama3: $(venv) ## measure speed and memory of the three variants
@@ -67,12 +69,11 @@ gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make it
 plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
 	$(bin)/python workflow/scripts/plan.py $(overlay)
 
-dag: $(venv) ## draw the jobs of a run: results/dag.svg
+dag: $(venv) ## draw the rules of a run: results/dag.mmd, for GitHub or any viewer of Mermaid
 	@mkdir -p results
-	$(snakemake) all --dag dot --profile $(PROFILE) $(overlay) >results/dag.dot
-	$(bin)/python tools/draw_dag.py results/dag.svg <results/dag.dot
+	$(snakemake) all --rulegraph mermaid-js --profile $(PROFILE) $(overlay) >results/dag.mmd
 
-doctor: $(venv) ## tell what this machine has and lacks for a run
+doctor: $(venv) ## say what this machine has and lacks for a run
 	$(bin)/python workflow/scripts/doctor.py $(overlay)
 
 validate: $(venv) ## check a configuration, run nothing

@@ -18,7 +18,7 @@ texts that differ from that are counted.
 `--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k`
 one of train.jsonl and test.jsonl; the project's samples otherwise. The adapter of `--variants lora`
 has random weights: speed does not depend on them. Stock's batch size is the one that is fastest on
-the first requests. Seconds are wall time; CPU seconds stand beside them because they are the
+the first requests. Seconds are wall time; CPU seconds are shown, too, because they are the
 steadier figure on a machine that does other work. The ratio is stock / ours. Both sides tokenise
 within the measured time.
 """

@@ -3,7 +3,7 @@ sessions in a row.
 
     python benchmarks/inference_noise.py resources/models/SmolLM2-135M-Instruct --sessions 5
 
-Each session is what the rule measure_inference does with the base alone: two processes of the same
+Each session is what the rule measure_inference does with the base only: two processes of the same
 model that take turns. Two readings of decode tokens per second come out:
     unpaired   one process of one session against the same process of the next:
                what separate runs would compare

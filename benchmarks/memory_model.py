@@ -3,7 +3,7 @@ several recipes.
 
     python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
 
-Each recipe trains two optimiser steps on full rows of random tokens in a process of its own,
+Each recipe trains two optimiser steps on full rows of random tokens in its own process,
 computes the exact likelihood as a run does at its end, and reports the peak resident set (on a GPU:
 the peak that PyTorch allocated, and what it reserved). Prints one JSON line a recipe.
 """

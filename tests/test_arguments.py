@@ -117,7 +117,7 @@ def one_file(*, source: Path) -> None:
         (
             job(input=entries(InputFiles, source="a"), wildcards=entries(Wildcards, source="b")),
             (),
-            "source stands for two things, input and wildcards",
+            "source means two things, input and wildcards",
         ),
         (
             job(input=entries(InputFiles, source="a", extra="b")),

@@ -231,7 +231,7 @@ def closure(pins: dict[str, Pin], roots: Iterable[str]) -> list[str]:
 def env_files(pins: dict[str, Pin], root: Path) -> dict[Path, str]:
     """Return the conda environment of each stage: path -> YAML text.
 
-    torch stands there without a build label, so that a machine gets the build that its pip is
+    torch is listed without a build label, so that a machine gets the build that its pip is
     configured for; the NVIDIA packages are left to torch's own exact pins.
     """
     direct = direct_pins(root)
@@ -255,8 +255,7 @@ def env_files(pins: dict[str, Pin], root: Path) -> dict[Path, str]:
 
 
 def unlocked(pins: dict[str, Pin], root: Path) -> list[str]:
-    """Return one line for each package that pyproject.toml pins otherwise than the lock; empty =
-    none."""
+    """Return one line for each package that pyproject.toml and the lock pin differently."""
     wanted = {
         name: version for extra in direct_pins(root).values() for name, version in extra.items()
     }
@@ -270,8 +269,7 @@ def unlocked(pins: dict[str, Pin], root: Path) -> list[str]:
 
 
 def out_of_step(pins: dict[str, Pin], root: Path) -> list[str]:
-    """Return one line for each written file that differs from what its source says; empty =
-    none."""
+    """Return one line for each written file that differs from what its source says."""
     return [
         f"{path.relative_to(root)} is out of step; run:"
         f" {'make lock' if path.suffix == '.txt' else 'make fix'}"

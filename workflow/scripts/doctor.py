@@ -1,5 +1,4 @@
-"""Tell what this machine has and lacks for a configuration: `make doctor`, `make doctor
-CONFIG=config/demo.yaml`.
+"""Say what this machine has and lacks for a configuration: `make doctor [CONFIG=FILE]`.
 
 Prints the machine, secrets that are set (never their values), every fault that would stop a run,
 and what training
@@ -53,7 +52,7 @@ LLAMA_3_8B = {
 def describe_machine() -> list[str]:
     """Return lines on Python, processor, memory, disk, GPUs and which secrets are set."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    gpus = ["none found by nvidia-smi"]
+    gpus = ["nvidia-smi finds no GPU"]
     if gpu_found():
         query = [
             "nvidia-smi",
@@ -62,12 +61,14 @@ def describe_machine() -> list[str]:
         ]
         gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
     set_secrets = [name for name in SECRETS if os.environ.get(name)]
+    unset_secrets = [name for name in SECRETS if name not in set_secrets]
     return [
         f"Python    {platform.python_version()}, {platform.platform()}",
         f"processor {cores()} cores, {memory:.1f} GB of memory",
         f"disk      {shutil.disk_usage('.').free / 1e9:.1f} GB free",
         *(f"GPU       {gpu}" for gpu in gpus),
-        f"secrets   {', '.join(set_secrets) or 'none'} set; others of {', '.join(SECRETS)} are not",
+        f"secrets   set: {', '.join(set_secrets) or 'no variable'};"
+        f" not set: {', '.join(unset_secrets) or 'no variable'}",
     ]
 
 

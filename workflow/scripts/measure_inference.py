@@ -2,7 +2,7 @@
 results/{run}/perf.
 
 One job for all variants, because speeds compare only within one run on one machine: each variant
-has a process of its own and they take turns. {variant}.jsonl has the raw times of one user
+has its own process and they take turns. {variant}.jsonl has the raw times of one user
 (`lorabench.documents.token_times`), base.jsonl those of the A/A control too; raw/load.jsonl has the
 requests under load (`lorabench.documents.load_request`), raw/conditions.json how and on what all of
 it was measured. What follows from them is the rule summarise_inference's. Files are written when

@@ -33,7 +33,7 @@ def merge_answers(
         answers, protocol: outputs.
 
     Raises:
-        DataError: a question is missing or stands twice, or shards were made in different ways.
+        DataError: a question is missing or occurs twice, or shards were made in different ways.
     """
     rows = sorted(
         (row for path in shards for _, row in read_jsonl(path)), key=lambda row: row["index"]

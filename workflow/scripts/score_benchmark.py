@@ -1,7 +1,7 @@
 """Score a benchmark of a variant: shards or judgments ->
 results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
 
-Rows of all shards are joined by index, checked to be complete, and written beside their score:
+Rows of all shards are joined by index, checked to be complete, and written next to their score:
 the metric of lorabench/scoring/benchmarks/{benchmark}.py with standard error, interval, breakdown
 and the protocol that made them, in one sentence. Without rows the score file
 says `not_run` and why. A new statistic reruns this rule, never a model or a judge.
@@ -69,9 +69,7 @@ def score_benchmark(
     answers = read_json(answers_protocol) if answers_protocol else None
     figures = score_items(table, items, settings["confidence"])
     if table.length_control:
-        figures["secondary"]["length_control"] = length_controlled(
-            items, length_control_file, settings["confidence"]
-        )
+        figures["secondary"]["length_control"] = length_controlled(items, length_control_file)
     score: Scored = {
         **head,
         "status": "ok",
@@ -93,9 +91,7 @@ def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> di
     return {**plain, "answers": made}
 
 
-def length_controlled(
-    items: Sequence[ItemResult], file: Path | None, confidence: float
-) -> dict[str, Any]:
+def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
     # a second that others need not wait
     from lorabench.scoring.length_control import (
@@ -103,7 +99,7 @@ def length_controlled(
         read_regulariser,
     )
 
-    return length_control(items, read_regulariser(file) if file else None, confidence)
+    return length_control(items, read_regulariser(file) if file else None)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 CONFIG=config/demo.yaml`.
 
 Reads the config files as Snakemake does, checks every key, and looks at
-each model and data source that the config names. Prints the runs that it stands for. Exit code 2
+each model and data source that the config names. Prints the runs that it describes. Exit code 2
 where something is wrong.
 """
 
@@ -27,9 +27,7 @@ def validate_config(overlays: list[Path]) -> list[str]:
     """
     files = [ROOT / "config" / "config.yaml", *overlays]
     runs = resolve(load(files), files, os.environ)
-    faults = [
-        fault for run in runs.values() for fault in find_source_faults(run, FETCHING, os.environ)
-    ]
+    faults = [fault for run in runs.values() for fault in find_source_faults(run, FETCHING)]
     if faults:
         raise LorabenchError("\n".join(dict.fromkeys(faults)))
     return [

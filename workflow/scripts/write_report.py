@@ -2,7 +2,7 @@
 results/{run}/report/{report.md,report.json,report.html,figures/}.
 
 The first screen answers three questions: did the adapter help, what does it cost to serve, may I
-ship it. Below stand scores with intervals, paired differences, training, speed and memory,
+ship it. Below are scores with intervals, paired differences, training, speed and memory,
 protocols, limits and where everything came from. What did not run is shown with its reason.
 report.json holds all of it; the two templates lay it out; report.html is one file without any
 request to elsewhere.
@@ -55,7 +55,7 @@ def write_report(
         model_source, conversations_source: source.json of what the run starts from.
         benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
         markdown, document, page: report.md, report.json, report.html.
-        figures: folder of the figures, beside the report.
+        figures: folder of the figures, next to the report.
     """
     records = {
         "train_metrics": read_optional(train_metrics),

@@ -77,5 +77,5 @@ def _name(name: str) -> str:
 
 
 def _same(given: torch.Tensor, held: torch.Tensor) -> bool:
-    """Tell whether a tensor is what loading makes of the file's: the same, rounded to its dtype."""
+    """Return whether a loaded tensor equals the file's, rounded to the loaded tensor's dtype."""
     return given.shape == held.shape and torch.equal(given.to(held.dtype), held.detach().cpu())

@@ -6,11 +6,11 @@ says what is made of the value:
 
     Path, Path | None         one file; None where the rule names none
     Folder, Folder | None     the folder of the file or files that the rule names
-    list[Path]                files, also none (Sequence[Path] is the same)
+    list[Path]                any number of files (Sequence[Path] is the same)
     Mapping[str, Path]        files by their names without the suffix
     str, int, float           a wildcard, as that type
     a dataclass               made of its fields, each found in the same way
-    anything else             the value as it is
+    anything else             the value, unchanged
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ def arguments_of(
             the job stale, outputs that are written together with others.
 
     Raises:
-        ConfigurationError: a parameter has no value, a name stands for two things, or the rule
+        ConfigurationError: a parameter has no value, a name means two things, or the rule
             has an input, output or param that neither the function nor `unused` names.
     """
     named = {
@@ -73,7 +73,7 @@ def arguments_of(
             except ValueError as error:
                 faults.append(f"{name}: {error}")
         elif found:
-            faults.append(f"{name} stands for two things, {' and '.join(found)}")
+            faults.append(f"{name} means two things, {' and '.join(found)}")
         elif name in resources:
             return resources[name]
         elif name in OF_THE_JOB:

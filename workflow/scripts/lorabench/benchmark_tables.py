@@ -26,7 +26,7 @@ def benchmark_file(room: str, benchmark: str) -> Path:
     """Return the module of a benchmark in `room`.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: the room has no such module.
     """
     names = benchmark_names(room)
     if benchmark not in names:

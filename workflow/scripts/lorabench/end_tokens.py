@@ -5,7 +5,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from lorabench.chat import control_pattern, render_chat
 from lorabench.errors import DataError
 
-# stands for an answer while the template is looked at
+# takes the place of an answer while the template is examined
 ANSWER = "Quillow"
 
 

@@ -18,11 +18,11 @@ def processor_name() -> str:
 
 
 def fast_bfloat16() -> bool:
-    """Tell whether bfloat16 products are faster than float32 ones.
+    """Return whether bfloat16 products are faster than float32 ones.
 
-    They are with AMX, and with AVX512-BF16 on AMD. With AVX512-BF16 alone an Intel processor, as
-    virtual machines show that hide AMX, trains at half of float32's speed. Decided by name, not by
-    a stopwatch, so that all jobs of a run decide alike.
+    They are with AMX, and with AVX512-BF16 on AMD. An Intel processor with AVX512-BF16 only, as
+    virtual machines show that hide AMX, trains at half of float32's speed. The name decides, not a
+    timing, so that all jobs of a run decide alike.
     """
     flags = _first("flags").split()
     return "amx_bf16" in flags or ("avx512_bf16" in flags and _first("vendor_id") == "AuthenticAMD")

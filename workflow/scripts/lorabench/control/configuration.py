@@ -110,7 +110,7 @@ def override_from_environment(
     config: dict[str, Any], environment: Mapping[str, str]
 ) -> dict[tuple[str, ...], str]:
     """Write set variables of `ENVIRONMENT_KEYS` into `config`, numbers as numbers; return path ->
-    variable. Sections that are none are left for the check to name."""
+    variable. Sections that are not mappings are left for the check to name."""
     overridden: dict[tuple[str, ...], str] = {}
     for variable, path in ENVIRONMENT_KEYS.items():
         value = environment.get(variable)
@@ -129,8 +129,7 @@ def override_from_environment(
 
 
 def find_conflicts(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return one line for each model name that stands for two different sources in the runs of a
-    sweep."""
+    """Return one line for each model name that means two different sources in a sweep's runs."""
     seen: dict[str, dict[str, Any]] = {}
     faults = []
     for name, run in runs.items():
@@ -144,8 +143,10 @@ def find_conflicts(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def source(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a source that its kind uses; an overlay may leave keys of another kind
-    beside them."""
+    """Return the keys of a source that its kind uses.
+
+    An overlay may leave keys of another kind in the same section.
+    """
     keys = (*KINDS[entry["kind"]].model_fields, "judge_prompt", "format")
     return {key: entry[key] for key in keys if entry.get(key) is not None}
 

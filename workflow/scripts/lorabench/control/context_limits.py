@@ -37,7 +37,7 @@ def find_context_faults(run: dict[str, Any], rules: Set[str], model: Path | None
             value: Any = run[rule]
             for key in path:
                 value = value[key]
-            # a prompt needs some tokens of its own
+            # a prompt needs some tokens, too
             most = room if rule == "train_adapter" else room - 1
             if value > most:
                 faults.append(

@@ -176,7 +176,7 @@ def estimate(
 
 
 def uses_bfloat16(settings: TrainingSettings, device: Device) -> bool:
-    """Tell in which precision the layers will multiply on `device`."""
+    """Return in which precision the layers will multiply on `device`."""
     return settings.dtype == "bfloat16" or (settings.dtype == "auto" and device.bfloat16_flops > 0)
 
 

@@ -18,7 +18,7 @@ LEFT_BY_PROGRAMS = (".pyc", ".swp", ".tmp", ".part", ".lock", "~")
 
 def local_files(entry: Mapping[str, Any]) -> list[str]:
     """Return the files of a data source of kind `path`, so that an edit of them reruns the fetch;
-    none for other kinds."""
+    an empty list for other kinds."""
     if entry["kind"] != "path":
         return []
     path = Path(entry["path"])
@@ -26,12 +26,12 @@ def local_files(entry: Mapping[str, Any]) -> list[str]:
 
 
 def checkpoint_inputs(entry: Mapping[str, Any]) -> list[str]:
-    """Return the files of a model of kind `path`; none for other kinds."""
+    """Return the files of a model of kind `path`; an empty list for other kinds."""
     return [] if entry["kind"] != "path" else folder_inputs(entry["path"])
 
 
 def folder_inputs(folder: str | None) -> list[str]:
-    """Return the files of a checkpoint or an adapter in `folder`; none where there is no folder."""
+    """Return the files of a checkpoint or an adapter in `folder`, [] without a folder."""
     if folder is None:
         return []
     found = {file for pattern in CHECKPOINT_FILES for file in Path(folder).glob(pattern)}

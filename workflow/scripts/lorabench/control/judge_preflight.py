@@ -3,7 +3,7 @@ judging will send."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lorabench.errors import JudgeError
@@ -75,7 +75,8 @@ async def _ask_all(questions: list[tuple[str, JudgeSettings, dict[str, Any]]]) -
 
 
 async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> JudgeState:
-    hurried = replace(judge, timeout_seconds=min(judge.timeout_seconds, LONGEST_TRY_SECONDS))
+    patience = min(judge.timeout_seconds, LONGEST_TRY_SECONDS)
+    hurried = judge.model_copy(update={"timeout_seconds": patience})
     request = JudgeRequest(item=name, messages=QUESTION, parameters=parameters)
     async with JudgeClient(hurried, PATIENCE) as client:
         try:
@@ -94,7 +95,7 @@ async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> J
 
 
 def _describe(reply: Reply, parameters: Mapping[str, Any]) -> str:
-    """Return what the answer tells of later judgments."""
+    """Return what the answer says about later judgments."""
     text = f"answers as {reply.model or 'a model without a name'}"
     if refused := [name for name in reply.dropped if name not in ("logprobs", "top_logprobs")]:
         text += f", refuses {', '.join(refused)}"

@@ -18,7 +18,7 @@ NF4_BYTES = (
 )
 # logits at a time, as in label_loss
 CHUNK = 2**25
-# glibc keeps the small remainders at the edges of aligned blocks in caches of its own, so that a
+# glibc keeps the small remainders at the edges of aligned blocks in separate caches, so that a
 # freed tensor's place does not grow together again and is too small for the next tensor. Without
 # these caches training on a CPU takes a fifth to a quarter less memory, and not more time
 # (docs/training.md).

@@ -78,7 +78,7 @@ def ordered(value: Any) -> Any:
 
 
 def any_of(names: Iterable[str]) -> str:
-    """Return a wildcard pattern of these names and no others, also of none."""
+    """Return a wildcard pattern of these names and no others; `names` may be empty."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
@@ -230,11 +230,15 @@ class Plan:
         return f"{folder}/{wildcards.benchmark}.{suffix}"
 
     def length_control_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return AlpacaEval's regulariser of the length-controlled win rate where the config names
-        it."""
-        if wildcards.benchmark != "alpaca_eval":
+        """Return the regulariser of the length-controlled win rate for a benchmark that has one,
+        where the config names it."""
+        file: str | None = self.runs[wildcards.run]["score_benchmark"]["length_control_file"]
+        if file is None:
             return []
-        return self.runs[wildcards.run]["score_benchmark"]["length_control_file"] or []
+        # it imports SciPy, which every start of Snakemake would wait for
+        from lorabench.scoring.benchmark import scored_benchmark
+
+        return file if scored_benchmark(wildcards.benchmark).length_control else []
 
     def scores(self, run: str, suffix: str = "json") -> list[str]:
         """Return the score files (or row files) of a run."""

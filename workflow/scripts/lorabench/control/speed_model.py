@@ -35,7 +35,7 @@ SHORT_ROWS = {
 }
 # tokens; shorter rows leave a GPU of the H100's class waiting
 LONG = 4096
-# GPUs without fast bfloat16: published runs on one GPU lie between 0.35 and 0.57.
+# GPUs without fast bfloat16: published runs on one GPU reach between 0.35 and 0.57.
 FLOAT32_GPU = Share(share=0.4, source="published runs on one GPU, 0.35 to 0.57")
 # A CPU's share was measured with the demo: bfloat16 on an EPYC, float32 on a Xeon.
 CPU = {

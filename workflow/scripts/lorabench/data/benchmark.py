@@ -11,7 +11,7 @@ from lorabench.data.tables import Row
 
 @dataclass(frozen=True, kw_only=True)
 class JudgePrompt:
-    """The file of a judge's prompts, which may have a source of its own."""
+    """The file of a judge's prompts, which may have a separate source."""
 
     file: str
     # checks the file and returns what is published: rows of a JSON Lines file, or a text

@@ -27,7 +27,7 @@ class PreparationSettings(Section):
     max_conversations: Count | None
     """First n of each split; null = all."""
     validation_share: float = Field(gt=0, lt=1)
-    """Share of trees held out, by hash of their id, where the source has no split of its own."""
+    """Share of trees held out, by hash of their id, where the source has no split."""
 
 
 class ContaminationSettings(Section):

@@ -1,2 +1,1 @@
-"""What describes a finished training and changes none: counts, shares of a peak, documents, the
-model card."""
+"""What describes a finished training and never changes one: counts, shares, documents, the card."""

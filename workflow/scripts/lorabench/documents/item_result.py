@@ -16,7 +16,7 @@ class ItemResult:
     """What one variant did on one item; rows of two variants pair by `id`.
 
     An item whose outcome is a failure of the procedure (unparsed judgment, refused request) has
-    `score` None: it is counted as a failure beside the score and never averaged as zero. A wrong or
+    `score` None: it is counted as a failure next to the score, never averaged as zero. A wrong or
     unparsable *model* answer scores 0.
 
     `score` is 0 or 1 for GSM8K and MMLU, 1 to 10 for MT-Bench (one row a turn), and for AlpacaEval

@@ -45,7 +45,11 @@ class JudgingProtocol(TypedDict):
     tokens_not_reported: int
     """Answers without a count of tokens."""
     usd: float
+    """What the answers cost, whoever paid."""
+    usd_of_other_runs: float
+    """What of it other runs paid."""
     usd_this_run: float
+    """What this job paid."""
     lost_requests: int
     """Requests that were sent and whose answer was never stored."""
     lost_usd_at_most: float

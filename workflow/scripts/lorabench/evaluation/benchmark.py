@@ -28,7 +28,7 @@ class HarnessTask:
 
     # a task's keys; `packaged` names the harness' own file whose values they replace
     config: Mapping[str, Any]
-    # what {...} in `packaged` stands for
+    # values of the {...} in `packaged`
     names: Mapping[str, str] = field(default_factory=dict)
     # split -> rows
     splits: Mapping[str, Rows]

@@ -2,7 +2,7 @@
 values for each row.
 
 A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long
-row) and over the row's own tokens. Each part is a softmax of its own; the two are joined exactly by
+row) and over the row's own tokens. Each part is a separate softmax; the two are joined exactly by
 the logarithms of their normalisers. The idea is that of Hydragen (Juravsky et al. 2024, arXiv
 2402.05099); the code is transformers' attention interface plus the fused kernels of torch that also
 return the normaliser.
@@ -40,7 +40,7 @@ class Memory(Protocol):
 
 
 class PrefixEncoding:
-    """Forward pass over a prefix alone: causal attention; keys and values are kept in `prefix`."""
+    """Forward pass over a prefix only: causal attention; keys and values are kept in `prefix`."""
 
     def __init__(self, length: int) -> None:
         self.prefix = Prefix(length=length)
@@ -53,7 +53,7 @@ class PrefixEncoding:
 
 
 class Packing:
-    """Where the tokens of rows that are packed one behind the other stand in right-padded rows.
+    """Where tokens of rows packed one behind the other belong in right-padded rows.
 
     Args:
         lengths: tokens of each row.
@@ -293,7 +293,7 @@ def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Te
         return own[0]
     weight = torch.sigmoid(shared[1] - own[1])[
         ..., None
-        # share of the probability that lies on the prefix
+        # share of the probability that the prefix has
     ]
     return torch.lerp(own[0].float(), shared[0].float(), weight).to(own[0].dtype)
 

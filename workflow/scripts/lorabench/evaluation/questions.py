@@ -24,7 +24,7 @@ def first_questions(questions: Sequence[Question], limit: int | None, data: Path
     """Return the first `limit` questions (None = all) of those in the folder `data`.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no question.
     """
     if not questions:
         raise DataError(f"{data}: no questions")

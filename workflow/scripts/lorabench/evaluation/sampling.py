@@ -12,13 +12,13 @@ DEFAULT_TOP_K = 50
 
 
 class SeededSampler:
-    """Chooses tokens at a temperature with a random stream of its own.
+    """Chooses tokens at a temperature with its own random stream.
 
     Args:
         temperature: above 0.
         config: the checkpoint's generation config, for top_k and top_p.
         seed: of the run.
-        name: of the text to generate (question and turn); seed and name alone decide the stream.
+        name: of the text to generate (question and turn); only seed and name decide the stream.
     """
 
     def __init__(self, temperature: float, config: GenerationConfig, seed: int, name: str) -> None:

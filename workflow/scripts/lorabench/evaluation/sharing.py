@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-# tokens; what one more forward pass costs beside its tokens
+# tokens; what one more forward pass costs in addition to its tokens
 PASS_COST = 64
 # prefixes nested in prefixes; far more than benchmarks have
 DEEPEST_CUT = 100
@@ -39,14 +39,14 @@ def plan_groups(rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[Gr
     order = sorted(range(len(rows)), key=lambda index: tuple(rows[index]))
     common = [0, *(common_length(rows[a], rows[b]) for a, b in pairwise(order))]
     shared: list[Group] = []
-    alone: list[int] = []
+    single: list[int] = []
     for start, stop in _split(order, common, rows, limits, 0, len(order))[1]:
         length = _prefix_length(order, common, limits, start, stop)
         if length == 0:
-            alone.extend(order[start:stop])
+            single.extend(order[start:stop])
         else:
             shared.append(Group(prefix_length=length, members=order[start:stop]))
-    return shared + ([Group(prefix_length=0, members=alone)] if alone else [])
+    return shared + ([Group(prefix_length=0, members=single)] if single else [])
 
 
 def _split(
@@ -103,7 +103,7 @@ def plan_batches(
     """Yield batches of `members`, longest first, that hold at most `tokens_per_batch` tokens.
 
     Rows that differ much in length are kept apart: padded to the longest, which attention does to
-    them, a batch is at most twice the budget. A row longer than the budget is a batch of its own.
+    them, a batch is at most twice the budget. A row longer than the budget is its own batch.
     """
     batch: list[int] = []
     tokens = 0

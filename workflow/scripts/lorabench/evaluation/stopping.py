@@ -11,7 +11,7 @@ LOOKBACK = (
 
 
 class StopAt:
-    """Tells whether new tokens end with an end token or contain a stop string near their end.
+    """Says whether new tokens end with an end token or contain a stop string near their end.
 
     Args:
         tokenizer: decodes the tokens; special tokens stay visible, since a stop string may be one.

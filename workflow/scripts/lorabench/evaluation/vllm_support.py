@@ -45,7 +45,7 @@ SERVED_KEYS = {
         "exclude_modules",
         "layers_to_transform",
         "layers_pattern",
-        # the tensors tell
+        # the tensors show these
     ),
     # without effect unless another key is set
     *("megatron_core", "qalora_group_size"),
@@ -65,12 +65,12 @@ def vllm_version() -> str:
     name.
 
     Raises:
-        PrerequisiteError: there is none.
+        PrerequisiteError: vLLM is not installed.
     """
     distributions = packages_distributions().get("vllm")
     if not distributions:
         raise PrerequisiteError(
-            "engine: vllm, and vLLM is not installed beside Snakemake: run snakemake with --sdm"
+            "engine: vllm, and vLLM is not installed where Snakemake is: run snakemake with --sdm"
             " conda, which builds envs/vllm.yaml, or set engine: transformers"
         )
     return version(distributions[0])

@@ -1,6 +1,6 @@
 """Greedy generation of a fixed number of tokens with a time stamp for each, one request at a time.
 
-Nothing but the model's passes stands between two stamps: no streamer, no stopping rules, no text
+Only the model's passes happen between two stamps: no streamer, no stopping rules, no text
 decoding. The end of a turn is suppressed, because variants that answer at different lengths would
 otherwise differ in speed.
 """

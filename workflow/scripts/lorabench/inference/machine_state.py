@@ -20,7 +20,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what does not change during a run; None where the system does not tell."""
+    """Return what does not change during a run; None where the system does not say."""
     return {
         "cpu": processor_name() or None,
         "cpu_cores": os.cpu_count(),
@@ -82,7 +82,7 @@ def gpu_state(uuid: str | None, own: Collection[int]) -> dict[str, Any] | None:
     except NVMLError as error:
         return {"unknown": str(error)}
     processes: dict[int, int | None] = {}
-    # some systems tell of the GPU and not of its processes
+    # some systems report the GPU and not its processes
     with suppress(NVMLError):
         processes = process_bytes(gpu)
     others = [

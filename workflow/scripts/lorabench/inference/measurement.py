@@ -2,9 +2,9 @@
 generating at a time.
 
 What drifts (clocks, temperature, neighbours) hits every variant alike, because the variants take
-turns prompt by prompt in an order that rotates and reverses. The base runs a second time in a
-process of its own, as any variant does: what that A/A control shows is noise, and no difference
-below it is real.
+turns prompt by prompt in an order that rotates and reverses. The base runs a second time in its own
+process, as any variant does: what that A/A control shows is noise, and no smaller difference is
+real.
 """
 
 import logging
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 WARMUP_TOKENS = 4
 # memory of a further worker, as a multiple of the first one's after loading
 HEADROOM = 1.2
-# of a process, beside what torch reserves; an upper estimate
+# of a process, in addition to what torch reserves; an upper estimate
 CUDA_CONTEXT_MIB = 1024
 SAME_FOR_ALL = (
     "prompt_sha256",
@@ -278,7 +278,7 @@ class _Session:
     def _finish(self, workers: dict[str, WorkerProcess]) -> None:
         self.memory |= {arm: worker.ask({"memory": None}) for arm, worker in workers.items()}
         self.gpu_after = self.gpu_state(workers)
-        # after the memory is read: these need memory of their own
+        # after the memory is read, because these need memory, too
         self.step |= {arm: worker.ask({"step": None}) for arm, worker in workers.items()}
         if self.copy_bandwidth is None:
             self.copy_bandwidth = next(iter(workers.values())).ask({"bandwidth": None})

@@ -36,7 +36,7 @@ class MemoryMeter:
             torch.cuda.reset_peak_memory_stats()
 
     def read(self) -> dict[str, float | None]:
-        """Return all readings, the steady state's as of now; None where the machine cannot tell."""
+        """Return all readings, the steady state's as of now; None where the machine cannot say."""
         return self._readings | {
             "steady_resident_mib": resident_mib(),
             "steady_peak_resident_mib": peak_resident_mib() if self._reset else None,

@@ -49,8 +49,7 @@ class Reply:
 class ServerClient:
     """A client of one variant's endpoint.
 
-    The key comes from the environment variable INFERENCE_API_KEY; a server that asks for none needs
-    none.
+    The key comes from the environment variable INFERENCE_API_KEY; without it, no key is sent.
     """
 
     def __init__(self, server: Server, timeout_seconds: float) -> None:

@@ -1,5 +1,6 @@
-"""Hold one variant in a process of its own and time generations on request: `python -m
-lorabench.inference.worker`.
+"""Hold one variant in its own process and time generations on request.
+
+Started as `python -m lorabench.inference.worker`.
 
 Requests and replies are JSON values, one a line, on standard input and output; what libraries print
 goes to standard error. The first request loads (see `Worker`), later ones have one key, that of a

@@ -15,7 +15,7 @@ from lorabench.errors import MeasurementError
 
 if (
     TYPE_CHECKING
-    # run by name in a process of its own; named here so that its code counts as this module's
+    # run by name in its own process; named here so that its code counts as this module's
 ):
     import lorabench.inference.worker  # noqa: F401
 

@@ -40,7 +40,7 @@ class Pair:
 
     answer: Answer
     reference: str
-    # one an order; none for identical outputs
+    # one for each order; empty for identical outputs
     requests: list[JudgeRequest]
     # of each request
     variant_first: list[bool]
@@ -83,7 +83,7 @@ def read_references(path: Path) -> dict[str, str]:
     """Return instruction id -> the benchmark's own reference output.
 
     Raises:
-        DataError: an instruction has none.
+        DataError: an instruction has no reference output.
     """
     references = {}
     for number, row in read_jsonl(path):

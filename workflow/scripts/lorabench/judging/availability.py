@@ -54,8 +54,8 @@ def secret_faults(environ: Mapping[str, str], names: Sequence[str] = SECRETS) ->
 def base_url_fault(url: str | None) -> str | None:
     """Return what is wrong with a `judge.base_url` as one sentence, None for a plain address.
 
-    What stands in it is copied into results and reports, so nothing secret may; the sentence does
-    not repeat the address.
+    Results and reports name the address, so it may hold nothing secret; the sentence does not
+    repeat it.
     """
     if not url:
         return None

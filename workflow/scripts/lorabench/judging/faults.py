@@ -44,7 +44,7 @@ class Fault:
     parameter: str = ""
 
     def __str__(self) -> str:
-        """Return status and message as they are shown."""
+        """Return status and message in the form that is shown."""
         return f"HTTP {self.status}: {self.message[:SHOWN_MESSAGE]}"
 
     @property
@@ -74,8 +74,7 @@ class Fault:
 
 
 def read_fault(status: int, content: bytes) -> Fault:
-    """Return the fault that an error response tells of; the start of its text where it is not
-    JSON."""
+    """Return the fault that an error response names, else the start of its text."""
     text = content.decode("utf-8", "replace")
     try:
         document = json.loads(text)
@@ -95,8 +94,10 @@ def read_fault(status: int, content: bytes) -> Fault:
 
 
 def fault_in_answer(content: bytes) -> Fault | None:
-    """Return the fault in a response with status 200 that holds an error in the place of an answer,
-    as OpenRouter's does when the provider behind it fails; None where there is none."""
+    """Return the fault in a response with status 200 that holds an error instead of an answer.
+
+    OpenRouter answers so when the provider behind it fails. None where there is no error.
+    """
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

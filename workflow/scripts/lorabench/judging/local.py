@@ -3,8 +3,8 @@ answers are its answer.
 
 Nothing is sampled: the prompt goes through the model's own chat template, then the beginning of the
 judge's answer (for MT-Bench "Rating: [["), and one forward pass gives the probability of each
-choice. Deterministic: batches depend on the requests alone, also when a killed run resumes. With a
-small model the numbers exercise the path and carry no signal.
+choice. Deterministic: batches depend on the requests only, also when a killed run resumes. A
+small model cannot tell good answers from bad; its numbers only show that the step works.
 """
 
 import logging

@@ -2,7 +2,7 @@
 2306.05685; fschat 0.2.36).
 
 Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math,
-reasoning and coding are graded against reference answers. For turn 1 the instruction stands in the
+reasoning and coding are graded against reference answers. For turn 1 the instruction is in the
 user's text; for turn 2 it is the system prompt and the user's text is the whole dialogue, with the
 model's own first answer.
 """

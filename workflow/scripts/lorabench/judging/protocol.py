@@ -1,4 +1,4 @@
-"""The protocol file beside judgments: who judged what and how, what it cost, what failed."""
+"""The protocol file next to judgments: who judged what and how, what it cost, what failed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def describe_judging(
     details: dict[str, Any],
     wall_seconds: float,
 ) -> JudgingProtocol:
-    """Return the protocol document: facts, of which scoring makes the sentence beside the score.
+    """Return the protocol document: facts, from which scoring makes the sentence next to the score.
 
     Args:
         store: where the answers are kept, closed or open.
@@ -59,6 +59,7 @@ def describe_judging(
             reply.input_tokens is None and reply.outcome != "failed" for reply in replies
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
+        "usd_of_other_runs": round(sum(reply.usd for reply in replies if reply.other_run), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
         "lost_requests": store.lost_requests,
         "lost_usd_at_most": round(store.lost_usd, 6),

@@ -45,7 +45,7 @@ SINGLE = re.compile(rf"\A\W*\[\s*(?P<value>{NUMBER})\s*\]|\[\s*(?P<value_>{NUMBE
 
 
 def parse_rating(text: str) -> float | None:
-    """Return the rating in a judgment, None where there is no single one from 1 to 10."""
+    """Return the rating in a judgment, None without exactly one from 1 to 10."""
     plain = re.sub(r"\n+", "\n", re.sub(r"[^\S\n]+", " ", re.sub(r"[*_`~#]", "", text)))
     plain = LEGEND.sub(" ", SCALE.sub(" ", plain))
     for read in (_double_brackets, _after_word, _fractions, _single_brackets):

@@ -132,8 +132,8 @@ class _Round:
         with tqdm(
             total=len(self._requests), desc="judging", unit="answer", file=sys.stderr, mininterval=1
         ) as bar:
-            # The first goes alone: it shows a retired model, a wrong key, refused parameters at the
-            # price of one.
+            # The first request is sent before the others: it shows a retired model, a wrong key or
+            # refused parameters at the price of one.
             await self._work(bar, at_most=1)
             await asyncio.gather(
                 *(self._work(bar, len(self._requests)) for _ in range(self._settings.concurrency))

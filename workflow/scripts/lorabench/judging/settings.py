@@ -50,9 +50,10 @@ class JudgeSettings(Section):
 
     @property
     def signal(self) -> bool:
-        """Return whether this judge tells good answers from bad, by the user's word or its kind.
+        """Return whether this judge's scores count: as the user says, else by its kind.
 
-        A local judge may be far too small for it, so it must be vouched for.
+        A local judge may be too small to tell good answers from bad, so the user must say that it
+        can.
         """
         if isinstance(self.carries_signal, bool):
             return self.carries_signal
@@ -60,8 +61,7 @@ class JudgeSettings(Section):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return what makes two answers of a remote judge interchangeable, beside prompt and
-        parameters."""
+        """Return what answers of a remote judge depend on, besides prompt and parameters."""
         return {"kind": self.kind, "model": self.model, "base_url": self.base_url}
 
 

@@ -35,13 +35,13 @@ class Transport:
     """A pool of connections to one judge; `url` is where requests go."""
 
     def __init__(self, settings: JudgeSettings, key: str | None) -> None:
-        """Open the client of `settings.kind`; `key` None = a server that asks for none."""
+        """Open the client of `settings.kind`; `key` None = a server that needs no key."""
         self._sdk = importlib.import_module(settings.kind)
         self._timeout = settings.timeout_seconds
         http = self._sdk.DefaultAsyncHttpxClient(
             limits=httpx2.Limits(max_connections=settings.concurrency), follow_redirects=False
         )
-        # Where the base address is None, the client would read it from a variable of its own.
+        # Where the base address is None, the client would read it from its own variable.
         common = {"max_retries": 0, "timeout": self._timeout, "http_client": http}
         if settings.kind == "anthropic":
             # Other tools want /v1 at the end of this address, this client adds it.

@@ -41,8 +41,13 @@ class ScoredBenchmark:
     average: Average = share
     # rows are 0 or 1: variants are compared by their flips (McNemar), else by differences
     right_or_wrong: bool = True
+    # share of items that exactly one of two variants answers right, as a plan assumes it; of a LoRA
+    # adapter on an instruct model
+    flips: float = 0.12
     # what a cluster of rows is that is resampled as a whole, None where items are their own
     cluster: str | None = None
+    # what the verdict is about where items are their own units although they have clusters
+    scope: str | None = None
     # score of guessing
     chance: float | None = None
     # the score in parts, and the title of their table

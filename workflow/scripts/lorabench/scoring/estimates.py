@@ -6,14 +6,16 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.documents.score import Part
 from lorabench.errors import DataError
 from lorabench.scoring.item_rows import as_scores
-from lorabench.uncertainty import Estimate, mean_estimate, proportion_estimate
+from lorabench.uncertainty import Estimate, bounded_mean_estimate, proportion_estimate
 
+# the ends of the scales
+SHARES, RATINGS = (0.0, 1.0), (1.0, 10.0)
 # rows, confidence -> average
 Average = Callable[[Sequence[ItemResult], float], Estimate]
 
 
 def share(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the share of right answers with its Wilson interval.
+    """Return the share of right answers with its mid-p interval.
 
     Raises:
         DataError: a score is neither 0 nor 1.
@@ -25,14 +27,22 @@ def share(rows: Sequence[ItemResult], confidence: float) -> Estimate:
 
 
 def mean(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the plain mean; its standard error is the sample's over the root of n, as alpaca_eval
-    prints it."""
-    return mean_estimate(as_scores(rows), None, confidence)
+    """Return the plain mean of scores from 0 to 1; its standard error is the sample's over the root
+    of n, as alpaca_eval prints it."""
+    return bounded_mean_estimate(as_scores(rows), SHARES, None, confidence)
 
 
 def mean_by_cluster(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the mean over all rows; its error is that of whole clusters."""
-    return mean_estimate(as_scores(rows), [row.cluster for row in rows], confidence)
+    """Return the mean over all rows of scores from 0 to 1; its error is that of whole clusters."""
+    clusters = [row.cluster for row in rows]
+    return bounded_mean_estimate(as_scores(rows), SHARES, clusters, confidence)
+
+
+def mean_rating(rows: Sequence[ItemResult], confidence: float) -> Estimate:
+    """Return the mean over all rows of ratings from 1 to 10; its error is that of whole
+    clusters."""
+    clusters = [row.cluster for row in rows]
+    return bounded_mean_estimate(as_scores(rows), RATINGS, clusters, confidence)
 
 
 def part(estimate: Estimate) -> Part:

@@ -88,8 +88,8 @@ def document_sdpa(
     Args:
         query: (rows, heads, length, head size); key and value have the model's key-value heads.
         attention_mask: unused. Padding is at the right end, where causality already hides it.
-        document_lengths: tokens of the documents that lie end to end; None = each row is one
-            document.
+        document_lengths: tokens of the documents that follow each other in a row; None = each row
+            is one document.
 
     Returns:
         (rows, length, heads, head size) and None, as transformers' attention interface expects.
@@ -149,7 +149,7 @@ def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -
 
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether `varlen` runs here."""
+    """Return whether `varlen` runs here."""
     return (
         device.type == "cuda"
         and dtype == torch.bfloat16

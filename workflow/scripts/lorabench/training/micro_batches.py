@@ -34,8 +34,10 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatch:
-    """One forward pass. Packed conversations lie end to end in one row; padded ones each have a row
-    of their own."""
+    """One forward pass.
+
+    Packed conversations follow each other in one row; padded ones each have their own row.
+    """
 
     # (rows, length) int64; padding is at the right end
     input_ids: torch.Tensor

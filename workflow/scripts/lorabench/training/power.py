@@ -92,7 +92,7 @@ class PowerMeter:
         """Read power and memory of all GPUs once.
 
         Raises:
-            NVMLError: the driver does not tell.
+            NVMLError: the driver does not say.
         """
         self._watts.append((time.monotonic(), sum(watts(gpu) for gpu in self._gpus)))
         used = [used_bytes(gpu) for gpu in self._gpus]

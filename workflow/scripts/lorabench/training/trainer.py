@@ -224,7 +224,7 @@ class AdapterTrainer(SFTTrainer):
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Return the exact validation loss as `eval_loss`; log it and tell the callbacks, as
+        """Return the exact validation loss as `eval_loss`; log it and notify the callbacks, as
         `Trainer` does."""
         longest = max(len(item.input_ids) for item in self.data.validation)
         packed = self.plan.rows.capacity if self.plan.padded_rows is None else 0

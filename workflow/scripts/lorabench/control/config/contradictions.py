@@ -116,7 +116,7 @@ def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False)
     elif around and resolved in (Path.cwd(), *Path.cwd().parents):
         yield (
             path,
-            f"expected a folder of its own, found {value!r}, which holds the working folder"
+            f"expected a separate folder, found {value!r}, which contains the working folder"
             f" {Path.cwd()}",
         )
 

@@ -112,7 +112,7 @@ def check_overlays() -> None:
 
 
 def _walk(node: yaml.Node | None, path: tuple[str, ...], file: Path, read: ConfigFile) -> None:
-    """Note the place of each key below `node`, and keys that stand there twice."""
+    """Note the place of each key below `node`, and keys that occur twice."""
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             _walk(item, (*path, str(number)), file, read)

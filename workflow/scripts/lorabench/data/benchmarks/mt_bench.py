@@ -58,7 +58,7 @@ def read_mt_bench(folder: Path) -> dict[str, list[Row]]:
 
 
 def read_judge_prompts(path: Path) -> list[Row]:
-    """Return the rows of a judge_prompts.jsonl as they are.
+    """Return the rows of a judge_prompts.jsonl, unchanged.
 
     Raises:
         DataError: the file or one of the prompts of single-answer grading is missing.

@@ -44,7 +44,7 @@ FOLLOWERS: dict[str | None, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side said, and where it stands."""
+    """What one side said, and its place in the file."""
 
     role: str
     text: str
@@ -55,7 +55,7 @@ def recognise(row: Row, wanted: str, place: str) -> str:
     """Return the format of a row: `wanted`, or the one whose keys the row has.
 
     Raises:
-        DataError: it has those of none, or of several.
+        DataError: it has the keys of no format, or of several.
     """
     if wanted != AUTO:
         if not _fits(row, wanted):
@@ -183,7 +183,7 @@ def _text(row: Row, key: str, place: str) -> str:
     """Return a text, also of null (nothing was said) and of a list of text parts.
 
     Raises:
-        DataError: it is none, or a part is an image or a sound.
+        DataError: it is not a text, or a part is an image or a sound.
     """
     value = row[key] if key in row else field(row, key, str, place)
     if value is None:

@@ -35,8 +35,8 @@ def group_trees(messages: Iterable[Message]) -> list[Tree]:
     """Return the trees of flat messages, in the order of their first message.
 
     Raises:
-        DataError: a tree is none: no prompt or several, a parent that is not in it, or parents in a
-            circle.
+        DataError: the messages do not form a tree: no prompt or several, a parent that is missing,
+            or parents in a circle.
     """
     replies: dict[str, dict[str | None, list[Message]]] = {}
     first: dict[str, Message] = {}
@@ -64,7 +64,7 @@ def _check_tree(tree: str, replies: dict[str | None, list[Message]]) -> None:
     if len(prompts) > 1:
         raise DataError(
             f"{here}: messages {prompts[0]!r} and {prompts[1]!r} have no parent_id; only its prompt"
-            " has none"
+            " may be without one"
         )
     reached = set(prompts)
     waiting = prompts

@@ -35,7 +35,7 @@ PATTERNS = (
     ("*.json",),
     ("data/*.json",),
 )
-# What to fetch of a data set on the hub: tables where it has some, else what there is.
+# What to fetch of a data set on the hub: parquet files where it has some, else the other files.
 HUB_FILES = ("data/*.parquet", "*.parquet", "README.md")
 MORE_HUB_FILES = tuple(pattern for group in PATTERNS for pattern in group)
 # Not data, though their names end like it.
@@ -54,7 +54,7 @@ def source_files(path: Path) -> list[Path]:
     """Return the data files that `path` is or holds, train before validation, test files left out.
 
     Raises:
-        DataError: none there.
+        DataError: the folder has no data file.
     """
     if not path.is_dir():
         return [path]
@@ -79,7 +79,7 @@ def source_files(path: Path) -> list[Path]:
 
 
 def holds_data(path: Path) -> bool:
-    """Tell whether a folder has a file that can be read."""
+    """Return whether a folder has a file that can be read."""
     return any(True for group in PATTERNS for pattern in group for _ in path.glob(pattern))
 
 

@@ -15,7 +15,7 @@ def locate(
     """Return the file or folder that holds a data source, and the licence that it states.
 
     Args:
-        built_in: what a built-in source stands for.
+        built_in: the file or folder of a built-in source.
         hub_files: patterns of the files to fetch from a data set of the hub.
         scratch: folder for files that are unpacked; a hub snapshot stays in the hub's cache.
 

@@ -72,7 +72,7 @@ class ExpectedWeights:
         self._stack.close()
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether the base has a tensor of this name."""
+        """Return whether the base has a tensor of this name."""
         return name in self._files
 
     def adapted(self) -> set[str]:

@@ -1,5 +1,4 @@
-"""Check, from headers alone and without torch, that an adapter folder is whole and fits a base
-model."""
+"""Check from headers, without torch, that an adapter folder is complete and fits a base model."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -226,8 +225,11 @@ def check_complete(
 
 
 def _is_named(config: dict[str, Any], name: str) -> bool:
-    """Tell whether the configuration accounts for a tensor: a LoRA matrix or what belongs to it, a
-    module saved whole, a bias, or an embedding that PEFT saves with its LoRA matrices."""
+    """Return whether the configuration explains a tensor.
+
+    It is a LoRA matrix or what belongs to it, a module saved whole, a bias, or an embedding that
+    PEFT saves with its LoRA matrices.
+    """
     if LORA.search(name) or EXTRA.search(name):
         return True
     module, _, kind = plain_name(name).rpartition(".")

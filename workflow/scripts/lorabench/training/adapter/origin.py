@@ -14,7 +14,7 @@ def find_remarks(adapter: Path, model: Path) -> list[str]:
 
     Args:
         adapter: the adapter's folder.
-        model: source.json beside the base model's checkpoint.
+        model: source.json next to the base model's checkpoint.
     """
     config, record = read_json(adapter / CONFIG), read_json(model)
     own = adapter / "run_config.json"

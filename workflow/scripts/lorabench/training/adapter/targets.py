@@ -1,5 +1,7 @@
-"""Which tensors an adapter's configuration stands for: the rules of PEFT's LoRA (0.21), from names
-and shapes alone and without torch."""
+"""Which tensors an adapter's configuration means: the rules of PEFT's LoRA (0.21), without torch.
+
+Names and shapes are enough.
+"""
 
 import math
 import re
@@ -51,8 +53,10 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
 
 
 def is_targeted(config: Mapping[str, Any], module: str) -> bool:
-    """Tell whether the configuration puts LoRA matrices on a module of the base, given by its path,
-    e.g. model.layers.0.self_attn.q_proj."""
+    """Return whether the configuration puts LoRA matrices on a module of the base.
+
+    `module` is its path, e.g. model.layers.0.self_attn.q_proj.
+    """
     if _named(config.get("exclude_modules"), module) or is_saved_whole(config, module):
         return False
     targets = config.get("target_modules")
@@ -68,7 +72,7 @@ def is_targeted(config: Mapping[str, Any], module: str) -> bool:
 
 
 def is_saved_whole(config: Mapping[str, Any], module: str) -> bool:
-    """Tell whether the adapter holds a module's weights whole (modules_to_save)."""
+    """Return whether the adapter holds a module's weights whole (modules_to_save)."""
     return any(
         re.match(rf"(^|.*\.){name}($|\..*)", module) for name in config.get("modules_to_save") or ()
     )
