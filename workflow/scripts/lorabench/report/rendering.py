@@ -4,11 +4,11 @@ beside itself."""
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lorabench.documents.report import Report
 from lorabench.report import wording
 from lorabench.report.figures import INK
 
@@ -45,7 +45,7 @@ FILTERS = {
 }
 
 
-def render_markdown(template: str, report: Mapping[str, Any], figures: Mapping[str, str]) -> str:
+def render_markdown(template: str, report: Report, figures: Mapping[str, str]) -> str:
     """Return the Markdown report; `figures` maps names to paths relative to it."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
@@ -54,9 +54,7 @@ def render_markdown(template: str, report: Mapping[str, Any], figures: Mapping[s
     )
 
 
-def render_html(
-    template: str, style: str, report: Mapping[str, Any], figures: Mapping[str, str]
-) -> str:
+def render_html(template: str, style: str, report: Report, figures: Mapping[str, str]) -> str:
     """Return the page; `figures` maps names to SVG elements, `style` is the text of the style
     sheet."""
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}

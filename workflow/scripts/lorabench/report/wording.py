@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorabench.benchmark_tables import benchmark_names
+from lorabench.documents.comparison import HeldOutLoss
 from lorabench.scoring.benchmark import scored_benchmark
 
 METRIC_TITLES = {"mean_judge_rating": "mean rating, 1 to 10"}
@@ -80,7 +81,7 @@ def signed_zero(value: float, digits: int) -> str:
     return (text[1:] if float(text) == 0 and text.startswith("-") else text).replace("-", MINUS)
 
 
-def loss_change_text(validation: Mapping[str, Any]) -> str:
+def loss_change_text(validation: HeldOutLoss) -> str:
     """Return the change of the held-out loss with its interval, as "+0.600 nat [0.512, 0.688]"."""
     change = validation["adapter_nll"] - validation["base_nll"]
     text = f"{change:+.3f}".replace("-", MINUS) + " nat"
