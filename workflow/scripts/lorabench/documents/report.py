@@ -16,11 +16,7 @@ from lorabench.documents.comparison import (
 )
 from lorabench.documents.gate import GateLine
 from lorabench.documents.limits import Interval, row_of
-from lorabench.documents.merge_report import MergeReport
-from lorabench.documents.performance import Performance
 from lorabench.documents.source import SourceRecord
-from lorabench.documents.summary import DataSummary
-from lorabench.documents.train_metrics import Likelihoods, PowerNotRead, PowerRead, TrainingTotals
 
 
 class AnsweredQuestion(TypedDict):
@@ -113,17 +109,18 @@ class BenchmarkReport(TypedDict):
 
 
 class TrainingReport(TypedDict):
-    """The training, without the single steps; see train_metrics.json and run_config.json."""
+    """The training without its steps: parts of train_metrics.json and run_config.json, which
+    have their own schemas."""
 
     status: Literal["ok", "not_run"]
     reason: str | None
-    likelihood: Likelihoods | None
+    likelihood: Mapping[str, Any] | None
     validation: HeldOutLoss | None
-    totals: TrainingTotals | None
+    totals: Mapping[str, Any] | None
     resumed_at_step: NotRequired[int | None]
     phase_seconds: NotRequired[dict[str, float] | None]
     peak_memory: NotRequired[dict[str, int | None] | None]
-    power: NotRequired[PowerRead | PowerNotRead | None]
+    power: NotRequired[Mapping[str, Any] | None]
     data: NotRequired[dict[str, int] | None]
     settings: NotRequired[dict[str, Any] | None]
     resolved: NotRequired[dict[str, Any] | None]
@@ -135,7 +132,8 @@ class InferenceReport(TypedDict):
     serving: dict[str, ServingMetric] | None
     """Metric -> medians and ratios to the base; null where inference was not measured."""
     peak_memory_bytes: dict[str, float | None]
-    conditions: dict[str, Performance]
+    conditions: Mapping[str, Mapping[str, Any]]
+    """Variant -> perf/{variant}.json."""
 
 
 class Provenance(TypedDict):
@@ -161,9 +159,11 @@ class Report(TypedDict):
     family_of_tests: TestFamily
     merged_equals_lora: MergedEqualsLora
     training: TrainingReport
-    merge: MergeReport | None
+    merge: Mapping[str, Any] | None
+    """merge_report.json."""
     inference: InferenceReport
-    data: DataSummary | None
+    data: Mapping[str, Any] | None
+    """summary.json of the conversations."""
     contamination: dict[str, Any] | None
     """Benchmark -> words in a row -> number of items."""
     limits: list[str]

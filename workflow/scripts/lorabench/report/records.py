@@ -101,7 +101,7 @@ def remarks(
     sentences = list(run_config.get("remarks", ())) if run_config else []
     sentences += data_summary["remarks"] if data_summary else ()
     trained = recorded_training(train_metrics)
-    counts = trained["data"] if trained else {}
+    counts = trained.get("data", {}) if trained else {}
     for split in ("train", "validation"):
         kept = counts.get(f"{split}_conversations") or 0
         cut = counts.get(f"{split}_truncated_conversations") or 0
