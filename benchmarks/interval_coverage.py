@@ -20,16 +20,16 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.scoring.comparison import IMAGINED  # noqa: E402
-from lorabench.scoring.crossed_median import median_estimate  # noqa: E402
-from lorabench.scoring.estimates import RATINGS, SHARES  # noqa: E402
-from lorabench.scoring.held_out import loss_change  # noqa: E402
-from lorabench.scoring.significance import (  # noqa: E402
+from lorabench.scoring.comparison import IMAGINED
+from lorabench.scoring.crossed_median import median_estimate
+from lorabench.scoring.estimates import RATINGS, SHARES
+from lorabench.scoring.held_out import loss_change
+from lorabench.scoring.significance import (
     FlipTable,
     paired_difference,
     paired_proportion_difference,
 )
-from lorabench.uncertainty import (  # noqa: E402
+from lorabench.uncertainty import (
     Interval,
     bounded_mean_estimate,
     proportion_estimate,

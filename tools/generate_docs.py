@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from generate_schemas import schemas  # noqa: E402
-from lorabench.benchmark_tables import benchmark_file  # noqa: E402
-from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS  # noqa: E402
-from lorabench.control.config.faults import options  # noqa: E402
-from lorabench.control.config.sections import Config  # noqa: E402
-from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load  # noqa: E402
-from lorabench.control.source_hash import closure  # noqa: E402
+from generate_schemas import schemas
+from lorabench.benchmark_tables import benchmark_file
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS
+from lorabench.control.config.faults import options
+from lorabench.control.config.sections import Config
+from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load
+from lorabench.control.source_hash import closure
 
 GRAPH = re.compile(
     r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)",

@@ -20,8 +20,8 @@ from typing_extensions import get_original_bases, is_typeddict
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.control.benchmarks import JUDGED, TASKS, exported_file  # noqa: E402
-from lorabench.documents import (  # noqa: E402
+from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
+from lorabench.documents import (
     answer,
     comparison,
     contamination,

@@ -36,11 +36,20 @@ def test_files_of_the_report_stage_keep_their_schemas(
     judge."""
     given = report_inputs(tmp_path, root, not_run)
     write_report(**given)
-    names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
-    rows = [path.with_suffix(".jsonl") for path in given["scores"]]
+    names = (
+        "run",
+        "scores",
+        "perf",
+        "compare",
+        "markdown",
+        "document",
+        "page",
+        "items_page",
+        "rows",
+        "figures",
+    )
     export_report(
         **{name: given[name] for name in names},
-        rows=rows,
         answers=[],
         folder=tmp_path / "bench",
         items_of_tasks={name: exported_file(name) for name in TASKS},

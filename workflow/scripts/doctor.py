@@ -28,7 +28,7 @@ from lorabench.judging.settings import parse_judge
 from lorabench.processor import cores
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "INFERENCE_API_KEY")
 RULES = {
     "fetch_model",
     "fetch_conversations",

@@ -3,8 +3,9 @@
 eval_results.json (all scores and comparisons), gsm8k_results.json and mmlu_results.json (every
 item), mtbench_outputs.json and alpaca_outputs.json (every answer with its judgment),
 perf_results.json and perf_{base,lora,merged}.json, and the report itself (report.md, report.json,
-report.html, figures/). The state of the working tree is written inside the JSON files. The folder
-depends on the commit; nothing else of a run does.
+report.html, items.html, figures/). The state of the working tree is written inside the JSON
+files, and no folder of this machine. The export's folder depends on the commit; nothing else of a
+run does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from lorabench.report.exports import (
     perf_results,
     perf_variant,
 )
+from lorabench.report.plain_text import without_paths
 from lorabench.scoring.item_rows import read_item_results
 
 
@@ -43,6 +45,7 @@ def export_report(
     markdown: Path,
     document: Path,
     page: Path,
+    items_page: Path,
     figures: Path,
     folder: Folder,
     items_of_tasks: Mapping[str, str],
@@ -56,24 +59,24 @@ def export_report(
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         perf: measurements, one a variant; empty where inference was not measured.
         compare: compare.json.
-        markdown, document, page, figures: the report.
+        markdown, document, page, items_page, figures: the report.
         folder: reports/bench/{git-sha}.
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
     state = cast(GitState | None, git_state(Path(__file__).parent))
     head: ExportHead = {"schema_version": 1, "run": run, "git": state}
-    comparison: Comparison = read_json(compare)
+    comparison: Comparison = without_paths(read_json(compare))
     by_benchmark: dict[str, dict[str, Score]] = {}
     items: dict[str, dict[str, list[ItemResult]]] = {}
     for score_path, rows_path in zip(scores, rows, strict=True):
-        score: Score = read_json(score_path)
+        score: Score = without_paths(read_json(score_path))
         by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
         items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
     outputs: dict[str, dict[str, list[Answer]]] = {}
     for path in answers:
         read = [Answer(**row) for _, row in read_jsonl(path)]
         outputs.setdefault(path.stem, {})[path.parent.name] = read
-    performances: list[Performance] = [read_json(path) for path in perf]
+    performances: list[Performance] = [without_paths(read_json(path)) for path in perf]
     measured = {part["variant"]: part for part in performances}
 
     write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
@@ -90,6 +93,7 @@ def export_report(
     publish_folder(figures, folder / "figures")
     publish_file(markdown, folder / markdown.name)
     publish_file(page, folder / page.name)
+    publish_file(items_page, folder / items_page.name)
     write_json(folder / "report.json", {**read_json(document), "git": head["git"]})
 
 

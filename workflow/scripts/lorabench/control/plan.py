@@ -42,7 +42,7 @@ ADAPTER_FILES = (
 )
 EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
 REPORT_FILES = (
-    *("report.json", "eval_results.json", "report.md", "report.html"),
+    *("report.json", "eval_results.json", "report.md", "report.html", "items.html"),
     *("perf_results.json", "perf_base.json", "perf_lora.json", "perf_merged.json"),
     *EXPORTED_ITEMS.values(),
 )

@@ -14,14 +14,13 @@ from transformers import PreTrainedModel
 from lorabench.evaluation.fixed_steps import FixedSteps
 from lorabench.evaluation.prefix_attention import (
     Decoding,
-    Memory,
     Packing,
     Prefix,
     PrefixEncoding,
     SuffixScoring,
-    shared_prefix_attention,
 )
 from lorabench.evaluation.stopping import StopAt
+from lorabench.memory_attention import Memory, memory_attention
 
 # importing peft takes 2 s, and base and merged do without it
 if TYPE_CHECKING:
@@ -260,7 +259,7 @@ class SharedPrefixModel:
         """Return the last hidden states (batch, length, hidden size) of token ids (batch,
         length)."""
         self.tokens_computed += inputs.numel() if counted else 0
-        with torch.inference_mode(), shared_prefix_attention(self.model):
+        with torch.inference_mode(), memory_attention(self.model):
             output = self.body(
                 input_ids=inputs, position_ids=positions, use_cache=False, memory=memory
             )
