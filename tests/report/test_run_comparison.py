@@ -63,11 +63,11 @@ def test_other_protocols_items_and_folders_are_refused(run: Path, tmp_path: Path
     """One line says what differs."""
     one, two = read_run(run, "lora"), read_run(run, "lora")
     two.scores["gsm8k"]["protocol"] = one.scores["gsm8k"]["protocol"].replace("5-shot", "8-shot")
-    with pytest.raises(DataError, match="gsm8k: .* different protocols .*5-shot.*8-shot"):
+    with pytest.raises(DataError, match=r"gsm8k: .* different protocols .*5-shot.*8-shot"):
         compare_runs([one, two])
     two = read_run(run, "lora")
     two.rows["mmlu"].pop()
-    with pytest.raises(DataError, match="mmlu: .*different items: 1 unpaired"):
+    with pytest.raises(DataError, match=r"mmlu: .*different items: 1 unpaired"):
         compare_runs([one, two])
     with pytest.raises(DataError, match="neither a run"):
         read_run(tmp_path, "lora")

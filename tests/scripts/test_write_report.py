@@ -280,7 +280,9 @@ def test_the_page_stays_small_however_long_the_answers_are(tmp_path: Path, root:
     write_report(**given)
     assert given["page"].stat().st_size < 3_000_000
     everything = given["items_page"].read_text(encoding="utf-8")
-    assert everything.count('<details class="item">') == 60 + 60 + 16 + 24
+    assert everything.count('<details class="item">') == sum(
+        len(path.read_text().splitlines()) for path in given["rows"] if path.parent.name == "base"
+    )
 
 
 def test_no_folder_of_this_machine_is_named(tmp_path: Path, root: Path) -> None:

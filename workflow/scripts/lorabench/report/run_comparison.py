@@ -195,7 +195,7 @@ def _exported(
             continue
         document = read_json(path)
         name, found = document.get("benchmark"), (document.get("variants") or {}).get(variant)
-        if name in done and found:
+        if name in done and found and (found.get("items") or found.get("outputs")):
             rows[name] = (
                 [ItemResult(**row) for row in found["items"]]
                 if "items" in found
