@@ -132,7 +132,8 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
                 "title": table.title,
                 "unit": table.unit,
                 "right_or_wrong": table.right_or_wrong,
-                "items": found,
+                # losses before gains of the same size
+                "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
             }
         )
     page = _environment(autoescape=True).from_string(template)
