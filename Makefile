@@ -25,6 +25,8 @@ progress := --logger lorabench
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONNOUSERSITE := 1
 export PYTHONHASHSEED := 0
+# shown as the command that goes on after a failure
+export LORABENCH_COMMAND := $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
 .PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate plan dag \
@@ -67,10 +69,9 @@ gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make it
 plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
 	$(bin)/python workflow/scripts/plan.py $(overlay)
 
-dag: $(venv) ## draw the jobs of a run: results/dag.svg
+dag: $(venv) ## draw the rules of a run: results/dag.mmd, for GitHub or any viewer of Mermaid
 	@mkdir -p results
-	$(snakemake) all --dag dot --profile $(PROFILE) $(overlay) >results/dag.dot
-	$(bin)/python tools/draw_dag.py results/dag.svg <results/dag.dot
+	$(snakemake) all --rulegraph mermaid-js --profile $(PROFILE) $(overlay) >results/dag.mmd
 
 doctor: $(venv) ## say what this machine has and lacks for a run
 	$(bin)/python workflow/scripts/doctor.py $(overlay)

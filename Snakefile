@@ -22,6 +22,10 @@ onstart:
     check_before_start()
 
 
+onerror:
+    say_why_last(log)
+
+
 rule all:
     default_target: True
     input:

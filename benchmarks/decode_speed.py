@@ -27,13 +27,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-import torch  # noqa: E402
-from peft import LoraConfig, get_peft_model  # noqa: E402
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM  # noqa: E402
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
-from lorabench.inference.bounds import copy_bandwidth, gpu_idle_share  # noqa: E402
-from lorabench.inference.decoder import Decoder  # noqa: E402
-from lorabench.llama import device  # noqa: E402
+from lorabench.inference.bounds import copy_bandwidth, gpu_idle_share
+from lorabench.inference.decoder import Decoder
+from lorabench.llama import device
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 # hidden size, intermediate size, layers, heads, key heads, vocabulary, embeddings tied

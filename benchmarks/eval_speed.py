@@ -36,20 +36,20 @@ from typing import Any, cast
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
-import torch  # noqa: E402
-from decode_speed import SHAPES, build  # noqa: E402
-from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.models.huggingface import HFLM  # noqa: E402
-from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from transformers import PreTrainedModel  # noqa: E402
+import torch
+from decode_speed import SHAPES, build
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
 
-from lorabench.control.benchmarks import read_task_file  # noqa: E402
-from lorabench.evaluation.benchmark import task_benchmark  # noqa: E402
-from lorabench.evaluation.harness_tasks import build_tasks  # noqa: E402
-from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM  # noqa: E402
-from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest  # noqa: E402
-from lorabench.files import read_jsonl, write_jsonl  # noqa: E402
-from lorabench.llama import load_base, load_tokenizer, resolve_dtype  # noqa: E402
+from lorabench.control.benchmarks import read_task_file
+from lorabench.evaluation.benchmark import task_benchmark
+from lorabench.evaluation.harness_tasks import build_tasks
+from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
+from lorabench.evaluation.shared_prefix_model import Generation, GenerationRequest
+from lorabench.files import read_jsonl, write_jsonl
+from lorabench.llama import load_base, load_tokenizer, resolve_dtype
 
 TASKS = ROOT / "workflow" / "resources" / "tasks"
 SAMPLES = ROOT / "workflow" / "resources" / "samples"

@@ -26,11 +26,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.documents.gate import GateLine  # noqa: E402
-from lorabench.documents.item_result import ItemResult  # noqa: E402
-from lorabench.scoring.gate import gate_answer, rules_of  # noqa: E402
-from lorabench.scoring.gate_quality import benchmark_line, held_out_line  # noqa: E402
-from lorabench.scoring.settings import GateSettings  # noqa: E402
+from lorabench.documents.gate import GateLine
+from lorabench.documents.item_result import ItemResult
+from lorabench.scoring.gate import gate_answer, rules_of
+from lorabench.scoring.gate_quality import benchmark_line, held_out_line
+from lorabench.scoring.settings import GateSettings
 
 ADAPTERS = ("identical", "equal", "margin", "rare losses", "twice", "helpful")
 # the mean effect in margins

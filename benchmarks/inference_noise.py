@@ -21,15 +21,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.inference.measurement import Checkpoints, measure  # noqa: E402
-from lorabench.inference.settings import (  # noqa: E402
+from lorabench.inference.measurement import Checkpoints, measure
+from lorabench.inference.settings import (
     InferenceSettings,
     LoadSettings,
     ServerSettings,
     read_prompts,
 )
-from lorabench.inference.turns import CONTROL  # noqa: E402
-from lorabench.scoring.inference_summary import decode_tokens_per_second, ratio_table  # noqa: E402
+from lorabench.inference.turns import CONTROL
+from lorabench.scoring.inference_summary import decode_tokens_per_second, ratio_table
 
 PROMPTS = ROOT / "workflow" / "resources" / "samples" / "performance_prompts.jsonl"
 

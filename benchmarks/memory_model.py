@@ -22,11 +22,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.control.estimate import choose  # noqa: E402
-from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
-from lorabench.control.preflight import device_here  # noqa: E402
-from lorabench.description.flops import shapes_of  # noqa: E402
-from lorabench.training.settings import TrainingSettings, parse_settings  # noqa: E402
+from lorabench.control.estimate import choose
+from lorabench.control.memory_model import GLIBC_TUNABLES
+from lorabench.control.preflight import device_here
+from lorabench.description.flops import shapes_of
+from lorabench.training.settings import TrainingSettings, parse_settings
 
 LABEL_SHARE = 0.75
 RECIPES: dict[str, dict[str, Any]] = {

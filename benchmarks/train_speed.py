@@ -36,10 +36,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from random_llama import SHAPES, make_random_llama, random_conversations  # noqa: E402
-from train_arms import Run, run_lorabench, run_trl, run_unsloth  # noqa: E402
+from random_llama import SHAPES, make_random_llama, random_conversations
+from train_arms import Run, run_lorabench, run_trl, run_unsloth
 
-from lorabench.control.memory_model import GLIBC_TUNABLES  # noqa: E402
+from lorabench.control.memory_model import GLIBC_TUNABLES
 
 # Arm -> what differs from config/config.yaml's recipe. trl packs in its fastest legal setting;
 # "trl-default" is what its user gets without a word.

@@ -3,6 +3,7 @@ import subprocess
 from snakemake.settings.types import DeploymentMethod
 
 from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
+from lorabench.control.cluster import check_cluster, memory_mb
 from lorabench.control.configuration import resolve
 from lorabench.control.inputs import checkpoint_inputs, folder_inputs, local_files
 from lorabench.control.memory_model import GLIBC_TUNABLES
@@ -52,12 +53,16 @@ def check_before_start():
 
     Where jobs are only declared done (--touch) nothing is needed.
     """
+    if workflow.is_main_process:
+        signal.signal(signal.SIGINT, note_interrupt)
     if workflow.touch:
         return
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]
     methods = workflow.deployment_settings.deployment_method
     with_conda = DeploymentMethod.CONDA in methods
     local = workflow.local_exec
+    if not local:
+        or_stop(check_cluster)
     for line in or_stop(
         check_scheduled, plan, parameters, jobs, with_conda=with_conda, local=local
     ):
@@ -73,6 +78,21 @@ def training_gpus():
     """Return the GPUs that training asks for, a process each: all that the profile offers."""
     offered = workflow.global_resources.get("gpu")
     return gpus() * ((offered and offered.value) or 1)
+
+
+def partition():
+    """Return the SLURM partition of jobs with the model, None for the cluster's default: the profile's
+    gpu_partition where they ask for a GPU."""
+    given = workflow.resource_settings.default_resources or {}
+    names = ["gpu_partition", "slurm_partition"] if gpus() else ["slurm_partition"]
+    values = [str(given[name].raw).strip("'\"") for name in names if name in given]
+    return next((value for value in values if value not in ("", "None")), None)
+
+
+def model_memory(wildcards, attempt):
+    """Return the main memory (MB) that a cluster reserves for a job with the model; more after each
+    failure, which may have been for want of memory."""
+    return attempt * max(memory_mb(run) for run in RUNS.values())
 
 
 def half_the_cores():
@@ -98,6 +118,27 @@ def commit():
 
 ADAPTER_EXPORT = plan.adapter_export()
 REPORT_EXPORT = f"reports/bench/{commit()}"
+
+
+# Short jobs, and those that need the internet: where Snakemake runs, not in a queue.
+localrules:
+    fetch_model,
+    fetch_conversations,
+    fetch_benchmark,
+    prepare_conversations,
+    check_contamination,
+    import_adapter,
+    describe_adapter,
+    merge_answers,
+    summarise_inference,
+    score_benchmark,
+    declare_gate,
+    write_notices,
+    check_gate,
+    compare_variants,
+    write_report,
+    export_adapter,
+    export_report,
 
 
 wildcard_constraints:

@@ -19,11 +19,14 @@ rule evaluate_task:
     resources:
         machine_share=50,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=240,
     params:
         settings=parameters.benchmark_section("evaluate_task"),
         task_file=lambda wildcards: or_stop(plan.task_file, wildcards),
         code=parameters.code("evaluate_task", parameters.engine_environment("evaluate_task")),
-        store="results/{run}/work/items",
+        store=parameters.answer_store("evaluate_task"),
     message:
         "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
     script:
@@ -51,10 +54,13 @@ rule generate_answers:
     resources:
         machine_share=50,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=240,
     params:
         settings=parameters.benchmark_section("generate_answers"),
         code=parameters.code("generate_answers", parameters.engine_environment("generate_answers")),
-        store="results/{run}/work/items",
+        store=parameters.answer_store("generate_answers"),
     message:
         "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
     script:

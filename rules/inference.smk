@@ -21,6 +21,9 @@ rule measure_inference:
     resources:
         machine_share=100,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=120,
     params:
         settings=parameters.section("measure_inference", *TIMED_SETTINGS),
         code=parameters.code("measure_inference", "inference"),

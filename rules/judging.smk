@@ -19,15 +19,20 @@ rule judge_mt_bench:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("mt_bench")(wildcards) else 0,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("mt_bench")(wildcards) else None
+        ),
+        mem_mb=model_memory,
+        runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("mt_bench")(wildcards) else 1,
     params:
         settings=parameters.section("judge_mt_bench"),
         code=parameters.code("judge_mt_bench", "judging"),
-        store="results/{run}/work/judge",
+        store="resources/judgments",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"
         ],
-        writer="mt_bench-{variant}",
+        writer="{run}/mt_bench-{variant}",
     message:
         "{wildcards.run}: judge mt_bench answers of {wildcards.variant}"
     script:
@@ -59,15 +64,20 @@ rule judge_alpaca_eval:
     resources:
         machine_share=50,
         gpu=lambda wildcards: gpus() if plan.judge_model("alpaca_eval")(wildcards) else 0,
+        slurm_partition=lambda wildcards: (
+            partition() if plan.judge_model("alpaca_eval")(wildcards) else None
+        ),
+        mem_mb=model_memory,
+        runtime=240,
         remote_judge=lambda wildcards: 0 if plan.judge_model("alpaca_eval")(wildcards) else 1,
     params:
         settings=parameters.section("judge_alpaca_eval"),
         code=parameters.code("judge_alpaca_eval", "judging"),
-        store="results/{run}/work/judge",
+        store="resources/judgments",
         min_judged_share=lambda wildcards: RUNS[wildcards.run]["score_benchmark"][
             "min_judged_share"
         ],
-        writer="alpaca_eval-{variant}",
+        writer="{run}/alpaca_eval-{variant}",
     message:
         "{wildcards.run}: judge alpaca_eval answers of {wildcards.variant}"
     script:

@@ -146,6 +146,8 @@ rule compare_variants:
 rule write_report:
     input:
         scores=lambda wildcards: plan.scores(wildcards.run),
+        rows=lambda wildcards: plan.scores(wildcards.run, "jsonl"),
+        answers=lambda wildcards: plan.answers(wildcards.run),
         compare="results/{run}/compare.json",
         gate="results/{run}/gate.json",
         perf=lambda wildcards: plan.measurements(wildcards.run),
@@ -160,6 +162,7 @@ rule write_report:
         benchmark_sources=lambda wildcards: plan.benchmark_sources(wildcards.run),
         markdown_template=plan.shipped("report/report.md.j2"),
         html_template=plan.shipped("report/report.html.j2"),
+        items_template=plan.shipped("report/items.html.j2"),
         style=plan.shipped("report/style.css"),
     output:
         markdown="results/{run}/report/report.md",
@@ -170,6 +173,7 @@ rule write_report:
             category="Report",
             labels={"run": "{run}"},
         ),
+        items_page="results/{run}/report/items.html",
         figures=directory("results/{run}/report/figures"),
     log:
         "logs/{run}/write_report.log",
@@ -183,6 +187,7 @@ rule write_report:
     params:
         settings={},
         code=parameters.code("write_report", "report"),
+        durations="results/{run}/benchmarks",
     message:
         "write the report of {wildcards.run}"
     script:
@@ -226,6 +231,7 @@ rule export_report:
         markdown=f"results/{MAIN_RUN}/report/report.md",
         document=f"results/{MAIN_RUN}/report/report.json",
         page=f"results/{MAIN_RUN}/report/report.html",
+        items_page=f"results/{MAIN_RUN}/report/items.html",
         figures=f"results/{MAIN_RUN}/report/figures",
     output:
         folder=[f"{REPORT_EXPORT}/{name}" for name in REPORT_FILES],

@@ -1,6 +1,9 @@
 # Before everything else: this tree's package, and config files that can be read.
+import atexit
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(str(workflow.current_basedir)).resolve().parent
@@ -12,6 +15,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "lorabenc
     del sys.modules[name]
 
 from lorabench.control.config.files import read_config
+from lorabench.control.last_words import as_failed, closing_lines, typed_command
 
 
 def stop(error):
@@ -30,3 +34,27 @@ def config_files():
 # Snakemake's own reader takes the last of two equal keys, and shows a traceback for a folder.
 if faults := read_config(config_files()).faults:
     stop("\n".join(faults))
+
+
+SIGNALS = []
+BEGIN = time.time()
+
+
+def note_interrupt(number, frame):
+    """Remember that the run was interrupted, and interrupt it."""
+    SIGNALS.append(number)
+    raise KeyboardInterrupt
+
+
+def say_why_last(logfile):
+    """Print why the run did not finish, after everything that Snakemake itself says."""
+    if not workflow.is_main_process:
+        return
+    scheduler = workflow.scheduler
+    lines = closing_lines(
+        as_failed(scheduler.failed, BEGIN, None if workflow.local_exec else Path("logs/slurm")),
+        interrupted=bool(SIGNALS or scheduler._user_kill),
+        command=typed_command(sys.argv, os.environ),
+        logfile=logfile,
+    )
+    atexit.register(print, "\n".join(lines), file=sys.stderr, flush=True)

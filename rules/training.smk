@@ -18,6 +18,9 @@ rule train_adapter:
     resources:
         machine_share=100,
         gpu=training_gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=720,
         attempt=lambda wildcards, attempt: attempt,
     params:
         settings=parameters.section("train_adapter"),
@@ -99,6 +102,9 @@ rule merge_adapter:
     resources:
         machine_share=50,
         gpu=gpus(),
+        slurm_partition=partition(),
+        mem_mb=model_memory,
+        runtime=60,
     params:
         settings=parameters.section("merge_adapter"),
         code=parameters.code("merge_adapter", "training"),

@@ -1,5 +1,6 @@
 """What rules ask the plan: files of runs, what jobs are told, which runs train and which import."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +10,9 @@ import pytest
 
 from lorabench.control.config.files import merge
 from lorabench.control.configuration import load, resolve
-from lorabench.control.parameters import Parameters
+from lorabench.control.parameters import ANSWERING, Parameters
 from lorabench.control.plan import Plan, any_of, ordered
+from lorabench.control.source_hash import closure
 from lorabench.files import sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +108,20 @@ def test_jobs_are_told_their_keys_only() -> None:
     own = parameters.benchmark_section("evaluate_task")(job())
     assert own["benchmark"]["limit"] == 4 and not {"mmlu", "gsm8k", "shards"} & set(own)
     assert ordered({"b": {"d": 1, "c": 2}, "a": 3}) == {"a": 3, "b": {"c": 2, "d": 1}}
+
+
+def test_stored_answers_are_those_of_the_code_that_answers() -> None:
+    """All modules of the list are there, and each rule has those that its script reaches."""
+    parameters = Parameters(plan_of({}))
+    assert all((parameters.scripts / name).is_file() for name in ANSWERING)
+    reached = set()
+    for rule in ("evaluate_task", "generate_answers"):
+        reached |= closure(parameters.scripts / f"{rule}.py")
+        assert re.fullmatch(
+            r"resources/answers/[0-9a-f]{16}/\{run\}", parameters.answer_store(rule)
+        )
+    assert {parameters.scripts / name for name in ANSWERING} <= reached
+    assert parameters.answer_store("evaluate_task") != parameters.answer_store("generate_answers")
 
 
 def test_texts_of_vllm_are_made_in_its_environment() -> None:

@@ -4,6 +4,7 @@ of date.
 config/README.md    every config key: from the classes of its sections and the three config files
 config/schema.json  the same for editors
 docs/reruns.md      which module makes which rules stale: from the imports
+docs/schemas        the JSON Schemas of what stages exchange: from lorabench/documents
 README.md           the rule graph between its two markers: from Snakemake
 """
 
@@ -20,12 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lorabench.benchmark_tables import benchmark_file  # noqa: E402
-from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS  # noqa: E402
-from lorabench.control.config.faults import options  # noqa: E402
-from lorabench.control.config.sections import Config  # noqa: E402
-from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load  # noqa: E402
-from lorabench.control.source_hash import closure  # noqa: E402
+from generate_schemas import schemas
+from lorabench.benchmark_tables import benchmark_file
+from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS
+from lorabench.control.config.faults import options
+from lorabench.control.config.sections import Config
+from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load
+from lorabench.control.source_hash import closure
 
 GRAPH = re.compile(
     r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)",
@@ -260,16 +262,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
+    texts = {name: make() for name, make in PAGES.items()} | schemas()
     stale = []
-    for name, make in PAGES.items():
-        path, text = ROOT / name, make()
+    for name, text in texts.items():
+        path = ROOT / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if not check:
                 path.write_text(text)
+    unknown = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "schemas").iterdir()}
+    for name in sorted(unknown - set(texts)):
+        stale.append(name)
+        if not check:
+            (ROOT / name).unlink()
     if check and stale:
         sys.exit(f"out of date: {', '.join(stale)}; run `make fix`")
-    print(f"{'in step' if not stale else 'written'}: {', '.join(stale or PAGES)}")
+    print(f"{'in step' if not stale else 'written'}: {', '.join(stale or texts)}")
 
 
 if __name__ == "__main__":

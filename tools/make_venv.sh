@@ -45,7 +45,8 @@ pip_setting() { # value of a global setting in pip's own configuration, or nothi
     .venv/bin/python -m pip config get "global.$1" 2>/dev/null || true
 }
 
-if ! fits .venv/bin/python; then
+# Stopped while it was made, .venv has an interpreter and no pip that starts: made anew.
+if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
     echo "make: building .venv on $("$python" --version)"
     "$python" -m venv --clear .venv

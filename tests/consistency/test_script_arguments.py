@@ -15,6 +15,10 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 BLOCKS = rule_blocks()
 
 
+# params that are no text
+VALUES = {"min_judged_share": 0.9}
+
+
 class Entries(dict[str, object]):
     """Named entries, one value each."""
 
@@ -44,7 +48,9 @@ def test_a_rules_names_are_the_parameters_of_its_function(name: str) -> None:
     given = SimpleNamespace(
         input=Entries(dict.fromkeys(names_in(block, "input"), "folder/file")),
         output=Entries(dict.fromkeys(names_in(block, "output"), "folder/file")),
-        params=Entries(dict.fromkeys(names_in(block, "params"), "folder/file")),
+        params=Entries(
+            {name: VALUES.get(name, "folder/file") for name in names_in(block, "params")}
+        ),
         wildcards=Entries(dict.fromkeys(wildcards, "0")),
         resources=Entries(dict.fromkeys(names_in(block, "resources"), 1)),
         log=["log"],

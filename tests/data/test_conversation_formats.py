@@ -17,17 +17,9 @@ from lorabench.control.configuration import source, source_label
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, read_jsonl
 from prepare_conversations import prepare_conversations
+from sections import section
 
-SETTINGS: dict[str, Any] = {
-    "languages": [],
-    "exclude_synthetic": False,
-    "min_quality": None,
-    "max_toxicity": None,
-    "max_characters": None,
-    "max_turns": None,
-    "max_conversations": None,
-    "validation_share": 0.3,
-}
+SETTINGS = section("prepare_conversations", validation_share=0.3)
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
 CHAT = [USER, ANSWER]
 
@@ -41,7 +33,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 def run(path: Path, folder: Path, form: str = "auto") -> tuple[list[Any], dict[str, Any]]:
     """Check, fetch and prepare a source; return all conversations' messages and the summary."""
     settings = {"kind": "path", "path": str(path), "format": form}
-    assert check_source("conversations", settings, {}) == []
+    assert check_source("conversations", settings) == []
     fetch_conversations(samples=path, source=folder / "s" / "source.json", settings=settings)
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "audit")}
     prepare_conversations(
@@ -194,7 +186,7 @@ def test_what_is_unclear_is_refused_with_its_line(
     """Before the run and in the job, with what to set."""
     path = write(tmp_path / "a.jsonl", [row])
     settings = {"kind": "path", "path": str(path), "format": form}
-    [fault] = check_source("conversations", settings, {})
+    [fault] = check_source("conversations", settings)
     assert re.search(message, fault) and "a.jsonl:1" in fault
     with pytest.raises(DataError, match=message):
         fetch_conversations(samples=path, source=tmp_path / "o" / "s.json", settings=settings)

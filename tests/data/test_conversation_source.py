@@ -238,7 +238,7 @@ def test_broken_file_is_one_line_and_leaves_nothing(
     path = tmp_path / name
     path.write_bytes(content)
     settings = {"kind": "path", "path": str(path)}
-    [fault] = check_source("conversations", settings, {})
+    [fault] = check_source("conversations", settings)
     assert re.search(message, fault)
     assert "\n" not in fault
     with pytest.raises(DataError, match=message):

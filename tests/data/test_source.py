@@ -13,10 +13,10 @@ from lorabench.data.sources.source import (
     PathSource,
     WheelSource,
     parse_source,
-    staging_folder,
     write_record,
 )
 from lorabench.errors import ConfigurationError
+from lorabench.staging import staging_folder
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
 

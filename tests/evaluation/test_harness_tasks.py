@@ -13,18 +13,11 @@ from lm_eval.tasks import TaskManager
 from evaluation_fixtures import built_tasks
 from lorabench.errors import DataError
 from lorabench.evaluation.harness_tasks import HARNESS_TASKS
+from sections import section
 
 pytest_plugins = ["evaluation_fixtures"]
 
-GSM8K = {
-    "task": "gsm8k",
-    "few_shot": None,
-    "answer_filter": "strict-match",
-    "max_new_tokens": 512,
-    "limit": None,
-    "engine": "transformers",
-}
-MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
+GSM8K, MMLU = section("evaluate_task")["gsm8k"], section("evaluate_task")["mmlu"]
 
 
 @pytest.fixture

@@ -25,12 +25,11 @@ from lorabench.evaluation.stopping import StopAt
 from lorabench.evaluation.vllm_engine import (
     VllmEngine,
     adapter_arguments,
-    load_skeleton,
     parallel_size,
     sampling_arguments,
 )
 from lorabench.evaluation.vllm_support import why_not_served
-from lorabench.evaluation.weights import Weights, answer_identity
+from lorabench.evaluation.weights import Weights, answer_identity, load_skeleton
 from lorabench.files import read_json, read_jsonl, write_jsonl
 from lorabench.llama import load_base
 from lorabench.scoring.benchmark import scored_benchmark
@@ -176,7 +175,8 @@ def test_an_engine_that_dies_loses_only_unfinished_answers(
         dying.setattr(fake_vllm, "dies_after", 3)
         with pytest.raises(RuntimeError, match="died"):
             answer(base, instructions, tmp_path, "vllm")
-    stored = (tmp_path / "store" / "base.alpaca_eval.0-of-1.jsonl").read_text()
+    (file,) = (tmp_path / "store").glob("base-*/alpaca_eval.0-of-1.jsonl")
+    stored = file.read_text()
     finished = stored.count("\n")
     assert 3 <= finished < 6
     fake_vllm.enqueued.clear()

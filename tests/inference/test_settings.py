@@ -1,28 +1,19 @@
 """Settings and prompts: what is wrong is named."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.inference.settings import parse_settings, read_prompts
+from sections import measure_section
 
-SECTION: dict[str, Any] = {
-    "variants": ["base"],
-    "dtype": "auto",
-    "prompts": 2,
-    "new_tokens": 8,
-    "repeats": 2,
-    "warmup": 1,
-    "load": {"concurrency": [1, 2], "requests_per_user": 1, "new_tokens": 4, "repeats": 1},
-    "server": {"base": None, "lora": None, "merged": None, "timeout_seconds": 10},
-}
+SECTION = measure_section()
 
 
 def test_unknown_missing_and_small_values_are_refused() -> None:
     """Each fault names its key."""
-    assert parse_settings(SECTION).new_tokens == 8
+    assert parse_settings(SECTION).new_tokens == SECTION["new_tokens"]
     with pytest.raises(ConfigurationError, match=r"measure_inference\.repeat"):
         parse_settings(SECTION | {"repeat": 3})
     with pytest.raises(ConfigurationError, match=r"measure_inference\.warmup: Field required"):

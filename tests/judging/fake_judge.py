@@ -17,6 +17,7 @@ import pytest
 from lorabench.judging.clients import JudgeClient, Patience
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
+from sections import section
 
 QUESTION = [{"role": "system", "content": "Be strict."}, {"role": "user", "content": "Rate this."}]
 QUICK = Patience(first_backoff_seconds=0.01)
@@ -161,20 +162,15 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
 
 def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
     """Return the `judge` key of a judging section that points at the server."""
-    return {
-        "kind": "openai",
+    small = {
         "model": "judge",
         "base_url": fake.url,
-        "temperature": 0.0,
         "concurrency": 4,
         "timeout_seconds": 5,
-        "usd_per_million_input_tokens": 2.0,
-        "usd_per_million_output_tokens": 8.0,
-        "max_judge_usd": 25.0,
         "tokens_per_batch": 2048,
         "dtype": "float32",
-        "carries_signal": "auto",
-    } | changes
+    }
+    return section("judge", **(small | changes))
 
 
 def judge_settings(fake: FakeJudge, **changes: Any) -> JudgeSettings:

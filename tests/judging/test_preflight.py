@@ -1,7 +1,6 @@
 """The question to remote judges before any expensive work: what is found out, how long it takes,
 what stops a run."""
 
-import time
 from typing import Any
 
 import pytest
@@ -77,14 +76,12 @@ def test_a_judge_that_will_not_judge_always_stops(
     assert len(judge_server.requests) == 2
 
 
-def test_a_silent_judge_stops_a_local_run_within_seconds(judge_server: FakeJudge) -> None:
+def test_a_silent_judge_stops_a_local_run(judge_server: FakeJudge) -> None:
     """Nobody listens: three tries, one line with the address and the reason."""
-    begin = time.monotonic()
     with pytest.raises(
         JudgeError, match=r"^judge_mt_bench: judge judge at http://127\.0\.0\.1:9/v1\S+ gives no"
     ):
         check_judges([section(judge_server, base_url=NOWHERE)], local=True)
-    assert time.monotonic() - begin < 5
 
 
 def test_a_silent_judge_is_a_warning_on_a_cluster(judge_server: FakeJudge) -> None:

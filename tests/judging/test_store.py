@@ -74,6 +74,30 @@ def test_lost_requests_count_as_spent(tmp_path: Path) -> None:
         assert (second.lost_requests, second.lost_usd) == (0, 0.0)
 
 
+def test_another_run_takes_answers_and_pays_nothing(tmp_path: Path) -> None:
+    """Paid answers and lost requests count for the run that made them only."""
+    with AnswerStore(tmp_path, "one/mt_bench-base") as store:
+        store.put("k", IDENTITY, REQUEST, REPLY)
+        store.put_lost(IDENTITY, REQUEST, 0.125, "cut")
+        assert not store.answer("k").other_run
+    with AnswerStore(tmp_path, "two/mt_bench-base") as store:
+        assert store.answer("k").other_run and store.answer("k").usd == 0.25
+        assert store.spent_usd() == 0.0 and store.lost_requests == 0
+        store.put("l", IDENTITY, REQUEST, REPLY)
+        assert store.spent_usd() == 0.25
+    with AnswerStore(tmp_path, "one/alpaca_eval-base") as store:
+        assert "l" in store and store.spent_usd() == 0.375
+
+
+def test_what_both_runs_paid_is_each_runs_own(tmp_path: Path) -> None:
+    """Two runs that asked the same at once: each counts its own payment."""
+    with AnswerStore(tmp_path, "b/job") as second, AnswerStore(tmp_path, "a/job") as first:
+        first.put("k", IDENTITY, REQUEST, REPLY)
+        second.put("k", IDENTITY, REQUEST, REPLY)
+        assert not first.answer("k").other_run and not second.answer("k").other_run
+        assert first.spent_usd() == second.spent_usd() == 0.25
+
+
 @pytest.mark.parametrize("usd", ["NaN", "-5.0", "Infinity", '"1"', "null"])
 def test_a_line_with_an_impossible_price_is_damaged(tmp_path: Path, usd: str) -> None:
     """It would switch the limit off; its question is asked again."""

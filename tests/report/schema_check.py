@@ -15,8 +15,11 @@ REGISTRY: Any = Registry().with_resources(
     [(f"{name}.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()]
 )
 RUN_FILES = {  # pattern below results/{run} -> schema
+    "data/train.jsonl": "conversation",
+    "data/validation.jsonl": "conversation",
     "data/summary.json": "summary",
     "data/contamination.json": "contamination",
+    "adapter/training_record.json": "training_record",
     "adapter/train_metrics.json": "train_metrics",
     "adapter/run_config.json": "run_config",
     "adapter/fingerprint.json": "fingerprint",

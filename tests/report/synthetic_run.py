@@ -505,6 +505,8 @@ def report_inputs(
     return {
         "run": "demo",
         "scores": given["scores"],
+        "rows": given["rows"],
+        "answers": [],
         "compare": folder / "compare.json",
         "gate": given["gate"],
         "perf": given["perf"],
@@ -516,9 +518,12 @@ def report_inputs(
         "benchmark_sources": benchmarks,
         "markdown_template": resources / "report.md.j2",
         "html_template": resources / "report.html.j2",
+        "items_template": resources / "items.html.j2",
         "style": resources / "style.css",
         "markdown": folder / "report" / "report.md",
         "document": folder / "report" / "report.json",
         "page": folder / "report" / "report.html",
+        "items_page": folder / "report" / "items.html",
         "figures": folder / "report" / "figures",
+        "durations": str(folder / "benchmarks"),
     }

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -35,11 +36,20 @@ def test_files_of_the_report_stage_keep_their_schemas(
     judge."""
     given = report_inputs(tmp_path, root, not_run)
     write_report(**given)
-    names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
-    rows = [path.with_suffix(".jsonl") for path in given["scores"]]
+    names = (
+        "run",
+        "scores",
+        "perf",
+        "compare",
+        "markdown",
+        "document",
+        "page",
+        "items_page",
+        "rows",
+        "figures",
+    )
     export_report(
         **{name: given[name] for name in names},
-        rows=rows,
         answers=[],
         folder=tmp_path / "bench",
         items_of_tasks={name: exported_file(name) for name in TASKS},
@@ -52,17 +62,47 @@ def test_files_of_the_report_stage_keep_their_schemas(
     assert faults_below(tmp_path / "bench", exports) == []
 
 
-def test_a_wrong_file_is_noticed(tmp_path: Path) -> None:
-    """A score that claims to have run without a number is a fault."""
-    path = tmp_path / "score.json"
-    head = {
+def wrong_files() -> list[tuple[str, dict[str, Any], str]]:
+    """Return schema, document and a part of the fault that it has."""
+    score = {
         "schema_version": 1,
         "benchmark": "gsm8k",
         "variant": "base",
         "status": "ok",
         "reason": None,
+        "metric": "exact_match",
+        "unit": "share",
     }
-    path.write_text(
-        json.dumps({**head, "metric": "exact_match", "unit": "share"}), encoding="utf-8"
-    )
-    assert any("'score' is a required property" in fault for fault in faults_of(path, "score"))
+    absent = {"schema_version": 1, "status": "not_run"}
+    source = {
+        "schema_version": 1,
+        "kind": "path",
+        "origin": "data",
+        "revision": None,
+        "sha256": {"train.jsonl": "no hash"},
+        "rows": {},
+        "licence": None,
+    }
+    return [
+        ("score", score, "'score' is a required property"),
+        ("score", {**score, "status": "skipped", "reason": "why"}, "'not_run' was expected"),
+        ("score", {**score, "status": "not_run"}, "None is not of type 'string'"),
+        ("perf", {**absent, "variant": "base"}, "'reason' is a required property"),
+        ("perf", {**absent, "variant": "peft", "reason": "why"}, "'peft' is not one of"),
+        ("train_metrics", {"schema_version": 1, "status": "ok"}, "'steps' is a required property"),
+        ("run_config", absent, "'reason' is a required property"),
+        ("training_record", absent, "'brought' is a required property"),
+        ("source", source, "'no hash' does not match"),
+        ("fingerprint", {"schema_version": 2, "sha256": {}}, "1 was expected"),
+        ("answer", {"surprise": 1}, "'surprise' was unexpected"),
+    ]
+
+
+@pytest.mark.parametrize(("schema", "document", "fault"), wrong_files())
+def test_a_wrong_file_is_noticed(
+    tmp_path: Path, schema: str, document: dict[str, Any], fault: str
+) -> None:
+    """A missing field, an unknown word or a wrong hash is a fault that is named."""
+    path = tmp_path / "document.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert any(fault in found for found in faults_of(path, schema)), faults_of(path, schema)

@@ -29,11 +29,13 @@ def test_the_change_is_weighted_by_tokens() -> None:
     assert change.clusters == 2
 
 
-def test_equal_changes_have_no_width_and_one_conversation_no_interval() -> None:
-    """Without spread there is no width; one conversation has no spread."""
-    change = loss_change(conversations([-0.1] * 5, [10] * 5), 0.95)
-    assert change.interval == pytest.approx((-0.1, -0.1))
-    assert loss_change(conversations([-0.1], [10]), 0.95).interval is None
+def test_equal_changes_keep_a_width_and_five_conversations_have_no_interval() -> None:
+    """Without spread the imagined conversations give the width."""
+    low, high = loss_change(conversations([-0.1] * 6, [10] * 6), 0.95).interval or (0, 0)
+    assert low < -0.1 < high and low < 0 < high
+    low, high = loss_change(conversations([-0.1] * 500, [10] * 500), 0.95).interval or (0, 0)
+    assert -0.11 < low < -0.1 < high < -0.09
+    assert loss_change(conversations([-0.1] * 5, [10] * 5), 0.95).interval is None
 
 
 def test_the_interval_covers_the_true_change() -> None:

@@ -20,19 +20,17 @@ from lorabench.control.benchmarks import read_task_file
 from lorabench.evaluation.weights import Weights
 from lorabench.files import read_json, read_jsonl
 from lorabench.scoring.protocols import join_protocols
+from sections import section
 
 pytest_plugins = ["evaluation_fixtures"]
 
 COMMON = {"dtype": "float32", "apply_chat_template": False, "tokens_per_batch": 1024}
-GSM8K = {
-    "task": "gsm8k",
+GSM8K = section("evaluate_task")["gsm8k"] | {
     "few_shot": 2,
     "answer_filter": "flexible-extract",
     "max_new_tokens": 12,
-    "limit": None,
 }
-GSM8K |= {"engine": "transformers"}
-MMLU = {"task": "mmlu", "few_shot": 5, "subjects": [], "limit_per_subject": None}
+MMLU = section("evaluate_task")["mmlu"]
 OWN = {"gsm8k": GSM8K, "mmlu": MMLU}
 TASK_FILES = Path("workflow") / "resources" / "tasks"
 TEXTS = {"benchmark": {**MMLU, "task": "mmlu_continuation"}}
@@ -173,6 +171,30 @@ def test_a_finished_shard_computes_nothing_again(
     assert (protocol["tokens_computed"], protocol["requests_from_store"]) == (0, 40)
 
 
+def test_another_run_loads_no_weights(
+    root: Path,
+    tmp_path: Path,
+    source: Path,
+    data: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its rows are the first run's, in shards or not; what is asked otherwise is computed."""
+    for benchmark in ("mmlu", "gsm8k"):
+        first = arguments(root, tmp_path, source, data[benchmark], benchmark)
+        first["store"] = tmp_path / "stores" / "first"
+        evaluate_task(**first)
+        second = arguments(root, tmp_path / "second", source, data[benchmark], benchmark)
+        second["store"] = tmp_path / "stores" / "second"
+        with monkeypatch.context() as context:
+            context.setattr(Weights, "load", lambda *_: pytest.fail("the weights were loaded"))
+            evaluate_task(**second)
+        assert second["rows"].read_text() == first["rows"].read_text()
+        assert read_json(second["protocol"])["tokens_computed"] == 0
+    second["settings"]["apply_chat_template"] = True
+    evaluate_task(**second)
+    assert read_json(second["protocol"])["requests_from_store"] == 0
+
+
 def test_other_weights_take_nothing_from_the_store(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
 ) -> None:
@@ -214,9 +236,11 @@ def test_a_killed_job_goes_on_where_it_was(
     process = subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(plain)], env=environment, stderr=subprocess.DEVNULL
     )
-    store = tmp_path / "store" / "base.gsm8k.0-of-1.jsonl"
-    while process.poll() is None and (not store.exists() or store.read_bytes().count(b"\n") < 3):
+    stored: list[Path] = []
+    while process.poll() is None and (not stored or stored[0].read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
+        stored = list((tmp_path / "store").glob("base-*/gsm8k.0-of-1.jsonl"))
+    (store,) = stored
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = store.read_bytes().count(b"\n")

@@ -26,6 +26,7 @@ FILES = {
     "report.md",
     "report.json",
     "report.html",
+    "items.html",
 }
 
 
@@ -54,13 +55,12 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     given = report_inputs(folder, root)
     write_report(**given)
-    names = ("run", "scores", "perf", "compare", "markdown", "document", "page", "figures")
-    rows = [path.with_suffix(".jsonl") for path in given["scores"]]
+    names = {"run", "scores", "rows", "perf", "compare", "markdown", "document", "page"}
+    names |= {"items_page", "figures"}
     for _ in range(2):
         target = folder / "reports" / "bench" / "0123456789ab"
         export_report(
             **{name: given[name] for name in names},
-            rows=rows,
             answers=answers(folder),
             folder=target,
             items_of_tasks={name: exported_file(name) for name in TASKS},

@@ -179,3 +179,21 @@ def test_an_answer_that_cannot_fit_is_refused(
     """A limit beyond the model's context names the question and the key to lower."""
     with pytest.raises(DataError, match=r"question 81, turn 1.*max_new_tokens"):
         run(tmp_path, source, questions, "mt_bench", new=100_000)
+
+
+@pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
+def test_answers_of_the_store_need_no_weights(
+    tmp_path: Path,
+    source: Path,
+    questions: Path,
+    benchmark: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rows are the same, both turns, and the protocol keeps the sampling limits."""
+    first = run(tmp_path, source, questions, benchmark)
+    made = read_json(tmp_path / "answers.json")
+    monkeypatch.setattr(Weights, "load", lambda *_: pytest.fail("the weights were loaded"))
+    assert run(tmp_path, source, questions, benchmark) == first
+    again = read_json(tmp_path / "answers.json")
+    assert again["tokens_computed"] == 0
+    assert (again["top_k"], again["top_p"]) == (made["top_k"], made["top_p"])

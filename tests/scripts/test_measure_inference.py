@@ -29,21 +29,19 @@ from lorabench.files import read_json, read_jsonl, write_jsonl
 from lorabench.inference import measurement
 from lorabench.inference.turns import CONTROL
 from measure_inference import measure_inference
+from sections import measure_section
 from summarise_inference import summarise_inference
 
 pytestmark = pytest.mark.slow
 
 VARIANTS = ["base", "lora", "merged"]
-SETTINGS: dict[str, Any] = {
-    "variants": VARIANTS,
-    "dtype": "float32",
-    "prompts": 2,
-    "new_tokens": 6,
-    "repeats": 2,
-    "warmup": 1,
-    "load": {"concurrency": [1, 2], "requests_per_user": 2, "new_tokens": 3, "repeats": 2},
-    "server": {"base": None, "lora": None, "merged": None, "timeout_seconds": 10},
-}
+SETTINGS = measure_section(
+    dtype="float32",
+    prompts=2,
+    new_tokens=6,
+    repeats=2,
+    load={"concurrency": [1, 2], "requests_per_user": 2, "new_tokens": 3, "repeats": 2},
+)
 LIMITS = [
     {"name": "slow", "time_to_first_token_ms": 6e4, "time_per_output_token_ms": 6e4},
     {"name": "instant", "time_to_first_token_ms": 1e-6, "time_per_output_token_ms": 1e-6},

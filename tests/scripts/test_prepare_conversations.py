@@ -12,17 +12,9 @@ from fetch_conversations import fetch_conversations
 from lorabench.documents.conversation import Conversation
 from lorabench.files import read_jsonl, sha256_file
 from prepare_conversations import prepare_conversations
+from sections import section
 
-SETTINGS: dict[str, Any] = {
-    "languages": [],
-    "exclude_synthetic": False,
-    "min_quality": None,
-    "max_toxicity": None,
-    "max_characters": None,
-    "max_turns": None,
-    "max_conversations": None,
-    "validation_share": 0.2,
-}
+SETTINGS = section("prepare_conversations", validation_share=0.2)
 
 
 def prepare_into(folder: Path, messages: Path, **changes: Any) -> dict[str, Any]:

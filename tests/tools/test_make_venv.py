@@ -58,3 +58,25 @@ def test_a_folder_that_snakemake_cannot_run_in_is_refused(tmp_path: Path, name: 
     answer = build(tmp_path / name, interpreter(tmp_path / "python", ""))
     assert answer.returncode == 1
     assert "space or quote" in answer.stderr and str(tmp_path / name) in answer.stderr
+
+
+def test_a_venv_whose_making_was_stopped_is_made_anew(tmp_path: Path) -> None:
+    """An interpreter without pip is what remains of a venv that was stopped in ensurepip."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    leftover = tmp_path / ".venv" / "leftover"
+    leftover.touch()
+    # the end of the script needs packages; what counts here is that it starts over
+    answer = build(tmp_path, Path(sys.executable))
+    assert "building .venv on Python 3" in answer.stdout
+    assert "No module named pip" not in answer.stderr
+    assert not leftover.exists()
+    pip = [tmp_path / ".venv" / "bin" / "python", "-m", "pip", "--version"]
+    assert subprocess.run(pip, capture_output=True).returncode == 0
+
+
+def test_a_whole_venv_is_kept(tmp_path: Path) -> None:
+    """A second call goes on in the folder that is there."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    interpreter(tmp_path / ".venv" / "bin" / "python", 'case "$*" in *pip*) exit 0 ;; esac')
+    answer = build(tmp_path, interpreter(tmp_path / "python", ""))
+    assert "building .venv" not in answer.stdout

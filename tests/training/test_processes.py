@@ -14,9 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorabench.errors import ConfigurationError
 from lorabench.files import read_json, write_jsonl
-from lorabench.training.settings import parse_settings
 from training_fixtures import describe, train
 
 pytest_plugins = ["training_fixtures"]
@@ -117,22 +115,19 @@ def test_two_processes_learn_what_one_learns(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fsdp", [False, True])
 def test_compiled_layers_learn_the_same_in_two_processes(
     tiny_source: Path,
     prepared: Path,
     tmp_path: Path,
     settings: dict[str, Any],
     root: Path,
-    fsdp: bool,
 ) -> None:
-    """The hooks of DDP and FSDP stay outside of the compiled layers; losses are those of one eager
+    """The hooks of DDP stay outside of the compiled layers; losses are those of one eager
     process."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
-    changes = {"fsdp": fsdp, "compile": True}
-    both = train_by_two(tiny_source, prepared, tmp_path / "two", settings | changes, root)
+    both = train_by_two(tiny_source, prepared, tmp_path / "two", settings | {"compile": True}, root)
     assert read_json(both / "run_config.json")["resolved"]["compiled"]
     losses = [
         [row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]]
@@ -175,9 +170,3 @@ def test_an_error_of_one_process_is_the_jobs_error(
     assert parent.returncode == 1
     last = errors.strip().splitlines()[-1]
     assert last.startswith("DataError: ") and last.endswith("nothing to learn")
-
-
-def test_a_four_bit_base_is_not_divided(settings: dict[str, Any]) -> None:
-    """FSDP and 4-bit weights exclude each other; the message says what to set."""
-    with pytest.raises(ConfigurationError, match="fsdp: false"):
-        parse_settings(settings | {"fsdp": True, "use_4bit": True})

@@ -2,7 +2,6 @@
 should be stale."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -177,13 +176,10 @@ def changed(path: Path, text: str) -> Iterator[None]:
         path.write_text(before)
 
 
-def test_a_second_run_does_nothing_within_five_seconds(finished: Checkout) -> None:
-    """Everything is up to date after a run; two idle cores need under 5 s, ten are allowed beside
-    other tests."""
-    begin = time.monotonic()
+def test_a_second_run_does_nothing(finished: Checkout) -> None:
+    """Everything is up to date after a run."""
     answer = finished.snakemake()
     assert "Nothing to be done" in answer.stderr
-    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize("change, expected", SETTINGS, ids=lambda value: str(value)[:60])

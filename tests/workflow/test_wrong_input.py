@@ -1,8 +1,7 @@
-"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no traceback, under
-ten seconds."""
+"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no
+traceback."""
 
 import json
-import time
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -18,12 +17,9 @@ def stopped(checkout: Checkout, overlay: dict, *configs: str, **options: object)
     """Run with an overlay that is wrong; return what was printed after checking how it stopped."""
     path = checkout.folder / "wrong.yaml"
     path.write_text(yaml.safe_dump(overlay))
-    begin = time.monotonic()
     answer = checkout.snakemake("--configfile", *configs, "wrong.yaml", configfile=None, **options)  # type: ignore[arg-type]
-    seconds = time.monotonic() - begin
     assert answer.returncode == 2, answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
-    assert seconds < 10
     assert not (checkout.folder / "results").exists()
     return answer.stderr
 

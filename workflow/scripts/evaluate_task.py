@@ -3,8 +3,9 @@ results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl.
 
 Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours
 and encodes the few-shot examples that questions share once. A shard holds the items with index %
-shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come,
-so that a killed job repeats no question.
+shards == shard, and a question's prompt does not depend on it. Answers go to a store as they come:
+a killed job repeats no question, and no run asks what another has asked of the same weights. The
+weights are loaded when an answer is missing.
 
 Tasks, settings and rows of a benchmark: lorabench/evaluation/benchmarks/{benchmark}.py. How the
 rows were made is recorded as facts (`TaskProtocol`).
@@ -14,6 +15,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,15 @@ from lorabench.documents.protocol import VERSION, TaskProtocol
 from lorabench.evaluation.benchmark import Answered, task_benchmark
 from lorabench.evaluation.harness_tasks import build_tasks, number_items, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
-from lorabench.evaluation.response_store import ResponseStore
+from lorabench.evaluation.response_store import open_shared
 from lorabench.evaluation.settings import EvaluateTaskSettings
-from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
+from lorabench.evaluation.vllm_engine import VllmEngine
 from lorabench.evaluation.weights import (
     Weights,
     answer_identity,
     dtype_name,
     library_versions,
+    load_skeleton,
 )
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import run_job
@@ -61,7 +64,7 @@ def evaluate_task(
         data: folder with the benchmark's rows.
         task_file: content of the task file that the settings name, {} where they name none.
         rows, protocol: outputs.
-        store: folder of the answers given so far.
+        store: the run's folder in the folder of all runs' answers.
         shard, shards: which part of the items, from 0.
         settings: section `evaluate_task` with this benchmark's keys under `benchmark`.
     """
@@ -71,14 +74,17 @@ def evaluate_task(
     tasks = build_tasks(table.tasks(task_file, data, chosen.benchmark))
     items = number_items(tasks)
     asked = shard_items(items, shard, shards)
-    file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    identity = answer_identity(weights, chosen.dtype, chosen.engine, {})
-    with ResponseStore(file, identity) as answers:
+    identity = answer_identity(
+        weights, chosen.dtype, chosen.engine, {"chat": chosen.apply_chat_template}
+    )
+    part = f"{benchmark}.{shard}-of-{shards}"
+    with open_shared(store, weights.variant, part, identity) as answers:
         vllm = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
         lm = PrefixCacheLM(
-            load_skeleton(weights) if vllm else weights.load(chosen.dtype),
+            load_skeleton(weights),
             load_tokenizer(weights.source.parent),
             tokens_per_batch=chosen.tokens_per_batch,
+            load=partial(weights.load, chosen.dtype),
             store=answers,
             generate=vllm,
         )

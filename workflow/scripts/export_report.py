@@ -3,8 +3,9 @@
 eval_results.json (all scores and comparisons), gsm8k_results.json and mmlu_results.json (every
 item), mtbench_outputs.json and alpaca_outputs.json (every answer with its judgment),
 perf_results.json and perf_{base,lora,merged}.json, and the report itself (report.md, report.json,
-report.html, figures/). The state of the working tree is written inside the JSON files. The folder
-depends on the commit; nothing else of a run does.
+report.html, items.html, figures/). The state of the working tree is written inside the JSON
+files, and no folder of this machine. The export's folder depends on the commit; nothing else of a
+run does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ def export_report(
     markdown: Path,
     document: Path,
     page: Path,
+    items_page: Path,
     figures: Path,
     folder: Folder,
     items_of_tasks: Mapping[str, str],
@@ -52,7 +54,7 @@ def export_report(
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         perf: measurements, one a variant; empty where inference was not measured.
         compare: compare.json.
-        markdown, document, page, figures: the report.
+        markdown, document, page, items_page, figures: the report.
         folder: reports/bench/{git-sha}.
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
@@ -84,6 +86,7 @@ def export_report(
     publish_folder(figures, folder / "figures")
     publish_file(markdown, folder / markdown.name)
     publish_file(page, folder / page.name)
+    publish_file(items_page, folder / items_page.name)
     write_json(folder / "report.json", {**read_json(document), "git": head["git"]})
 
 

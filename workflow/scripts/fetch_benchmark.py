@@ -18,12 +18,12 @@ from lorabench.data.sources.source import (
     Source,
     WheelSource,
     parse_source,
-    staging_folder,
     write_record,
 )
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
 from lorabench.job import run_job
+from lorabench.staging import staging_folder
 
 
 def fetch_benchmark(

@@ -19,9 +19,10 @@ from lorabench.data.conversations.reading import (
     read_messages,
 )
 from lorabench.data.sources.download import locate
-from lorabench.data.sources.source import HubSource, parse_source, staging_folder, write_record
+from lorabench.data.sources.source import HubSource, parse_source, write_record
 from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import run_job
+from lorabench.staging import staging_folder
 
 
 def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:

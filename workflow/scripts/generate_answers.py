@@ -5,12 +5,14 @@ MT-Bench follows FastChat: the chat template, a temperature for each category, a
 turn the model's own first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is
 answered greedily. A question's random stream depends on the seed, the question and the turn only,
 so the shards (index % shards == shard) are parts of what one job would answer. Answers go to a
-store as they come, so a killed job repeats no question.
+store as they come: a killed job repeats no question, and no run asks what another has asked of the
+same weights. The weights are loaded when an answer is missing.
 """
 
 import logging
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,17 @@ from lorabench.documents.protocol import VERSION, AnswersProtocol
 from lorabench.evaluation.benchmark import question_benchmark
 from lorabench.evaluation.chat_answers import ChatAnswerer
 from lorabench.evaluation.questions import first_questions
-from lorabench.evaluation.response_store import ResponseStore
+from lorabench.evaluation.response_store import open_shared
 from lorabench.evaluation.sampling import sampling_limits
 from lorabench.evaluation.settings import GenerateAnswersSettings
 from lorabench.evaluation.shared_prefix_model import SharedPrefixModel
-from lorabench.evaluation.vllm_engine import VllmEngine, load_skeleton
+from lorabench.evaluation.vllm_engine import VllmEngine
 from lorabench.evaluation.weights import (
     Weights,
     answer_identity,
     dtype_name,
     library_versions,
+    load_skeleton,
 )
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import run_job
@@ -56,7 +59,7 @@ def generate_answers(
         benchmark: its name.
         data: folder with the benchmark's rows.
         answers, protocol: outputs.
-        store: folder of the answers given so far.
+        store: the run's folder in the folder of all runs' answers.
         shard, shards: which part of the questions, from 0.
         settings: section `generate_answers` with this benchmark's keys under `benchmark`.
     """
@@ -65,18 +68,17 @@ def generate_answers(
     chosen = GenerateAnswersSettings.parse(table.settings, settings)
     chosen_questions = first_questions(table.questions(data), chosen.benchmark.limit, data)
     questions = dict(enumerate(chosen_questions))
-    part = {index: question for index, question in questions.items() if index % shards == shard}
+    asked = {index: question for index, question in questions.items() if index % shards == shard}
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
-    file = store / f"{weights.variant}.{benchmark}.{shard}-of-{shards}.jsonl"
-    with ResponseStore(
-        file, answer_identity(weights, chosen.dtype, chosen.engine, generation)
-    ) as stored:
+    identity = answer_identity(weights, chosen.dtype, chosen.engine, generation)
+    part = f"{benchmark}.{shard}-of-{shards}"
+    with open_shared(store, weights.variant, part, identity) as stored:
         engine = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
-        model = SharedPrefixModel(load_skeleton(weights) if engine else weights.load(chosen.dtype))
+        model = SharedPrefixModel(load_skeleton(weights), load=partial(weights.load, chosen.dtype))
         answerer = ChatAnswerer(
             model, load_tokenizer(weights.source.parent), chosen, stored, engine
         )
-        given = answerer.answer(part)
+        given = answerer.answer(asked)
     write_jsonl(answers, map(asdict, given))
     cut = sum(flag for one in given for flag in one.truncated)
     logger.info(
@@ -86,7 +88,7 @@ def generate_answers(
         len(given),
         cut,
     )
-    top_k, top_p = sampling_limits(model.model.generation_config)
+    top_k, top_p = sampling_limits(model.outline.generation_config)
     made: AnswersProtocol = {
         "schema_version": VERSION,
         "benchmark": benchmark,

@@ -52,8 +52,8 @@ def judge_mt_bench(
         benchmark: folder with judge_prompts.jsonl and reference.jsonl.
         references: reference answers that replace some of the benchmark's own; None = its own.
         model: source.json of a local judge's model.
-        store, writer: folder of the answer store shared by the run's judges, and this job's file in
-            it.
+        store, writer: folder of the answer store that all runs share, and this job's file in it,
+            `{run}/{job}`.
         settings: judge, max_tokens, reasks.
         min_judged_share: the share of the turns that a score will need.
     """

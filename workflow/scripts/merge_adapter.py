@@ -10,17 +10,17 @@ by more than `max_logit_difference`.
 """
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lorabench.chat import render_chat
-from lorabench.errors import ConfigurationError, MeasurementError
+from lorabench.errors import MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
 from lorabench.job import run_job
 from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.staging import staging_folder
 from lorabench.training.adapter.arithmetic import WeightCheck, check_saved, check_weights
 from lorabench.training.adapter.check import base_shapes
 from lorabench.training.adapter.merge import (
@@ -32,9 +32,9 @@ from lorabench.training.adapter.merge import (
     logits,
     merge,
     merge_device,
-    publish,
     save_merged,
 )
+from lorabench.training.settings import MergeSettings
 
 # by this name its warnings reach the terminal, too
 logger = logging.getLogger("lorabench.merge_adapter")
@@ -58,13 +58,13 @@ def merge_adapter(
         settings: the config section.
 
     Raises:
+        ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
         MeasurementError: the merged weights are not W + scaling B A of the files, the adapter
             changes no logit, or the merged model's logits differ from those of base + adapter by
             more than `max_logit_difference`.
     """
-    if unknown := sorted(set(settings) - {"dtype", "max_logit_difference", "max_shard_size"}):
-        raise ConfigurationError(f"merge_adapter.{unknown[0]}: unknown key")
-    base_folder, dtype = model.parent, resolve_dtype(settings["dtype"])
+    chosen = MergeSettings.parse_section(settings, "merge_adapter")
+    base_folder, dtype = model.parent, resolve_dtype(chosen.dtype)
     prompts = check_prompts(base_folder, conversations)
     place = merge_device(
         sum(torch.Size(shape).numel() for shape in base_shapes(base_folder).values())
@@ -78,43 +78,40 @@ def merge_adapter(
     weights = check_weights(together, base_folder, adapter.parent, place)
     check_effect(adapter.parent, weights, effect)
     exact = compare_logits(apart_logits, logits(together, prompts))
-    limit = settings["max_logit_difference"]
+    limit = chosen.max_logit_difference
     if not exact.largest <= limit:
         raise MeasurementError(
             f"{adapter.parent}: merged and unmerged logits differ by up to {exact.largest:.3g} in"
             f" float32, expected at most merge_adapter.max_logit_difference = {limit}: the adapter"
             " is not one of this base model, or raise it"
         )
-    partial = report.parent.with_name(f".{report.parent.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_merged(together, dtype, partial, base_folder, settings["max_shard_size"])
-    check_saved(together, partial)
-    add_turn_end(partial, load_tokenizer(base_folder))
-    del base, apart, together
-    saved_logits = logits(load(partial, dtype, place), prompts)
-    apart_saved = logits(attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts)
-    publish(partial, report.parent)
-    write_json(
-        report,
-        {
-            "schema_version": 1,
-            "sha256": {
-                path.name: sha256_file(path)
-                for path in sorted(report.parent.iterdir())
-                if path != report
+    with staging_folder(report) as staging:
+        save_merged(together, dtype, staging, base_folder, chosen.max_shard_size)
+        check_saved(together, staging)
+        add_turn_end(staging, load_tokenizer(base_folder))
+        sha256 = {path.name: sha256_file(path) for path in sorted(staging.iterdir())}
+        del base, apart, together
+        saved_logits = logits(load(staging, dtype, place), prompts)
+        apart_saved = logits(
+            attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts
+        )
+        write_json(
+            staging / report.name,
+            {
+                "schema_version": 1,
+                "sha256": sha256,
+                "adapter": read_json(adapter)["sha256"],
+                "base": read_json(model)["sha256"],
+                "dtype": str(dtype).removeprefix("torch."),
+                "prompts": len(prompts),
+                "max_logit_difference": limit,
+                "weights": weights.as_json(),
+                "adapter_effect": effect.as_json(),
+                "float32": exact.as_json(),
+                "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
+                "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
             },
-            "adapter": read_json(adapter)["sha256"],
-            "base": read_json(model)["sha256"],
-            "dtype": str(dtype).removeprefix("torch."),
-            "prompts": len(prompts),
-            "max_logit_difference": limit,
-            "weights": weights.as_json(),
-            "adapter_effect": effect.as_json(),
-            "float32": exact.as_json(),
-            "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
-            "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
-        },
-    )
+        )
 
 
 def check_effect(adapter: Path, weights: WeightCheck, effect: LogitDifference) -> None:

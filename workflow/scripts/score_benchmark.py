@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import NotScored, Scored, ScoreHead
 from lorabench.files import read_json, write_json, write_jsonl
 from lorabench.job import run_job
 from lorabench.scoring.benchmark import scored_benchmark
@@ -49,36 +50,36 @@ def score_benchmark(
         settings: the keys `confidence` and `min_judged_share` of the section score_benchmark.
         rows_output, score_output: the files to write.
     """
-    head = {"schema_version": 1, "benchmark": benchmark, "variant": variant}
     table = scored_benchmark(benchmark)
+    head: ScoreHead = {
+        "schema_version": 1,
+        "benchmark": benchmark,
+        "variant": variant,
+        "metric": table.metric,
+        "unit": table.unit,
+    }
     items = join_shards(rows) if rows else []
     write_jsonl(rows_output, map(asdict, items))
     reason = why_no_score(items, not_run_reason, settings["min_judged_share"])
     if reason:
-        write_json(
-            score_output,
-            {
-                **head,
-                "status": "not_run",
-                "reason": reason,
-                "metric": table.metric,
-                "unit": table.unit,
-            },
-        )
+        absent: NotScored = {**head, "status": "not_run", "reason": reason}
+        write_json(score_output, absent)
         return
     facts = join_protocols([read_json(path) for path in protocols])
     answers = read_json(answers_protocol) if answers_protocol else None
-    score = score_items(table, items, settings["confidence"])
-    protocol = {
-        "protocol": table.protocol(facts, answers) + missing_words(score),
+    figures = score_items(table, items, settings["confidence"])
+    if table.length_control:
+        figures["secondary"]["length_control"] = length_controlled(items, length_control_file)
+    score: Scored = {
+        **head,
+        "status": "ok",
+        "reason": None,
+        **figures,
+        "protocol": table.protocol(facts, answers) + missing_words(figures),
         "protocol_detail": protocol_detail(facts, answers),
         "carries_signal": carries_signal(facts),
     }
-    if table.length_control:
-        score["secondary"]["length_control"] = length_controlled(
-            items, length_control_file, settings["confidence"]
-        )
-    write_json(score_output, {**head, "status": "ok", "reason": None, **score, **protocol})
+    write_json(score_output, score)
 
 
 def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> dict[str, Any]:
@@ -90,9 +91,7 @@ def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> di
     return {**plain, "answers": made}
 
 
-def length_controlled(
-    items: Sequence[ItemResult], file: Path | None, confidence: float
-) -> dict[str, Any]:
+def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
     # a second that others need not wait
     from lorabench.scoring.length_control import (
@@ -100,7 +99,7 @@ def length_controlled(
         read_regulariser,
     )
 
-    return length_control(items, read_regulariser(file) if file else None, confidence)
+    return length_control(items, read_regulariser(file) if file else None)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,7 @@ def validate_config(overlays: list[Path]) -> list[str]:
     """
     files = [ROOT / "config" / "config.yaml", *overlays]
     runs = resolve(load(files), files, os.environ)
-    faults = [
-        fault for run in runs.values() for fault in find_source_faults(run, FETCHING, os.environ)
-    ]
+    faults = [fault for run in runs.values() for fault in find_source_faults(run, FETCHING)]
     if faults:
         raise LorabenchError("\n".join(dict.fromkeys(faults)))
     return [

@@ -1,26 +1,33 @@
 """Write the report: everything a run has measured ->
-results/{run}/report/{report.md,report.json,report.html,figures/}.
+results/{run}/report/{report.md,report.json,report.html,items.html,figures/}.
 
 The first screen answers three questions: did the adapter help, what does it cost to serve, may I
-ship it. Below are scores with intervals, paired differences, training, speed and memory,
-protocols, limits and where everything came from. What did not run is shown with its reason.
-report.json holds all of it; the two templates lay it out; report.html is one file without any
-request to elsewhere.
+ship it; next to them are date, commit, times and hardware. Below are scores with intervals, paired
+differences, the answers that changed most, training, speed and memory, protocols, limits and where
+everything came from. What did not run is shown with its reason. report.json holds all of it but the
+answers; the templates lay it out; report.html is one file without any request to elsewhere, and
+items.html has every item.
 
 Optional inputs: train_metrics, run_config, merge_report, data_summary, contamination (None where
 missing); perf and times are empty where inference was not measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from lorabench.documents.answer import Answer
 from lorabench.documents.gate import gate_of
-from lorabench.files import read_json, write_beside, write_json, write_text
+from lorabench.documents.item_result import ItemResult
+from lorabench.files import read_json, read_jsonl, write_beside, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
+from lorabench.report.items import Item, changes_of, compare_items, question_rows
 from lorabench.report.records import read_optional
-from lorabench.report.rendering import render_html, render_markdown
+from lorabench.report.rendering import render_html, render_items, render_markdown
+from lorabench.report.run_facts import stage_seconds
+from lorabench.scoring.item_rows import read_item_results
 from lorabench.scoring.speed_ratios import read_times
 
 
@@ -28,6 +35,8 @@ def write_report(
     *,
     run: str,
     scores: Sequence[Path],
+    rows: Sequence[Path],
+    answers: Sequence[Path],
     compare: Path,
     gate: Path,
     perf: Sequence[Path],
@@ -42,20 +51,26 @@ def write_report(
     benchmark_sources: Sequence[Path],
     markdown_template: Path,
     html_template: Path,
+    items_template: Path,
     style: Path,
     markdown: Path,
     document: Path,
     page: Path,
+    items_page: Path,
     figures: Path,
+    durations: str,
 ) -> None:
     """Write the three forms of the report and its figures.
 
     Args:
         run: the run's name.
+        scores, rows: parallel lists, one file a variant and benchmark.
+        answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         model_source, conversations_source: source.json of what the run starts from.
         benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
-        markdown, document, page: report.md, report.json, report.html.
+        markdown, document, page, items_page: report.md, report.json, report.html, items.html.
         figures: folder of the figures, next to the report.
+        durations: folder of Snakemake's benchmark files, which no rule declares as its output.
     """
     records = {
         "train_metrics": read_optional(train_metrics),
@@ -70,14 +85,18 @@ def write_report(
         **{path.parent.parent.name: path for path in benchmark_sources},
     }
     measured = read_times(times)
+    documents = [read_json(path) for path in scores]
+    items = read_items(documents, rows, answers, benchmark_sources)
     report = assemble_report(
         run=run,
         model=model_source.parent.name,
-        scores=[read_json(path) for path in scores],
+        scores=documents,
         compare=read_json(compare),
         gate=gate_of(read_json(gate)),
         perf=[read_json(path) for path in perf],
         sources={name: read_json(path) for name, path in sources.items()},
+        changes={name: made for name, found in items.items() if (made := changes_of(found))},
+        seconds=stage_seconds(Path(durations)),
         **records,
     )
     drawings = draw_figures(report, records["train_metrics"], measured)
@@ -88,11 +107,43 @@ def write_report(
     write_json(document, report)
     paths = {name: f"{figures.name}/{name}.png" for name in drawings}
     write_text(
-        markdown, render_markdown(markdown_template.read_text(encoding="utf-8"), report, paths)
+        markdown,
+        render_markdown(
+            markdown_template.read_text(encoding="utf-8"), report, paths, items_page.name
+        ),
     )
     inlined = {name: drawing.svg for name, drawing in drawings.items()}
-    template, sheet = html_template.read_text(encoding="utf-8"), style.read_text(encoding="utf-8")
-    write_text(page, render_html(template, sheet, report, inlined))
+    template, parts, sheet = (
+        path.read_text(encoding="utf-8") for path in (html_template, items_template, style)
+    )
+    write_text(page, render_html(template, parts, sheet, report, inlined, items, items_page.name))
+    write_text(items_page, render_items(parts, sheet, run, items))
+
+
+def read_items(
+    scores: Sequence[Mapping[str, Any]],
+    rows: Sequence[Path],
+    answers: Sequence[Path],
+    benchmark_sources: Sequence[Path],
+) -> dict[str, list[Item]]:
+    """Return benchmark -> its items with the answers of all variants, of what was scored."""
+    results: dict[str, dict[str, list[ItemResult]]] = {}
+    for score, path in zip(scores, rows, strict=True):
+        if score["status"] == "ok":
+            results.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(path)
+    generated: dict[str, dict[str, list[Answer]]] = {}
+    for path in answers:
+        read = [Answer(**row) for _, row in read_jsonl(path)]
+        generated.setdefault(path.stem, {})[path.parent.name] = read
+    folders = {path.parent.parent.name: path.parent for path in benchmark_sources}
+    items = {}
+    for name, by_variant in results.items():
+        wanted = {
+            key for found in by_variant.values() for row in found for key in (row.id, row.cluster)
+        }
+        questions = question_rows(folders[name], wanted) if name in folders else {}
+        items[name] = compare_items(by_variant, generated.get(name, {}), questions)
+    return items
 
 
 if __name__ == "__main__":

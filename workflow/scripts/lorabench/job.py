@@ -1,19 +1,40 @@
 """The frame of every rule's script: log file, working-tree check, and errors shown as one line."""
 
+import errno
+import fcntl
 import logging
 import os
+import platform
+import re
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 import lorabench
 from lorabench.arguments import arguments_of
 from lorabench.errors import LorabenchError, PrerequisiteError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# first line of a log
+RUNS_IN = "process "
+# errors of the machine, and what to do about them
+REMEDIES = {
+    errno.ENOSPC: "free some space, then start again",
+    errno.EDQUOT: "your quota is used up; free some space, then start again",
+    errno.EROFS: "it is mounted read-only; mount it for writing, or move the project",
+    errno.EACCES: "change its owner or its permissions",
+    errno.EPERM: "change its owner or its permissions",
+    errno.ELOOP: "the symbolic link points to itself; remove it",
+    errno.EISDIR: "a folder is where a file is expected; move it away",
+    errno.ENOTDIR: "a file is where a folder is expected; move it away",
+    errno.EIO: "the disk cannot be read or written; look at `dmesg`",
+    errno.EMFILE: "too many open files; raise the limit with ulimit -n",
+}
 
 
 def run_job(snakemake: Any, function: Callable[..., None], unused: Sequence[str] = ()) -> None:
@@ -33,12 +54,24 @@ def job(snakemake: Any) -> Iterator[None]:
     """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings
     also to stderr.
 
-    A `LorabenchError` ends the job with exit code 1 and one line; the traceback of any error is in
-    the log.
+    Any error ends the job with exit code 1 and one line; the traceback is in the log. While the job
+    runs, a second process for the same log is refused.
     """
     log = Path(snakemake.log[0])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    stream = log.open("w", encoding="utf-8", buffering=1)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        _end(snakemake.rule, machine_fault(error) or str(error))
+    if (other := _running_elsewhere(stream)) is not None:
+        _end(
+            snakemake.rule,
+            f"{other} still runs this job, from a Snakemake that was killed: wait until it ends, or"
+            " end it with kill",
+        )
+    stream.truncate(0)
+    # newest first: found by a second process
+    print(f"{RUNS_IN}{os.getpid()} on {platform.node()}", file=stream)
     file = logging.StreamHandler(stream)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
@@ -53,17 +86,78 @@ def job(snakemake: Any) -> Iterator[None]:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(snakemake.threads)
         yield
-    except LorabenchError as error:
-        message = f"lorabench: {snakemake.rule}: {error}"
-        stream.write(f"{traceback.format_exc()}{message}\n")
-        print(message, file=sys.stderr)
-        sys.exit(1)
-    except Exception:
-        stream.write(traceback.format_exc())
-        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, LorabenchError) else machine_fault(error)
+        # where the disk is full the traceback is lost, the line on the terminal is not
+        with suppress(OSError):
+            stream.write(traceback.format_exc())
+        _end(snakemake.rule, reason or _in_one_line(error, log), stream)
+    except KeyboardInterrupt:
+        _end(snakemake.rule, "interrupted", stream)
     finally:
         logging.getLogger().removeHandler(file)
-        stream.close()
+        with suppress(OSError):
+            stream.close()
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """Return one line for an error of a disk or of its files, with the name of the disk; None for
+    other errors.
+
+    Libraries that write files themselves put the system's error number into their message.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (said := re.search(r"os error (\d+)", str(error))):
+        number = int(said[1])
+    if number not in REMEDIES:
+        return None
+    name = getattr(error, "filename", None)
+    if isinstance(name, str | bytes):
+        where = Path(os.fsdecode(name)).absolute()
+        return f"{where}: {os.strerror(number)} (disk {_disk_of(where)}): {REMEDIES[number]}"
+    # a write names no file: the fullest of the disks that jobs write to
+    folders = (Path(), Path(tempfile.gettempdir()))
+    disk = _disk_of(min(folders, key=lambda folder: shutil.disk_usage(folder).free))
+    return f"disk {disk}: {os.strerror(number)}: {REMEDIES[number]}"
+
+
+def _disk_of(path: Path) -> Path:
+    """Return the folder at which the disk of a path is mounted."""
+    folder = path.absolute()
+    while not os.path.ismount(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _running_elsewhere(stream: TextIO) -> str | None:
+    """Lock a log; return which process holds it where that fails. The lock ends with the process.
+
+    A disk that cannot lock files is no reason to stop.
+    """
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        first = Path(stream.name).read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        return first.removeprefix(RUNS_IN) if first.startswith(RUNS_IN) else "another process"
+    except OSError:
+        pass
+    return None
+
+
+def _in_one_line(error: Exception, log: Path) -> str:
+    """Return an unexpected error as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:500]} (the traceback is in {log})"
+
+
+def _end(rule: str, reason: str, log: TextIO | None = None) -> NoReturn:
+    """End the job: its last line on the terminal, and in its log."""
+    message = f"lorabench: {rule}: {reason}"
+    print(message, file=sys.stderr)
+    if log is not None:
+        with suppress(OSError):
+            log.write(f"{message}\n")
+    sys.exit(1)
 
 
 def log_process(log: Path) -> None:

@@ -4,18 +4,16 @@ Values are one number an item. `clusters` names the unit that was sampled, one l
 subject, MT-Bench question); None = every item is its own unit. What cannot be computed (the spread
 of one item) is None, never NaN.
 
-Source of the cluster-robust errors: Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640;
-of the single
+Why errors are clustered: Miller (2024), "Adding Error Bars to Evals", arXiv:2411.00640; sources of
 formulas: at their functions.
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 from lorabench.errors import DataError
 
@@ -46,43 +44,67 @@ class Estimate:
 def mean_estimate(
     values: Sequence[float], clusters: Sequence[Hashable] | None = None, confidence: float = 0.95
 ) -> Estimate:
-    """Return the mean with its cluster-robust standard error and Student t interval.
+    """Return the mean with its standard error and Student t interval; see `ratio_estimate`.
 
-    SE^2 = k/(k-1) * sum over clusters of (sum of residuals)^2 / n^2 with k clusters (Liang and
-    Zeger 1986, CR1 for a mean); without clusters this is the sample variance over n, the standard
-    error that lm-evaluation-harness prints.
+    Without clusters the error is the sample's standard deviation over the root of n, as
+    lm-evaluation-harness prints it.
 
     Raises:
         DataError: no values, a value that is not finite, or another number of cluster labels than
             of values.
     """
-    sums, sizes = _cluster_sums(values, clusters)
+    sums, sizes = cluster_sums(values, clusters)
     k, n = len(sums), int(sizes.sum())
-    mean = float(sums.sum() / n)
-    error = _robust_error(sums, sizes)
+    estimate = ratio_estimate(sums.tolist(), sizes.tolist(), confidence)
     method = "mean, Student t" if k == n else "mean, cluster-robust Student t"
-    interval = (
-        None if error is None else _around(mean, error * t_quantile(0.5 + confidence / 2, k - 1))
-    )
+    return replace(estimate, n=n, method=method)
+
+
+def ratio_estimate(
+    sums: Sequence[float], sizes: Sequence[float], confidence: float = 0.95
+) -> Estimate:
+    """Return sum(sums) / sum(sizes), one pair a cluster, with its robust error and t interval.
+
+    With weights w = size / total and residuals e = (sum - size * ratio) / total the squared error
+    is the sum of e^2 / (1 - 2 w + sum of w^2): without bias where the noise is that of whole
+    clusters (each sum varies as its size), and CR1 (Liang and Zeger 1986) for equal sizes. The
+    degrees of freedom are Satterthwaite's under the same model (Bell and McCaffrey 2002; Imbens and
+    Kolesar 2016, doi:10.1162/REST_a_00552): k - 1 for equal sizes, less for unequal ones.
+
+    Raises:
+        DataError: no pairs, two lengths, a value that is not finite, or a size <= 0.
+    """
+    tops, weights = (np.asarray(part, dtype=np.float64) for part in (sums, sizes))
+    usable = tops.ndim == 1 and tops.size > 0 and tops.shape == weights.shape
+    if (
+        not usable
+        or not np.isfinite(tops).all()
+        or not (np.isfinite(weights) & (weights > 0)).all()
+    ):
+        raise DataError(
+            f"ratio: expected pairs of finite numbers with denominators > 0, found {tops.shape} and"
+            f" {weights.shape}"
+        )
+    k, ratio = len(tops), float(tops.sum() / weights.sum())
+    error, interval = None, None
+    if k > 1:
+        error = math.sqrt(robust_variance(tops, weights))
+        interval = _around(
+            ratio, error * t_quantile(0.5 + confidence / 2, degrees_of_freedom(weights))
+        )
     return Estimate(
-        value=mean,
+        value=ratio,
         standard_error=error,
         interval=interval,
         confidence=confidence,
-        n=n,
+        n=k,
         clusters=k,
-        method=method,
+        method="ratio of sums, cluster-robust Student t",
     )
 
 
-def proportion_estimate(
-    successes: int,
-    n: int,
-    confidence: float = 0.95,
-    method: Literal["wilson", "clopper_pearson"] = "wilson",
-) -> Estimate:
-    """Return a share of right answers with a Wilson (1927) or Clopper-Pearson (1934, never below
-    nominal) interval.
+def proportion_estimate(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Return a share of right answers with its mid-p interval; see `mid_p_interval`.
 
     The standard error is that of the mean of n zeros and ones, sqrt(p (1 - p) / (n - 1)).
 
@@ -94,18 +116,76 @@ def proportion_estimate(
             f"proportion: expected 0 <= successes <= n and n >= 1, found {successes} of {n}"
         )
     share = successes / n
-    bounds = stats.binomtest(successes, n).proportion_ci(
-        confidence, "wilson" if method == "wilson" else "exact"
-    )
     return Estimate(
         value=share,
         standard_error=float(np.sqrt(share * (1 - share) / (n - 1))) if n > 1 else None,
-        interval=(float(bounds.low), float(bounds.high)),
+        interval=mid_p_interval(successes, n, confidence),
         confidence=confidence,
         n=n,
         clusters=n,
-        method="share, Wilson" if method == "wilson" else "share, Clopper-Pearson",
+        method="share, mid-p",
     )
+
+
+def mid_p_interval(successes: float, n: float, confidence: float) -> Interval:
+    """Return the shares that a binomial test at mid-p (Lancaster 1961) does not reject.
+
+    Binomial tails are incomplete beta functions, which also take the fractions of an effective
+    sample size. Clopper and Pearson's interval, which counts the whole probability of what was
+    seen, is wider.
+    """
+    tail = (1 - confidence) / 2
+
+    def at_least(share: float) -> float:
+        """Return P(X > successes) + P(X = successes) / 2."""
+        seen = special.betainc(successes, n - successes + 1, share) if successes > 0 else 1.0
+        more = special.betainc(successes + 1, n - successes, share) if n > successes else 0.0
+        return float(seen + more) / 2
+
+    low = 0.0 if successes <= 0 else optimize.brentq(lambda p: at_least(p) - tail, 0, 1)
+    high = 1.0 if successes >= n else optimize.brentq(lambda p: at_least(p) - 1 + tail, 0, 1)
+    return float(low), float(high)
+
+
+def bounded_mean_estimate(
+    values: Sequence[float],
+    bounds: Interval,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the mean of values on a scale with two ends, with an interval that stays on the scale
+    and holds for skewed values.
+
+    The mean counts as a share of n_eff right answers: n over the design effect, the ratio of the
+    robust variance to that of as many zeros and ones (Korn and Graubard 1998, with the mid-p
+    interval and their factor for the degrees of freedom of clusters). A small sample may have seen
+    nothing of a rare win; the design effect is therefore that of the values and two imagined ones,
+    one at each end of the scale. For zeros and ones the interval is that of `proportion_estimate`.
+
+    Raises:
+        DataError: as `mean_estimate`, or a value outside the bounds.
+    """
+    plain = mean_estimate(values, clusters, confidence)
+    low, high = bounds
+    if not low - 1e-9 <= min(values) <= max(values) <= high + 1e-9:
+        raise DataError(
+            f"bounded mean: expected values from {low} to {high}, found {min(values)} to"
+            f" {max(values)}"
+        )
+    method = f"mean, mid-p on the effective n{', by cluster' if plain.clusters < plain.n else ''}"
+    if plain.standard_error is None:
+        return replace(plain, method=method)
+    sums, sizes = cluster_sums([(value - low) / (high - low) for value in values], clusters)
+    n, share = plain.n, float(sums.sum() / sizes.sum())
+    sums, sizes = np.append(sums, [0.0, 1.0]), np.append(sizes, [1.0, 1.0])
+    imagined = sums.sum() / (n + 2)
+    effect = robust_variance(sums, sizes) / (imagined * (1 - imagined) / (n + 1))
+    freedom = degrees_of_freedom(sizes[:-2])
+    narrowing = (t_quantile(0.975, n - 1) / t_quantile(0.975, freedom)) ** 2
+    effective = n / effect * narrowing
+    ends = mid_p_interval(share * effective, effective, confidence)
+    interval = (low + (high - low) * ends[0], low + (high - low) * ends[1])
+    return replace(plain, interval=interval, method=method)
 
 
 def bootstrap_mean(
@@ -124,7 +204,7 @@ def bootstrap_mean(
     Raises:
         DataError: as `mean_estimate`.
     """
-    sums, sizes = _cluster_sums(values, clusters)
+    sums, sizes = cluster_sums(values, clusters)
     k, n = len(sums), int(sizes.sum())
     means = _resampled_means(sums, sizes, resamples, np.random.default_rng(seed)) if k > 1 else None
     return Estimate(
@@ -138,104 +218,12 @@ def bootstrap_mean(
     )
 
 
-def bootstrap_ratio(
-    numerators: Sequence[float],
-    denominators: Sequence[float],
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Return sum(numerators) / sum(denominators) with a bootstrap interval over clusters.
-
-    One pair a cluster, such as a conversation's sum of losses and its number of tokens. The
-    interval is the expanded percentile interval of `bootstrap_mean`.
-
-    Raises:
-        DataError: no pairs, two lengths, a value that is not finite, or a denominator <= 0.
-    """
-    sums, sizes = (np.asarray(part, dtype=np.float64) for part in (numerators, denominators))
-    usable = sums.ndim == 1 and sums.size > 0 and sums.shape == sizes.shape
-    if not usable or not np.isfinite(sums).all() or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise DataError(
-            f"ratio: expected pairs of finite numbers with denominators > 0, found {sums.shape} and"
-            f" {sizes.shape}"
-        )
-    k = len(sums)
-    ratios = (
-        _resampled_means(sums, sizes, resamples, np.random.default_rng(seed)) if k > 1 else None
-    )
-    return Estimate(
-        value=float(sums.sum() / sizes.sum()),
-        standard_error=None if ratios is None else float(ratios.std(ddof=1)),
-        interval=None if ratios is None else _expanded_percentiles(ratios, k, confidence),
-        confidence=confidence,
-        n=k,
-        clusters=k,
-        method=f"ratio of sums, cluster bootstrap, {resamples} resamples",
-    )
-
-
-def bootstrap_median(
-    table: Floats, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Estimate:
-    """Return the median of a complete table [repeats, items] with a bootstrap interval.
-
-    Repeats and items are both drawn with replacement, crossed (the pigeonhole bootstrap, Owen 2007,
-    doi:10.1214/07-AOAS122): values that share a repeat or an item are not independent.
-
-    Raises:
-        DataError: the table is empty, not two-dimensional or holds a value that is not finite.
-    """
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise DataError(
-            "median: expected a complete table [repeats, items] of finite values, found"
-            f" {table.shape}"
-        )
-    repeats, items = table.shape
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(0, repeats, (resamples, repeats, 1))
-    columns = generator.integers(0, items, (resamples, 1, items))
-    medians = np.median(table[rows, columns], axis=(1, 2)) if table.size > 1 else None
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    return Estimate(
-        value=float(np.median(table)),
-        standard_error=None if medians is None else float(medians.std(ddof=1)),
-        interval=None if medians is None else _pair(np.quantile(medians, tails)),
-        confidence=confidence,
-        n=table.size,
-        clusters=repeats,
-        method=f"median, bootstrap over repeats and items, {resamples} resamples",
-    )
-
-
-def complete_table(values: Mapping[tuple[int, Any], float]) -> Floats:
-    """Return the values of (repeat, item) as a table [repeats, items], with the items that every
-    repeat has; of size 0 where there is none."""
-    repeats = sorted({repeat for repeat, _ in values})
-    items = [
-        item
-        for item in dict.fromkeys(item for _, item in values)
-        if all((repeat, item) in values for repeat in repeats)
-    ]
-    return np.array([[values[repeat, item] for item in items] for repeat in repeats])
-
-
-def noise_band(control: Interval) -> Interval:
-    """Return the band [1/x, x] that holds 1 and the interval of a ratio between two runs of the
-    same thing.
-
-    Symmetric, because which of the two runs is the denominator means nothing.
-    """
-    widest = max(abs(math.log(bound)) for bound in control)
-    return math.exp(-widest), math.exp(widest)
-
-
-def t_quantile(share: float, freedom: int | None) -> float:
+def t_quantile(share: float, freedom: float | None) -> float:
     """Return the quantile of Student's t; of the normal distribution where `freedom` is None."""
     return float(stats.norm.ppf(share) if freedom is None else stats.t.ppf(share, freedom))
 
 
-def _cluster_sums(
+def cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable] | None
 ) -> tuple[Floats, Floats]:
     """Return per cluster the sum of its values and its size, [k] each, clusters in order of first
@@ -254,13 +242,28 @@ def _cluster_sums(
     return np.bincount(index, array).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
-def _robust_error(sums: Floats, sizes: Floats) -> float | None:
-    """Return the cluster-robust standard error of the mean, None with a single cluster."""
-    k, n = len(sums), sizes.sum()
-    if k < 2:
-        return None
-    residuals = sums - sizes * (sums.sum() / n)
-    return float(np.sqrt(k / (k - 1) * np.square(residuals).sum()) / n)
+def robust_variance(sums: Floats, sizes: Floats) -> float:
+    """Return the squared error of a ratio of sums of at least two clusters; see
+    `ratio_estimate`."""
+    total = sizes.sum()
+    weights = sizes / total
+    residuals = (sums - sizes * (sums.sum() / total)) / total
+    shrinkage = 1 - 2 * weights + np.square(weights).sum()
+    return float((np.square(residuals) / shrinkage).sum())
+
+
+def degrees_of_freedom(sizes: Floats) -> float:
+    """Return Satterthwaite's degrees of freedom of `robust_variance`."""
+    if (sizes == sizes[0]).all():
+        return len(sizes) - 1.0
+    weights = sizes / sizes.sum()
+    squares = np.square(weights)
+    shrinkage = np.sqrt(1 - 2 * weights + squares.sum())
+    # covariance of the residuals where a sum's standard deviation is its size
+    crossed = np.outer(weights, squares)
+    covariance = np.diag(squares) - crossed - crossed.T + np.outer(weights, weights) * squares.sum()
+    covariance /= np.outer(shrinkage, shrinkage)
+    return float(np.trace(covariance) ** 2 / np.square(covariance).sum())
 
 
 def _resampled_means(

@@ -6,12 +6,14 @@ every stage has done.
     judging 0/6 · ...
 
 On a terminal a last line says what runs now, with the newest progress bar of the jobs. What jobs
-write to stderr goes to logs/jobs.log; errors and warnings pass through whole, in Snakemake's own
-words, with the end of that file.
+write to stderr goes to logs/jobs.log. A job that fails is named with its log; the cause ends the
+run's output (`lorabench.control.last_words`). Warnings, and errors before the first job, pass
+through in Snakemake's own words.
 """
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -35,9 +37,12 @@ STAGES = {
     "training": ("train_adapter", "import_adapter", "describe_adapter", "merge_adapter"),
     "evaluation": ("evaluate_task", "generate_answers", "merge_answers"),
     "judging": ("judge_mt_bench", "judge_alpaca_eval"),
-    "inference": ("measure_inference",),
+    "inference": ("measure_inference", "summarise_inference"),
     "report": (
+        "declare_gate",
         "score_benchmark",
+        "write_notices",
+        "check_gate",
         "compare_variants",
         "write_report",
         "export_adapter",
@@ -46,9 +51,8 @@ STAGES = {
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 JOBS_LOG = Path("logs/jobs.log")
-# bytes of it shown with an error
-TAIL = 3000
-PASSED_ON = {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR}
+# The SLURM plugin's search for an account that the profile does not name: it works without.
+ACCOUNT_NOISE = re.compile("No SLURM account given|No account was given|Unable to guess SLURM acc")
 
 
 class LogHandler(LogHandlerBase):
@@ -76,7 +80,9 @@ class LogHandler(LogHandlerBase):
         `JOBS_LOG`."""
         JOBS_LOG.parent.mkdir(exist_ok=True)
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-        with JOBS_LOG.open("wb") as file:
+        # a second call, refused or not, leaves what the first one's jobs said
+        with JOBS_LOG.open("ab") as file:
+            self.log_begin = file.tell()
             os.dup2(file.fileno(), 2)
 
     @property
@@ -108,10 +114,12 @@ class LogHandler(LogHandlerBase):
         """Print one record, or remember what it says."""
         event = getattr(record, "event", None)
         fields: dict[str, Any] = record.__dict__
-        if event in PASSED_ON or (event is None and record.levelno >= logging.WARNING):
-            self.print(self.format(record))
-            if event == LogEvent.JOB_ERROR and (tail := last_bytes(TAIL)):
-                self.print(f"Last output of the jobs ({JOBS_LOG}):\n{tail}")
+        if event == LogEvent.JOB_ERROR:
+            self.fail(fields)
+        elif event in (LogEvent.GROUP_ERROR, LogEvent.ERROR) or (
+            event is None and record.levelno >= logging.WARNING
+        ):
+            self.pass_on(record)
         elif event == LogEvent.RUN_INFO:
             self.count_jobs(fields.get("stats", {}))
         elif event == LogEvent.JOB_INFO:
@@ -122,6 +130,28 @@ class LogHandler(LogHandlerBase):
             self.finish(fields["job_id"])
         elif event is None and "othing to be done" in record.getMessage():
             self.print("Nothing to be done: every result is up to date.")
+
+    def fail(self, fields: dict[str, Any]) -> None:
+        """Print that a job failed; what it said itself is in its log."""
+        _, message = self.names.get(fields["jobid"], ("", fields["rule_name"]))
+        seconds = clock(time.monotonic() - self.started.pop(fields["jobid"], time.monotonic()))
+        logs = " ".join(map(str, fields.get("log") or [])) or JOBS_LOG
+        self.print(f"{self.head()} failed {message} ({seconds}) | log: {logs}")
+        # words of the cluster, such as a refused submission, which the job's own log does not have
+        if said := str(fields.get("rule_msg") or ""):
+            self.print(said.splitlines()[0])
+            os.write(2, f"{said}\n".encode(errors="replace"))
+
+    def pass_on(self, record: logging.LogRecord) -> None:
+        """Print a warning or an error; once jobs run, errors about them go to their log, since the
+        run's last lines say the cause."""
+        text = self.format(record)
+        if ACCOUNT_NOISE.search(text):
+            return
+        if record.levelno >= logging.ERROR and self.names:
+            os.write(2, f"{text}\n".encode(errors="replace"))
+        else:
+            self.print(text)
 
     def count_jobs(self, stats: dict[str, Any]) -> None:
         """Take the number of jobs a rule, which Snakemake gives once at the start."""
@@ -173,7 +203,7 @@ class LogHandler(LogHandlerBase):
                 f"{self.names[job][1]} ({clock(time.monotonic() - begin)})"
                 for job, begin in [*self.started.items()]
             )
-            bar = last_bytes(400).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
+            bar = last_bytes(400, self.log_begin).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
             if jobs:
                 width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
                 with self.writing:
@@ -185,10 +215,10 @@ class LogHandler(LogHandlerBase):
                     )
 
 
-def last_bytes(count: int) -> str:
-    """Return the end of `JOBS_LOG` as text."""
+def last_bytes(count: int, begin: int) -> str:
+    """Return the end of `JOBS_LOG` as text, nothing from before byte `begin`."""
     with JOBS_LOG.open("rb") as file:
-        file.seek(max(0, JOBS_LOG.stat().st_size - count))
+        file.seek(max(begin, JOBS_LOG.stat().st_size - count))
         return file.read().decode(errors="replace").strip()
 
 

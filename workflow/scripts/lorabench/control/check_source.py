@@ -21,25 +21,20 @@ SMALL_BYTES = 20_000_000
 FIRST_ROWS = 200
 
 
-def check_source(
-    kind_of_data: str, source: Mapping[str, Any], environment: Mapping[str, str]
-) -> list[str]:
+def check_source(kind_of_data: str, source: Mapping[str, Any]) -> list[str]:
     """Return one line for each fault of a source, as far as it can be seen without fetching or
     computing anything.
 
     Args:
         kind_of_data: "model", "conversations" or the name of a benchmark.
         source: the source of the config.
-        environment: os.environ, for the hub's token, cache and offline switch.
     """
     prompt, form = source.get("judge_prompt"), source.get("format", AUTO)
     more = ("judge_prompt", "format")
     try:
         origin = parse_source({key: value for key, value in source.items() if key not in more})
         if isinstance(origin, HubSource):
-            return find_hub_faults(
-                origin, "model" if kind_of_data == "model" else "dataset", environment
-            )
+            return find_hub_faults(origin, "model" if kind_of_data == "model" else "dataset")
         if isinstance(origin, PathSource):
             if not origin.path.exists():
                 return [f"path {str(origin.path)!r} does not exist (seen from {Path.cwd()})"]
@@ -50,7 +45,7 @@ def check_source(
                 checkpoint_files(origin.path)
                 return []
             benchmark_data(kind_of_data).read(origin.path)
-            return _check_prompt(kind_of_data, origin.path, prompt, environment)
+            return _check_prompt(kind_of_data, origin.path, prompt)
     except LorabenchError as error:
         return [str(error)]
     return []
@@ -69,9 +64,7 @@ def _check_conversations(path: Path, form: str) -> None:
         raise DataError(f"{path}: {EMPTY}")
 
 
-def _check_prompt(
-    benchmark: str, path: Path, source: Mapping[str, Any] | None, environment: Mapping[str, str]
-) -> list[str]:
+def _check_prompt(benchmark: str, path: Path, source: Mapping[str, Any] | None) -> list[str]:
     """Check that the judge's prompts are at `path`, or that `source` says where to get them."""
     judge_prompt = benchmark_data(benchmark).judge_prompt
     if judge_prompt is None:
@@ -85,7 +78,7 @@ def _check_prompt(
         return [f"{folder}: no {name}; put it there or set judge_prompt to a source of it"]
     origin = parse_source(source)
     if isinstance(origin, HubSource):
-        return find_hub_faults(origin, "dataset", environment)
+        return find_hub_faults(origin, "dataset")
     if isinstance(origin, PathSource):
         read(origin.path / name if origin.path.is_dir() else origin.path)
     return []

@@ -19,9 +19,6 @@ from lorabench.data.benchmark import benchmark_data
 from lorabench.scoring.benchmark import RATING, scored_benchmark
 
 POWER = 0.8
-# share of items that exactly one of two variants answers right; a LoRA adapter on an instruct model
-FLIPS = {"mmlu": 0.10}
-USUAL_FLIPS = 0.12
 # standard deviation of a difference: a question's mean rating in points, a preference in shares
 RATING_SPREAD, PREFERENCE_SPREAD = 0.9, 0.5
 # Tokens of a judge's calls: its prompt, an answer of usual length, a published reference, a rating
@@ -48,7 +45,7 @@ def spread_of(benchmark: str) -> tuple[float, str]:
     """Return the assumed standard deviation of one unit's difference, and the assumption."""
     table = scored_benchmark(benchmark)
     if table.right_or_wrong:
-        flips = FLIPS.get(benchmark, USUAL_FLIPS)
+        flips = table.flips
         return math.sqrt(flips), f"{flips:.0%} of the items change between right and wrong"
     if table.unit == RATING:
         return RATING_SPREAD, f"a question's rating changes by {RATING_SPREAD} points (SD)"

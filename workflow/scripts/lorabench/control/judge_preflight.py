@@ -3,7 +3,7 @@ judging will send."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lorabench.errors import JudgeError
@@ -75,7 +75,8 @@ async def _ask_all(questions: list[tuple[str, JudgeSettings, dict[str, Any]]]) -
 
 
 async def _ask(name: str, judge: JudgeSettings, parameters: dict[str, Any]) -> JudgeState:
-    hurried = replace(judge, timeout_seconds=min(judge.timeout_seconds, LONGEST_TRY_SECONDS))
+    patience = min(judge.timeout_seconds, LONGEST_TRY_SECONDS)
+    hurried = judge.model_copy(update={"timeout_seconds": patience})
     request = JudgeRequest(item=name, messages=QUESTION, parameters=parameters)
     async with JudgeClient(hurried, PATIENCE) as client:
         try:

@@ -7,10 +7,29 @@ from typing import Any
 
 from lorabench.control.benchmarks import BENCHMARKS, ROOMS, benchmark_code
 from lorabench.control.plan import FREE_SETTINGS, Plan, Wildcards, ordered
-from lorabench.control.source_hash import code_hash
+from lorabench.control.source_hash import closure, code_hash, read_source
+from lorabench.files import sha256_json
 
 Settings = Callable[[Wildcards], dict[str, Any]]
 Environment = str | Callable[[Wildcards], str]
+# The modules that decide what a model answers to a prompt. Where one of them changes, stored
+# answers are not used again; all other code changes no answer.
+ANSWERING = (
+    "lorabench/adapter_loading.py",
+    "lorabench/end_tokens.py",
+    "lorabench/llama.py",
+    "lorabench/variants.py",
+    "lorabench/evaluation/chat_answers.py",
+    "lorabench/evaluation/fixed_steps.py",
+    "lorabench/evaluation/grouped_passes.py",
+    "lorabench/evaluation/prefix_attention.py",
+    "lorabench/evaluation/prefix_cache_lm.py",
+    "lorabench/evaluation/sampling.py",
+    "lorabench/evaluation/shared_prefix_model.py",
+    "lorabench/evaluation/sharing.py",
+    "lorabench/evaluation/stopping.py",
+    "lorabench/evaluation/vllm_engine.py",
+)
 
 
 class Parameters:
@@ -112,6 +131,14 @@ class Parameters:
         if isinstance(environment, str) and rule not in ROOMS:
             return code_hash(script, self.environments / f"{environment}.yaml")
         return hash_of
+
+    def answer_store(self, rule: str) -> str:
+        """Return the run's folder in the store of answers that all runs share; it is named after
+        the code that answers."""
+        behind = closure(self.scripts / f"{rule}.py")
+        files = [name for name in ANSWERING if self.scripts / name in behind]
+        texts = {name: read_source(self.scripts / name).text for name in files}
+        return f"resources/answers/{sha256_json(texts)[:16]}/{{run}}"
 
     def _file(self, environment: Environment, wildcards: Wildcards) -> Path:
         name = environment if isinstance(environment, str) else environment(wildcards)

@@ -42,7 +42,7 @@ ADAPTER_FILES = (
 )
 EXPORTED_ITEMS = {benchmark: exported_file(benchmark) for benchmark in BENCHMARKS}
 REPORT_FILES = (
-    *("report.json", "eval_results.json", "report.md", "report.html"),
+    *("report.json", "eval_results.json", "report.md", "report.html", "items.html"),
     *("perf_results.json", "perf_base.json", "perf_lora.json", "perf_merged.json"),
     *EXPORTED_ITEMS.values(),
 )
@@ -230,11 +230,15 @@ class Plan:
         return f"{folder}/{wildcards.benchmark}.{suffix}"
 
     def length_control_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return AlpacaEval's regulariser of the length-controlled win rate where the config names
-        it."""
-        if wildcards.benchmark != "alpaca_eval":
+        """Return the regulariser of the length-controlled win rate for a benchmark that has one,
+        where the config names it."""
+        file: str | None = self.runs[wildcards.run]["score_benchmark"]["length_control_file"]
+        if file is None:
             return []
-        return self.runs[wildcards.run]["score_benchmark"]["length_control_file"] or []
+        # it imports SciPy, which every start of Snakemake would wait for
+        from lorabench.scoring.benchmark import scored_benchmark
+
+        return file if scored_benchmark(wildcards.benchmark).length_control else []
 
     def scores(self, run: str, suffix: str = "json") -> list[str]:
         """Return the score files (or row files) of a run."""

@@ -58,7 +58,7 @@ def check(
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
         faults += find_judge_faults(run)
-        faults += find_source_faults(run, rules, environment)
+        faults += find_source_faults(run, rules)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
         if run["import_adapter"]["path"] and "import_adapter" in rules:
@@ -90,31 +90,24 @@ def find_judge_faults(run: dict[str, Any]) -> list[str]:
     return faults
 
 
-def find_source_faults(
-    run: dict[str, Any], rules: Set[str], environment: Mapping[str, str]
-) -> list[str]:
+def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
     """Return one line for each model or data source that a scheduled rule would fail to fetch."""
     faults: list[str] = []
     if "fetch_model" in rules:
         for role, model in run["fetch_model"].items():
             if model is not None:
                 faults += [
-                    f"fetch_model.{role}: {fault}"
-                    for fault in check_source("model", source(model), environment)
+                    f"fetch_model.{role}: {fault}" for fault in check_source("model", source(model))
                 ]
     if "fetch_conversations" in rules:
         entry = source(run["fetch_conversations"])
         faults += [
-            f"fetch_conversations: {fault}"
-            for fault in check_source("conversations", entry, environment)
+            f"fetch_conversations: {fault}" for fault in check_source("conversations", entry)
         ]
     if "fetch_benchmark" in rules:
         for name in run["score_benchmark"]["benchmarks"]:
             entry = source(run["fetch_benchmark"][name])
-            faults += [
-                f"fetch_benchmark.{name}: {fault}"
-                for fault in check_source(name, entry, environment)
-            ]
+            faults += [f"fetch_benchmark.{name}: {fault}" for fault in check_source(name, entry)]
     return faults
 
 
@@ -213,12 +206,18 @@ def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
     checkpoints and answers.
     """
-    size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", run["fetch_model"]["base"]["name"])
-    weights = float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else 0.0
+    weights = weights_by_name(run["fetch_model"]["base"]["name"]) or 0.0
     copies = (
         ("fetch_model" in rules) + ("merge_adapter" in rules) + 0.5 * ("train_adapter" in rules)
     )
     return int(2 * weights * copies)
+
+
+def weights_by_name(name: str) -> float | None:
+    """Return the number of weights that a model's name says ("8B", "135M"), None where it says
+    none."""
+    size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", name)
+    return float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else None
 
 
 def gpu_found() -> bool:

@@ -9,6 +9,8 @@ Python versions.
 import ast
 import functools
 import hashlib
+import io
+import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +114,7 @@ def normalise(text: str, tree: ast.Module) -> str:
         # docstrings, those of a class's attributes included
         if isinstance(node, ast.Expr) and _is_text(node.value):
             cuts.append(_span(node.value, lines))
-    cuts += _comments(lines, strings)
+    cuts += _comments(text)
     # A blank line inside a string is content, up to the string's last line.
     kept = {line for first, _, last, _ in set(strings) - set(cuts) for line in range(first, last)}
     for first, start, last, end in sorted(cuts, reverse=True):
@@ -124,22 +126,17 @@ def normalise(text: str, tree: ast.Module) -> str:
     )
 
 
-def _comments(lines: list[str], strings: list[Span]) -> list[Span]:
-    """Return the spans of comments: from the first hash sign of a line that is inside no string to
-    the line's end."""
-    spans: list[Span] = []
-    for number, line in enumerate(lines):
-        column = line.find("#")
-        while column >= 0 and any(_inside(number, column, string) for string in strings):
-            column = line.find("#", column + 1)
-        if column >= 0:
-            spans.append((number, column, number, len(line)))
-    return spans
+def _comments(text: str) -> list[Span]:
+    """Return the spans of comments.
 
-
-def _inside(line: int, column: int, span: Span) -> bool:
-    first, start, last, end = span
-    return (first, start) <= (line, column) < (last, end)
+    Comments are the one kind of token whose place is the same in every Python version that is
+    supported: from 3.12 on a formatted string is several tokens, before it was one.
+    """
+    return [
+        (token.start[0] - 1, token.start[1], token.end[0] - 1, token.end[1])
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    ]
 
 
 def _is_text(node: ast.expr) -> bool:

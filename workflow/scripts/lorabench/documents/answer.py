@@ -3,25 +3,27 @@ results/{run}/answers/{variant}/{benchmark}.jsonl."""
 
 from dataclasses import dataclass
 
+from lorabench.documents.limits import NotNegative, Whole
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A variant's answers to the one turn (AlpacaEval) or two turns (MT-Bench) of a question; lists
     run over turns."""
 
-    # position in the benchmark after `limit`, from 0
-    index: int
-    # MT-Bench question_id, AlpacaEval instruction id
+    index: Whole
+    """Position in the benchmark after `limit`, from 0."""
     id: str
-    # MT-Bench category, AlpacaEval `dataset`
+    """MT-Bench question_id, AlpacaEval instruction id."""
     category: str
-    # the user's turns
+    """MT-Bench category, AlpacaEval `dataset`."""
     prompts: list[str]
-    # the variant's turns, special tokens removed
+    """The user's turns."""
     outputs: list[str]
-    # generated tokens, the end-of-turn token not counted
+    """The variant's turns, special tokens removed."""
     output_tokens: list[int]
-    # True where generation stopped at the token limit
+    """Generated tokens, the end-of-turn token not counted."""
     truncated: list[bool]
-    # 0 = greedy
-    temperature: float
+    """True where generation stopped at the token limit."""
+    temperature: NotNegative
+    """0 = greedy."""

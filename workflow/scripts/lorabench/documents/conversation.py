@@ -1,7 +1,9 @@
 """A prepared conversation: one line of results/{run}/data/{train,validation}.jsonl."""
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 
 class Message(TypedDict):
@@ -15,8 +17,8 @@ class Message(TypedDict):
 class Conversation:
     """One training conversation; roles alternate and the last message is the assistant's."""
 
-    # the conversation tree's id, unique in a file
     id: str
-    # ISO 639-1 code as in the source, e.g. "en"
+    """The conversation tree's id, unique in a file."""
     language: str
+    """ISO 639-1 code as in the source, e.g. "en"."""
     messages: list[Message]

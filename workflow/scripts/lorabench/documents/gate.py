@@ -5,64 +5,69 @@ The gate holds numbers and codes; sentences are made from them where reports are
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lorabench.documents.limits import Positive, Sha256
 
 LineVerdict = Literal["pass", "fail", "not_shown", "missing"]
 Answer = Literal["yes", "no", "not_shown"]
 # of `make gate`'s command: 3 = the evidence does not decide
-EXIT_CODES: dict[Answer, int] = {"yes": 0, "no": 1, "not_shown": 3}
+EXIT_CODES: dict[Answer, Literal[0, 1, 3]] = {"yes": 0, "no": 1, "not_shown": 3}
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateLine:
     """One condition of the release, with the numbers that decided it."""
 
-    # "gsm8k", "held_out_loss", "merge_error", "contamination", "speed", "memory", "licences", …
     name: str
-    # margin: at most so much worse than the base | improvement: at least so much better |
-    # limit: a bound on a measured number | check: something is there and right
+    """A benchmark, held_out_loss, merge_error, contamination, speed, memory, licences, …"""
     kind: Literal["margin", "improvement", "limit", "check"]
-    # an optional line is shown and decides nothing
+    """Margin: at most so much worse than the base | improvement: at least so much better | limit: a
+    bound on a measured number | check: something is there and right."""
     required: bool
+    """An optional line is shown and decides nothing."""
     verdict: LineVerdict
-    # why, one of the codes in docs/gate.md
     code: str
-    # "share", "rating 1-10", "nat", "logit", "ratio"; None for a check
+    """Why, one of the codes in docs/gate.md."""
     unit: str | None = None
-    # of the deciding variant; for margin and improvement the gain over the base, more is better
+    """share, rating 1-10, nat, logit, ratio; null for a check."""
     estimate: float | None = None
-    # two-sided, at 1 - 2 alpha; None where a number has no uncertainty that was measured
+    """Of the deciding variant; for margin and improvement the gain over the base: more is
+    better."""
     interval: tuple[float, float] | None = None
-    # what the interval or the number is held against, on the same scale
+    """Two-sided, at 1 - 2 alpha; null where a number has no uncertainty that was measured."""
     threshold: float | None = None
-    # independent units (items, MT-Bench questions, conversations) that were compared
+    """What the interval or the number is held against, on the same scale."""
     units: int | None = None
-    # further units that would settle the line if the estimate stays; None where none would
+    """Independent units (items, MT-Bench questions, conversations) that were compared."""
     more_units: int | None = None
-    # names that the code speaks of: missing files, the dearest benchmark, a reason
+    """Further units that would settle the line if the estimate stays; null where none would."""
     detail: tuple[str, ...] = ()
+    """Names that the code speaks of: missing files, the dearest benchmark, a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
     """One declaration of margins, as it was first seen."""
 
-    # of the settings as sorted JSON
-    sha256: str
-    # UTC, ISO 8601
+    sha256: Sha256
+    """Of the settings as sorted JSON."""
     declared_at: str
-    # result files that existed then: path below the run -> SHA-256
+    """UTC, ISO 8601."""
     known_results: dict[str, str]
-    # the config section
+    """Result files that existed then: path below the run -> SHA-256."""
     settings: dict[str, Any]
+    """The config section."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateDeclaration:
     """results/{run}/gate_declaration.json: every declaration of a run, the one in force last."""
 
-    schema_version: int
-    history: list[Declared]
+    schema_version: Literal[1]
+    history: Annotated[list[Declared], Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +75,28 @@ class DeclarationState:
     """What the history says about the margins in force and the results that they were held
     against."""
 
-    sha256: str
+    sha256: Sha256
     declared_at: str
-    # declarations of this run so far
-    declarations: int
-    # results in use that were known when the margins in force were declared
+    declarations: Positive
+    """Declarations of this run so far."""
     known_results: tuple[str, ...]
+    """Results in use that were known when the margins in force were declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateDocument:
     """results/{run}/gate.json."""
 
-    schema_version: int
+    schema_version: Literal[1]
     run: str
-    # the variant that would ship
-    variant: str
-    # of each one-sided test
+    variant: Literal["merged", "lora"]
+    """The variant that would ship."""
     alpha: float
+    """Of each one-sided test."""
     answer: Answer
-    exit_code: int
+    exit_code: Literal[0, 1, 3]
     declaration: DeclarationState
-    lines: list[GateLine]
+    lines: Annotated[list[GateLine], Field(min_length=1)]
 
 
 def gate_of(content: Mapping[str, Any]) -> GateDocument:

@@ -1,7 +1,14 @@
 """The result of one benchmark item: one line of results/{run}/eval/{variant}/{benchmark}.jsonl."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from lorabench.documents.limits import Whole, one_of
+
+Outcome = Annotated[
+    str,
+    one_of("correct", "incorrect", "judged", "judge_unparsed", "judge_refused", "judge_failed"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +23,13 @@ class ItemResult:
     the judge's preference for the variant, 0 to 1.
     """
 
-    # position in the benchmark after `limit`, from 0; shards join by it
-    index: int
-    # stable name of the item, the same for all variants
+    index: Whole
+    """Position in the benchmark after `limit`, from 0; shards join by it."""
     id: str
-    # unit of resampling: MMLU subject, MT-Bench question, else the item itself
+    """Stable name of the item, the same for all variants."""
     cluster: str
+    """Unit of resampling: MMLU subject, MT-Bench question, else the item itself."""
     score: float | None
-    # "correct" | "incorrect" | "judged" | "judge_unparsed" | "judge_refused" | "judge_failed"
-    outcome: str
-    detail: dict[
-        str, Any
-        # what the benchmark adds: responses, log-likelihoods, lengths, category, turn
-    ]
+    outcome: Outcome
+    detail: dict[str, Any]
+    """What the benchmark adds: responses, log-likelihoods, lengths, category, turn."""

@@ -1,33 +1,36 @@
 """One request of a load measurement: one line of results/{run}/perf/raw/load.jsonl."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from lorabench.documents.limits import Arm, NotNegative, Positive, Whole, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRequest:
     """A request among others that run at the same time, and when its tokens came."""
 
-    # "own" = our decoder in a process here | "server" = an OpenAI-compatible endpoint
-    engine: str
-    # base | lora | merged; "base_again" is the A/A control
-    variant: str
-    # from 0
-    repeat: int
-    # requests in flight at any time
-    concurrency: int
-    # from 0, in order of sending
-    number: int
+    engine: Annotated[str, one_of("own", "server")]
+    """own = our decoder in a process here, server = an OpenAI-compatible endpoint."""
+    variant: Arm
+    """base_again is the A/A control."""
+    repeat: Whole
+    """From 0."""
+    concurrency: Positive
+    """Requests in flight at any time."""
+    number: Whole
+    """From 0, in order of sending."""
     prompt_id: str
-    # "ok" | "failed"; a failed request has no times
-    status: str
-    # why it failed
+    status: Literal["ok", "failed"]
+    """A failed request has no times."""
     reason: str | None
+    """Why it failed."""
     output_tokens: int | None
-    # how they were counted: "decoder" | "usage" (the server's own count) | "stream" (its chunks)
-    tokens_from: str | None
-    # from the start of this level of load to the sending
-    sent_ms: float
-    # from the sending to the first token, waiting included
+    tokens_from: Literal["decoder", "usage", "stream"] | None
+    """How they were counted: decoder, usage (the server's own count) or stream (its chunks)."""
+    sent_ms: NotNegative
+    """From the start of this level of load to the sending."""
     time_to_first_token_ms: float | None
-    # from the sending to the last token
+    """From the sending to the first token, waiting included."""
     end_to_end_ms: float | None
+    """From the sending to the last token."""

@@ -3,27 +3,30 @@
 Facts only; the sentence that a report shows is made of them where scores are made.
 """
 
-from typing import Any, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
-VERSION = 2
+from typing_extensions import TypedDict
+
+from lorabench.documents.limits import one_of
+
+VERSION: Literal[2] = 2
 
 
 class Made(TypedDict):
     """What all generating jobs record."""
 
-    schema_version: int
+    schema_version: Literal[2]
+    """1 held the sentence of the score."""
     benchmark: str
-    # "bfloat16" | "float32"
-    dtype: str
-    # "transformers" | "vllm"
-    engine: str
+    dtype: Annotated[str, one_of("bfloat16", "float32")]
+    engine: Annotated[str, one_of("transformers", "vllm")]
     device: str
-    # name of the library -> version
     versions: dict[str, str]
-    # hashes of the files that describe the weights
+    """Name of the library -> version."""
     model: str
-    # the rule's section, with this benchmark's keys under `benchmark`
+    """Hashes of the files that describe the weights."""
     settings: dict[str, Any]
+    """The rule's section, with this benchmark's keys under `benchmark`."""
     tokens_computed: int
     seconds: float
 
@@ -33,8 +36,8 @@ class TaskProtocol(Made):
 
     task: str
     harness: str
-    # examples in a prompt
     few_shot: int
+    """Examples in a prompt."""
     items: int
     requests_from_store: int
 
@@ -42,10 +45,12 @@ class TaskProtocol(Made):
 class AnswersProtocol(Made):
     """A shard of answers to questions, or all of them."""
 
-    # of sampled answers
     top_k: int
+    """Of sampled answers."""
     top_p: float
     questions: int
     turns_truncated: int
     turns_with_less_room: int
     turns_from_store: int
+    shards: NotRequired[int]
+    """Of all answers: how many jobs made them."""

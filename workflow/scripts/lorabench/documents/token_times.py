@@ -1,6 +1,11 @@
 """Raw times of one generation: one line of results/{run}/perf/{variant}.jsonl."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from lorabench.documents.limits import Arm, Positive, Sha256, Whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -8,20 +13,20 @@ class TokenTimes:
     """One prompt, one repeat; greedy, end of turn suppressed, so that all variants generate equally
     many tokens."""
 
-    # base | lora | merged; "base_again" is the A/A control
-    variant: str
-    # from 0; warm-up is not recorded
-    repeat: int
-    # place of this variant in the turn of its prompt, from 0
-    order: int
+    variant: Arm
+    """base_again is the A/A control."""
+    repeat: Whole
+    """From 0; warm-up is not recorded."""
+    order: Whole
+    """Place of this variant in the turn of its prompt, from 0."""
     prompt_id: str
     category: str
-    prompt_tokens: int
-    # of the token ids, to prove that variants saw the same prompt
-    prompt_sha256: str
-    new_tokens: int
-    # from the call to the first generated token
-    time_to_first_token_ms: float
-    # new_tokens - 1 gaps
+    prompt_tokens: Positive
+    prompt_sha256: Sha256
+    """Of the token ids, to prove that variants saw the same prompt."""
+    new_tokens: Annotated[int, Field(ge=2)]
+    time_to_first_token_ms: Annotated[float, Field(gt=0)]
+    """From the call to the first generated token."""
     inter_token_latencies_ms: list[float]
-    end_to_end_ms: float
+    """new_tokens - 1 gaps."""
+    end_to_end_ms: Annotated[float, Field(gt=0)]

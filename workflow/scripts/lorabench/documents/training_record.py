@@ -1,7 +1,9 @@
 """The one raw record that training leaves: readings and facts, from which the describing files are
 made."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 
 class SplitLikelihood(TypedDict):
@@ -10,23 +12,23 @@ class SplitLikelihood(TypedDict):
 
     ids: list[str]
     label_tokens: list[int]
-    # nats, summed over the conversation's labelled tokens
     base_nll: list[float]
+    """Nats, summed over the conversation's labelled tokens."""
     adapter_nll: list[float]
 
 
 class TrainedModel(TypedDict):
     """The base model that an adapter was trained on."""
 
-    # of its folder here
     name: str
-    # its hub id, or else its name: never a path of this machine
+    """Of its folder here."""
     public_name: str
-    # the content of its source.json
+    """Its hub id, or else its name: never a path of this machine."""
     source: dict[str, Any]
+    """The content of its source.json."""
     chat_template_sha256: str
-    # the content of its config.json
     config: dict[str, Any]
+    """The content of its config.json."""
 
 
 class TrainingRecord(TypedDict):
@@ -35,32 +37,32 @@ class TrainingRecord(TypedDict):
     schema_version: Literal[1]
     status: Literal["ok"]
     run: str
-    # the config section as given
     settings: dict[str, Any]
-    # what "auto" and this machine came to
+    """The config section as given."""
     resolved: dict[str, Any]
+    """What "auto" and this machine came to."""
     trainable_parameters: int
     model: TrainedModel
-    # file -> hash
     data_sha256: dict[str, str]
-    # counts
+    """File -> hash."""
     data: dict[str, int]
-    # the trainer's log: a row an optimiser step, evaluation or end
+    """Counts."""
     log: list[dict[str, Any]]
-    # starts, resumes and memory shortages
+    """The trainer's log: a row an optimiser step, evaluation or end."""
     history: list[dict[str, Any]]
-    # of the checkpoint that the last process began with; None = it trained from the start
+    """Starts, resumes and memory shortages."""
     resumed_at_step: int | None
+    """Of the checkpoint that the last process began with; None = it trained from the start."""
     likelihood: dict[str, SplitLikelihood]
-    # of the process that ended the training, as are memory and power
     phase_seconds: dict[str, float]
-    # bytes
+    """Of the process that ended the training, as are memory and power."""
     peak_memory: dict[str, int | None]
-    # share of a few steps' time in which the GPU had no work, or the reason why it is not known
+    """Bytes."""
     gpu_idle: dict[str, Any]
+    """Share of a few steps' time in which the GPU had no work, or why it is not known."""
     power: dict[str, Any]
-    # how fast the CPU multiplies in the training's dtype; None = a GPU trained
     matrix_speed: dict[str, Any] | None
+    """How fast the CPU multiplies in the training's dtype; None = a GPU trained."""
     hardware: dict[str, Any]
     software: dict[str, Any]
     determinism: dict[str, Any]
@@ -81,8 +83,11 @@ class ImportRecord(TypedDict):
     schema_version: Literal[1]
     status: Literal["not_run"]
     reason: str
-    # folder that it was copied from
     path: str
-    # where it does not belong to this base model, or brought another tokenizer or chat template
+    """Folder that it was copied from."""
     remarks: list[str]
+    """Where it does not fit this base model, or brought another tokenizer or chat template."""
     brought: BroughtFiles
+
+
+Record = TrainingRecord | ImportRecord

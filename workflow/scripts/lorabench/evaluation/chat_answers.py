@@ -51,7 +51,7 @@ class ChatAnswerer:
     """A chat model that answers questions.
 
     Args:
-        model: the variant.
+        model: the variant; its weights are asked for when an answer is missing.
         tokenizer: with a chat template.
         settings: limits, budget and seed.
         store: answers of earlier, interrupted runs.
@@ -73,10 +73,10 @@ class ChatAnswerer:
         self.tokenizer = tokenizer
         self.settings = settings
         self.store = store
-        self.config = model.model.generation_config
+        self.config = model.outline.generation_config
         self.stop = StopAt(tokenizer, end_token_ids(self.config, tokenizer))
         # None: the architecture has no limit
-        self.room = context_length(model.model.config.to_dict())
+        self.room = context_length(model.outline.config.to_dict())
         # later turns whose limit of new tokens is what the context leaves, not max_new_tokens
         self.turns_with_less_room = 0
 
@@ -117,7 +117,7 @@ class ChatAnswerer:
             waiting.append(dialogue)
             keys.append(key)
             requests.append(request)
-        for index, generation in self.generate(requests):
+        for index, generation in self.generate(requests) if requests else ():
             reply = self._reply(generation)
             self.store.add(keys[index], reply)
             waiting[index].replies.append(reply)

@@ -11,16 +11,11 @@ Rows go through the model packed one behind the other. Only the second part need
 they are padded on the right, so that causality keeps pads out and the fused kernels need no mask.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, PreTrainedModel
-
-NAME = "lorabench_shared_prefix"
 
 
 @dataclass(kw_only=True)
@@ -30,13 +25,6 @@ class Prefix:
     length: int = 0
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
-
-
-class Memory(Protocol):
-    """What a forward pass remembers and attends to."""
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Return the attention output, shaped like `query`: (batch, heads, length, head size)."""
 
 
 class PrefixEncoding:
@@ -296,34 +284,3 @@ def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Te
         # share of the probability that the prefix has
     ]
     return torch.lerp(own[0].float(), shared[0].float(), weight).to(own[0].dtype)
-
-
-def _forward(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: None,
-    *,
-    scaling: float,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    memory: Memory = kwargs["memory"]
-    layer: Any = module.layer_idx
-    output = memory.attend(layer, query, key, value, scaling)
-    return output.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, _forward)
-
-
-@contextmanager
-def shared_prefix_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend through the `memory` argument of its forward pass while the
-    block runs."""
-    usual = model.config._attn_implementation
-    model.config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = usual

@@ -3,7 +3,7 @@ harness' own."""
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,8 @@ class PrefixCacheLM(HFLM):
     """`HFLM` with the two computing methods replaced.
 
     Args:
-        model: base, merged or unmerged PeftModel, on its device.
+        model: base, merged or unmerged PeftModel, on its device, or a skeleton of it.
+        load: brings the weights of a skeleton when the first pass needs them.
         tokenizer: the model's tokenizer.
         tokens_per_batch: tokens in a forward pass, a shared prefix not counted; for generation,
             tokens whose
@@ -57,11 +58,12 @@ class PrefixCacheLM(HFLM):
         tokenizer: PreTrainedTokenizerBase,
         *,
         tokens_per_batch: int | str,
+        load: "Callable[[], PreTrainedModel | PeftModel] | None" = None,
         store: ResponseStore | None = None,
         generate: Generate | None = None,
     ) -> None:
         super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal")
-        self.shared = SharedPrefixModel(model)
+        self.shared = SharedPrefixModel(model, load=load)
         self.tokens_per_batch = tokens_per_batch
         self.generate = generate or partial(
             generate_rows, self.shared, tokens_per_batch=tokens_per_batch
@@ -73,7 +75,7 @@ class PrefixCacheLM(HFLM):
         self._encoded: dict[str, list[int]] = {}
         # prompts are chats, whose template writes the first token or leaves it out, as in training
         self._chat = False
-        self._end_ids = end_token_ids(self.shared.model.generation_config, tokenizer)
+        self._end_ids = end_token_ids(self.shared.outline.generation_config, tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
         """Return nothing: the harness would ask the hub for the revision of a model that is loaded

@@ -4,6 +4,7 @@ like Llama."""
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,14 +14,13 @@ from transformers import PreTrainedModel
 from lorabench.evaluation.fixed_steps import FixedSteps
 from lorabench.evaluation.prefix_attention import (
     Decoding,
-    Memory,
     Packing,
     Prefix,
     PrefixEncoding,
     SuffixScoring,
-    shared_prefix_attention,
 )
 from lorabench.evaluation.stopping import StopAt
+from lorabench.memory_attention import Memory, memory_attention
 
 # importing peft takes 2 s, and base and merged do without it
 if TYPE_CHECKING:
@@ -83,24 +83,50 @@ class SharedPrefixModel:
     Args:
         model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention
             interface.
+        load: where `model` is a skeleton: brings the same model with its weights, which happens
+            when the first pass needs them.
         fixed_shapes: decode in a few fixed shapes; None = on a GPU, which replays them as CUDA
             graphs.
     """
 
     def __init__(
-        self, model: "PreTrainedModel | PeftModel", *, fixed_shapes: bool | None = None
+        self,
+        model: "PreTrainedModel | PeftModel",
+        *,
+        load: "Callable[[], PreTrainedModel | PeftModel] | None" = None,
+        fixed_shapes: bool | None = None,
     ) -> None:
-        outer: Any = model
-        self.model: PreTrainedModel = (
-            outer.get_base_model() if hasattr(model, "get_base_model") else outer
-        )
-        self.body = self.model.get_decoder()
-        self.head = self.model.get_output_embeddings()
-        self.device = self.model.device
-        on_gpu = self.device.type == "cuda"
-        self.fixed_shapes = on_gpu if fixed_shapes is None else fixed_shapes
+        # its configuration is at hand, its weights may not be
+        self.outline = _inner(model)
+        self._load = load
+        self._fixed = fixed_shapes
         self._head_weight: Tensor | None = None
         self.tokens_computed = 0
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The model with its weights; the first look loads them."""
+        return _inner(self._load()) if self._load else self.outline
+
+    @cached_property
+    def body(self) -> Any:
+        """The layers without the output layer."""
+        return self.model.get_decoder()
+
+    @cached_property
+    def head(self) -> Any:
+        """The output layer."""
+        return self.model.get_output_embeddings()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    @cached_property
+    def fixed_shapes(self) -> bool:
+        """Whether generation decodes in a few fixed shapes."""
+        return self.device.type == "cuda" if self._fixed is None else self._fixed
 
     @property
     def bytes_per_token(self) -> int:
@@ -233,7 +259,7 @@ class SharedPrefixModel:
         """Return the last hidden states (batch, length, hidden size) of token ids (batch,
         length)."""
         self.tokens_computed += inputs.numel() if counted else 0
-        with torch.inference_mode(), shared_prefix_attention(self.model):
+        with torch.inference_mode(), memory_attention(self.model):
             output = self.body(
                 input_ids=inputs, position_ids=positions, use_cache=False, memory=memory
             )
@@ -259,6 +285,12 @@ class SharedPrefixModel:
     def _pack(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the token ids (1, tokens) of all rows, one behind the other."""
         return torch.tensor([[token for row in rows for token in row]], device=self.device)
+
+
+def _inner(model: Any) -> PreTrainedModel:
+    """Return the model of transformers, out of PEFT's wrapper where it has one."""
+    inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner
 
 
 def _score_row(row: ScoredRow, logits: Tensor) -> list[tuple[float, bool]]:

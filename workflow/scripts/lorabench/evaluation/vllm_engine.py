@@ -7,11 +7,11 @@ rounded to the model's dtype.
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.sampling import SeededSampler
@@ -20,18 +20,6 @@ from lorabench.evaluation.vllm_support import RANKS, largest_rank, why_not_in_dt
 from lorabench.evaluation.weights import Weights, dtype_name
 from lorabench.files import read_json
 from lorabench.safetensors_header import read_header
-
-
-def load_skeleton(weights: Weights) -> PreTrainedModel:
-    """Return the variant's model without weights: its configuration, and where its texts end."""
-    config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    if (weights.folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(
-            weights.folder, local_files_only=True
-        )
-    return model.eval()
 
 
 def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
@@ -74,7 +62,8 @@ def sampling_arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 class VllmEngine:
-    """vLLM with one variant loaded, on all GPUs that the job sees.
+    """vLLM with one variant, on all GPUs that the job sees; it is loaded when something is to be
+    generated.
 
     Args:
         weights: the variant; an adapter stays unmerged.
@@ -109,18 +98,23 @@ class VllmEngine:
             folder = weights.adapter.parent
             more = adapter_arguments(folder, dtype_name(dtype), gpus)
             self._adapter = LoRARequest("adapter", 1, str(folder.resolve()))
-        self._llm = LLM(
-            model=str(weights.folder),
-            dtype=dtype_name(dtype),
-            tensor_parallel_size=parallel_size(
+        self._loader = LLM
+        self._arguments = {
+            "model": str(weights.folder),
+            "dtype": dtype_name(dtype),
+            "tensor_parallel_size": parallel_size(
                 read_json(weights.folder / "config.json")["num_attention_heads"], gpus
             ),
             # sampling comes with each request
-            generation_config="vllm",
-            enable_prefix_caching=True,
-            seed=0,
+            "generation_config": "vllm",
+            "enable_prefix_caching": True,
+            "seed": 0,
             **more,
-        )
+        }
+
+    @cached_property
+    def _llm(self) -> Any:
+        return self._loader(**self._arguments)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Generation]]:
         """Yield (position in `requests`, its generation) as generations end, so that each can be

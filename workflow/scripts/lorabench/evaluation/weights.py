@@ -6,11 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
-from lorabench.llama import resolve_dtype
+from lorabench.llama import device, resolve_dtype
 from lorabench.variants import load_variant
 
 # importing peft takes 2 s, and base and merged do without it
@@ -54,6 +55,18 @@ class Weights:
         )
 
 
+def load_skeleton(weights: Weights) -> PreTrainedModel:
+    """Return the variant's model without weights: its configuration, and where its texts end."""
+    config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    if (weights.folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(
+            weights.folder, local_files_only=True
+        )
+    return model.eval()
+
+
 def dtype_name(dtype: str) -> str:
     """Return what the config's `dtype` means on this machine: bfloat16 or float32."""
     return str(resolve_dtype(dtype)).removeprefix("torch.")
@@ -71,6 +84,8 @@ def answer_identity(
     return {
         "model": weights.fingerprint(),
         "dtype": dtype_name(dtype),
+        # kernels of a GPU and of a CPU round differently
+        "device": device().type,
         "versions": library_versions(engine),
         **more,
     }

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lorabench.captured import Captured
 from lorabench.errors import MeasurementError
+from lorabench.memory_attention import memory_attention
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-NAME = "lorabench_slots"
 # a GPU reads prompts of these multiples of tokens, so that few graphs serve all prompts
 PADDED_TO = 64
 
@@ -213,18 +213,14 @@ class Decoder:
 
     def _logits(self, ids: Tensor, positions: Tensor, keep: int | Tensor) -> Tensor:
         """Return logits (batch, vocabulary) of one place of each row of token ids."""
-        usual = self.model.config._attn_implementation
-        self.model.config._attn_implementation = NAME
-        try:
+        with memory_attention(self.model):
             return self.model(
                 input_ids=ids,
                 position_ids=positions,
                 use_cache=False,
                 logits_to_keep=keep,
-                slots=self.slots,
+                memory=self.slots,
             ).logits[:, -1]
-        finally:
-            self.model.config._attn_implementation = usual
 
     def _choose(self, logits: Tensor) -> Tensor:
         return logits.index_fill(1, self._suppressed, float("-inf")).argmax(dim=-1, keepdim=True)
@@ -261,22 +257,3 @@ def _check_window(model: PreTrainedModel, capacity: int) -> None:
             f"the model attends to the last {window} tokens only, and a prompt with its new tokens"
             f" has {capacity}; lower measure_inference.new_tokens or leave out long prompts"
         )
-
-
-def _forward(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: None,
-    *,
-    scaling: float,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    slots: Slots = kwargs["slots"]
-    layer: Any = module.layer_idx
-    output = slots.attend(layer, query, key, value, scaling)
-    return output.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, _forward)

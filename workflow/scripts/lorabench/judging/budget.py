@@ -33,7 +33,7 @@ class Estimate:
 
 
 class Budget:
-    """The spending limit over all jobs that share a store.
+    """The spending limit over all jobs of a run.
 
     Before each call its worst case is reserved: what was spent, what is in flight and the new call
     together stay within the limit. A job does not see what another has in flight, so the profiles
@@ -42,7 +42,7 @@ class Budget:
     """
 
     def __init__(self, settings: JudgeSettings, spent_usd: Callable[[], float]) -> None:
-        """Watch `spent_usd`, the cost of all answers in the store."""
+        """Watch `spent_usd`, what the run has paid so far."""
         self._input_price = settings.usd_per_million_input_tokens / 1e6
         self._output_price = settings.usd_per_million_output_tokens / 1e6
         self._limit = settings.max_judge_usd

@@ -60,6 +60,8 @@ class Reply:
     dropped: tuple[str, ...] = ()
     # read from the store
     cached: bool = False
+    # another run has paid for it
+    other_run: bool = False
 
 
 class Judge(Protocol):

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.judging_protocol import JudgingProtocol
 from lorabench.errors import JudgeError
 from lorabench.judging.exchange import Judge, Reply
 from lorabench.judging.settings import JudgeSettings
 from lorabench.judging.store import AnswerStore
-
-# 1 held the sentence, which is now made of these facts where scores are made
-VERSION = 2
 
 
 def describe_judging(
@@ -35,8 +33,8 @@ def describe_judging(
     local = judge.kind == "local"
     new = [reply for reply in replies if not reply.cached]
     dropped = sorted({name for reply in replies for name in reply.dropped})
-    return {
-        "schema_version": VERSION,
+    made: JudgingProtocol = {
+        "schema_version": 2,
         "benchmark": benchmark,
         "signal": settings.signal,
         "judge": {
@@ -61,13 +59,14 @@ def describe_judging(
             reply.input_tokens is None and reply.outcome != "failed" for reply in replies
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
+        "usd_of_other_runs": round(sum(reply.usd for reply in replies if reply.other_run), 6),
         "usd_this_run": round(sum(reply.usd for reply in new), 6),
         "lost_requests": store.lost_requests,
         "lost_usd_at_most": round(store.lost_usd, 6),
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
-        **details,
     }
+    return {**made, **details}
 
 
 def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:

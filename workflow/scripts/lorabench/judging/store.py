@@ -1,10 +1,12 @@
 """Keep every judge answer the moment it arrives, under the hash of judge, parameters and prompt.
 
-A folder of JSON Lines files, one for each job that writes, so that no two processes append to one
-file. Each answer is one line, written by one call and synced to disk before the next is taken. A
-killed run leaves at most a torn last line, which readers skip; whatever was answered is never asked
-again, by any job that uses the folder. Requests that a judge may have charged for without an answer
-that can be read are lines, too, with what they may have cost at most.
+A folder of JSON Lines files that all runs share: a folder for each run, in it one file for each job
+that writes, so that no two processes append to one file. What a run paid is in the run's folder;
+answers that another run paid are taken and cost nothing. Each answer is one line, written by one
+call and synced to disk before the next is taken. A killed run leaves at most a torn last line,
+which readers skip; whatever was answered is never asked again, by any job that uses the folder.
+Requests that a judge may have charged for without an answer that can be read are lines, too, with
+what they may have cost at most.
 """
 
 import json
@@ -23,17 +25,18 @@ logger = logging.getLogger(__name__)
 
 
 class AnswerStore:
-    """The answers in `folder`; new ones are appended to `{writer}.jsonl`. Use as a context
-    manager."""
+    """The answers in `folder`, those of all runs; new ones are appended to `{writer}.jsonl`, with a
+    writer of `{run}/{job}`. Use as a context manager."""
 
     def __init__(self, folder: Path, writer: str) -> None:
         """Open the store and read what is there."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / f"{writer}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._answers: dict[str, Reply] = {}
         # bytes taken from each file
         self._read: dict[Path, int] = {}
+        # of this run
         self._usd = 0.0
         # of this writer, in this and earlier runs
         self.lost_requests = 0
@@ -63,7 +66,7 @@ class AnswerStore:
 
     def refresh(self) -> None:
         """Take in the answers that were written since the last look, by this job or by others."""
-        for path in sorted(self.folder.glob("*.jsonl")):
+        for path in sorted(self.folder.glob("**/*.jsonl")):
             start = self._read.get(path, 0)
             if path.stat().st_size <= start:
                 continue
@@ -85,13 +88,24 @@ class AnswerStore:
                 self._take_lost(path, _cost(record["lost_usd"]))
                 return
             reply = Reply(**record["reply"] | {"dropped": tuple(record["reply"]["dropped"])})
-            self._usd += _cost(reply.usd)
-            self._answers.setdefault(record["key"], reply)
+            usd = _cost(reply.usd)
+            if self._of_this_run(path):
+                self._usd += usd
+            else:
+                reply = replace(reply, other_run=True)
+            # the first counts, and what this run paid before what another did
+            known = self._answers.get(record["key"])
+            if known is None or (known.other_run and not reply.other_run):
+                self._answers[record["key"]] = reply
         except (ValueError, KeyError, TypeError):
             logger.warning("%s: skipped one damaged line (a run was killed while writing it)", path)
 
+    def _of_this_run(self, path: Path) -> bool:
+        return path.parent == self.path.parent
+
     def _take_lost(self, path: Path, usd: float) -> None:
-        self._usd += usd
+        if self._of_this_run(path):
+            self._usd += usd
         if path == self.path:
             self.lost_requests += 1
             self.lost_usd += usd
@@ -134,8 +148,8 @@ class AnswerStore:
         self.refresh()
 
     def spent_usd(self) -> float:
-        """Return the cost of all answers in the folder, those of other jobs and earlier runs
-        included, and of requests whose answers were lost."""
+        """Return what this run has paid: the cost of its answers, those of its other jobs and of
+        earlier calls included, and of requests whose answers were lost."""
         self.refresh()
         return self._usd
 

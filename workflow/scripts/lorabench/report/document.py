@@ -2,20 +2,21 @@
 only lay it out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.gate import GateDocument
 from lorabench.report.ai_act import ai_act_text
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
-from lorabench.report.published import references_for
+from lorabench.report.plain_text import without_paths
+from lorabench.report.published import compared, references_for, warnings
 from lorabench.report.records import (
     from_open_assistant,
     overlapping_items,
     remarks,
     validation_losses,
 )
+from lorabench.report.run_facts import run_facts
 from lorabench.report.wording import (
     VARIANT_TITLES,
     contrast_text,
@@ -60,19 +61,28 @@ def assemble_report(
     sources: Mapping[str, Mapping[str, Any]],
     contamination: Mapping[str, Any] | None,
     gate: GateDocument,
+    changes: Mapping[str, Mapping[str, Any]],
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the content of report.json.
+    """Return the content of report.json; it names no folder of this machine.
 
     Args:
         run: the run's name.
         model: the base model's name.
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
+        changes: benchmark -> which items changed, by group.
+        seconds: stage -> seconds.
     """
     oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
         _benchmark(
-            name, [score for score in scores if score["benchmark"] == name], compare, model, oasst
+            name,
+            [score for score in scores if score["benchmark"] == name],
+            compare,
+            model,
+            oasst,
+            changes.get(name),
         )
         for name in dict.fromkeys(score["benchmark"] for score in scores)
     ]
@@ -81,14 +91,18 @@ def assemble_report(
         {"question": question, "key": key, **compare["answers"][key]}
         for key, question in QUESTIONS.items()
     ]
-    return {
+    notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
+    for part in benchmarks:
+        notices += warnings(part["title"], part["published"], part["unit"])
+    report = {
         "schema_version": 2,
         "run": run,
         "model": model,
+        "facts": run_facts(run_config, train_metrics, gate.declaration.declared_at, seconds),
         "confidence": compare["confidence"],
         "answers": answers,
         "gate": gate_table(gate),
-        "notices": [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else [],
+        "notices": notices,
         "benchmarks": benchmarks,
         "family_of_tests": compare["holm"],
         "merged_equals_lora": compare["merged_equals_lora"],
@@ -109,6 +123,7 @@ def assemble_report(
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
+    return dict(without_paths(report))
 
 
 def _benchmark(
@@ -117,6 +132,7 @@ def _benchmark(
     compare: Mapping[str, Any],
     model: str,
     oasst: bool,
+    changes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     table = scored_benchmark(name)
     done = [score for score in scores if score["status"] == "ok"]
@@ -140,8 +156,19 @@ def _benchmark(
         "variants": variants,
         "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
-        "published": [_reference(name, reference, done) for reference in _published(name, model)],
+        "published": _published(name, model, done),
+        "by_construction": _by_construction(done),
+        "changes": dict(changes) if changes else None,
     }
+
+
+def _by_construction(done: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return variant -> why its score is no measurement: answers compared with themselves."""
+    found = next((score["protocol_detail"].get("reference") for score in done), None)
+    reference = str(found)
+    if reference not in {score["variant"] for score in done}:
+        return {}
+    return {reference: f"by construction: the judge compares with the answers of {reference}"}
 
 
 def _contrast(key: str, contrast: Mapping[str, Any], unit: str) -> dict[str, Any]:
@@ -151,31 +178,27 @@ def _contrast(key: str, contrast: Mapping[str, Any], unit: str) -> dict[str, Any
     return {"variant": variant, "reference": reference, **contrast, "text": text}
 
 
-def _published(name: str, model: str) -> list[dict[str, Any]]:
-    return [asdict(reference) for reference in references_for(model) if reference.benchmark == name]
-
-
-def _reference(
-    name: str, reference: dict[str, Any], done: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return a published value; a run of another task or on a part of the benchmark compares with
-    none."""
+def _published(name: str, model: str, done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the published values next to our base's; a run of another task or on a part of the
+    benchmark is comparable with none."""
+    base = next((score for score in done if score["variant"] == "base"), None)
+    # the task with which values were published has the benchmark's name
     task = next((score["protocol_detail"].get("task", name) for score in done), name)
-    if (
-        reference["comparable"] and task != name
-        # the task with which values were published has the benchmark's name
-    ):
-        return {
-            **reference,
-            "comparable": False,
-            "why": f"this run scored the task {task}, another protocol",
-        }
     items = max((score["n"] for score in done), default=0)
     full = scored_benchmark(name).items
-    if reference["comparable"] and items < full:
-        why = f"this run scored {items:,} of the benchmark's {full:,} items"
-        return {**reference, "comparable": False, "why": why}
-    return reference
+    values = []
+    for reference in references_for(model):
+        if reference.benchmark != name:
+            continue
+        value = compared(reference, base, task == name)
+        if reference.comparable and task != name:
+            why = f"this run scored the task {task}, another protocol"
+            value = {**value, "comparable": False, "why": why}
+        elif reference.comparable and items < full:
+            why = f"this run scored {items:,} of the benchmark's {full:,} items"
+            value = {**value, "comparable": False, "why": why}
+        values.append(value)
+    return values
 
 
 def _training(

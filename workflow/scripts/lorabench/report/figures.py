@@ -20,12 +20,15 @@ from matplotlib.ticker import MaxNLocator
 
 from lorabench.documents.token_times import TokenTimes
 from lorabench.report.wording import VARIANT_TITLES, contrast_title, metric_title
-from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER, decode_tokens_per_second
+from lorabench.scoring.inference_summary import decode_tokens_per_second
+from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER
 
 # a black that nothing else uses
 INK = "#010203"
 COLOURS = {"base": "#7d8590", "lora": "#d4651c", "merged": "#2b86c5"}
 MARKERS = {"base": "o", "lora": "s", "merged": "D"}
+# points of a line or marks of a strip, more would only make the file larger
+MOST_MARKS = 1000
 # inches around a panel
 PANEL_GAP = 0.12
 STYLE: Any = {
@@ -107,7 +110,8 @@ def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
     """Draw the training loss by optimiser step and the exact held-out loss of base and adapter
     beside it."""
     figure, axes = _panels(1, 4.0)
-    steps = train_metrics["steps"]
+    every = max(1, len(train_metrics["steps"]) // MOST_MARKS)
+    steps = train_metrics["steps"][::every]
     losses = [row["loss"] for row in steps]
     axes[0].plot(
         [row["step"] for row in steps], losses, color=INK, linewidth=1.4, label="training, a step"
@@ -134,7 +138,10 @@ def scores_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
     for panel, benchmark in zip(axes, benchmarks, strict=True):
         scale = 100 if benchmark["unit"] == "share" else 1
         scored = {
-            name: score for name, score in benchmark["variants"].items() if score["status"] == "ok"
+            name: score
+            for name, score in benchmark["variants"].items()
+            # a score that is fixed by construction is no measurement
+            if score["status"] == "ok" and name not in benchmark["by_construction"]
         }
         for place, (variant, score) in enumerate(scored.items()):
             _point(panel, variant, place, score["score"], score["interval"], scale)
@@ -210,9 +217,11 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     longest = 0.0
     for variant, rows in shown.items():
         gaps = sorted(gap for row in rows for gap in row.inter_token_latencies_ms)
-        shares = [(place + 1) / len(gaps) for place in range(len(gaps))]
+        # a thousand gaps draw the same line as a hundred thousand
+        kept = range(0, len(gaps), max(1, len(gaps) // MOST_MARKS))
+        shares = [(place + 1) / len(gaps) for place in kept]
         axes[2].step(
-            gaps,
+            [gaps[place] for place in kept],
             shares,
             where="post",
             color=COLOURS[variant],
@@ -282,9 +291,10 @@ def _point(
 
 def _strip(panel: Axes, variant: str, place: int, values: Sequence[float]) -> None:
     """Draw every value as a faint mark in a fixed spread, and the median as a bar."""
-    spread = [place + 0.3 * ((number % 9) / 8 - 0.5) for number in range(len(values))]
+    shown = values[:: max(1, len(values) // MOST_MARKS)]
+    spread = [place + 0.3 * ((number % 9) / 8 - 0.5) for number in range(len(shown))]
     panel.plot(
-        values,
+        shown,
         spread,
         linestyle="",
         marker=MARKERS[variant],
@@ -299,10 +309,11 @@ def _strip(panel: Axes, variant: str, place: int, values: Sequence[float]) -> No
 
 
 def _name_rows(panel: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel from the top down."""
+    """Label the rows of a panel from the top down; ticks below are few enough to keep apart."""
     panel.set_yticks(range(len(names)), names)
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.grid(visible=False, axis="y")
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def _title(benchmark: Mapping[str, Any]) -> str:

@@ -1,12 +1,17 @@
-"""Published scores of Meta-Llama-3-8B-Instruct, shown beside ours as context; none of them is a
-target.
+"""Published scores of Meta-Llama-3-8B-Instruct, shown next to ours as context; none is a target.
 
 Judge-based values were made with judges that their provider has switched off since, and
-reproductions by others differ by as much as a typical adapter's effect: they tell the
-neighbourhood, not a comparison.
+reproductions by others differ by as much as a typical adapter's effect: they say roughly where a
+score should be, no more. A base that is far from a value of the same protocol was most likely
+loaded, prompted or scored wrongly, so the report warns.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lorabench.report.wording import score_text
 
 MODEL = "Meta-Llama-3-8B-Instruct"
 
@@ -23,8 +28,14 @@ class Published:
     comparable: bool
     # comparable or not, in one sentence
     why: str
+    # as a number in the unit of our score; None for a value that no number of ours corresponds to
+    score: float | None = None
+    # None where it was not published
+    standard_error: float | None = None
 
 
+# a base further away than this from a value of its protocol is remarkable
+MOST_STANDARD_ERRORS = 3.0
 RETIRED = (
     "another judge: the published one is switched off, and ratings of different judges do not"
     " compare"
@@ -37,6 +48,7 @@ REFERENCES = (
         source="Meta, meta-llama/llama3, MODEL_CARD.md and eval_details.md",
         comparable=False,
         why="8 chain-of-thought shots instead of the first 5 training rows",
+        score=0.796,
     ),
     Published(
         benchmark="gsm8k",
@@ -48,6 +60,7 @@ REFERENCES = (
             "the same prompt format with 5 shots; the shots themselves differ (drawn at random"
             " there)"
         ),
+        score=0.757,
     ),
     Published(
         benchmark="gsm8k",
@@ -56,6 +69,7 @@ REFERENCES = (
         source="EleutherAI/lm-evaluation-harness pull request 2034",
         comparable=False,
         why="older harness with other stop strings",
+        score=0.687,
     ),
     Published(
         benchmark="mmlu",
@@ -67,6 +81,7 @@ REFERENCES = (
             "same questions and shots; letters generated there, log-likelihoods here; compare with"
             " the micro average"
         ),
+        score=0.674,
     ),
     Published(
         benchmark="mt_bench",
@@ -75,6 +90,7 @@ REFERENCES = (
         source="Qwen2 release table",
         comparable=False,
         why=RETIRED,
+        score=8.05,
     ),
     Published(
         benchmark="mt_bench",
@@ -83,6 +99,7 @@ REFERENCES = (
         source="computed from the judgments in dreaming-panda/MTBench",
         comparable=False,
         why=RETIRED,
+        score=7.77,
     ),
     Published(
         benchmark="alpaca_eval",
@@ -93,6 +110,8 @@ REFERENCES = (
         source="official leaderboard, weighted_alpaca_eval_gpt4_turbo",
         comparable=False,
         why=RETIRED,
+        score=0.226,
+        standard_error=0.013,
     ),
     Published(
         benchmark="alpaca_eval",
@@ -101,6 +120,7 @@ REFERENCES = (
         source="princeton-nlp/SimPO README",
         comparable=False,
         why=RETIRED,
+        score=0.253,
     ),
 )
 
@@ -109,3 +129,38 @@ def references_for(model: str) -> tuple[Published, ...]:
     """Return the published values for a model's name or repository, none for other models than
     Llama 3 8B Instruct."""
     return REFERENCES if MODEL.lower() in model.lower() else ()
+
+
+def compared(
+    published: Published, base: Mapping[str, Any] | None, same_task: bool
+) -> dict[str, Any]:
+    """Return a published value next to our base's score, as the report shows it.
+
+    `standard_errors` is (ours - published) over the root of the summed squared errors, an
+    unpublished error taken as 0. `off` marks a base more than MOST_STANDARD_ERRORS away from a
+    value of its own protocol; a part of the items widens our error and is no reason to be silent.
+
+    Args:
+        base: score file of our base, None where it was not scored.
+        same_task: our base answered the task that the value belongs to.
+    """
+    ours, distance = None, None
+    if base is not None and published.score is not None:
+        ours = float(base["score"])
+        error = math.hypot(base["standard_error"] or 0.0, published.standard_error or 0.0)
+        distance = (ours - published.score) / error if error else None
+    near = published.comparable and same_task
+    off = near and distance is not None and abs(distance) > MOST_STANDARD_ERRORS
+    return {**asdict(published), "ours": ours, "standard_errors": distance, "off": off}
+
+
+def warnings(title: str, values: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+    """Return a sentence for each value that our base is too far away from."""
+    return [
+        f"{title}: our base scores {score_text(value['ours'], unit)}, the published value is"
+        f" {value['value']} ({value['protocol']}), {abs(value['standard_errors']):.1f} standard"
+        " errors away. Check the base model, its chat template and the prompts before you trust"
+        " the other scores."
+        for value in values
+        if value["off"]
+    ]

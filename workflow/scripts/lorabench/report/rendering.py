@@ -1,9 +1,9 @@
-"""Lay out report.json with the Jinja templates: Markdown, and one HTML page that needs nothing
-beside itself."""
+"""Lay out report.json with the Jinja templates: Markdown, one HTML page that needs no other file,
+and a second page with every item."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -11,7 +11,16 @@ from markupsafe import Markup
 
 from lorabench.report import wording
 from lorabench.report.figures import INK
+from lorabench.report.items import Item, most_changed
+from lorabench.report.plain_text import printable, shortened
+from lorabench.report.run_facts import duration_text, time_text
+from lorabench.scoring.benchmark import scored_benchmark
 
+# a benchmark's items on the report's page, and characters of one text there and on the other page
+ITEMS_SHOWN = 20
+CHARACTERS_SHOWN = 1200
+LONGEST = 20_000
+MOST_BYTES = 2_900_000
 CAPTIONS = {
     "loss": (
         "Training loss by optimiser step; dashed, the exact loss on the held-out conversations"
@@ -41,28 +50,87 @@ FILTERS = {
     "metric": wording.metric_title,
     "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
+    "shown": printable,
+    "cut": lambda text, limit: shortened(printable(text).strip(), limit),
+    "duration": duration_text,
+    "time": time_text,
+    "answer_status": lambda answer: {"yes": "good", "no": "bad"}.get(answer, "unknown"),
     "words": lambda name: str(name).replace("_", " "),
 }
 
 
-def render_markdown(template: str, report: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """Return the Markdown report; `figures` maps names to paths relative to it."""
+def render_markdown(
+    template: str, report: Mapping[str, Any], figures: Mapping[str, str], items_page: str
+) -> str:
+    """Return the Markdown report; `figures` maps names to paths relative to it, as is
+    `items_page`."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
-    return environment.from_string(template).render(
-        report=report, figures=figures, captions=CAPTIONS
+    text = environment.from_string(template).render(
+        report=report, figures=figures, captions=CAPTIONS, items_page=items_page
     )
+    return printable(text)
 
 
 def render_html(
-    template: str, style: str, report: Mapping[str, Any], figures: Mapping[str, str]
+    template: str,
+    items_template: str,
+    style: str,
+    report: Mapping[str, Any],
+    figures: Mapping[str, str],
+    items: Mapping[str, Sequence[Item]],
+    items_page: str,
 ) -> str:
-    """Return the page; `figures` maps names to SVG elements, `style` is the text of the style
-    sheet."""
+    """Return the page, smaller than MOST_BYTES however many items there are: it shows fewer of the
+    items that changed most where they are long.
+
+    Args:
+        items_template: the template of items, of which the page shows a part.
+        style: text of the style sheet.
+        figures: name -> SVG element.
+        items: benchmark -> items.
+        items_page: address of the page of all items, relative to this one.
+    """
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}
     environment = _environment(autoescape=True)
-    page = environment.from_string(template)
-    return page.render(report=report, figures=inlined, captions=CAPTIONS, style=Markup(style))
+    page, part = environment.from_string(template), environment.from_string(items_template)
+    count = ITEMS_SHOWN
+    while True:
+        cards = {
+            name: Markup(
+                part.render(
+                    whole=False,
+                    items=most_changed(found, count),
+                    unit=scored_benchmark(name).unit,
+                    limit=CHARACTERS_SHOWN,
+                )
+            )
+            for name, found in items.items()
+        }
+        text = page.render(
+            report=report,
+            figures=inlined,
+            captions=CAPTIONS,
+            style=Markup(style),
+            cards=cards,
+            items_page=items_page,
+        )
+        if count == 0 or len(text.encode("utf-8", "replace")) <= MOST_BYTES:
+            return printable(text)
+        count //= 2
+
+
+def render_items(template: str, style: str, run: str, items: Mapping[str, Sequence[Item]]) -> str:
+    """Return the page of every item."""
+    tables = {name: scored_benchmark(name) for name in items}
+    parts = [
+        {"name": name, "title": tables[name].title, "unit": tables[name].unit, "items": found}
+        for name, found in items.items()
+    ]
+    page = _environment(autoescape=True).from_string(template)
+    return printable(
+        page.render(whole=True, run=run, parts=parts, style=Markup(style), limit=LONGEST)
+    )
 
 
 def inline_svg(name: str, svg: str) -> str:

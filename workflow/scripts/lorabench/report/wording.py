@@ -117,9 +117,10 @@ def contrast_text(contrast: dict[str, Any], unit: str) -> str:
     word = contrast["verdict_word"]
     if word == "no verdict":
         return "no verdict: the judge carries no signal"
+    about = f", about {contrast['scope']} only" if contrast.get("scope") else ""
     if word in ("better", "worse"):
-        return word
+        return f"{word}{about}"
     smallest = contrast["smallest_detectable"]
     if smallest is None:
-        return contrast["verdict"]
-    return f"{word}: only {size_text(smallest, unit)} or more would show"
+        return str(contrast["verdict"])
+    return f"{word}: only {size_text(smallest, unit)} or more would show{about}"

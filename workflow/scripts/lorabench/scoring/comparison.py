@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
-from lorabench.scoring.benchmark import RATING, ScoredBenchmark
+from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark
 from lorabench.scoring.item_rows import as_scores, pair_rows
 from lorabench.scoring.settings import ComparisonSettings
 from lorabench.scoring.significance import (
@@ -29,6 +29,9 @@ from lorabench.scoring.significance import (
 
 # (variant, reference)
 PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
+# Two imagined items that keep the interval of judged scores open change by this much: a preference
+# can change by 1; a rating seldom changes by more than 3 points. See `paired_difference`.
+IMAGINED = {SHARE: 1.0, RATING: 3.0}
 NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
 
 
@@ -85,7 +88,7 @@ def _contrast(
         else settings.equivalence_margin_share
     )
     equivalence = (
-        equivalence_test(before, after, margin, clusters, confidence)
+        equivalence_test(before, after, margin, IMAGINED[table.unit], clusters, confidence)
         if flips is None
         else equivalence_of_shares(flips, margin, confidence)
     )
@@ -101,6 +104,8 @@ def _contrast(
             "resampled_unit": table.cluster or "item",
             "units": bootstrap.clusters,
         },
+        # what the verdict is about, None = the benchmark
+        "scope": table.scope,
         "flips": None if flips is None else asdict(flips),
         "equivalence": asdict(equivalence),
     }
@@ -126,7 +131,7 @@ def difference_of(
     """Return the paired difference of a benchmark by the method that fits its scores."""
     if table.right_or_wrong:
         return paired_proportion_difference(flips_of(before, after), confidence)
-    return paired_difference(before, after, clusters, confidence)
+    return paired_difference(before, after, IMAGINED[table.unit], clusters, confidence)
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:
@@ -170,4 +175,6 @@ def add_verdicts(benchmarks: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _verdict(contrast: dict[str, Any]) -> str:
     names = Difference.__dataclass_fields__
-    return verdict(Difference(**{name: contrast[name] for name in names}), contrast["p_value_holm"])
+    difference = Difference(**{name: contrast[name] for name in names})
+    text, scope = verdict(difference, contrast["p_value_holm"]), contrast["scope"]
+    return f"{text}{'; ' if ':' in text else ': '}about {scope} only" if scope else text

@@ -1,19 +1,21 @@
 """Averages of item rows with their uncertainty, and the parts of a score that are made of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Part
 from lorabench.errors import DataError
 from lorabench.scoring.item_rows import as_scores
-from lorabench.uncertainty import Estimate, mean_estimate, proportion_estimate
+from lorabench.uncertainty import Estimate, bounded_mean_estimate, proportion_estimate
 
+# the ends of the scales
+SHARES, RATINGS = (0.0, 1.0), (1.0, 10.0)
 # rows, confidence -> average
 Average = Callable[[Sequence[ItemResult], float], Estimate]
 
 
 def share(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the share of right answers with its Wilson interval.
+    """Return the share of right answers with its mid-p interval.
 
     Raises:
         DataError: a score is neither 0 nor 1.
@@ -25,17 +27,25 @@ def share(rows: Sequence[ItemResult], confidence: float) -> Estimate:
 
 
 def mean(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the plain mean; its standard error is the sample's over the root of n, as alpaca_eval
-    prints it."""
-    return mean_estimate(as_scores(rows), None, confidence)
+    """Return the plain mean of scores from 0 to 1; its standard error is the sample's over the root
+    of n, as alpaca_eval prints it."""
+    return bounded_mean_estimate(as_scores(rows), SHARES, None, confidence)
 
 
 def mean_by_cluster(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the mean over all rows; its error is that of whole clusters."""
-    return mean_estimate(as_scores(rows), [row.cluster for row in rows], confidence)
+    """Return the mean over all rows of scores from 0 to 1; its error is that of whole clusters."""
+    clusters = [row.cluster for row in rows]
+    return bounded_mean_estimate(as_scores(rows), SHARES, clusters, confidence)
 
 
-def part(estimate: Estimate) -> dict[str, Any]:
+def mean_rating(rows: Sequence[ItemResult], confidence: float) -> Estimate:
+    """Return the mean over all rows of ratings from 1 to 10; its error is that of whole
+    clusters."""
+    clusters = [row.cluster for row in rows]
+    return bounded_mean_estimate(as_scores(rows), RATINGS, clusters, confidence)
+
+
+def part(estimate: Estimate) -> Part:
     """Return an average as it stands in a score file."""
     interval = list(estimate.interval) if estimate.interval else None
     return {
@@ -51,7 +61,7 @@ def parts_by(
     name: Callable[[ItemResult], str],
     average: Average,
     confidence: float,
-) -> dict[str, Any]:
+) -> dict[str, Part]:
     """Return a part per name, in alphabetical order."""
     groups: dict[str, list[ItemResult]] = {}
     for row in rows:
@@ -61,9 +71,9 @@ def parts_by(
 
 def shares_of_flags(
     rows: Sequence[ItemResult], keys: Sequence[str], confidence: float
-) -> dict[str, Any]:
+) -> dict[str, Part]:
     """Return the share of rows in which a detail is true, for each key that all rows have."""
-    parts: dict[str, Any] = {}
+    parts: dict[str, Part] = {}
     for key in keys:
         values = [row.detail[key] for row in rows if isinstance(row.detail.get(key), bool | int)]
         if len(values) == len(rows):

@@ -23,13 +23,6 @@ from lorabench.uncertainty import Interval
 FEWEST_UNITS = 10
 # Items without a score in one of two variants; above this share the rest may be a selection.
 MOST_DROPPED = 0.05
-# Judged scores can agree on all items of a small sample, and a t interval then has no width. Two
-# imagined items, one won and one lost by this much, keep it open, as half an item in each cell does
-# in the interval of right-or-wrong items (Agresti and Min 2005). A preference can change by 1; a
-# rating seldom changes by more than 3 points.
-IMAGINED = {SHARE: 1.0, RATING: 3.0}
-# The same for the held-out loss, in nat a token of two imagined conversations of average length.
-IMAGINED_NAT = 0.5
 # lowest score of a scale without right answers by chance
 FLOOR = {SHARE: 0.0, RATING: 1.0}
 
@@ -64,8 +57,10 @@ def units_to_settle(interval: Interval, threshold: float, units: int) -> int | N
 
 def gate_interval(
     table: ScoredBenchmark, pairs: Sequence[tuple[ItemResult, ItemResult]], alpha: float
-) -> tuple[float, Interval, int]:
+) -> tuple[float, Interval | None, int]:
     """Return the gain over the base, its interval at 1 - 2 alpha and the number of units.
+
+    The interval is None where there are too few units for one.
 
     Args:
         table: of the benchmark, which decides the method.
@@ -73,19 +68,8 @@ def gate_interval(
     """
     before, after = as_scores([pair[0] for pair in pairs]), as_scores([pair[1] for pair in pairs])
     clusters, confidence = clusters_of(table, [pair[0] for pair in pairs]), 1 - 2 * alpha
-    if table.right_or_wrong:
-        difference = difference_of(table, before, after, clusters, confidence)
-        return difference.difference, difference.interval or (-1.0, 1.0), difference.clusters
-    size = IMAGINED[table.unit]
-    widened = difference_of(
-        table,
-        [*before, 0.0, 0.0],
-        [*after, size, -size],
-        None if clusters is None else [*clusters, "imagined win", "imagined loss"],
-        confidence,
-    )
-    gain = sum(after) / len(after) - sum(before) / len(before)
-    return gain, widened.interval or (-math.inf, math.inf), widened.clusters - 2
+    difference = difference_of(table, before, after, clusters, confidence)
+    return difference.difference, difference.interval, difference.clusters
 
 
 def benchmark_line(
@@ -138,23 +122,17 @@ def held_out_line(
     blank = _blank("held_out_loss", rule, "nat")
     if not conversations:
         return replace(blank, code="no_losses_by_conversation")
-    tokens = sum(row["label_tokens"] for row in conversations) / len(conversations)
-    imagined = [
-        {"label_tokens": tokens, "base_nll_sum": 0.0, "adapter_nll_sum": change * tokens}
-        for change in (IMAGINED_NAT, -IMAGINED_NAT)
-    ]
     change = loss_change(conversations, 1 - 2 * alpha)
-    widened = loss_change([*conversations, *imagined], 1 - 2 * alpha).interval or (0.0, 0.0)
-    gain = (-widened[1], -widened[0])
+    gain = None if change.interval is None else (-change.interval[1], -change.interval[0])
     measured = replace(blank, estimate=-change.value, interval=gain, units=change.clusters)
     return settle(measured, gain, change.clusters)
 
 
-def settle(line: GateLine, interval: Interval, units: int) -> GateLine:
+def settle(line: GateLine, interval: Interval | None, units: int) -> GateLine:
     """Return the line with the verdict of its interval; few units never pass."""
     threshold = line.threshold if line.threshold is not None else 0.0
-    verdict = judge_interval(interval, threshold)
-    if units < FEWEST_UNITS and verdict != "not_shown":
+    verdict = judge_interval(interval, threshold) if interval else "not_shown"
+    if interval is None or (units < FEWEST_UNITS and verdict != "not_shown"):
         more = FEWEST_UNITS - units
         return replace(line, verdict="not_shown", code="too_few_units", more_units=more)
     codes = {"pass": "shown", "fail": "shown_otherwise", "not_shown": "interval_crosses"}

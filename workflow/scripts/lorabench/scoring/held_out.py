@@ -2,17 +2,21 @@
 
 One number a conversation and model: the sum of the negative log-likelihoods of its answer tokens.
 The change is the sum of all differences over the sum of all answer tokens (a ratio of sums, as the
-loss a token is), its interval a bootstrap over whole conversations: tokens of one conversation are
-not independent.
+loss a token is), its error that of whole conversations: tokens of one conversation are not
+independent.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from lorabench.uncertainty import Estimate, bootstrap_ratio
+from lorabench.uncertainty import Estimate, ratio_estimate
 
-RESAMPLES = 10_000
-SEED = 0
+# Two imagined conversations of average length, one better and one worse by this much (nat a token),
+# keep the interval open where the few that were seen agree; see `significance.paired_difference`.
+IMAGINED = 0.5
+# as for every difference of means
+FEWEST_UNITS = 6
 
 
 def held_out_conversations(train_metrics: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
@@ -31,4 +35,14 @@ def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -
     """
     differences = [row["adapter_nll_sum"] - row["base_nll_sum"] for row in conversations]
     tokens = [row["label_tokens"] for row in conversations]
-    return bootstrap_ratio(differences, tokens, confidence, RESAMPLES, SEED)
+    change = ratio_estimate(differences, tokens, confidence)
+    if change.clusters < FEWEST_UNITS:
+        return replace(change, interval=None)
+    average = sum(tokens) / len(tokens)
+    widened = ratio_estimate(
+        [*differences, IMAGINED * average, -IMAGINED * average],
+        [*tokens, average, average],
+        confidence,
+    )
+    method = f"{widened.method}, two imagined conversations"
+    return replace(change, interval=widened.interval, method=method)

@@ -13,7 +13,8 @@ import numpy as np
 
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
-from lorabench.uncertainty import Floats, Interval, bootstrap_median, noise_band
+from lorabench.scoring.crossed_median import median_estimate, noise_band
+from lorabench.uncertainty import Floats, Interval
 
 MILLISECONDS = 1000.0
 # five values beyond it; with fewer, p99 is the maximum of a few
@@ -112,8 +113,8 @@ def ratios_to_base(
     the A/A noise."""
     ratios = {}
     for name, metric in PER_GENERATION.items():
-        estimate = bootstrap_median(ratio_table(base, variant, metric))
-        control = bootstrap_median(ratio_table(base, again, metric))
+        estimate = median_estimate(ratio_table(base, variant, metric))
+        control = median_estimate(ratio_table(base, again, metric))
         band = noise_band(control.interval or (control.value, control.value))
         ratios[name] = {
             "median": estimate.value,

@@ -84,16 +84,13 @@ def read_regulariser(path: Path) -> Regulariser:
     )
 
 
-def length_control(
-    rows: Sequence[ItemResult], regulariser: Regulariser | None, confidence: float
-) -> dict[str, Any]:
+def length_control(rows: Sequence[ItemResult], regulariser: Regulariser | None) -> dict[str, Any]:
     """Return the length-controlled win rate as a share with `status` and `text`, or why there is
     none.
 
     Args:
         rows: AlpacaEval's rows in index order, with `output_characters` and `reference_characters`.
         regulariser: None where the run has no such file.
-        confidence: of the interval.
     """
     reference = [row.detail.get("reference_characters") for row in rows]
     if sha256_json(reference) != REFERENCE_LENGTHS_SHA256:
@@ -108,7 +105,7 @@ def length_control(
     )
     scores = np.array([np.nan if row.score is None else row.score for row in rows])
     predictions = controlled_preferences(scores, lengths, regulariser.difficulty, regulariser)
-    estimate = mean_estimate(predictions.tolist(), None, confidence)
+    estimate = mean_estimate(predictions.tolist())
     return {
         "status": "ok",
         "text": (
@@ -117,7 +114,8 @@ def length_control(
         ),
         "score": estimate.value,
         "standard_error": estimate.standard_error,
-        "interval": list(estimate.interval) if estimate.interval else None,
+        # AlpacaEval's error is the spread of fitted preferences: too small for an interval
+        "interval": None,
         "n": estimate.n,
     }
 
@@ -130,6 +128,9 @@ def controlled_preferences(
 ) -> Floats:
     """Return the predicted preference of each instruction at no length difference.
 
+    Ties on every instruction give 0.5, without a fit; where all length differences are equal the
+    fit is that of difficulty and constant.
+
     Args:
         preferences: for the variant, 0 to 1, [n]; not-a-number where the judge gave none.
         length_differences: characters of the reference less those of the variant, [n].
@@ -138,7 +139,12 @@ def controlled_preferences(
             another figure.
     """
     ones = np.ones_like(difficulty)
-    lengths = np.tanh(length_differences / length_differences.std(ddof=1))
+    if (preferences[~np.isnan(preferences)] == 0.5).all():
+        # ties everywhere, as the reference against itself: 50 % at any length
+        return np.full_like(difficulty, 0.5)
+    spread = length_differences.std(ddof=1)
+    # a length that never varies explains nothing
+    lengths = np.tanh(length_differences / spread) if spread else np.zeros_like(difficulty)
     features = np.column_stack([lengths, difficulty, ones])
     table, target, weights = features, preferences, ones
     if regulariser is not None:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from lorabench.documents.load_request import LoadRequest
+from lorabench.scoring.crossed_median import complete_table, median_estimate, noise_band
 from lorabench.scoring.inference_summary import MILLISECONDS, distribution, is_beyond
-from lorabench.uncertainty import Floats, bootstrap_median, complete_table, noise_band
+from lorabench.uncertainty import Floats
 
 # of all requests, for a level to pass
 SHARE_WITHIN = 0.99
@@ -71,7 +72,7 @@ def _figures(rows: Rows, concurrency: int) -> dict[str, Any]:
     if not answered:
         return {"requests": len(rows), "failed": len(rows), "output_tokens_per_second": None}
     several = [row for row in answered if (row.output_tokens or 0) > 1]
-    estimate = bootstrap_median(concurrency * _by_request(answered))
+    estimate = median_estimate(concurrency * _by_request(answered))
     return {
         "requests": len(rows),
         "failed": len(rows) - len(answered),
@@ -146,11 +147,11 @@ def load_ratio(base: Rows, again: Rows, variant: Rows) -> dict[str, Any] | None:
     table = _paired(base, variant)
     if table is None:
         return None
-    estimate = bootstrap_median(table)
+    estimate = median_estimate(table)
     controlled = _paired(base, again)
     band = None
     if controlled is not None:
-        control = bootstrap_median(controlled)
+        control = median_estimate(controlled)
         band = noise_band(control.interval or (control.value, control.value))
     return {
         "median": estimate.value,

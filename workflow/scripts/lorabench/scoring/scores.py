@@ -6,17 +6,17 @@ counted in `failures` and enter no average.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import ScoreFigures
 from lorabench.errors import DataError
 from lorabench.scoring.benchmark import ScoredBenchmark
 
 
 def score_items(
     table: ScoredBenchmark, rows: Sequence[ItemResult], confidence: float
-) -> dict[str, Any]:
+) -> ScoreFigures:
     """Return the numeric part of a score file: score, standard_error, interval, n, failures,
     breakdown, secondary.
 
@@ -32,8 +32,6 @@ def score_items(
     estimate = table.average(scored, confidence)
     interval, chance = list(estimate.interval) if estimate.interval else None, table.chance
     return {
-        "metric": table.metric,
-        "unit": table.unit,
         "score": estimate.value,
         "standard_error": estimate.standard_error,
         "interval": interval,
@@ -67,7 +65,7 @@ def why_no_score(
     return None
 
 
-def missing_words(score: Mapping[str, Any]) -> str:
+def missing_words(score: ScoreFigures) -> str:
     """Return the end of a protocol sentence: how many of the items have a score, nothing where all
     have."""
     missing = sum(score["failures"].values())

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorabench.documents.token_times import TokenTimes
+from lorabench.scoring.crossed_median import complete_table, median_estimate
 from lorabench.scoring.inference_summary import decode_tokens_per_second
 from lorabench.scoring.load_summary import most_users
-from lorabench.uncertainty import bootstrap_median, complete_table
 
 SECONDS_PER_HOUR = 3600
 TOKENS = 1_000_000
@@ -31,7 +31,7 @@ def single_stream(
         gpu: whether the variant ran on a GPU.
     """
     values = {(row.repeat, row.prompt_id): decode_tokens_per_second(row) for row in rows}
-    estimate = bootstrap_median(complete_table(values))
+    estimate = median_estimate(complete_table(values))
     read = step["weight_bytes"] + step["kv_bytes_per_token"] * step["tokens_held"]
     return {
         "tokens_per_second": estimate.value,

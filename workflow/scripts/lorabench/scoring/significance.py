@@ -3,20 +3,37 @@ verdict in words.
 
 Two variants pair by position (the caller joins rows by item id first); differences are variant -
 reference. `clusters` and the treatment of what cannot be computed: see `lorabench.uncertainty`.
+Interval and p-value of a difference are always one method: the interval holds 0 exactly where the
+p-value is above 1 - confidence.
 """
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 
 from lorabench.errors import DataError
-from lorabench.uncertainty import Estimate, Interval, bootstrap_mean, mean_estimate, t_quantile
+from lorabench.uncertainty import (
+    Estimate,
+    Floats,
+    Interval,
+    bootstrap_mean,
+    cluster_sums,
+    degrees_of_freedom,
+    mean_estimate,
+    robust_variance,
+    t_quantile,
+)
 
 # chance of detection in "smallest detectable difference", the customary 80 %
 POWER = 0.8
+# Fewer independent units show no difference of means: five signs that are all alike have p = 0.06.
+FEWEST_UNITS = 6
+# Below this many units, or where all units are equal, a bootstrap interval is too narrow.
+FEWEST_RESAMPLED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +46,10 @@ class Difference:
     confidence: float
     n: int
     clusters: int
-    # two-sided, of no difference; 1 where all pairs are equal
+    # two-sided, of no difference; None below FEWEST_UNITS, as is the interval
     p_value: float | None
-    smallest_detectable: (
-        float | None
-        # true difference found with 80 % power at this n; None without spread
-    )
+    # true difference found with 80 % power at this n; None where there is no test
+    smallest_detectable: float | None
     method: str
 
 
@@ -70,29 +85,50 @@ class Equivalence:
 def paired_difference(
     reference: Sequence[float],
     variant: Sequence[float],
+    imagined: float,
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Difference:
     """Return mean(variant - reference) with its paired t test; cluster-robust where clusters are
     given.
 
+    A small sample can agree on all items, or have missed the rare ones that change, and a t
+    interval then has no width. Error, interval and p-value are therefore those of the items and two
+    imagined ones, one won and one lost by `imagined` (as half an item in each cell does for right
+    and wrong answers: Agresti and Min 2005). `difference` itself is that of the items.
+
     Raises:
         DataError: as `mean_estimate`, or the two sides differ in length.
     """
-    mean = mean_estimate(_differences(reference, variant), clusters, confidence)
-    error, freedom = mean.standard_error, mean.clusters - 1
+    differences = _differences(reference, variant)
+    plain = mean_estimate(differences, clusters, confidence)
+    units = plain.clusters
+    method = "paired " + plain.method.removeprefix("mean, ")
+    if units < FEWEST_UNITS:
+        return Difference(
+            difference=plain.value,
+            standard_error=plain.standard_error,
+            interval=None,
+            confidence=confidence,
+            n=plain.n,
+            clusters=units,
+            p_value=None,
+            smallest_detectable=None,
+            method=f"{method}; no test below {FEWEST_UNITS} independent units",
+        )
+    sums, sizes = _with_imagined(differences, clusters, imagined)
+    error, freedom = math.sqrt(robust_variance(sums, sizes)), degrees_of_freedom(sizes)
+    centre, half = sums.sum() / sizes.sum(), error * t_quantile(0.5 + confidence / 2, freedom)
     return Difference(
-        difference=mean.value,
+        difference=plain.value,
         standard_error=error,
-        interval=mean.interval,
+        interval=(float(centre - half), float(centre + half)),
         confidence=confidence,
-        n=mean.n,
-        clusters=mean.clusters,
-        p_value=None if error is None else _two_sided(mean.value, error, freedom),
-        smallest_detectable=(
-            smallest_detectable_difference(error, freedom, confidence) if error else None
-        ),
-        method="paired " + mean.method.removeprefix("mean, "),
+        n=plain.n,
+        clusters=units,
+        p_value=float(2 * stats.t.sf(abs(centre) / error, freedom)),
+        smallest_detectable=smallest_detectable_difference(error, freedom, confidence),
+        method=f"{method}, two imagined items",
     )
 
 
@@ -105,8 +141,14 @@ def bootstrap_difference(
     seed: int = 0,
 ) -> Estimate:
     """Return mean(variant - reference) with its paired (cluster) bootstrap interval; see
-    `bootstrap_mean`."""
-    return bootstrap_mean(_differences(reference, variant), clusters, confidence, resamples, seed)
+    `bootstrap_mean`.
+
+    Without an interval where there are fewer than FEWEST_RESAMPLED units or all are equal.
+    """
+    found = bootstrap_mean(_differences(reference, variant), clusters, confidence, resamples, seed)
+    if found.clusters < FEWEST_RESAMPLED or not found.standard_error:
+        return replace(found, interval=None)
+    return found
 
 
 def flip_table(reference: Sequence[bool], variant: Sequence[bool]) -> FlipTable:
@@ -128,19 +170,15 @@ def flip_table(reference: Sequence[bool], variant: Sequence[bool]) -> FlipTable:
     )
 
 
-def mcnemar_exact(table: FlipTable) -> float:
-    """Return the exact two-sided McNemar p-value: the discordant items as fair coin tosses; 1
-    without any."""
-    discordant = table.only_reference + table.only_variant
-    return float(stats.binomtest(table.only_variant, discordant).pvalue) if discordant else 1.0
-
-
 def paired_proportion_difference(table: FlipTable, confidence: float = 0.95) -> Difference:
-    """Return the difference of two paired shares of right answers: adjusted Wald interval, exact
-    McNemar test.
+    """Return the difference of two paired shares of right answers: McNemar's test and the interval
+    of all differences that the same score test does not reject (Tango 1998,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
 
-    The interval adds half an item to each cell (Agresti and Min 2005, doi:10.1002/sim.1781); unlike
-    the t interval it keeps a width when no item flips. `difference` itself is the raw one.
+    McNemar's test without continuity correction keeps its level better than the exact one, which is
+    far below it (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91). The interval
+    keeps a width when no item flips. The standard error, for the smallest detectable difference, is
+    Agresti and Min's (2005, doi:10.1002/sim.1781): half an item is added to each cell.
 
     Raises:
         DataError: the table is empty.
@@ -149,18 +187,46 @@ def paired_proportion_difference(table: FlipTable, confidence: float = 0.95) -> 
         raise DataError("paired shares: no items")
     n, lost, gained = table.n + 2, table.only_reference + 0.5, table.only_variant + 0.5
     error = float(np.sqrt((lost + gained) - (gained - lost) ** 2 / n) / n)
-    centre, half_width = (gained - lost) / n, error * t_quantile(0.5 + confidence / 2, None)
+    difference = (table.only_variant - table.only_reference) / table.n
+    quantile = t_quantile(0.5 + confidence / 2, None)
+
+    def bound(edge: float) -> float:
+        """Return the difference between the estimate and `edge` (-1 or 1) that is just rejected."""
+        sign = -edge * quantile
+
+        def beyond(delta: float) -> float:
+            return tango_score(table, delta) - sign
+
+        near_edge = edge * (1 - 1e-12)
+        if abs(difference - edge) < 1e-12 or beyond(difference) * beyond(near_edge) >= 0:
+            return edge
+        return float(optimize.brentq(beyond, difference, near_edge, xtol=1e-14))
+
     return Difference(
-        difference=(table.only_variant - table.only_reference) / table.n,
+        difference=difference,
         standard_error=error,
-        interval=(max(-1.0, centre - half_width), min(1.0, centre + half_width)),
+        interval=(bound(-1.0), bound(1.0)),
         confidence=confidence,
         n=table.n,
         clusters=table.n,
-        p_value=mcnemar_exact(table),
+        p_value=float(2 * stats.norm.sf(abs(tango_score(table, 0.0)))),
         smallest_detectable=smallest_detectable_difference(error, None, confidence),
-        method="paired shares, Agresti-Min interval, exact McNemar",
+        method="paired shares, Tango score interval, McNemar score test",
     )
+
+
+def tango_score(table: FlipTable, delta: float) -> float:
+    """Return the score statistic of a true difference `delta`, standard normal where it is true.
+
+    At 0 it is McNemar's, (gained - lost) / root(gained + lost); 0 where nothing flipped.
+    """
+    n, gained, lost = table.n, table.only_variant, table.only_reference
+    # the most likely share of items that only the reference answers right, given delta
+    linear = (2 * n - gained + lost) * delta - gained - lost
+    root = math.sqrt(max(0.0, linear**2 + 8 * n * lost * delta * (1 - delta)))
+    variance = n * (2 * (root - linear) / (4 * n) + delta * (1 - delta))
+    distance = gained - lost - n * delta
+    return distance / math.sqrt(variance) if variance > 0 else 0.0 if not distance else math.inf
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -176,39 +242,37 @@ def equivalence_test(
     reference: Sequence[float],
     variant: Sequence[float],
     margin: float,
+    imagined: float,
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Equivalence:
     """Test that |mean(variant - reference)| < margin by two one-sided paired t tests (Schuirmann
-    1987).
+    1987), with the imagined items of `paired_difference`.
 
     Raises:
         DataError: as `paired_difference`, or the margin is not positive.
     """
     if not margin > 0:
         raise DataError(f"equivalence margin: expected a number > 0, found {margin}")
-    mean = mean_estimate(_differences(reference, variant), clusters, 1 - 2 * (1 - confidence))
-    error, freedom, inside = mean.standard_error, mean.clusters - 1, margin - abs(mean.value)
-    p_value = (
-        None
-        if error is None
-        else float(stats.t.sf(inside / error, freedom))
-        if error
-        else float(inside <= 0)
-    )
+    found = paired_difference(reference, variant, imagined, clusters, 1 - 2 * (1 - confidence))
+    p_value = None
+    if found.interval is not None and found.standard_error:
+        sums, sizes = _with_imagined(_differences(reference, variant), clusters, imagined)
+        inside = margin - abs(float(sums.sum() / sizes.sum()))
+        p_value = float(stats.t.sf(inside / found.standard_error, degrees_of_freedom(sizes)))
     return Equivalence(
-        difference=mean.value,
+        difference=found.difference,
         margin=margin,
         p_value=p_value,
         equivalent=p_value is not None and p_value < 1 - confidence,
-        interval=mean.interval,
-        n=mean.n,
+        interval=found.interval,
+        n=found.n,
     )
 
 
 def smallest_detectable_difference(
     standard_error: float,
-    degrees_of_freedom: int | None = None,
+    degrees_of_freedom: float | None = None,
     confidence: float = 0.95,
     power: float = POWER,
 ) -> float:
@@ -226,15 +290,13 @@ def verdict(difference: Difference, adjusted_p_value: float | None = None) -> st
     """Say what a difference shows, higher being better; `adjusted_p_value` (Holm) decides where it
     is given."""
     p_value = difference.p_value if adjusted_p_value is None else adjusted_p_value
-    if p_value is None:
+    if p_value is None or difference.smallest_detectable is None:
         return (
-            f"no difference detectable at this n: {difference.clusters} independent item(s) show no"
-            " spread"
+            f"not shown: {difference.clusters} independent unit(s), at least {FEWEST_UNITS} are"
+            " needed"
         )
     if p_value < 1 - difference.confidence and difference.difference:
         return "better" if difference.difference > 0 else "worse"
-    if difference.smallest_detectable is None:
-        return f"no difference: equal on all {difference.n} items"
     return (
         "no difference detectable at this n: smallest detectable difference"
         f" {difference.smallest_detectable:.3g}"
@@ -250,6 +312,9 @@ def _differences(reference: Sequence[float], variant: Sequence[float]) -> list[f
     return [after - before for before, after in zip(reference, variant, strict=True)]
 
 
-def _two_sided(mean: float, error: float, freedom: int) -> float:
-    """Return the two-sided t test's p-value; without spread 1 for a mean of 0, else 0."""
-    return float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+def _with_imagined(
+    differences: Sequence[float], clusters: Sequence[Hashable] | None, imagined: float
+) -> tuple[Floats, Floats]:
+    """Return the sums and sizes of all clusters and of two imagined ones of one item each."""
+    sums, sizes = cluster_sums(differences, clusters)
+    return np.append(sums, [imagined, -imagined]), np.append(sizes, [1.0, 1.0])

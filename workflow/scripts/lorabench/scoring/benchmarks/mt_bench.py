@@ -6,7 +6,7 @@ from typing import Any
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.scoring.benchmark import RATING, Facts, ScoredBenchmark
-from lorabench.scoring.estimates import mean_by_cluster, parts_by
+from lorabench.scoring.estimates import mean_rating, parts_by
 from lorabench.scoring.item_rows import detail_text
 from lorabench.scoring.protocols import answers_words, judge_words
 
@@ -31,10 +31,10 @@ def _protocol(made: Facts, answers: Facts | None) -> str:
 def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
     """Return turn 1, turn 2 and each category."""
     turns = parts_by(
-        rows, lambda row: f"turn {detail_text(row, 'turn', '?')}", mean_by_cluster, confidence
+        rows, lambda row: f"turn {detail_text(row, 'turn', '?')}", mean_rating, confidence
     )
     return turns | parts_by(
-        rows, lambda row: detail_text(row, "category", "?"), mean_by_cluster, confidence
+        rows, lambda row: detail_text(row, "category", "?"), mean_rating, confidence
     )
 
 
@@ -45,7 +45,7 @@ BENCHMARK = ScoredBenchmark(
     items=160,
     protocol=_protocol,
     unit=RATING,
-    average=mean_by_cluster,
+    average=mean_rating,
     right_or_wrong=False,
     cluster="question",
     breakdown=_breakdown,

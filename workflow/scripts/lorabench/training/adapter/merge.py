@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.adapter_loading import attach_adapter
 from lorabench.end_tokens import turn_end_id
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, write_json
-from lorabench.llama import device
+from lorabench.llama import device, load_base
 
 # Files of the base that the merged checkpoint keeps unchanged.
 CARRIED = (
@@ -87,15 +87,7 @@ def merge_device(parameters: int) -> torch.device:
 
 def load(folder: Path, dtype: torch.dtype, place: torch.device) -> PreTrainedModel:
     """Load a checkpoint for comparison, in evaluation mode."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        device_map={"": place},
-        local_files_only=True,
-        use_safetensors=True,
-        attn_implementation="sdpa",
-    )
-    return model.eval()
+    return load_base(folder, dtype, place=place).eval()
 
 
 def attach(base: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PeftModel:
@@ -128,6 +120,9 @@ def save_merged(
     for pattern in CARRIED:
         for path in base.glob(pattern):
             shutil.copyfile(path, folder / path.name)
+    for path in folder.iterdir():
+        # some are written for their owner only
+        path.chmod(0o644)
 
 
 def add_turn_end(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -139,14 +134,3 @@ def add_turn_end(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     several = known if isinstance(known, list) else [known] if known is not None else []
     if end is not None and end not in several:
         write_json(path, config | {"eos_token_id": [*several, end]})
-
-
-def publish(partial: Path, folder: Path) -> None:
-    """Move the finished files into the output folder in place of those of an earlier merge."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    for path in sorted(partial.iterdir()):
-        path.chmod(0o644)
-        path.replace(folder / path.name)
-    partial.rmdir()

@@ -1,0 +1,77 @@
+"""What a SLURM cluster must offer before jobs are sent to it, and what they reserve there."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from lorabench.control.preflight import weights_by_name
+from lorabench.errors import PrerequisiteError
+
+# Seconds for which SLURM must remember a finished job so that `squeue` can be asked for it: three
+# times slurm-init-seconds-before-status-checks of the profile, as the executor plugin counts.
+REMEMBERED_SECONDS = 45
+# main memory of a job with the model: PyTorch and its libraries, and bytes a weight (a checkpoint
+# that is read, its copy in another type, and what is written)
+PROCESS_MB = 4000
+BYTES_PER_WEIGHT = 7.5
+# where a model's name does not say its size
+ASSUMED_WEIGHTS = 8e9
+
+
+def memory_mb(run: dict[str, Any]) -> int:
+    """Return the main memory, in MB, that a job with the run's base model is given on a cluster."""
+    base = run["fetch_model"]["base"]
+    if base["kind"] == "built-in":
+        return PROCESS_MB
+    weights = weights_by_name(base["name"])
+    size = ASSUMED_WEIGHTS if weights is None else weights
+    return PROCESS_MB + int(BYTES_PER_WEIGHT * size / 1e6)
+
+
+def scontrol_config() -> str | None:
+    """Return what `scontrol show config` prints, None where SLURM's controller does not answer."""
+    command = ["scontrol", "show", "config"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def check_cluster(
+    which: Callable[[str], str | None] = shutil.which,
+    config: Callable[[], str | None] = scontrol_config,
+) -> None:
+    """Check that jobs can be sent to SLURM and that their ends will be seen.
+
+    Args:
+        which: finds a program.
+        config: see `scontrol_config`.
+
+    Raises:
+        PrerequisiteError: SLURM is not here, or it forgets finished jobs too early and keeps no
+            accounts of them: Snakemake would wait for ever.
+    """
+    missing = [program for program in ("sbatch", "squeue", "scontrol") if which(program) is None]
+    if missing:
+        raise PrerequisiteError(
+            f"the profile sends jobs to SLURM and {', '.join(missing)} is not on the PATH here: run"
+            " this on a node of the cluster from which jobs are submitted, or use --profile local"
+        )
+    found = config()
+    if found is None:
+        raise PrerequisiteError(
+            "SLURM's controller does not answer (`scontrol ping`): start again when it does, or use"
+            " --profile local"
+        )
+    kept = re.search(r"^MinJobAge\s*=\s*(\d+)", found, re.MULTILINE)
+    accounts = not re.search(
+        r"^AccountingStorageType\s*=\s*(\S*/none|\(null\))", found, re.MULTILINE
+    )
+    if not accounts and kept and int(kept[1]) < REMEMBERED_SECONDS:
+        raise PrerequisiteError(
+            f"this cluster keeps no accounts and forgets a finished job after {kept[1]} seconds"
+            f" (MinJobAge), expected at least {REMEMBERED_SECONDS}: lower"
+            " slurm-init-seconds-before-status-checks in profiles/slurm-gpu/profile.yaml and"
+            " REMEMBERED_SECONDS in control/cluster.py to a third of it, or ask for a higher"
+            " MinJobAge"
+        )

@@ -1,0 +1,169 @@
+"""Everything that the report says: results/{run}/report/report.json."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from lorabench.documents.comparison import (
+    HeldOutLoss,
+    MergedEqualsLora,
+    Reason,
+    ServingMetric,
+    TestFamily,
+)
+from lorabench.documents.gate import GateLine
+from lorabench.documents.limits import Interval, row_of
+from lorabench.documents.source import SourceRecord
+
+
+class AnsweredQuestion(TypedDict):
+    """One of the three questions with its answer."""
+
+    question: str
+    key: str
+    answer: str
+    """A word or two."""
+    headline: str
+    """One sentence."""
+    reasons: list[Reason]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRow(GateLine):
+    """A line of gate.json with its words."""
+
+    title: str
+    status: Literal["good", "bad", "unknown"]
+    word: str
+    """The verdict in words."""
+    text: str
+    """What the line shows."""
+
+
+class GateTable(TypedDict):
+    """The release gate, see gate.json."""
+
+    variant: str
+    answer: str
+    headline: str
+    declared: str
+    """When the margins were declared."""
+    lines: list[Annotated[dict[str, Any], row_of(GateRow)]]
+
+
+class VariantScore(TypedDict):
+    """A variant's score; null fields where it did not run."""
+
+    status: Literal["ok", "not_run"]
+    score: float | None
+    standard_error: float | None
+    interval: Interval | None
+    n: int | None
+    failures: dict[str, int] | None
+    above_chance: bool | None
+    breakdown: dict[str, Any] | None
+    secondary: dict[str, Any] | None
+    reason: str | None
+
+
+class PartTable(TypedDict):
+    """A table of a benchmark's parts."""
+
+    title: str
+    rows: list[dict[str, Any]]
+
+
+class PublishedValue(TypedDict):
+    """A published score, as context."""
+
+    benchmark: str
+    value: str
+    protocol: str
+    source: str
+    comparable: bool
+    why: str
+
+
+class BenchmarkReport(TypedDict):
+    """One benchmark."""
+
+    benchmark: str
+    """A name of lorabench/scoring/benchmarks."""
+    title: str
+    status: Literal["ok", "not_run"]
+    reason: str | None
+    metric: str
+    unit: str
+    chance: float | None
+    carries_signal: bool
+    protocol: str | None
+    protocol_detail: dict[str, Any] | None
+    variants: dict[str, VariantScore]
+    tables: list[PartTable]
+    contrasts: list[dict[str, Any]]
+    """Contrasts of compare.json with their text."""
+    published: list[PublishedValue]
+
+
+class TrainingReport(TypedDict):
+    """The training, without the single steps; see train_metrics.json and run_config.json."""
+
+    status: Literal["ok", "not_run"]
+    reason: str | None
+    likelihood: dict[str, Any] | None
+    validation: HeldOutLoss | None
+    totals: dict[str, Any] | None
+    resumed_at_step: NotRequired[int | None]
+    phase_seconds: NotRequired[dict[str, float] | None]
+    peak_memory: NotRequired[dict[str, int | None] | None]
+    power: NotRequired[dict[str, Any] | None]
+    data: NotRequired[dict[str, int] | None]
+    settings: NotRequired[dict[str, Any] | None]
+    resolved: NotRequired[dict[str, Any] | None]
+
+
+class InferenceReport(TypedDict):
+    """Speed and memory."""
+
+    serving: dict[str, ServingMetric] | None
+    """Metric -> medians and ratios to the base; null where inference was not measured."""
+    peak_memory_bytes: dict[str, float | None]
+    conditions: dict[str, dict[str, Any]]
+    """Variant -> perf/{variant}.json."""
+
+
+class Provenance(TypedDict):
+    """Where everything came from."""
+
+    sources: dict[str, SourceRecord]
+    run_config: dict[str, Any] | None
+
+
+class Report(TypedDict):
+    """The content of report.json."""
+
+    schema_version: Literal[2]
+    run: str
+    model: str
+    """Name of the base model."""
+    confidence: float
+    answers: Annotated[list[AnsweredQuestion], Field(min_length=3, max_length=3)]
+    gate: GateTable
+    notices: list[str]
+    benchmarks: list[BenchmarkReport]
+    family_of_tests: TestFamily
+    merged_equals_lora: MergedEqualsLora
+    training: TrainingReport
+    merge: dict[str, Any] | None
+    """merge_report.json."""
+    inference: InferenceReport
+    data: dict[str, Any] | None
+    """summary.json of the conversations."""
+    contamination: dict[str, Any] | None
+    """Benchmark -> words in a row -> number of items."""
+    limits: list[str]
+    provenance: Provenance
+    git: NotRequired[dict[str, Any] | None]
+    """Published copies only."""

@@ -1,0 +1,66 @@
+"""Everything that repeats the training: results/{run}/adapter/run_config.json."""
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from lorabench.documents.limits import Positive, Sha256
+from lorabench.documents.source import SourceRecord
+
+
+class ConfiguredModel(TypedDict):
+    """The base model."""
+
+    name: str
+    source: SourceRecord
+    chat_template_sha256: str | None
+
+
+class Determinism(TypedDict):
+    """What decides whether the same work gives the same bits."""
+
+    seed: int
+    deterministic_algorithms: bool
+    cudnn_deterministic: bool
+    cudnn_benchmark: bool
+    float32_matmul_precision: str
+    threads: Positive
+    cublas_workspace_config: str | None
+    python_hash_seed: str | None
+
+
+class TrainedWith(TypedDict):
+    """Of an adapter whose training is recorded."""
+
+    schema_version: Literal[1]
+    run: str
+    settings: dict[str, Any]
+    """The config section as given."""
+    resolved: dict[str, Any]
+    """What `auto` and the machine made of it."""
+    model: ConfiguredModel
+    data_sha256: dict[str, Sha256]
+    """File name -> SHA-256."""
+    history: list[dict[str, Any]]
+    """Starts, resumes, memory shortages."""
+    hardware: dict[str, Any]
+    software: dict[str, Any]
+    determinism: Determinism
+    git: dict[str, Any] | None
+    """Commit and whether files differ from it."""
+    remarks: NotRequired[list[str]]
+    """Imported adapters: how they differ from the base model they are put on."""
+
+
+class NotRecorded(TypedDict):
+    """Of an imported adapter that brought no record."""
+
+    schema_version: Literal[1]
+    status: Literal["not_run"]
+    reason: str
+    """Why."""
+    remarks: NotRequired[list[str]]
+    """How it differs from the base model it is put on."""
+
+
+RunConfig = TrainedWith | NotRecorded
