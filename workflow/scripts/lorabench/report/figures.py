@@ -318,4 +318,4 @@ def _name_rows(panel: Axes, names: Sequence[str]) -> None:
 
 def _title(benchmark: Mapping[str, Any]) -> str:
     title = str(benchmark["title"])
-    return title if benchmark["carries_signal"] else f"{title} (judge carries no signal)"
+    return title if benchmark["carries_signal"] else f"{title} (judge decides nothing)"

@@ -6,7 +6,7 @@ from typing import Any
 
 from lorabench.scoring.benchmark import ScoredBenchmark
 
-# of AlpacaEval's score: of interest only beside training on such data
+# of AlpacaEval's score: of interest only next to training on such data
 WITHOUT_OASST = "without_oasst_instructions"
 
 

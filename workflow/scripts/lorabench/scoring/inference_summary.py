@@ -129,6 +129,6 @@ def ratios_to_base(
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:
-    """Return whether an interval lies wholly outside a band; without an interval nothing is
+    """Return whether an interval is wholly outside a band; without an interval nothing is
     shown."""
     return interval is not None and (interval[0] > band[1] or interval[1] < band[0])
