@@ -26,6 +26,7 @@ from lorabench.report.exports import (
     perf_results,
     perf_variant,
 )
+from lorabench.report.plain_text import without_paths
 from lorabench.scoring.item_rows import read_item_results
 
 
@@ -59,18 +60,18 @@ def export_report(
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
     head = {"schema_version": 1, "run": run, "git": git_state(Path(__file__).parent)}
-    comparison = read_json(compare)
+    comparison = without_paths(read_json(compare))
     by_benchmark: dict[str, dict[str, Any]] = {}
     items: dict[str, dict[str, list[ItemResult]]] = {}
     for score_path, rows_path in zip(scores, rows, strict=True):
-        score = read_json(score_path)
+        score = without_paths(read_json(score_path))
         by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
         items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
     outputs: dict[str, dict[str, list[Answer]]] = {}
     for path in answers:
         read = [Answer(**row) for _, row in read_jsonl(path)]
         outputs.setdefault(path.stem, {})[path.parent.name] = read
-    measured = {(part := read_json(path))["variant"]: part for path in perf}
+    measured = {(part := without_paths(read_json(path)))["variant"]: part for path in perf}
 
     write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
     for name, file in items_of_tasks.items():

@@ -9,7 +9,11 @@ from lorabench.documents.limits import Interval, Positive, Share, Whole
 
 PairName = Literal["lora_vs_base", "merged_vs_base", "merged_vs_lora"]
 VerdictWord = Literal[
-    "better", "worse", "no difference", "no difference detectable at this n", "no verdict"
+    "better",
+    "worse",
+    "no difference detectable at this n",
+    "not shown",
+    "no verdict",
 ]
 
 
@@ -103,6 +107,8 @@ class Contrasted(ContrastHead):
     flips: Flips | None
     """Null where items are not right or wrong."""
     equivalence: Equal
+    scope: str | None
+    """What the verdict is about, null where that is the benchmark."""
     verdict: str
     """In words."""
     verdict_word: VerdictWord
@@ -155,8 +161,8 @@ class HeldOutLoss(TypedDict):
     base_nll: float
     adapter_nll: float
     interval: Interval | None
-    """Of adapter - base, bootstrap over conversations; null where the record has no losses by
-    conversation."""
+    """Of adapter - base, by conversation; null where the record has no losses by conversation or
+    fewer than six."""
     base_perplexity: float
     adapter_perplexity: float
     tokens: int

@@ -84,6 +84,53 @@ class PublishedValue(TypedDict):
     source: str
     comparable: bool
     why: str
+    score: float | None
+    """As a number in our unit."""
+    standard_error: float | None
+    ours: float | None
+    """Score of our base."""
+    standard_errors: float | None
+    """(Ours - published) over the root of the summed squared errors."""
+    off: bool
+    """Our base is more than 3 standard errors away from a value of its protocol."""
+
+
+class ChangedGroup(TypedDict):
+    """Items of one subject or category."""
+
+    group: str
+    n: int
+    worse: int
+    better: int
+    mean_change: float
+
+
+class ItemChanges(TypedDict):
+    """Items of a variant against the base, groups that lost most first."""
+
+    variant: str
+    n: int
+    worse: int
+    better: int
+    groups: list[ChangedGroup]
+
+
+class RunFacts(TypedDict):
+    """When, from which commit, on what and how long a run was made; null for what is not known."""
+
+    trained_at: str | None
+    declared_at: str
+    """When the margins of the gate were declared."""
+    commit: str | None
+    changed_files: bool | None
+    seconds: dict[str, float]
+    """Stage -> seconds of its jobs' last attempts."""
+    hardware: str | None
+    training_memory_bytes: float | None
+    training_memory_of: Literal["GPU", "process"]
+    energy_kwh: float | None
+    energy_reason: str | None
+    """Why there is no energy."""
 
 
 class BenchmarkReport(TypedDict):
@@ -105,6 +152,9 @@ class BenchmarkReport(TypedDict):
     contrasts: list[dict[str, Any]]
     """Contrasts of compare.json with their text."""
     published: list[PublishedValue]
+    by_construction: dict[str, str]
+    """Variant -> why its score is no measurement."""
+    changes: ItemChanges | None
 
 
 class TrainingReport(TypedDict):
@@ -148,6 +198,7 @@ class Report(TypedDict):
     run: str
     model: str
     """Name of the base model."""
+    facts: RunFacts
     confidence: float
     answers: Annotated[list[AnsweredQuestion], Field(min_length=3, max_length=3)]
     gate: GateTable

@@ -102,6 +102,7 @@ def render_html(
                     whole=False,
                     items=most_changed(found, count),
                     unit=scored_benchmark(name).unit,
+                    right_or_wrong=scored_benchmark(name).right_or_wrong,
                     limit=CHARACTERS_SHOWN,
                 )
             )
@@ -122,11 +123,18 @@ def render_html(
 
 def render_items(template: str, style: str, run: str, items: Mapping[str, Sequence[Item]]) -> str:
     """Return the page of every item."""
-    tables = {name: scored_benchmark(name) for name in items}
-    parts = [
-        {"name": name, "title": tables[name].title, "unit": tables[name].unit, "items": found}
-        for name, found in items.items()
-    ]
+    parts = []
+    for name, found in items.items():
+        table = scored_benchmark(name)
+        parts.append(
+            {
+                "name": name,
+                "title": table.title,
+                "unit": table.unit,
+                "right_or_wrong": table.right_or_wrong,
+                "items": found,
+            }
+        )
     page = _environment(autoescape=True).from_string(template)
     return printable(
         page.render(whole=True, run=run, parts=parts, style=Markup(style), limit=LONGEST)

@@ -14,7 +14,7 @@ from lorabench.uncertainty import Estimate, ratio_estimate
 
 # Two imagined conversations of average length, one better and one worse by this much (nat a token),
 # keep the interval open where the few that were seen agree; see `significance.paired_difference`.
-IMAGINED = 0.5
+IMAGINED = 0.3
 # as for every difference of means
 FEWEST_UNITS = 6
 
