@@ -109,7 +109,7 @@ def ratio_table(
 def ratios_to_base(
     base: Sequence[TokenTimes], again: Sequence[TokenTimes], variant: Sequence[TokenTimes]
 ) -> dict[str, dict[str, Any]]:
-    """Return each metric's median ratio to the base with its interval, and whether it stands out of
+    """Return each metric's median ratio to the base with its interval, and whether it is outside
     the A/A noise."""
     ratios = {}
     for name, metric in PER_GENERATION.items():
