@@ -143,7 +143,7 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text
+    """Make an SVG element fit for a page with others: its own ids, the page's text
     colour, a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")
