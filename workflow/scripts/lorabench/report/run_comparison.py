@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.comparison import PairName
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_json
@@ -88,7 +89,7 @@ def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
     first, *others = runs
     if not others:
         raise DataError("one folder was given; give at least two, as A and B")
-    contrasts: dict[str, dict[str, Any]] = {}
+    contrasts: dict[str, dict[PairName, Any]] = {}
     for place, other in enumerate(others):
         common = [name for name in first.scores if name in other.scores]
         if not common:
