@@ -50,8 +50,8 @@ QUESTIONS: dict[Question, str] = {
     "may_ship": "May I ship it?",
 }
 NO_SIGNAL_NOTE = (
-    "The answers were judged by a small local model. Such a judge carries no signal, it only"
-    " exercises the path: its numbers say nothing about quality and decide nothing in this report."
+    "The answers were judged by a model that is too small to tell good answers from bad. Its scores"
+    " only show that the step works: they say nothing about quality and decide nothing here."
 )
 SCORE_KEYS = (
     "score",
@@ -301,8 +301,7 @@ def _limits(
         full = scored_benchmark(part["benchmark"]).items
         if part["status"] == "ok" and items < full:
             limits.append(
-                f"{part['title']}: {items:,} items were scored, where published scores stand on"
-                f" {full:,}."
+                f"{part['title']}: {items:,} items were scored; published scores are over {full:,}."
             )
         if shorter := _shorter_turns(part):
             limits.append(

@@ -111,7 +111,7 @@ def _png(figure: Figure) -> bytes:
 
 def loss_figure(train_metrics: Trained) -> Figure:
     """Draw the training loss by optimiser step and the exact held-out loss of base and adapter
-    beside it."""
+    next to it."""
     figure, axes = _panels(1, 4.0)
     every = max(1, len(train_metrics["steps"]) // MOST_MARKS)
     steps = train_metrics["steps"][::every]
@@ -263,7 +263,7 @@ def memory_figure(peak_bytes: Mapping[str, float | None]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels in rows of two (one alone is as wide as two), `height` inches a
+    """Return a figure of panels in rows of two (a single one is as wide as two), `height` inches a
     row."""
     columns = 1 if count == 1 else 2
     rows = -(-count // columns)
@@ -321,4 +321,4 @@ def _name_rows(panel: Axes, names: Sequence[str]) -> None:
 
 def _title(benchmark: BenchmarkReport) -> str:
     title = str(benchmark["title"])
-    return title if benchmark["carries_signal"] else f"{title} (judge carries no signal)"
+    return title if benchmark["carries_signal"] else f"{title} (judge decides nothing)"

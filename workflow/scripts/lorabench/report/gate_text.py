@@ -108,7 +108,7 @@ def headline(lines: Sequence[GateLine], answer: Answer) -> str:
         return ", ".join(title_of(line) for line in required if line.verdict in verdicts)
 
     if answer == "yes":
-        return f"All {len(required)} required lines of the gate pass; mind what the licences ask."
+        return f"All {len(required)} required lines of the gate pass; see what the licences ask."
     if answer == "no":
         return f"The gate fails on {named('fail')}."
     parts = [f"not shown: {named('not_shown')}"] if named("not_shown") else []

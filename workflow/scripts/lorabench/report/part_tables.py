@@ -8,7 +8,7 @@ from lorabench.documents.report import PartTable
 from lorabench.documents.score import Scored
 from lorabench.scoring.benchmark import ScoredBenchmark
 
-# of AlpacaEval's score: of interest only beside training on such data
+# of AlpacaEval's score: of interest only next to training on such data
 WITHOUT_OASST = "without_oasst_instructions"
 
 

@@ -139,7 +139,8 @@ def compared(
 
     `standard_errors` is (ours - published) over the root of the summed squared errors, an
     unpublished error taken as 0. `off` marks a base more than MOST_STANDARD_ERRORS away from a
-    value of its own protocol; a part of the items widens our error and is no reason to be silent.
+    value of its own protocol; with a part of the items our error is larger, and the value is
+    still shown.
 
     Args:
         base: score file of our base, None where it was not scored.

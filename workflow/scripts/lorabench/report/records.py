@@ -27,7 +27,7 @@ def read_optional(path: Path | None) -> Any:
 
 
 def from_open_assistant(source: SourceRecord) -> bool:
-    """Return whether the name of a source tells OpenAssistant's data: OpenAssistant/oasst1,
+    """Return whether the name of a source means OpenAssistant's data: OpenAssistant/oasst1,
     openassistant-guanaco."""
     return re.search(r"oasst|open[-_ ]?assistant", str(source["origin"]), re.IGNORECASE) is not None
 

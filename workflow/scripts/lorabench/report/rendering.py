@@ -132,7 +132,8 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
                 "title": table.title,
                 "unit": table.unit,
                 "right_or_wrong": table.right_or_wrong,
-                "items": found,
+                # losses before gains of the same size
+                "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
             }
         )
     page = _environment(autoescape=True).from_string(template)
@@ -142,7 +143,7 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text
+    """Make an SVG element fit for a page with others: its own ids, the page's text
     colour, a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")

@@ -191,8 +191,9 @@ def _headline(
     headline = ". ".join(parts) + "."
     if band is not None and band[1] - band[0] > TOO_NOISY:
         return (
-            "too noisy to tell",
-            f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}",
+            "too noisy to say",
+            f"Other work disturbed the measurement: ratios from {band[0]:.2f} to {band[1]:.2f} are"
+            f" noise. {headline}",
         )
     return _answer(costs), f"{headline} {_advice(costs)}".strip()
 

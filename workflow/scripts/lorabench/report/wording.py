@@ -15,7 +15,7 @@ MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
 
 
 def benchmark_title(benchmark: str) -> str:
-    """Return how reports write a benchmark's name; other names as they are."""
+    """Return how reports write a benchmark's name; other names are not changed."""
     known = benchmark in benchmark_names("scoring")
     return scored_benchmark(benchmark).title if known else benchmark
 
@@ -117,11 +117,11 @@ def contrast_text(contrast: Mapping[str, Any], unit: str) -> str:
     could have found."""
     word = contrast["verdict_word"]
     if word == "no verdict":
-        return "no verdict: the judge carries no signal"
+        return "no verdict: the judge decides nothing"
     about = f", about {contrast['scope']} only" if contrast.get("scope") else ""
     if word in ("better", "worse"):
         return f"{word}{about}"
     smallest = contrast["smallest_detectable"]
     if smallest is None:
         return str(contrast["verdict"])
-    return f"{word}: only {size_text(smallest, unit)} or more would show{about}"
+    return f"{word}: {size_text(smallest, unit)} or more would be detected{about}"

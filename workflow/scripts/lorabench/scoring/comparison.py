@@ -37,7 +37,7 @@ PAIRS: dict[PairName, tuple[str, str]] = {
 # Two imagined items that keep the interval of judged scores open change by this much: a preference
 # can change by 1; a rating seldom changes by more than 3 points. See `paired_difference`.
 IMAGINED = {SHARE: 1.0, RATING: 3.0}
-NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
+NO_VERDICT = "no verdict: the judge's scores decide nothing, they only show that the step works"
 
 
 def compare_benchmark(

@@ -109,7 +109,7 @@ def ratio_table(
 def ratios_to_base(
     base: Sequence[TokenTimes], again: Sequence[TokenTimes], variant: Sequence[TokenTimes]
 ) -> dict[str, RatioToBase]:
-    """Return each metric's median ratio to the base with its interval, and whether it stands out of
+    """Return each metric's median ratio to the base with its interval, and whether it is outside
     the A/A noise."""
     ratios: dict[str, RatioToBase] = {}
     for name, metric in PER_GENERATION.items():
@@ -129,6 +129,6 @@ def ratios_to_base(
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:
-    """Return whether an interval lies wholly outside a band; without an interval nothing is
+    """Return whether an interval is wholly outside a band; without an interval nothing is
     shown."""
     return interval is not None and (interval[0] > band[1] or interval[1] < band[0])

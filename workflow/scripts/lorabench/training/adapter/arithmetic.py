@@ -181,7 +181,7 @@ def check_saved(model: PreTrainedModel, folder: Path) -> None:
             for name in list(file.keys()):
                 if name in held and not torch.equal(file.get_tensor(name), held.pop(name).cpu()):
                     raise MeasurementError(
-                        f"{path}: {name} was saved otherwise than it was merged; merge again"
+                        f"{path}: {name} was not saved with its merged values; merge again"
                     )
 
 
