@@ -34,7 +34,7 @@ COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 class Run:
     """One variant of a run, as far as it was scored."""
 
-    # its folder as given, which is how the user knows it
+    # its folder as given and its variant, which is how the user knows it
     name: str
     # benchmark -> score file
     scores: dict[str, dict[str, Any]]
@@ -73,8 +73,8 @@ def read_run(folder: Path, variant: str) -> Run:
     loss = None
     if document.is_file():
         validation = (read_json(document).get("training") or {}).get("validation") or {}
-        loss = validation.get("adapter_nll")
-    return Run(name=str(folder), scores=done, rows=rows, held_out_loss=loss)
+        loss = validation.get("base_nll" if variant == "base" else "adapter_nll")
+    return Run(name=f"{folder}, {variant}", scores=done, rows=rows, held_out_loss=loss)
 
 
 def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
@@ -122,7 +122,7 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
     lines = []
     for number, run in enumerate(runs):
         loss = "" if run.held_out_loss is None else f", held-out loss {run.held_out_loss:.3f} nat"
-        lines.append(f"{_letter(number)}  {run.name}{loss}")
+        lines.append(f"{letter(number)}  {run.name}{loss}")
         for name, score in run.scores.items():
             unit = score["unit"]
             lines.append(
@@ -130,19 +130,23 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
                 f" {interval_text(score['interval'], unit)}, n = {score['n']:,}"
             )
     for number, found in enumerate(contrasts, start=1):
-        lines += ["", f"{_letter(number)} against A, paired by item:"]
+        lines += ["", f"{letter(number)} against A, paired by item:"]
         for name, contrast in found.items():
             lines.append(
                 f"   {scored_benchmark(name).title:<12}"
                 f" {_contrast_line(contrast, runs[0].scores[name]['unit'])}"
             )
-    count = sum(
+    lines += ["", f"p is adjusted over {corrected(contrasts)} comparisons (Holm)."]
+    return "\n".join(lines)
+
+
+def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
+    """Return over how many comparisons p was adjusted: those that carry a signal."""
+    return sum(
         contrast.get("p_value_holm") is not None
         for found in contrasts
         for contrast in found.values()
     )
-    lines += ["", f"p is adjusted over {count} comparisons (Holm)."]
-    return "\n".join(lines)
 
 
 def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
@@ -156,7 +160,8 @@ def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
     )
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
+    """Return how a run is called, from 0: A, B, …, Z, 27."""
     return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
