@@ -70,6 +70,10 @@ def test_other_protocols_items_and_folders_are_refused(run: Path, tmp_path: Path
     two.rows["mmlu"].pop()
     with pytest.raises(DataError, match=r"mmlu: .*different items: 1 unpaired"):
         compare_runs([one, two])
+    two = read_run(run, "lora")
+    two.opponents["alpaca_eval"] = "the answers of another base"
+    with pytest.raises(DataError, match=r"alpaca_eval: .*different bases"):
+        compare_runs([one, two])
     with pytest.raises(DataError, match="neither a run"):
         read_run(tmp_path, "lora")
     with pytest.raises(DataError, match="at least two"):

@@ -11,7 +11,7 @@ import pytest
 from report.synthetic_run import report_inputs, write_source
 from write_report import write_report
 
-NO_SIGNAL = "carries no signal"
+NO_SIGNAL = "decides nothing"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 

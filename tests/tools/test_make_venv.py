@@ -70,7 +70,7 @@ def test_a_venv_whose_making_was_stopped_is_made_anew(tmp_path: Path) -> None:
     assert "building .venv on Python 3" in answer.stdout
     assert "No module named pip" not in answer.stderr
     assert not leftover.exists()
-    pip = [tmp_path / ".venv" / "bin" / "python", "-m", "pip", "--version"]
+    pip = [str(tmp_path / ".venv" / "bin" / "python"), "-m", "pip", "--version"]
     assert subprocess.run(pip, capture_output=True).returncode == 0
 
 

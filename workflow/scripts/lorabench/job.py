@@ -32,6 +32,7 @@ REMEDIES = {
     errno.ELOOP: "the symbolic link points to itself; remove it",
     errno.EISDIR: "a folder is where a file is expected; move it away",
     errno.ENOTDIR: "a file is where a folder is expected; move it away",
+    errno.EEXIST: "a file is where a folder is expected; move it away",
     errno.EIO: "the disk cannot be read or written; look at `dmesg`",
     errno.EMFILE: "too many open files; raise the limit with ulimit -n",
 }
@@ -68,9 +69,9 @@ def job(snakemake: Any) -> Iterator[None]:
             snakemake.rule,
             f"{other} still runs this job, from a Snakemake that was killed: wait until it ends, or"
             " end it with kill",
+            stream,
         )
     stream.truncate(0)
-    # newest first: found by a second process
     print(f"{RUNS_IN}{os.getpid()} on {platform.node()}", file=stream)
     file = logging.StreamHandler(stream)
     terminal = logging.StreamHandler(sys.stderr)

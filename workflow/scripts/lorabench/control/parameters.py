@@ -57,7 +57,7 @@ class Parameters:
         """Return a function: the keys of the section that change no result, so that a change of
         them reruns nothing.
 
-        It takes `input`, because Snakemake records no parameter that follows from inputs.
+        It takes `input`, because Snakemake does not record a parameter that follows from inputs.
         """
 
         def settings(wildcards: Wildcards, input: Any) -> dict[str, Any]:

@@ -4,11 +4,11 @@ and a second page with every item."""
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lorabench.documents.report import Report
 from lorabench.report import wording
 from lorabench.report.figures import INK
 from lorabench.report.items import Item, most_changed
@@ -61,7 +61,7 @@ FILTERS = {
 
 
 def render_markdown(
-    template: str, report: Mapping[str, Any], figures: Mapping[str, str], items_page: str
+    template: str, report: Report, figures: Mapping[str, str], items_page: str
 ) -> str:
     """Return the Markdown report; `figures` maps names to paths relative to it, as is
     `items_page`."""
@@ -77,7 +77,7 @@ def render_html(
     template: str,
     items_template: str,
     style: str,
-    report: Mapping[str, Any],
+    report: Report,
     figures: Mapping[str, str],
     items: Mapping[str, Sequence[Item]],
     items_page: str,
@@ -144,7 +144,7 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text
+    """Make an SVG element fit for a page with others: its own ids, the page's text
     colour, a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")

@@ -2,9 +2,9 @@
 own callbacks.
 
 Trackers write below one folder and reach no network unless the environment says otherwise:
-WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there
-alone. A training has a run of its own, which it continues when it is resumed: steps after the last
-checkpoint then stand there twice.
+WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, only come from
+there. Each training has its own run, which it continues when it is resumed: steps after the last
+checkpoint are then in it twice.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ OFF: dict[str, Any] = {"report_to": "none"}
 
 
 def check_tracker(tracker: str | None) -> None:
-    """Tell before anything is loaded that a tracker cannot be used.
+    """Check before anything is loaded that a tracker can be used.
 
     Raises:
         PrerequisiteError: its package is not installed.

@@ -1,0 +1,57 @@
+"""What is asked of a SLURM cluster before jobs are sent to it."""
+
+from typing import Any
+
+import pytest
+
+from lorabench.control.cluster import check_cluster, memory_mb
+from lorabench.errors import PrerequisiteError
+
+CONFIG = "AccountingStorageType   = {storage}\nMinJobAge               = {age} sec\n"
+
+
+def here(program: str) -> str:
+    """Return a path for every program."""
+    return f"/usr/bin/{program}"
+
+
+@pytest.mark.parametrize(
+    ("storage", "age"),
+    [
+        ("accounting_storage/none", 300),
+        ("accounting_storage/slurmdbd", 300),
+        ("accounting_storage/slurmdbd", 2),
+    ],
+)
+def test_ends_of_jobs_are_seen_with_or_without_accounting(storage: str, age: int) -> None:
+    """Either SLURM remembers a finished job long enough, or it keeps accounts."""
+    check_cluster(here, lambda: CONFIG.format(storage=storage, age=age))
+
+
+@pytest.mark.parametrize("storage", ["accounting_storage/none", "(null)"])
+def test_a_cluster_that_forgets_jobs_is_refused(storage: str) -> None:
+    """Snakemake would wait for ever for a job that ended."""
+    with pytest.raises(PrerequisiteError, match="MinJobAge"):
+        check_cluster(here, lambda: CONFIG.format(storage=storage, age=10))
+
+
+def test_a_machine_without_slurm_is_refused() -> None:
+    """Programs that are missing, and a controller that does not answer, are named."""
+    with pytest.raises(PrerequisiteError, match="sbatch, squeue, scontrol"):
+        check_cluster(lambda program: None, lambda: "")
+    with pytest.raises(PrerequisiteError, match="does not answer"):
+        check_cluster(here, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ({"kind": "built-in", "name": "tiny"}, 4_000),
+        ({"kind": "hub", "name": "Meta-Llama-3-8B-Instruct"}, 64_000),
+        ({"kind": "hub", "name": "SmolLM-135M"}, 5_012),
+        ({"kind": "path", "name": "mine"}, 64_000),
+    ],
+)
+def test_memory_follows_the_models_size(base: dict[str, Any], expected: int) -> None:
+    """A name without a size counts as 8B."""
+    assert memory_mb({"fetch_model": {"base": base}}) == expected
