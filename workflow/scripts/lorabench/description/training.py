@@ -111,8 +111,7 @@ def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any
 
 
 def power(readings: dict[str, Any]) -> dict[str, Any]:
-    """Return mean and peak power and energy; status not_run and the reason where they were not
-    read."""
+    """Return mean and peak power and energy, or not_run with the reason."""
     if readings["reason"] is not None:
         return {"status": "not_run", "reason": readings["reason"]}
     joules = readings["energy_joules"]

@@ -138,7 +138,7 @@ def compared(
 
     `standard_errors` is (ours - published) over the root of the summed squared errors, an
     unpublished error taken as 0. `off` marks a base more than MOST_STANDARD_ERRORS away from a
-    value of its own protocol; with a part of the items our error is larger, and the value is still shown.
+    value of its own protocol; with a part of the items our error is larger, and it is still shown.
 
     Args:
         base: score file of our base, None where it was not scored.
