@@ -52,9 +52,10 @@ def test_the_interval_covers_the_true_change() -> None:
 
 def test_records_without_conversations_have_none() -> None:
     """An older record, an imported adapter, and none at all."""
-    older: dict[str, Any] = {"likelihood": {"validation": {"base": {}, "adapter": {}}}}
+    older: Any = {"status": "ok", "likelihood": {"validation": {"base": {}, "adapter": {}}}}
     assert held_out_conversations(older) is None
-    assert held_out_conversations({"status": "not_run"}) is None
+    absent: Any = {"status": "not_run"}
+    assert held_out_conversations(absent) is None
     assert held_out_conversations(None) is None
     with pytest.raises(DataError, match="denominators > 0"):
         loss_change(conversations([0.1], [0]), 0.95)

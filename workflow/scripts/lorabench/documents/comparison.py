@@ -7,6 +7,9 @@ from typing_extensions import TypedDict
 
 from lorabench.documents.limits import Interval, Positive, Share, Whole
 
+ReasonStatus = Literal["good", "bad", "neutral", "unknown"]
+SpeedVerdict = Literal["faster", "slower", "no difference detectable"]
+Question = Literal["adapter_helps", "cost_to_serve", "may_ship"]
 PairName = Literal["lora_vs_base", "merged_vs_base", "merged_vs_lora"]
 VerdictWord = Literal[
     "better",
@@ -20,7 +23,7 @@ VerdictWord = Literal[
 class Reason(TypedDict):
     """One reason of an answer."""
 
-    status: Literal["good", "bad", "neutral", "unknown"]
+    status: ReasonStatus
     text: str
 
 
@@ -176,7 +179,7 @@ class SpeedRatio(TypedDict):
     interval: Interval | None
     """[low, high]."""
     n: int
-    verdict: Literal["faster", "slower", "no difference detectable"]
+    verdict: SpeedVerdict
 
 
 class ServingMetric(TypedDict):

@@ -1,5 +1,6 @@
 """Everything that the report says: results/{run}/report/report.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -158,17 +159,18 @@ class BenchmarkReport(TypedDict):
 
 
 class TrainingReport(TypedDict):
-    """The training, without the single steps; see train_metrics.json and run_config.json."""
+    """The training without its steps: parts of train_metrics.json and run_config.json, which
+    have their own schemas."""
 
     status: Literal["ok", "not_run"]
     reason: str | None
-    likelihood: dict[str, Any] | None
+    likelihood: Mapping[str, Any] | None
     validation: HeldOutLoss | None
-    totals: dict[str, Any] | None
+    totals: Mapping[str, Any] | None
     resumed_at_step: NotRequired[int | None]
     phase_seconds: NotRequired[dict[str, float] | None]
     peak_memory: NotRequired[dict[str, int | None] | None]
-    power: NotRequired[dict[str, Any] | None]
+    power: NotRequired[Mapping[str, Any] | None]
     data: NotRequired[dict[str, int] | None]
     settings: NotRequired[dict[str, Any] | None]
     resolved: NotRequired[dict[str, Any] | None]
@@ -180,7 +182,7 @@ class InferenceReport(TypedDict):
     serving: dict[str, ServingMetric] | None
     """Metric -> medians and ratios to the base; null where inference was not measured."""
     peak_memory_bytes: dict[str, float | None]
-    conditions: dict[str, dict[str, Any]]
+    conditions: Mapping[str, Mapping[str, Any]]
     """Variant -> perf/{variant}.json."""
 
 
@@ -188,7 +190,8 @@ class Provenance(TypedDict):
     """Where everything came from."""
 
     sources: dict[str, SourceRecord]
-    run_config: dict[str, Any] | None
+    run_config: Mapping[str, Any] | None
+    """What an imported adapter brought may have any form."""
 
 
 class Report(TypedDict):
@@ -207,10 +210,10 @@ class Report(TypedDict):
     family_of_tests: TestFamily
     merged_equals_lora: MergedEqualsLora
     training: TrainingReport
-    merge: dict[str, Any] | None
+    merge: Mapping[str, Any] | None
     """merge_report.json."""
     inference: InferenceReport
-    data: dict[str, Any] | None
+    data: Mapping[str, Any] | None
     """summary.json of the conversations."""
     contamination: dict[str, Any] | None
     """Benchmark -> words in a row -> number of items."""

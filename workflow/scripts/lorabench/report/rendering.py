@@ -4,11 +4,11 @@ and a second page with every item."""
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lorabench.documents.report import Report
 from lorabench.report import wording
 from lorabench.report.figures import INK
 from lorabench.report.items import Item, most_changed
@@ -60,7 +60,7 @@ FILTERS = {
 
 
 def render_markdown(
-    template: str, report: Mapping[str, Any], figures: Mapping[str, str], items_page: str
+    template: str, report: Report, figures: Mapping[str, str], items_page: str
 ) -> str:
     """Return the Markdown report; `figures` maps names to paths relative to it, as is
     `items_page`."""
@@ -76,7 +76,7 @@ def render_html(
     template: str,
     items_template: str,
     style: str,
-    report: Mapping[str, Any],
+    report: Report,
     figures: Mapping[str, str],
     items: Mapping[str, Sequence[Item]],
     items_page: str,
@@ -132,7 +132,8 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
                 "title": table.title,
                 "unit": table.unit,
                 "right_or_wrong": table.right_or_wrong,
-                "items": found,
+                # losses before gains of the same size
+                "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
             }
         )
     page = _environment(autoescape=True).from_string(template)

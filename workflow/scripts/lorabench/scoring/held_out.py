@@ -8,8 +8,9 @@ independent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from lorabench.documents.train_metrics import ConversationLikelihood, Trained, TrainMetrics
 from lorabench.uncertainty import Estimate, ratio_estimate
 
 # Two imagined conversations of average length, one better and one worse by this much (nat a token),
@@ -19,12 +20,22 @@ IMAGINED = 0.3
 FEWEST_UNITS = 6
 
 
-def held_out_conversations(train_metrics: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+def held_out_conversations(
+    train_metrics: TrainMetrics | None,
+) -> list[ConversationLikelihood] | None:
     """Return {id, label_tokens, base_nll_sum, adapter_nll_sum} of each held-out conversation, None
     where the record has none."""
-    likelihood = (train_metrics or {}).get("likelihood") or {}
-    found = (likelihood.get("validation") or {}).get("conversations")
-    return list(found) if isinstance(found, list) and found else None
+    trained = recorded_training(train_metrics)
+    found = trained["likelihood"]["validation"].get("conversations") if trained else None
+    return found or None
+
+
+def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
+    """Return the record of a training; None where there is none, or where what an imported adapter
+    brought is no record of this pipeline."""
+    if train_metrics is None or train_metrics.get("status") != "ok":
+        return None
+    return cast(Trained, train_metrics)
 
 
 def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:

@@ -1,0 +1,37 @@
+"""SLURM as shipped: `--profile slurm-gpu` on a real cluster of one node without accounting."""
+
+from pathlib import Path
+
+import pytest
+
+from checkout import copy_repository
+from workflow.slurm_cluster import one_node_cluster, said, why_not_here
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not_here() is not None, reason=str(why_not_here())),
+]
+
+
+def test_jobs_end_without_accounting(tmp_path: Path) -> None:
+    """A job with the model runs in the cluster, short jobs here; a job that fails is tried again,
+    and the last lines say why it failed."""
+    copy = copy_repository(tmp_path / "lorabench")
+    target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
+    fast = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5")
+    with one_node_cluster(tmp_path / "slurm"):
+        done = copy.snakemake(target, *fast, profile="slurm-gpu")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert (copy.folder / target).is_file()
+        jobs = said("squeue", "-h", "--states=all", "-o", "%T %P %k").splitlines()
+        assert jobs == ["COMPLETED cpu rule_evaluate_task_wildcards_smoke_base_mmlu_0_1"]
+        script = copy.folder / "workflow" / "scripts" / "evaluate_task.py"
+        text = script.read_text().replace("    run_job(", "    evaluate_task = print\n    run_job(")
+        script.write_text(text)
+        failed = copy.snakemake(target, "--retries", "1", *fast, profile="slurm-gpu")
+        assert failed.returncode == 1
+        assert len(said("squeue", "-h", "--states=FAILED", "-o", "%i").splitlines()) == 2
+        last = (failed.stdout + failed.stderr).splitlines()[-3:]
+        assert last[0].startswith("lorabench: smoke: mmlu on base failed: ")
+        assert last[1].startswith("  log: logs/smoke/evaluate_task/")
+        assert last[2].startswith("  to go on: snakemake ")

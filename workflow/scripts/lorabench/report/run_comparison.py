@@ -1,0 +1,224 @@
+"""Runs next to each other: read them from results/{run} or from an export, compare one variant item
+by item, and say it in lines of text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorabench.documents.comparison import PairName
+from lorabench.documents.item_result import ItemResult
+from lorabench.errors import DataError
+from lorabench.files import read_json
+from lorabench.report.wording import (
+    contrast_text,
+    difference_text,
+    interval_text,
+    p_text,
+    score_text,
+)
+from lorabench.scoring.benchmark import scored_benchmark
+from lorabench.scoring.comparison import add_verdicts, compare_benchmark
+from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.settings import ComparisonSettings
+
+# as in config/config.yaml; equivalence is not asked here
+SETTINGS = ComparisonSettings(
+    resamples=2000, seed=0, equivalence_margin_share=0.01, equivalence_margin_rating=0.1
+)
+# the end of a protocol sentence that counts failures of one run
+COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One variant of a run, as far as it was scored."""
+
+    # its folder as given, which is how the user knows it
+    name: str
+    # benchmark -> score file
+    scores: dict[str, dict[str, Any]]
+    # benchmark -> item rows
+    rows: dict[str, list[ItemResult]]
+    # nats per answer token after training, None where it was not measured
+    held_out_loss: float | None
+
+
+def read_run(folder: Path, variant: str) -> Run:
+    """Return a variant of a run from its folder or its export.
+
+    Raises:
+        DataError: the folder is neither, or nothing was scored.
+    """
+    if (folder / "eval").is_dir():
+        scores = {
+            path.stem: read_json(path)
+            for path in sorted((folder / "eval" / variant).glob("*.json"))
+        }
+        done = {name: score for name, score in scores.items() if score["status"] == "ok"}
+        rows = {
+            name: read_item_results(folder / "eval" / variant / f"{name}.jsonl") for name in done
+        }
+        document = folder / "report" / "report.json"
+    elif (folder / "eval_results.json").is_file():
+        done, rows = _exported(folder, variant)
+        document = folder / "report.json"
+    else:
+        raise DataError(
+            f"{folder}: neither a run (no folder eval) nor an export (no eval_results.json);"
+            " give results/RUN or reports/bench/COMMIT"
+        )
+    if not done:
+        raise DataError(f"{folder}: no benchmark of {variant} has a score; nothing to compare")
+    loss = None
+    if document.is_file():
+        validation = (read_json(document).get("training") or {}).get("validation") or {}
+        loss = validation.get("adapter_nll")
+    return Run(name=str(folder), scores=done, rows=rows, held_out_loss=loss)
+
+
+def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
+    """Return for each further run benchmark -> contrast with the first run, with Holm's correction
+    over all of them.
+
+    Raises:
+        DataError: a benchmark was made by different protocols or on different items, or the runs
+            have none in common.
+    """
+    first, *others = runs
+    if not others:
+        raise DataError("one folder was given; give at least two, as A and B")
+    contrasts: dict[str, dict[PairName, Any]] = {}
+    for place, other in enumerate(others):
+        common = [name for name in first.scores if name in other.scores]
+        if not common:
+            raise DataError(f"{first.name} and {other.name} have no scored benchmark in common")
+        for name in common:
+            _check_protocol(name, first, other)
+            signal = all(run.scores[name].get("carries_signal", True) for run in (first, other))
+            try:
+                contrasts[f"{place}:{name}"] = compare_benchmark(
+                    scored_benchmark(name),
+                    {"base": first.rows[name], "lora": other.rows[name]},
+                    signal,
+                    first.scores[name]["confidence"],
+                    SETTINGS,
+                )
+            except DataError as error:
+                raise DataError(f"{name}: {first.name} and {other.name}: {error}") from None
+    add_verdicts(contrasts)
+    return [
+        {
+            key.partition(":")[2]: found["lora_vs_base"]
+            for key, found in contrasts.items()
+            if key.startswith(f"{place}:")
+        }
+        for place in range(len(others))
+    ]
+
+
+def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a table of runs for a terminal, and a line for each comparison."""
+    lines = []
+    for number, run in enumerate(runs):
+        loss = "" if run.held_out_loss is None else f", held-out loss {run.held_out_loss:.3f} nat"
+        lines.append(f"{_letter(number)}  {run.name}{loss}")
+        for name, score in run.scores.items():
+            unit = score["unit"]
+            lines.append(
+                f"   {scored_benchmark(name).title:<12} {score_text(score['score'], unit)}"
+                f" {interval_text(score['interval'], unit)}, n = {score['n']:,}"
+            )
+    for number, found in enumerate(contrasts, start=1):
+        lines += ["", f"{_letter(number)} against A, paired by item:"]
+        for name, contrast in found.items():
+            lines.append(
+                f"   {scored_benchmark(name).title:<12}"
+                f" {_contrast_line(contrast, runs[0].scores[name]['unit'])}"
+            )
+    count = sum(
+        contrast.get("p_value_holm") is not None
+        for found in contrasts
+        for contrast in found.values()
+    )
+    lines += ["", f"p is adjusted over {count} comparisons (Holm)."]
+    return "\n".join(lines)
+
+
+def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
+    if contrast["status"] != "ok":
+        return str(contrast["reason"])
+    return (
+        f"{difference_text(contrast['difference'], unit)}"
+        f" {interval_text(contrast['interval'], unit)}, p {p_text(contrast['p_value_holm'])},"
+        f" {contrast['items_changed']} of {contrast['n']} items changed:"
+        f" {contrast_text(dict(contrast), unit)}"
+    )
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def _check_protocol(name: str, first: Run, other: Run) -> None:
+    one, two = (COUNTED.sub("", run.scores[name]["protocol"]) for run in (first, other))
+    if one != two:
+        raise DataError(
+            f"{name}: {first.name} and {other.name} were made by different protocols"
+            f" ({_first_difference(one, two)}); only scores of one protocol compare"
+        )
+
+
+def _first_difference(one: str, two: str) -> str:
+    """Return the first clause in which two sentences differ."""
+    for left, right in zip(one.split("; "), two.split("; "), strict=False):
+        for mine, theirs in zip(left.split(", "), right.split(", "), strict=False):
+            if mine != theirs:
+                return f'"{mine}" and "{theirs}"'
+    return "one says more than the other"
+
+
+def _exported(
+    folder: Path, variant: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[ItemResult]]]:
+    """Return scores and item rows of an export, the rows of judged answers made from the scores of
+    their turns."""
+    parts = read_json(folder / "eval_results.json")["scores"]
+    done = {
+        name: found[variant]
+        for name, found in parts.items()
+        if found.get(variant, {}).get("status") == "ok"
+    }
+    rows: dict[str, list[ItemResult]] = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.name.endswith(("_results.json", "_outputs.json")):
+            continue
+        document = read_json(path)
+        name, found = document.get("benchmark"), (document.get("variants") or {}).get(variant)
+        if name in done and found and (found.get("items") or found.get("outputs")):
+            rows[name] = (
+                [ItemResult(**row) for row in found["items"]]
+                if "items" in found
+                else _judged_rows(found["outputs"])
+            )
+    return {name: score for name, score in done.items() if name in rows}, rows
+
+
+def _judged_rows(outputs: Sequence[Mapping[str, Any]]) -> list[ItemResult]:
+    rows: list[ItemResult] = []
+    for output in outputs:
+        scores = output["scores"]
+        for turn, score in enumerate(scores, start=1):
+            rows.append(
+                ItemResult(
+                    index=len(rows),
+                    # as judges name the turns of a question
+                    id=f"{output['id']}-{turn}" if len(scores) > 1 else output["id"],
+                    cluster=output["id"],
+                    score=score,
+                    outcome="judged" if score is not None else "judge_failed",
+                    detail={"turn": turn, "category": output["category"]},
+                )
+            )
+    return rows
