@@ -1,5 +1,4 @@
-"""What jobs are told besides files: their part of the config, the hash of their code, their
-environment."""
+"""What jobs get besides files: their part of the config, their code's hash, their environment."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

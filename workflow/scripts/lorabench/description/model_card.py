@@ -1,5 +1,4 @@
-"""The adapter's model card: what it is, what it was made from, how well it did, and its licence
-notices."""
+"""The adapter's model card: what it is, how it was made, how good it is, its notices."""
 
 from lorabench.description.licences import Licence, base_licence, model_name
 from lorabench.documents.train_metrics import Trained

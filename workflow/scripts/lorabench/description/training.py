@@ -123,8 +123,7 @@ def totals(record: TrainingRecord, steps: list[Step]) -> TrainingTotals:
 
 
 def power(readings: dict[str, Any]) -> PowerRead | PowerNotRead:
-    """Return mean and peak power and energy; status not_run and the reason where they were not
-    read."""
+    """Return mean and peak power and energy, or not_run with the reason."""
     if readings["reason"] is not None:
         return {"status": "not_run", "reason": readings["reason"]}
     joules = readings["energy_joules"]

@@ -1,5 +1,4 @@
-"""Compare the speed of training with the peak of the device that it ran on, where that peak is
-known."""
+"""Compare the speed of training with the peak of its device, if that is known."""
 
 from typing import Any
 

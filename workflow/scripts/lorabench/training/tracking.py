@@ -59,8 +59,7 @@ def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, 
 
 
 def _continue_mlflow_run(training: str) -> None:
-    """Choose the run that a killed process left, by its name: MLflow makes up the ids of its runs
-    itself."""
+    """Choose the run that a killed process left, by name: MLflow makes up the ids itself."""
     import mlflow
 
     experiment, named = os.environ["MLFLOW_EXPERIMENT_NAME"], f"attributes.run_name = '{training}'"

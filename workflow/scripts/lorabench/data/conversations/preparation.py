@@ -1,5 +1,4 @@
-"""Turn flat messages into training and validation conversations, with a record of what happened to
-every tree."""
+"""Turn flat messages into training and validation conversations, and note what was dropped."""
 
 import hashlib
 from collections import Counter

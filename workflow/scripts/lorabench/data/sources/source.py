@@ -1,5 +1,4 @@
-"""Where data comes from: the four source kinds of the config, and the record that a fetched folder
-carries.
+"""Where data comes from: the source kinds of the config, and the record of a fetched folder.
 
 - hub (repo, revision): the Hugging Face hub, pinned to a commit;
 - path (path): a file or folder on this machine;
