@@ -66,8 +66,9 @@ gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make it
 	$(snakemake) gate --profile $(PROFILE) $(overlay)
 	$(bin)/python workflow/scripts/show_gate.py $(overlay)
 
-compare: $(venv) ## two runs or exports, paired by item: A=results/x B=results/y, further ones in MORE=...
-	$(bin)/python workflow/scripts/compare_runs.py $(call quote,$(A)) $(call quote,$(B)) $(MORE)
+compare: $(venv) ## runs or exports paired by item: A=results/x B=results/y, or CONFIG=FILE for a sweep; PAGE=FILE for HTML
+	$(bin)/python workflow/scripts/compare_runs.py $(if $(A),$(call quote,$(A))) $(if $(B),$(call quote,$(B))) \
+		$(if $(PAGE),--page $(call quote,$(PAGE))) $(overlay)
 
 plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
 	$(bin)/python workflow/scripts/plan.py $(overlay)

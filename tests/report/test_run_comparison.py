@@ -9,6 +9,7 @@ from export_report import export_report
 from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.errors import DataError
 from lorabench.report.run_comparison import compare_runs, read_run, runs_text
+from lorabench.report.runs_page import render_runs
 from report.synthetic_run import report_inputs
 from write_report import write_report
 
@@ -69,7 +70,25 @@ def test_other_protocols_items_and_folders_are_refused(run: Path, tmp_path: Path
     two.rows["mmlu"].pop()
     with pytest.raises(DataError, match=r"mmlu: .*different items: 1 unpaired"):
         compare_runs([one, two])
+    two = read_run(run, "lora")
+    two.opponents["alpaca_eval"] = "the answers of another base"
+    with pytest.raises(DataError, match=r"alpaca_eval: .*different bases"):
+        compare_runs([one, two])
     with pytest.raises(DataError, match="neither a run"):
         read_run(tmp_path, "lora")
     with pytest.raises(DataError, match="at least two"):
         compare_runs([one])
+
+
+def test_the_page_of_runs_has_every_run_and_verdict(run: Path, root: Path) -> None:
+    """Base and adapter are rows; each comparison says what it shows."""
+    runs = [read_run(run, "base"), read_run(run, "lora")]
+    resources = root / "workflow" / "resources" / "report"
+    template, style = (
+        (resources / name).read_text(encoding="utf-8") for name in ("runs.html.j2", "style.css")
+    )
+    contrasts = compare_runs(runs)
+    page = render_runs(template, style, runs, contrasts)
+    assert f"{run}, base" in page and f"{run}, lora" in page
+    assert page.count("<tr>") == 2 + len(runs) + len(contrasts[0])
+    assert page.count("<caption>") == page.count("<table")

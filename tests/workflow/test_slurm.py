@@ -20,7 +20,7 @@ def test_jobs_end_without_accounting(tmp_path: Path) -> None:
     target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
     fast = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5")
     with one_node_cluster(tmp_path / "slurm"):
-        done = copy.snakemake(target, *fast, profile="slurm-gpu")
+        done = copy.snakemake(*fast, target, profile="slurm-gpu")
         assert done.returncode == 0, done.stderr[-3000:]
         assert (copy.folder / target).is_file()
         jobs = said("squeue", "-h", "--states=all", "-o", "%T %P %k").splitlines()
@@ -28,7 +28,7 @@ def test_jobs_end_without_accounting(tmp_path: Path) -> None:
         script = copy.folder / "workflow" / "scripts" / "evaluate_task.py"
         text = script.read_text().replace("    run_job(", "    evaluate_task = print\n    run_job(")
         script.write_text(text)
-        failed = copy.snakemake(target, "--retries", "1", *fast, profile="slurm-gpu")
+        failed = copy.snakemake("--retries", "1", *fast, target, profile="slurm-gpu")
         assert failed.returncode == 1
         assert len(said("squeue", "-h", "--states=FAILED", "-o", "%i").splitlines()) == 2
         last = (failed.stdout + failed.stderr).splitlines()[-3:]

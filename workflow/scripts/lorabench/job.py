@@ -20,8 +20,6 @@ from lorabench.arguments import arguments_of
 from lorabench.errors import LorabenchError, PrerequisiteError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# first line of a log
-RUNS_IN = "process "
 # errors of the machine, and what to do about them
 REMEDIES = {
     errno.ENOSPC: "free some space, then start again",
@@ -56,23 +54,23 @@ def job(snakemake: Any) -> Iterator[None]:
     also to stderr.
 
     Any error ends the job with exit code 1 and one line; the traceback is in the log. While the job
-    runs, a second process for the same log is refused.
+    runs, a second process for the same job is refused.
     """
     log = Path(snakemake.log[0])
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        stream = log.open("a", encoding="utf-8", buffering=1)
+        stream = log.open("w", encoding="utf-8", buffering=1)
+        # Snakemake removes the log before it starts a job, so that the lock is a file of its own
+        lock = log.with_name(f".{log.name}.lock").open("a+", encoding="utf-8")
     except OSError as error:
         _end(snakemake.rule, machine_fault(error) or str(error))
-    if (other := _running_elsewhere(stream)) is not None:
+    if (other := _running_elsewhere(lock)) is not None:
         _end(
             snakemake.rule,
             f"{other} still runs this job, from a Snakemake that was killed: wait until it ends, or"
             " end it with kill",
             stream,
         )
-    stream.truncate(0)
-    print(f"{RUNS_IN}{os.getpid()} on {platform.node()}", file=stream)
     file = logging.StreamHandler(stream)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
@@ -99,6 +97,7 @@ def job(snakemake: Any) -> Iterator[None]:
         logging.getLogger().removeHandler(file)
         with suppress(OSError):
             stream.close()
+            lock.close()
 
 
 def machine_fault(error: BaseException) -> str | None:
@@ -130,18 +129,22 @@ def _disk_of(path: Path) -> Path:
     return folder
 
 
-def _running_elsewhere(stream: TextIO) -> str | None:
-    """Lock a log; return which process holds it where that fails. The lock ends with the process.
+def _running_elsewhere(lock: TextIO) -> str | None:
+    """Take a job's lock; return which process holds it where that fails. The lock ends with the
+    process.
 
     A disk that cannot lock files is no reason to stop.
     """
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        first = Path(stream.name).read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-        return first.removeprefix(RUNS_IN) if first.startswith(RUNS_IN) else "another process"
+        lock.seek(0)
+        return lock.read().strip() or "another process"
     except OSError:
-        pass
+        return None
+    with suppress(OSError):
+        lock.truncate(0)
+        print(f"process {os.getpid()} on {platform.node()}", file=lock, flush=True)
     return None
 
 

@@ -52,7 +52,7 @@ STAGES = {
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 JOBS_LOG = Path("logs/jobs.log")
 # The SLURM plugin's search for an account that the profile does not name: it works without.
-ACCOUNT_NOISE = re.compile("No SLURM account given|No account was given|Unable to guess SLURM acc")
+ACCOUNT_NOISE = re.compile("SLURM account given|No account was given|Unable to guess SLURM")
 
 
 class LogHandler(LogHandlerBase):
@@ -229,7 +229,21 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def use_a_cache_that_can_be_written() -> None:
+    """Move the cache folder into the project where HOME is missing or read-only, as in containers:
+    Snakemake ends with a traceback there."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache.mkdir(parents=True, exist_ok=True)
+        usable = os.access(cache, os.W_OK)
+    except (OSError, RuntimeError):
+        usable = False
+    if not usable:
+        os.environ["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
+
+
 # Snakemake imports its plugins before it reads the config files of its command line, and ends with
 # a traceback where one of them is a folder or not UTF-8.
 if "snakemake.cli" in sys.modules:
+    use_a_cache_that_can_be_written()
     check_overlays()

@@ -50,6 +50,7 @@ FILTERS = {
     "metric": wording.metric_title,
     "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
+    "shows": lambda contrast, unit: wording.contrast_text(dict(contrast), unit),
     "shown": printable,
     "cut": lambda text, limit: shortened(printable(text).strip(), limit),
     "duration": duration_text,
@@ -64,7 +65,7 @@ def render_markdown(
 ) -> str:
     """Return the Markdown report; `figures` maps names to paths relative to it, as is
     `items_page`."""
-    environment = _environment(autoescape=False)
+    environment = page_environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
     text = environment.from_string(template).render(
         report=report, figures=figures, captions=CAPTIONS, items_page=items_page
@@ -92,7 +93,7 @@ def render_html(
         items_page: address of the page of all items, relative to this one.
     """
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}
-    environment = _environment(autoescape=True)
+    environment = page_environment()
     page, part = environment.from_string(template), environment.from_string(items_template)
     count = ITEMS_SHOWN
     while True:
@@ -136,7 +137,7 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
                 "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
             }
         )
-    page = _environment(autoescape=True).from_string(template)
+    page = page_environment().from_string(template)
     return printable(
         page.render(whole=True, run=run, parts=parts, style=Markup(style), limit=LONGEST)
     )
@@ -150,7 +151,8 @@ def inline_svg(name: str, svg: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{CAPTIONS[name]}" ', 1)
 
 
-def _environment(*, autoescape: bool) -> Environment:
+def page_environment(*, autoescape: bool = True) -> Environment:
+    """Return a Jinja environment with the report's words as filters."""
     environment = Environment(
         autoescape=autoescape,
         undefined=StrictUndefined,

@@ -35,13 +35,15 @@ COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 class Run:
     """One variant of a run, as far as it was scored."""
 
-    # its folder as given, which is how the user knows it
+    # its folder as given and its variant, which is how the user knows it
     name: str
     # benchmark -> score file
     scores: dict[str, dict[str, Any]]
     # benchmark -> item rows
     rows: dict[str, list[ItemResult]]
-    # nats per answer token after training, None where it was not measured
+    # benchmark -> hash of the answers that a judge compared with, where a variant wrote them
+    opponents: dict[str, str]
+    # nats per answer token of the variant, None where it was not measured
     held_out_loss: float | None
 
 
@@ -52,17 +54,16 @@ def read_run(folder: Path, variant: str) -> Run:
         DataError: the folder is neither, or nothing was scored.
     """
     if (folder / "eval").is_dir():
-        scores = {
-            path.stem: read_json(path)
-            for path in sorted((folder / "eval" / variant).glob("*.json"))
-        }
-        done = {name: score for name, score in scores.items() if score["status"] == "ok"}
+        scores = _scores(folder / "eval")
+        done = _done(scores, variant)
         rows = {
             name: read_item_results(folder / "eval" / variant / f"{name}.jsonl") for name in done
         }
         document = folder / "report" / "report.json"
     elif (folder / "eval_results.json").is_file():
-        done, rows = _exported(folder, variant)
+        scores = read_json(folder / "eval_results.json")["scores"]
+        rows = _exported_rows(folder, variant)
+        done = {name: score for name, score in _done(scores, variant).items() if name in rows}
         document = folder / "report.json"
     else:
         raise DataError(
@@ -74,8 +75,14 @@ def read_run(folder: Path, variant: str) -> Run:
     loss = None
     if document.is_file():
         validation = (read_json(document).get("training") or {}).get("validation") or {}
-        loss = validation.get("adapter_nll")
-    return Run(name=str(folder), scores=done, rows=rows, held_out_loss=loss)
+        loss = validation.get("base_nll" if variant == "base" else "adapter_nll")
+    return Run(
+        name=f"{folder}, {variant}",
+        scores=done,
+        rows=rows,
+        opponents=_opponents(scores, done),
+        held_out_loss=loss,
+    )
 
 
 def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
@@ -123,7 +130,7 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
     lines = []
     for number, run in enumerate(runs):
         loss = "" if run.held_out_loss is None else f", held-out loss {run.held_out_loss:.3f} nat"
-        lines.append(f"{_letter(number)}  {run.name}{loss}")
+        lines.append(f"{letter(number)}  {run.name}{loss}")
         for name, score in run.scores.items():
             unit = score["unit"]
             lines.append(
@@ -131,19 +138,23 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
                 f" {interval_text(score['interval'], unit)}, n = {score['n']:,}"
             )
     for number, found in enumerate(contrasts, start=1):
-        lines += ["", f"{_letter(number)} against A, paired by item:"]
+        lines += ["", f"{letter(number)} against A, paired by item:"]
         for name, contrast in found.items():
             lines.append(
                 f"   {scored_benchmark(name).title:<12}"
                 f" {_contrast_line(contrast, runs[0].scores[name]['unit'])}"
             )
-    count = sum(
+    lines += ["", f"p is adjusted over {corrected(contrasts)} comparisons (Holm)."]
+    return "\n".join(lines)
+
+
+def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
+    """Return over how many comparisons p was adjusted: those that carry a signal."""
+    return sum(
         contrast.get("p_value_holm") is not None
         for found in contrasts
         for contrast in found.values()
     )
-    lines += ["", f"p is adjusted over {count} comparisons (Holm)."]
-    return "\n".join(lines)
 
 
 def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
@@ -157,7 +168,8 @@ def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
     )
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
+    """Return how a run is called, from 0: A, B, …, Z, 27."""
     return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
@@ -167,6 +179,11 @@ def _check_protocol(name: str, first: Run, other: Run) -> None:
         raise DataError(
             f"{name}: {first.name} and {other.name} were made by different protocols"
             f" ({_first_difference(one, two)}); only scores of one protocol compare"
+        )
+    if first.opponents.get(name) != other.opponents.get(name):
+        raise DataError(
+            f"{name}: the judge compared {first.name} and {other.name} with the answers of"
+            " different bases; judge both against one reference"
         )
 
 
@@ -179,30 +196,53 @@ def _first_difference(one: str, two: str) -> str:
     return "one says more than the other"
 
 
-def _exported(
-    folder: Path, variant: str
-) -> tuple[dict[str, dict[str, Any]], dict[str, list[ItemResult]]]:
-    """Return scores and item rows of an export, the rows of judged answers made from the scores of
-    their turns."""
-    parts = read_json(folder / "eval_results.json")["scores"]
-    done = {
+def _scores(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return benchmark -> variant -> score file of a run's folder eval."""
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        scores.setdefault(path.stem, {})[path.parent.name] = read_json(path)
+    return scores
+
+
+def _done(
+    scores: Mapping[str, Mapping[str, dict[str, Any]]], variant: str
+) -> dict[str, dict[str, Any]]:
+    return {
         name: found[variant]
-        for name, found in parts.items()
+        for name, found in scores.items()
         if found.get(variant, {}).get("status") == "ok"
     }
+
+
+def _opponents(
+    scores: Mapping[str, Mapping[str, dict[str, Any]]], done: Mapping[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Return benchmark -> hash of the reference variant's answers."""
+    opponents = {}
+    for name, score in done.items():
+        reference = (score.get("protocol_detail") or {}).get("reference")
+        detail = scores[name].get(str(reference), {}).get("protocol_detail") or {}
+        if detail.get("answers_sha256"):
+            opponents[name] = str(detail["answers_sha256"])
+    return opponents
+
+
+def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
+    """Return the item rows of an export, those of judged answers made from the scores of their
+    turns."""
     rows: dict[str, list[ItemResult]] = {}
     for path in sorted(folder.glob("*.json")):
         if not path.name.endswith(("_results.json", "_outputs.json")):
             continue
         document = read_json(path)
         name, found = document.get("benchmark"), (document.get("variants") or {}).get(variant)
-        if name in done and found and (found.get("items") or found.get("outputs")):
+        if name and found and (found.get("items") or found.get("outputs")):
             rows[name] = (
                 [ItemResult(**row) for row in found["items"]]
                 if "items" in found
                 else _judged_rows(found["outputs"])
             )
-    return {name: score for name, score in done.items() if name in rows}, rows
+    return rows
 
 
 def _judged_rows(outputs: Sequence[Mapping[str, Any]]) -> list[ItemResult]:
