@@ -60,7 +60,7 @@ def job(snakemake: Any) -> Iterator[None]:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         stream = log.open("w", encoding="utf-8", buffering=1)
-        # Snakemake removes the log before it starts a job, so that the lock is a file of its own
+        # Snakemake removes the log before it starts a job, so the lock is a separate file
         lock = log.with_name(f".{log.name}.lock").open("a+", encoding="utf-8")
     except OSError as error:
         _end(snakemake.rule, machine_fault(error) or str(error))
