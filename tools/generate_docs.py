@@ -58,7 +58,7 @@ def config_readme() -> str:
         "",
         f"Variables that override a key for one call: {variables}.",
         "Secrets are read from the environment only: `HF_TOKEN`, `OPENAI_API_KEY`,"
-        " `ANTHROPIC_API_KEY`.",
+        " `ANTHROPIC_API_KEY`, `INFERENCE_API_KEY`.",
         "",
     ]
     for name, section in schema["properties"].items():

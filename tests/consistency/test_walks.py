@@ -13,7 +13,7 @@ WALKS = re.findall(r"^## (Walk: .*?)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DO
 STOPS = [
     (match[1], re.findall(r"`([\w.]+)`", match[2]))
     for _, walk in WALKS
-    for match in re.finditer(r"^\d+\. `([\w/]+\.py)`: (.*)$", walk, re.MULTILINE)
+    for match in re.finditer(r"^\d+\. `([\w/]+\.py)`: (.*)\.$", walk, re.MULTILINE)
 ]
 
 

@@ -94,7 +94,7 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
         session = LoadSession(settings.load, PROMPTS)
         served = measure_servers(session, settings, PROMPTS)
     assert set(served) == {"base", "lora"} and served["lora"]["lengths_fixed"]
-    levels = summarise_load(session.rows, "server", "lora", "base_again", LIMITS)
+    levels: Any = summarise_load(session.rows, "server", "lora", "base_again", LIMITS)
     for level in levels[:2]:
         ratio = level["ratio_to_base"]
         assert ratio["median"] == pytest.approx(1 / 1.5, rel=WITHIN)
@@ -102,7 +102,7 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
         assert ratio["interval"][0] * (1 - WITHIN) <= 1 / 1.5
         assert ratio["interval"][1] * (1 + WITHIN) >= 1 / 1.5
         assert ratio["beyond_noise"]
-    of_base = summarise_load(session.rows, "server", "base", "base_again", LIMITS)
+    of_base: Any = summarise_load(session.rows, "server", "base", "base_again", LIMITS)
     one, two, four = (level["output_tokens_per_second"] for level in of_base)
     seconds = (FIRST_MS + 10 * TOKEN_MS) / 1000
     assert one == pytest.approx(11 / seconds, rel=WITHIN)

@@ -116,6 +116,7 @@ def test_real_slowdown_is_told_from_noise() -> None:
         "decode_tokens_per_second"
     ]
     same = ratios_to_base(base, again, rows("merged", seed=4))["decode_tokens_per_second"]
+    assert slow["interval"] is not None
     assert slow["interval"][0] <= 1 / 1.5 <= slow["interval"][1]
     assert slow["beyond_noise"] and not same["beyond_noise"]
     assert same["noise_band"][0] < 1 < same["noise_band"][1]

@@ -130,8 +130,7 @@ def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
         "questions": 8,
         "turns": 16,
         "corrected_references": False,
-        "reference": "base",
-        "both_orders": True,
+        **({"reference": "base", "both_orders": True} if benchmark == "alpaca_eval" else {}),
     }
 
 

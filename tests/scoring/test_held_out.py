@@ -39,12 +39,12 @@ def test_equal_changes_keep_a_width_and_five_conversations_have_no_interval() ->
 
 
 def test_the_interval_covers_the_true_change() -> None:
-    """Of 200 samples of 40 conversations of skewed sizes, 84 to 96 % of the 90 % intervals hold
+    """Of 200 samples of 400 conversations of skewed sizes, 84 to 96 % of the 90 % intervals hold
     it."""
     generator, held = np.random.default_rng(3), 0
     for _ in range(200):
-        sizes = generator.lognormal(5, 0.8, 40).astype(int) + 1
-        change = conversations(list(generator.normal(-0.05, 0.1, 40)), list(sizes))
+        sizes = generator.lognormal(5, 0.8, 400).astype(int) + 1
+        change = conversations(list(generator.normal(-0.05, 0.1, 400)), list(sizes))
         interval = loss_change(change, 0.9).interval
         held += interval is not None and interval[0] <= -0.05 <= interval[1]
     assert 0.84 <= held / 200 <= 0.96
@@ -52,9 +52,10 @@ def test_the_interval_covers_the_true_change() -> None:
 
 def test_records_without_conversations_have_none() -> None:
     """An older record, an imported adapter, and none at all."""
-    older: dict[str, Any] = {"likelihood": {"validation": {"base": {}, "adapter": {}}}}
+    older: Any = {"status": "ok", "likelihood": {"validation": {"base": {}, "adapter": {}}}}
     assert held_out_conversations(older) is None
-    assert held_out_conversations({"status": "not_run"}) is None
+    absent: Any = {"status": "not_run"}
+    assert held_out_conversations(absent) is None
     assert held_out_conversations(None) is None
     with pytest.raises(DataError, match="denominators > 0"):
         loss_change(conversations([0.1], [0]), 0.95)

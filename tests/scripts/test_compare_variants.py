@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import chi2
 
 from compare_variants import compare_variants
 from lorabench.errors import DataError
@@ -35,13 +36,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_an_adapter_that_solves_more_problems_is_better(whole: dict[str, Any]) -> None:
-    """The synthetic adapter gains ten of sixty word problems and loses none: p = 2 / 2^10 by
+    """The synthetic adapter gains ten of sixty word problems and loses none: chi-squared is 10 by
     McNemar."""
     contrast = whole["benchmarks"]["gsm8k"]["pairs"]["lora_vs_base"]
     assert contrast["flips"]["only_variant"] == 10 and contrast["flips"]["only_reference"] == 0
-    assert contrast["p_value"] == pytest.approx(2 / 2**10)
+    assert contrast["p_value"] == pytest.approx(chi2.sf(10, 1))
     assert contrast["verdict_word"] == "better"
-    assert contrast["interval"][0] < contrast["difference"] < contrast["interval"][1]
+    assert 0 < contrast["interval"][0] < contrast["difference"] < contrast["interval"][1]
+    assert contrast["scope"] is None
+
+
+def test_the_verdict_of_mmlu_is_about_its_subjects(whole: dict[str, Any]) -> None:
+    """The subjects are fixed: the words say so, and the word itself stays."""
+    contrast = whole["benchmarks"]["mmlu"]["pairs"]["lora_vs_base"]
+    assert contrast["scope"] == "these subjects"
+    assert contrast["verdict"].endswith("about these subjects only")
+    assert contrast["verdict"].startswith(contrast["verdict_word"])
 
 
 def test_holm_is_over_the_comparisons_with_the_base(whole: dict[str, Any]) -> None:

@@ -89,10 +89,11 @@ def test_what_comes_from_elsewhere_is_remarked_on(
     change(source, tiny_source.parent)
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
     describe(tmp_path / "out")
-    found = read_json(tmp_path / "out" / "run_config.json")["remarks"]
+    config = read_json(tmp_path / "out" / "run_config.json")
+    found = config["remarks"]
     assert found == [record.getMessage() for record in caplog.records if record.levelno >= 30]
     assert (remark in found[0] and len(found) == 1) if remark else found == []
-    assert remarks(None, None, {"remarks": found}) == found
+    assert remarks(None, None, config) == found
 
 
 def named(folder: Path, name: str) -> None:

@@ -162,7 +162,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
         sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows
     )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
-    assert "carries no signal" in scored_benchmark("mt_bench").protocol(protocol, None)
+    assert "too small to tell" in scored_benchmark("mt_bench").protocol(protocol, None)
     vouched = judge_section(FakeJudge(), kind="local", carries_signal=True)
     run(tmp_path, benchmark_folder, vouched, tiny_model / "source.json")
     again, protocol = read(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from report.synthetic_run import report_inputs, write_source
 from write_report import write_report
 
-NO_SIGNAL = "carries no signal"
+NO_SIGNAL = "decides nothing"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 
@@ -62,7 +62,8 @@ def test_the_page_needs_nothing_beside_itself(local: dict[str, Path]) -> None:
     page = Page()
     page.feed(local["page"].read_text(encoding="utf-8"))
     assert page.open == []
-    assert {address for address in page.addresses if not address.startswith("#")} == set()
+    outside = {address.partition("#")[0] for address in page.addresses}
+    assert outside == {"", "items.html"}
     assert len(page.ids) == len(set(page.ids))
     text = local["page"].read_text(encoding="utf-8")
     assert "<script" not in text and "@import" not in text and "url(http" not in text
@@ -73,7 +74,8 @@ def test_every_internal_address_has_its_place(local: dict[str, Path]) -> None:
     text = local["page"].read_text(encoding="utf-8")
     page = Page()
     page.feed(text)
-    used = {address[1:] for address in page.addresses} | set(re.findall(r"url\(#([^)]+)\)", text))
+    inside = {address for address in page.addresses if address.startswith("#")}
+    used = {address[1:] for address in inside} | set(re.findall(r"url\(#([^)]+)\)", text))
     assert used <= set(page.ids)
 
 
@@ -243,3 +245,92 @@ def test_instructions_from_the_training_datas_source_are_told_apart(
                 in limit[0]
             )
         assert limit[0] in text
+
+
+def test_answers_are_escaped_and_hidden_characters_are_shown(tmp_path: Path, root: Path) -> None:
+    """Markup, scripts, controls, half characters and marks that turn text stay text."""
+    given = report_inputs(tmp_path, root)
+    hostile = "</details><script>alert(1)</script>\x00\x1b[31m\ud800\u202e&amp;"
+    for path in given["rows"]:
+        if path.name == "gsm8k.jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            for row in rows:
+                row["detail"]["response"] = f"{path.parent.name} {hostile}"
+            path.write_text("\n".join(map(json.dumps, rows)))
+    write_report(**given)
+    for name in ("page", "items_page"):
+        text = given[name].read_text(encoding="utf-8")
+        page = Page()
+        page.feed(text)
+        assert page.open == []
+        assert "<script" not in text and "&lt;script&gt;" in text
+        assert "⟨U+0000⟩⟨U+001B⟩[31m⟨U+D800⟩⟨U+202E⟩&amp;amp;" in text
+
+
+@pytest.mark.slow
+def test_the_page_stays_small_however_long_the_answers_are(tmp_path: Path, root: Path) -> None:
+    """Long answers make the page show fewer of them; the second file has every item."""
+    given = report_inputs(tmp_path, root)
+    for path in given["rows"]:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            # each of the characters takes five when it is escaped
+            row["detail"].update(response="&" * 20_000, judgment="<" * 20_000)
+        path.write_text("\n".join(map(json.dumps, rows)))
+    write_report(**given)
+    assert given["page"].stat().st_size < 3_000_000
+    everything = given["items_page"].read_text(encoding="utf-8")
+    assert everything.count('<details class="item">') == sum(
+        len(path.read_text().splitlines()) for path in given["rows"] if path.parent.name == "base"
+    )
+
+
+def test_no_folder_of_this_machine_is_named(tmp_path: Path, root: Path) -> None:
+    """A model or adapter that was given by its path is named by the last part of it."""
+    given = report_inputs(tmp_path, root)
+    origin = str(tmp_path / "somewhere" / "my-model")
+    given["model_source"] = write_source(
+        tmp_path / "my-model" / "source.json", "path", None, origin
+    )
+    config = json.loads(given["run_config"].read_text())
+    config["remarks"] = [f"The adapter of {origin} brought another tokenizer."]
+    given["run_config"].write_text(json.dumps(config))
+    write_report(**given)
+    for name in ("markdown", "document", "page", "items_page"):
+        text = given[name].read_text(encoding="utf-8")
+        assert str(tmp_path) not in text and str(root) not in text
+        assert name == "items_page" or "…/my-model" in text
+
+
+def test_a_base_far_from_its_published_score_is_warned_of(tmp_path: Path, root: Path) -> None:
+    """More than 3 standard errors from a value of the same protocol is said on the first screen."""
+    given = report_inputs(tmp_path, root)
+    given["model_source"] = write_source(
+        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
+    )
+    for score, off in ((0.30, True), (0.757, False)):
+        path = next(path for path in given["scores"] if path.match("base/gsm8k.json"))
+        changed = {**json.loads(path.read_text()), "score": score, "standard_error": 0.0126}
+        path.write_text(json.dumps({**changed, "n": 1319}))
+        write_report(**given)
+        report = json.loads(given["document"].read_text(encoding="utf-8"))
+        warned = [text for text in report["notices"] if text.startswith("GSM8K: our base scores")]
+        assert bool(warned) == off
+        values = next(part["published"] for part in report["benchmarks"])
+        assert [value["value"] for value in values if value["off"]] == ["75.7 %"] * off
+
+
+def test_a_score_that_is_fixed_by_construction_is_not_drawn(local: dict[str, Path]) -> None:
+    """AlpacaEval's base is compared with itself: the table says so and the figure leaves it out."""
+    report = json.loads(local["document"].read_text(encoding="utf-8"))
+    fixed = {part["benchmark"]: list(part["by_construction"]) for part in report["benchmarks"]}
+    assert fixed == {"gsm8k": [], "mmlu": [], "mt_bench": [], "alpaca_eval": ["base"]}
+    panel = (local["figures"] / "scores.svg").read_text(encoding="utf-8").split("AlpacaEval")[0]
+    assert panel.rindex(">base + adapter<") > panel.rindex(">base<")
+
+
+def test_tables_have_captions_and_scopes(local: dict[str, Path]) -> None:
+    """Every table says what it shows, and every header cell what it is the header of."""
+    text = local["page"].read_text(encoding="utf-8")
+    assert text.count("<table") == text.count("<caption>")
+    assert re.findall(r"<th(?![^>]* scope=)[ >][^>]*", text) == []

@@ -44,7 +44,7 @@ def measured() -> tuple[dict[str, Any], dict[str, int | None]]:
     """Return what is said of a meter's readings of a short wait."""
     with PowerMeter() as meter:
         meter._stop.wait(0.1)
-    return described(meter.readings()), meter.memory
+    return dict(described(meter.readings())), meter.memory
 
 
 def test_the_counter_gives_the_energy(monkeypatch: pytest.MonkeyPatch) -> None:

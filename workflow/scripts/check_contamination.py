@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lorabench.data.benchmark import benchmark_data
 from lorabench.data.contamination import benchmark_items, overlap
+from lorabench.documents.contamination import BenchmarkOverlap, Contamination
 from lorabench.files import read_jsonl, write_json
 from lorabench.job import run_job
 
@@ -36,21 +37,25 @@ def check_contamination(
         (row["id"], [message["content"] for message in row["messages"]])
         for _, row in read_jsonl(train)
     ]
-    overlaps_of = {}
+    overlaps_of: dict[str, BenchmarkOverlap] = {}
     for source in tqdm(benchmarks, desc="contamination", mininterval=1):
         benchmark = source.parent.parent.name
         table = benchmark_data(benchmark)
         rows = [row for _, row in read_jsonl(source.parent / table.items_file)]
         items = benchmark_items(rows, table.item_texts)
-        overlaps = {str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]}
+        overlaps: dict[str, Any] = {
+            str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]
+        }
         overlaps_of[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
         logger.info(
             "%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()}
         )
-    write_json(
-        contamination,
-        {"schema_version": 1, "conversations": len(conversations), "benchmarks": overlaps_of},
-    )
+    document: Contamination = {
+        "schema_version": 1,
+        "conversations": len(conversations),
+        "benchmarks": overlaps_of,
+    }
+    write_json(contamination, document)
 
 
 if __name__ == "__main__":

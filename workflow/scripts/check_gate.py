@@ -17,6 +17,9 @@ from lorabench.arguments import Folder
 from lorabench.description.licences import base_licence, find_licence, missing_duties
 from lorabench.documents.gate import EXIT_CODES, Declared, GateDocument
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.performance import Performance
+from lorabench.documents.score import Score
+from lorabench.documents.source import SourceRecord
 from lorabench.files import read_json, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.gate_text import comment
@@ -64,7 +67,7 @@ def check_gate(
         document, remark: gate.json and gate.md.
     """
     chosen = GateSettings.parse_section(settings, "gate")
-    measured = [read_json(path) for path in perf]
+    measured: list[Performance] = [read_json(path) for path in perf]
     by_benchmark, by_variant = read_scores(scores, rows)
     history = [Declared(**entry) for entry in read_json(declaration)["history"]]
     state = declaration_state(history, existing_results(declaration.parent))
@@ -110,7 +113,7 @@ def read_scores(
     by_benchmark: dict[str, dict[str, Any]] = {}
     by_variant: dict[str, dict[str, list[ItemResult]]] = {}
     for score_path, rows_path in zip(scores, rows, strict=True):
-        score = read_json(score_path)
+        score: Score = read_json(score_path)
         name, variant = score["benchmark"], score["variant"]
         seen = by_benchmark.setdefault(name, {**score, "carries_signal": True, "reason": None})
         if variant == "base":
@@ -124,7 +127,8 @@ def read_scores(
 
 def licence_faults(model: Path, conversations: Path, shipped: Path) -> list[str] | None:
     """Return what the licences ask and the folder lacks, None where one of them is not known."""
-    source, data = read_json(model), read_json(conversations)
+    source: SourceRecord = read_json(model)
+    data: SourceRecord = read_json(conversations)
     licence = base_licence(model.parent.name, source)
     if licence is None or find_licence(data["licence"]) is None:
         return None

@@ -15,8 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.comparison import BenchmarkComparison, Comparison
 from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.merge_report import MergeReport
+from lorabench.documents.performance import Performance
+from lorabench.documents.score import Score
+from lorabench.documents.source import SourceRecord
+from lorabench.documents.train_metrics import TrainMetrics
 from lorabench.files import read_json, write_json
 from lorabench.job import run_job
 from lorabench.report.decisions import adapter_helps, may_ship
@@ -54,20 +60,20 @@ def compare_variants(
     """Write compare.json. `scores` and `rows` are parallel lists, one file a variant and
     benchmark."""
     chosen = ComparisonSettings(**settings)
-    documents = [read_json(path) for path in scores]
+    documents: list[Score] = [read_json(path) for path in scores]
     confidence = next((score["confidence"] for score in documents if score["status"] == "ok"), 0.95)
     benchmarks, agreement = compare_items(documents, rows, confidence, chosen)
     family = add_verdicts({name: part["pairs"] for name, part in benchmarks.items()})
-    model, conversations = read_json(model_source), read_json(conversations_source)
-    validation, merge = (
-        validation_losses(read_optional(train_metrics), confidence),
-        merge_check(read_optional(merge_report)),
-    )
-    measured = [read_json(path) for path in perf]
+    model: SourceRecord = read_json(model_source)
+    conversations: SourceRecord = read_json(conversations_source)
+    losses: TrainMetrics | None = read_optional(train_metrics)
+    merged: MergeReport | None = read_optional(merge_report)
+    validation, merge = validation_losses(losses, confidence), merge_check(merged)
+    measured: list[Performance] = [read_json(path) for path in perf]
     memory = {document["variant"]: peak_memory_bytes(document) for document in measured}
     serving = serving_ratios(measured)
     shipping = may_ship(gate_of(read_json(gate)), model["licence"], conversations["licence"])
-    result = {
+    result: Comparison = {
         "schema_version": 2,
         "confidence": confidence,
         "settings": settings,
@@ -89,17 +95,18 @@ def compare_variants(
 
 
 def compare_items(
-    scores: Sequence[dict[str, Any]],
+    scores: Sequence[Score],
     rows: Sequence[Path],
     confidence: float,
     settings: ComparisonSettings,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, BenchmarkComparison], dict[str, Any]]:
     """Return benchmark -> unit, signal and contrasts, and benchmark -> item-level agreement of
     merged and lora."""
-    by_benchmark: dict[str, list[tuple[dict[str, Any], Path]]] = {}
+    by_benchmark: dict[str, list[tuple[Score, Path]]] = {}
     for score, path in zip(scores, rows, strict=True):
         by_benchmark.setdefault(score["benchmark"], []).append((score, path))
-    benchmarks, agreement = {}, {}
+    benchmarks: dict[str, BenchmarkComparison] = {}
+    agreement = {}
     for name, parts in by_benchmark.items():
         read = {
             score["variant"]: read_item_results(path)

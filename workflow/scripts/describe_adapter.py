@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorabench.description.model_card import imported_card, model_card
 from lorabench.description.training import imported, run_config, train_metrics
-from lorabench.documents.training_record import ImportRecord, TrainingRecord
+from lorabench.documents.training_record import Record
 from lorabench.files import read_json, write_json, write_text
 from lorabench.job import run_job
 
@@ -20,11 +20,11 @@ def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -
         record: training_record.json.
         metrics, config, card: the outputs.
     """
-    found: TrainingRecord | ImportRecord = read_json(record)
+    found: Record = read_json(record)
     if found["status"] == "ok":
-        measured = train_metrics(found)
-        resolved = run_config(found)
-        text = model_card(found, measured)
+        trained = train_metrics(found)
+        measured, resolved = dict(trained), dict(run_config(found))
+        text = model_card(found, trained)
     else:
         measured = imported(found, "train_metrics")
         resolved = imported(found, "run_config")

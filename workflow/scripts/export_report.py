@@ -10,11 +10,15 @@ run does.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from lorabench.arguments import Folder
 from lorabench.documents.answer import Answer
+from lorabench.documents.comparison import Comparison
+from lorabench.documents.exports import ExportHead, GitState
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.performance import Performance
+from lorabench.documents.score import Score
 from lorabench.files import read_json, read_jsonl, write_json
 from lorabench.git import git_state
 from lorabench.job import run_job
@@ -26,6 +30,7 @@ from lorabench.report.exports import (
     perf_results,
     perf_variant,
 )
+from lorabench.report.plain_text import without_paths
 from lorabench.scoring.item_rows import read_item_results
 
 
@@ -58,19 +63,21 @@ def export_report(
         folder: reports/bench/{git-sha}.
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
-    head = {"schema_version": 1, "run": run, "git": git_state(Path(__file__).parent)}
-    comparison = read_json(compare)
-    by_benchmark: dict[str, dict[str, Any]] = {}
+    state = cast(GitState | None, git_state(Path(__file__).parent))
+    head: ExportHead = {"schema_version": 1, "run": run, "git": state}
+    comparison: Comparison = without_paths(read_json(compare))
+    by_benchmark: dict[str, dict[str, Score]] = {}
     items: dict[str, dict[str, list[ItemResult]]] = {}
     for score_path, rows_path in zip(scores, rows, strict=True):
-        score = read_json(score_path)
+        score: Score = without_paths(read_json(score_path))
         by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
         items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
     outputs: dict[str, dict[str, list[Answer]]] = {}
     for path in answers:
         read = [Answer(**row) for _, row in read_jsonl(path)]
         outputs.setdefault(path.stem, {})[path.parent.name] = read
-    measured = {(part := read_json(path))["variant"]: part for path in perf}
+    performances: list[Performance] = [without_paths(read_json(path)) for path in perf]
+    measured = {part["variant"]: part for part in performances}
 
     write_json(folder / "eval_results.json", eval_results(head, by_benchmark, comparison))
     for name, file in items_of_tasks.items():

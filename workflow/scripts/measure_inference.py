@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.arguments import Folder
+from lorabench.documents.inference_conditions import InferenceConditions
 from lorabench.files import write_json, write_jsonl
 from lorabench.inference.machine_state import describe_machine
 from lorabench.inference.measurement import WARMUP_TOKENS, Checkpoints, Measurement, measure
@@ -25,7 +26,6 @@ from lorabench.job import run_job
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
 LOADED_KEYS = ("dtype", "device", "gpu", "attention", "threads", "parameters", "requires_grad")
 
 
@@ -67,11 +67,11 @@ def measure_inference(
     write_json(conditions, describe(parsed, measurement))
 
 
-def describe(settings: InferenceSettings, measurement: Measurement) -> dict[str, Any]:
+def describe(settings: InferenceSettings, measurement: Measurement) -> InferenceConditions:
     """Return the content of raw/conditions.json."""
     first = measurement.loaded[settings.variants[0]]
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": 1,
         "variants": {name: _describe_variant(name, measurement) for name in settings.variants},
         "n_prompts": settings.prompts,
         "repeats": settings.repeats,

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from lorabench.chat import render_chat
+from lorabench.documents.merge_report import MergeReport
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_json
 from lorabench.job import run_job
@@ -95,23 +96,21 @@ def merge_adapter(
         apart_saved = logits(
             attach(load(base_folder, dtype, place), adapter.parent, dtype), prompts
         )
-        write_json(
-            staging / report.name,
-            {
-                "schema_version": 1,
-                "sha256": sha256,
-                "adapter": read_json(adapter)["sha256"],
-                "base": read_json(model)["sha256"],
-                "dtype": str(dtype).removeprefix("torch."),
-                "prompts": len(prompts),
-                "max_logit_difference": limit,
-                "weights": weights.as_json(),
-                "adapter_effect": effect.as_json(),
-                "float32": exact.as_json(),
-                "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
-                "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
-            },
-        )
+        document: MergeReport = {
+            "schema_version": 1,
+            "sha256": sha256,
+            "adapter": read_json(adapter)["sha256"],
+            "base": read_json(model)["sha256"],
+            "dtype": str(dtype).removeprefix("torch."),
+            "prompts": len(prompts),
+            "max_logit_difference": limit,
+            "weights": weights.as_json(),
+            "adapter_effect": effect.as_json(),
+            "float32": exact.as_json(),
+            "as_saved": compare_logits(apart_saved, saved_logits).as_json(),
+            "as_saved_against_float32": compare_logits(apart_logits, saved_logits).as_json(),
+        }
+        write_json(staging / report.name, document)
 
 
 def check_effect(adapter: Path, weights: WeightCheck, effect: LogitDifference) -> None:

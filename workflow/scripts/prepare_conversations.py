@@ -13,6 +13,7 @@ from typing import Any
 
 from lorabench.data.conversations.preparation import prepare, summarise
 from lorabench.data.settings import PreparationSettings
+from lorabench.documents.summary import DataSummary
 from lorabench.files import read_jsonl, sha256_file, write_json, write_jsonl
 from lorabench.job import run_job
 
@@ -42,7 +43,8 @@ def prepare_conversations(
     write_jsonl(audit, map(asdict, prepared.audit))
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     counts = summarise(prepared)
-    write_json(summary, {"schema_version": 1, **counts, "sha256": hashes})
+    document: DataSummary = {"schema_version": 1, **counts, "sha256": hashes}
+    write_json(summary, document)
     for remark in counts["remarks"]:
         logger.warning(remark)
     logger.info(

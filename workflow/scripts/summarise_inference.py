@@ -7,9 +7,11 @@ Nothing is timed here, so that another percentile, limit or price costs seconds.
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from lorabench.documents.inference_conditions import InferenceConditions
 from lorabench.documents.load_request import LoadRequest
+from lorabench.documents.performance import Load, Performance, PerformanceHead, RatioToBase
 from lorabench.documents.token_times import TokenTimes
 from lorabench.files import read_json, read_jsonl, write_json
 from lorabench.job import run_job
@@ -20,11 +22,8 @@ from lorabench.scoring.speed_ratios import read_times
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
 CONTROL = "base_again"
-CONDITION_KEYS = ("n_prompts", "repeats", "warmup", "new_tokens")
-LOADED_KEYS = ("dtype", "device", "gpu", "attention", "threads", "parameters", "requires_grad")
-ENGINES = ("own", "server")
+ENGINES: tuple[Literal["own", "server"], ...] = ("own", "server")
 
 
 def summarise_inference(
@@ -46,7 +45,7 @@ def summarise_inference(
     """
     rows = read_times(list(times.values()))
     requests = [LoadRequest(**row) for _, row in read_jsonl(load)]
-    known = read_json(conditions)
+    known: InferenceConditions = read_json(conditions)
     for variant, path in summaries.items():
         document = summary(variant, rows, requests, known, settings)
         write_json(path, document)
@@ -57,13 +56,14 @@ def summary(
     variant: str,
     times: Mapping[str, list[TokenTimes]],
     requests: list[LoadRequest],
-    conditions: Mapping[str, Any],
+    conditions: InferenceConditions,
     settings: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> Performance:
     """Return the content of perf/{variant}.json."""
-    head = {"schema_version": SCHEMA_VERSION, "variant": variant}
+    head: PerformanceHead = {"schema_version": 1, "variant": variant}
     if variant not in conditions["variants"]:
-        return head | {"status": "not_run", "reason": "not among measure_inference.variants"}
+        reason = "not among measure_inference.variants"
+        return {**head, "status": "not_run", "reason": reason}
     rows, base, control = (times.get(arm, []) for arm in (variant, "base", CONTROL))
     own = conditions["variants"][variant]
     # the base's ratios are the A/A control's
@@ -72,12 +72,22 @@ def summary(
     gpu = own["gpu"] is not None
     bandwidth = conditions["copy_bandwidth_bytes_per_second"]
     longest = own["longest_prompt_tokens"] + conditions["new_tokens"]
-    return head | {
+    return {
+        **head,
         "status": "ok",
         "reason": None,
         "protocol": protocol(conditions, own["step"], gpu=gpu),
-        **{name: own[name] for name in LOADED_KEYS},
-        **{name: conditions[name] for name in CONDITION_KEYS},
+        "dtype": own["dtype"],
+        "device": own["device"],
+        "gpu": own["gpu"],
+        "attention": own["attention"],
+        "threads": own["threads"],
+        "parameters": own["parameters"],
+        "requires_grad": own["requires_grad"],
+        "n_prompts": conditions["n_prompts"],
+        "repeats": conditions["repeats"],
+        "warmup": conditions["warmup"],
+        "new_tokens": conditions["new_tokens"],
         "metrics": summarise(rows),
         "by_category": summarise_categories(rows),
         "ratios_to_base": ratios,
@@ -94,12 +104,12 @@ def summary(
 def load_part(
     variant: str,
     requests: list[LoadRequest],
-    conditions: Mapping[str, Any],
+    conditions: InferenceConditions,
     settings: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> Load:
     """Return for each engine its levels of load, users within limits and their cost; None for an
     engine that was not measured."""
-    part: dict[str, Any] = {}
+    part: Load = {"own": None, "server": None}
     for engine in ENGINES:
         levels = summarise_load(requests, engine, variant, CONTROL, settings["limits"])
         part[engine] = (
@@ -119,7 +129,7 @@ def load_part(
     return part
 
 
-def protocol(conditions: Mapping[str, Any], step: Mapping[str, Any], *, gpu: bool) -> str:
+def protocol(conditions: InferenceConditions, step: Mapping[str, Any], *, gpu: bool) -> str:
     """Return in one sentence how the figures of one user were taken."""
     launched = (
         ""
@@ -140,7 +150,7 @@ def protocol(conditions: Mapping[str, Any], step: Mapping[str, Any], *, gpu: boo
     )
 
 
-def _distrust(variant: str, ratios: Mapping[str, Any] | None) -> None:
+def _distrust(variant: str, ratios: Mapping[str, RatioToBase] | None) -> None:
     if variant == "merged" and ratios and ratios["decode_tokens_per_second"]["beyond_noise"]:
         logger.warning(
             "merged decodes at %.3f of the base's speed, beyond the noise; both compute the same,"
@@ -149,7 +159,7 @@ def _distrust(variant: str, ratios: Mapping[str, Any] | None) -> None:
         )
 
 
-def _log(figures: dict[str, Any]) -> None:
+def _log(figures: Performance) -> None:
     if figures["status"] != "ok":
         logger.info("%s: not measured, %s", figures["variant"], figures["reason"])
         return

@@ -258,12 +258,15 @@ def degrees_of_freedom(sizes: Floats) -> float:
         return len(sizes) - 1.0
     weights = sizes / sizes.sum()
     squares = np.square(weights)
-    shrinkage = np.sqrt(1 - 2 * weights + squares.sum())
-    # covariance of the residuals where a sum's standard deviation is its size
-    crossed = np.outer(weights, squares)
-    covariance = np.diag(squares) - crossed - crossed.T + np.outer(weights, weights) * squares.sum()
-    covariance /= np.outer(shrinkage, shrinkage)
-    return float(np.trace(covariance) ** 2 / np.square(covariance).sum())
+    total = squares.sum()
+    # of the residuals where a sum's standard deviation is its size: diagonal and a rank of two
+    pair = np.column_stack([weights, squares])
+    mixing = np.array([[total, -1.0], [-1.0, 0.0]])
+    factors = 1 / (1 - 2 * weights + total)
+    rest = np.einsum("ij,jk,ik->i", pair, mixing, pair)
+    crossed = mixing @ (pair.T * factors) @ pair
+    spread = (np.square(factors) * squares * (squares + 2 * rest)).sum()
+    return float(total**2 / (spread + np.trace(crossed @ crossed)))
 
 
 def _resampled_means(

@@ -68,8 +68,7 @@ def sample_files(folder: Path, benchmark: str) -> list[Path]:
 
 
 def read_task_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of the task file that a benchmark's settings name, {} where they name
-    no file.
+    """Return the content of the task file that a benchmark's settings name, else {}.
 
     The content goes to the job as a parameter: a comment in the file makes nothing stale, and a
     task makes only its own benchmark stale.

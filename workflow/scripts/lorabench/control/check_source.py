@@ -1,5 +1,4 @@
-"""Check a source of the config before any work starts, in well under a second and without heavy
-imports."""
+"""Check a source of the config before any work starts, in well under a second."""
 
 from collections.abc import Mapping
 from itertools import islice

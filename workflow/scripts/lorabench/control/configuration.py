@@ -66,8 +66,7 @@ def resolve(
 
 
 def _entries(config: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Yield suffix and whole config of the main run, suffix None, and of each entry of the
-    sweep."""
+    """Yield suffix and whole config of the main run (None) and of each sweep entry."""
     yield None, config
     sweep = config.get("sweep")
     if not isinstance(sweep, Mapping):
@@ -95,8 +94,7 @@ def _sweep_faults(config: Mapping[str, Any], places: Places) -> list[str]:
 
 
 def share_judge(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config with the keys of `judge` in both judging sections, where these do not say
-    otherwise."""
+    """Return the config with `judge` merged into both judging sections, which win."""
     whole = copy.deepcopy(dict(config))
     for name in JUDGING:
         section = whole.get(name)
@@ -152,8 +150,7 @@ def source(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def source_label(entry: Mapping[str, Any]) -> str:
-    """Return a folder name for a source, so that two configurations never overwrite each other's
-    downloads."""
+    """Return a folder name for a source, different for different sources."""
     form = entry.get("format") or "auto"
     return _origin_label(entry) + ("" if form == "auto" else f"-{form}")
 

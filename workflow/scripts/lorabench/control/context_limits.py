@@ -1,5 +1,4 @@
-"""Compare the lengths that a config asks for with the context of its base model, before any work
-starts."""
+"""Compare the lengths in a config with its base model's context, before any work starts."""
 
 from collections.abc import Set
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Predict, without torch, what training will need: memory, operations, time and disk, here or on a
-named GPU."""
+"""Predict, without torch, what training needs: memory, operations, time and disk."""
 
 import os
 from dataclasses import dataclass

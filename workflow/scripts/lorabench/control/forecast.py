@@ -73,8 +73,7 @@ def power_of(benchmark: str, units: int, margin: float | None, alpha: float) -> 
 
 
 def item_count(run: Mapping[str, Any], benchmark: str, resources: Path) -> int | None:
-    """Return the items that a run asks of a benchmark, None where that is not known before the
-    fetch.
+    """Return the items that a run asks of a benchmark, None if only the fetch shows it.
 
     Args:
         run: the run's config.

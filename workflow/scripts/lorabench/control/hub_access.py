@@ -81,8 +81,7 @@ def _is_whole(model: Path) -> bool:
 
 
 def _ask_hub(source: HubSource, token: str) -> list[str]:
-    """Ask the hub whether this token may read the model's config; the file itself is not
-    fetched.
+    """Ask the hub whether this token may read the model's config, without fetching it.
 
     One HEAD request with a time limit, which also finds out whether the commit exists: the client's
     `auth_check` does neither.

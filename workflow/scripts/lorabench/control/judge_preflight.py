@@ -59,8 +59,7 @@ def check_judges(sections: Iterable[tuple[str, Mapping[str, Any]]], *, local: bo
 
 
 def ask_judges(sections: Iterable[tuple[str, Mapping[str, Any]]]) -> list[JudgeState]:
-    """Ask every remote judge of the sections, all at once and equal ones once, whether it will
-    judge."""
+    """Ask every remote judge of the sections whether it will judge, all at once."""
     questions: list[tuple[str, JudgeSettings, dict[str, Any]]] = []
     for name, section in sections:
         judge = parse_judge(section["judge"])

@@ -110,8 +110,7 @@ def layer_costs(
 def layer_bytes(
     shapes: Shapes, settings: TrainingSettings, number_bytes: int, length: int, gpu: bool
 ) -> float:
-    """Return the bytes that autograd keeps of one layer for one token, in conversations of `length`
-    tokens."""
+    """Return the bytes that autograd keeps of a layer for one token of a conversation."""
     hidden, width, key_value = shapes.hidden, shapes.attention_width, shapes.key_value_width
     norms = (
         2 * (4 + number_bytes) * hidden

@@ -1,5 +1,4 @@
-"""What jobs are told besides files: their part of the config, the hash of their code, their
-environment."""
+"""What jobs get besides files: their part of the config, their code's hash, their environment."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -57,7 +56,7 @@ class Parameters:
         """Return a function: the keys of the section that change no result, so that a change of
         them reruns nothing.
 
-        It takes `input`, because Snakemake records no parameter that follows from inputs.
+        It takes `input`, because Snakemake does not record a parameter that follows from inputs.
         """
 
         def settings(wildcards: Wildcards, input: Any) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""Look for everything that would stop a run later, before its first job, and name all of it
-together."""
+"""Look, before the first job, for everything that would stop a run later."""
 
 import re
 import shutil
@@ -214,8 +213,7 @@ def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
 
 
 def weights_by_name(name: str) -> float | None:
-    """Return the number of weights that a model's name says ("8B", "135M"), None where it says
-    none."""
+    """Return the number of weights that a model's name says ("8B"), else None."""
     size = re.search(r"(\d+(?:\.\d+)?)([BM])\b", name)
     return float(size[1]) * {"B": 1e9, "M": 1e6}[size[2]] if size else None
 

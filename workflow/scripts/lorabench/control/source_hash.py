@@ -78,8 +78,7 @@ def read_source(path: Path) -> Source:
 
 
 def _files(names: Iterable[str], scripts: Path) -> set[Path]:
-    """Return the files below `scripts` that dotted names mean, package `__init__` files
-    included."""
+    """Return the files below `scripts` that dotted names mean, `__init__` included."""
     files: set[Path] = set()
     for name in names:
         parts = name.split(".")

@@ -17,8 +17,7 @@ WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A benchmark item: texts that are compared apart, so that no n-gram runs from one into the
-    next."""
+    """A benchmark item: texts that are compared separately, so that no n-gram spans two."""
 
     id: str
     texts: list[str]

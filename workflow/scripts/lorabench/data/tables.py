@@ -22,8 +22,7 @@ TYPE_NAMES = {
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yield (place, row) of a .jsonl, .jsonl.gz, .json (a list), .csv (with a header) or .parquet
-    file.
+    """Yield (place, row) of a JSON Lines, JSON, CSV or parquet file.
 
     A place is "file:line", or "file: row n" (from 1) where a format has no lines.
 

@@ -99,8 +99,7 @@ LLAMA_NAME = re.compile(r"llama[-_ ]?3(?!\d)(?:[._]([123])(?!\d))?", re.IGNORECA
 
 
 def find_licence(text: str | None) -> Licence | None:
-    """Return the licence that a source names, None where it names none or one that is not known
-    here."""
+    """Return the licence that a source names, None if it is not known here."""
     if not text:
         return None
     key = text.strip().lower()
@@ -111,8 +110,7 @@ def find_licence(text: str | None) -> Licence | None:
 
 
 def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
-    """Return the licence of a base model: Llama 3's where a name says so, else what its source
-    states.
+    """Return a base model's licence: Llama 3's by its name, else what its source states.
 
     Args:
         folder: name of the model's folder.

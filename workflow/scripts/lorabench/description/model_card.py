@@ -1,13 +1,11 @@
-"""The adapter's model card: what it is, what it was made from, how well it did, and its licence
-notices."""
-
-from typing import Any
+"""The adapter's model card: what it is, how it was made, how good it is, its notices."""
 
 from lorabench.description.licences import Licence, base_licence, model_name
+from lorabench.documents.train_metrics import Trained
 from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
 
 
-def model_card(record: TrainingRecord, metrics: dict[str, Any]) -> str:
+def model_card(record: TrainingRecord, metrics: Trained) -> str:
     """Return the card as Markdown with the metadata header that model hubs read.
 
     Args:

@@ -2,13 +2,27 @@
 
 import math
 import statistics
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from lorabench.description.flops import shapes_of, training_flops
 from lorabench.description.utilisation import gpu_idle, utilisation
+from lorabench.documents.run_config import Determinism, TrainedWith
+from lorabench.documents.source import SourceRecord
+from lorabench.documents.train_metrics import (
+    ConversationLikelihood,
+    Likelihoods,
+    PowerNotRead,
+    PowerRead,
+    SplitLosses,
+    Step,
+    Trained,
+    TrainingTotals,
+    WholeLikelihood,
+)
 from lorabench.documents.training_record import ImportRecord, SplitLikelihood, TrainingRecord
 
 STEP_KEYS = (
+    "step",
     "epoch",
     "loss",
     "learning_rate",
@@ -24,15 +38,16 @@ STEP_KEYS = (
 JOULES_PER_KWH = 3.6e6
 
 
-def train_metrics(record: TrainingRecord) -> dict[str, Any]:
+def train_metrics(record: TrainingRecord) -> Trained:
     """Return the content of train_metrics.json."""
     steps = step_rows(record["log"])
+    losses = {split: likelihoods(found) for split, found in record["likelihood"].items()}
     return {
         "schema_version": 1,
         "status": "ok",
-        "likelihood": {split: likelihoods(found) for split, found in record["likelihood"].items()},
+        "likelihood": cast(Likelihoods, losses),
         "data": record["data"],
-        "totals": {"epochs": record["settings"]["num_epochs"], **totals(record, steps)},
+        "totals": totals(record, steps),
         "resumed_at_step": record["resumed_at_step"],
         "phase_seconds": record["phase_seconds"],
         "peak_memory": record["peak_memory"],
@@ -46,20 +61,16 @@ def train_metrics(record: TrainingRecord) -> dict[str, Any]:
     }
 
 
-def step_rows(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def step_rows(log: list[dict[str, Any]]) -> list[Step]:
     """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
-    return [
-        {"step": row["step"], **{key: row[key] for key in STEP_KEYS}}
-        for row in log
-        if "loss" in row
-    ]
+    return [cast(Step, {key: row[key] for key in STEP_KEYS}) for row in log if "loss" in row]
 
 
-def likelihoods(split: SplitLikelihood) -> dict[str, Any]:
+def likelihoods(split: SplitLikelihood) -> SplitLosses:
     """Return sum, mean in nats a token and perplexity exp(mean), of base and adapter, and the sums
     of each conversation."""
     labels = sum(split["label_tokens"])
-    whole: dict[str, Any] = {
+    whole: dict[str, WholeLikelihood] = {
         who: {
             "nll_per_token": math.fsum(nll) / labels,
             "perplexity": math.exp(math.fsum(nll) / labels),
@@ -71,14 +82,14 @@ def likelihoods(split: SplitLikelihood) -> dict[str, Any]:
     }
     names = ("ids", "label_tokens", "base_nll", "adapter_nll")
     rows = zip(*(split[name] for name in names), strict=True)  # type: ignore[literal-required]
-    whole["conversations"] = [
+    conversations: list[ConversationLikelihood] = [
         {"id": name, "label_tokens": tokens, "base_nll_sum": base, "adapter_nll_sum": adapter}
         for name, tokens, base, adapter in rows
     ]
-    return whole
+    return {"base": whole["base"], "adapter": whole["adapter"], "conversations": conversations}
 
 
-def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any]:
+def totals(record: TrainingRecord, steps: list[Step]) -> TrainingTotals:
     """Return steps, tokens, time, operations and speed of the whole training."""
     tokens = sum(row["tokens"] for row in steps)
     labels = sum(row["label_tokens"] for row in steps)
@@ -94,6 +105,7 @@ def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any
         record["resolved"]["recomputed_layers"] / shapes.layers,
     )
     return {
+        "epochs": record["settings"]["num_epochs"],
         "steps": len(steps),
         "tokens": tokens,
         "label_tokens": labels,
@@ -110,33 +122,41 @@ def totals(record: TrainingRecord, steps: list[dict[str, Any]]) -> dict[str, Any
     }
 
 
-def power(readings: dict[str, Any]) -> dict[str, Any]:
-    """Return mean and peak power and energy; status not_run and the reason where they were not
-    read."""
+def power(readings: dict[str, Any]) -> PowerRead | PowerNotRead:
+    """Return mean and peak power and energy, or not_run with the reason."""
     if readings["reason"] is not None:
         return {"status": "not_run", "reason": readings["reason"]}
     joules = readings["energy_joules"]
     return {
         "status": "ok",
-        **readings,
+        "reason": None,
+        "method": readings["method"],
+        "gpus": readings["gpus"],
+        "seconds": readings["seconds"],
+        "energy_joules": joules,
+        "peak_watts": readings["peak_watts"],
         "mean_watts": joules / readings["seconds"],
         "energy_kwh": joules / JOULES_PER_KWH,
     }
 
 
-def run_config(record: TrainingRecord) -> dict[str, Any]:
+def run_config(record: TrainingRecord) -> TrainedWith:
     """Return the content of run_config.json: everything that repeating the run takes."""
     return {
         "schema_version": 1,
         "run": record["run"],
         "settings": record["settings"],
         "resolved": record["resolved"],
-        "model": {key: record["model"][key] for key in ("name", "source", "chat_template_sha256")},
+        "model": {
+            "name": record["model"]["name"],
+            "source": cast(SourceRecord, record["model"]["source"]),
+            "chat_template_sha256": record["model"]["chat_template_sha256"],
+        },
         "data_sha256": record["data_sha256"],
         "history": record["history"],
         "hardware": record["hardware"],
         "software": record["software"],
-        "determinism": record["determinism"],
+        "determinism": cast(Determinism, record["determinism"]),
         "git": record["git"],
     }
 

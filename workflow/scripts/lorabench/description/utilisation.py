@@ -1,9 +1,9 @@
-"""Compare the speed of training with the peak of the device that it ran on, where that peak is
-known."""
+"""Compare the speed of training with the peak of its device, if that is known."""
 
 from typing import Any
 
 from lorabench.description.gpus import known_gpu
+from lorabench.documents.train_metrics import Utilisation
 from lorabench.documents.training_record import TrainingRecord
 
 # A GPU that waits for more than this share of the time is bound by what feeds it.
@@ -37,7 +37,7 @@ def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
     return record["gpu_idle"] | {"sentence": f"{sentence}."}
 
 
-def utilisation(flops_per_second: float, record: TrainingRecord) -> dict[str, Any]:
+def utilisation(flops_per_second: float, record: TrainingRecord) -> Utilisation:
     """Return the share of the peak that `flops_per_second` is; null, with the reason, where the
     peak is not known.
 

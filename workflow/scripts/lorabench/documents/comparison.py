@@ -7,16 +7,23 @@ from typing_extensions import TypedDict
 
 from lorabench.documents.limits import Interval, Positive, Share, Whole
 
+ReasonStatus = Literal["good", "bad", "neutral", "unknown"]
+SpeedVerdict = Literal["faster", "slower", "no difference detectable"]
+Question = Literal["adapter_helps", "cost_to_serve", "may_ship"]
 PairName = Literal["lora_vs_base", "merged_vs_base", "merged_vs_lora"]
 VerdictWord = Literal[
-    "better", "worse", "no difference", "no difference detectable at this n", "no verdict"
+    "better",
+    "worse",
+    "no difference detectable at this n",
+    "not shown",
+    "no verdict",
 ]
 
 
 class Reason(TypedDict):
     """One reason of an answer."""
 
-    status: Literal["good", "bad", "neutral", "unknown"]
+    status: ReasonStatus
     text: str
 
 
@@ -103,6 +110,8 @@ class Contrasted(ContrastHead):
     flips: Flips | None
     """Null where items are not right or wrong."""
     equivalence: Equal
+    scope: str | None
+    """What the verdict is about, null where that is the benchmark."""
     verdict: str
     """In words."""
     verdict_word: VerdictWord
@@ -155,8 +164,8 @@ class HeldOutLoss(TypedDict):
     base_nll: float
     adapter_nll: float
     interval: Interval | None
-    """Of adapter - base, bootstrap over conversations; null where the record has no losses by
-    conversation."""
+    """Of adapter - base, by conversation; null where the record has no losses by conversation or
+    fewer than six."""
     base_perplexity: float
     adapter_perplexity: float
     tokens: int
@@ -170,7 +179,7 @@ class SpeedRatio(TypedDict):
     interval: Interval | None
     """[low, high]."""
     n: int
-    verdict: Literal["faster", "slower", "no difference detectable"]
+    verdict: SpeedVerdict
 
 
 class ServingMetric(TypedDict):

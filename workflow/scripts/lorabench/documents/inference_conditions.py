@@ -20,7 +20,7 @@ class InferenceConditions(TypedDict):
     """The settings of the load measurement."""
     load_skipped: list[dict[str, Any]]
     """Levels of load that were not run, and why."""
-    servers: dict[str, dict[str, Any] | None]
+    servers: dict[str, dict[str, Any]]
     """Variant -> the endpoint that served it."""
     copy_bandwidth_bytes_per_second: float | None
     environment: dict[str, Any]

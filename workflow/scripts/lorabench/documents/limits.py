@@ -1,5 +1,6 @@
 """Limits that numbers and texts of several documents keep to."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, GetPydanticSchema, WithJsonSchema
@@ -15,7 +16,7 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # [low, high]
-Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+Interval = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Variant = Annotated[str, one_of("base", "lora", "merged")]
 # base_again is the A/A control

@@ -32,7 +32,7 @@ class RatioToBase(TypedDict):
     noise_band: Interval
     """The base against itself, widened to include 1."""
     beyond_noise: bool
-    """Whether the interval lies wholly outside the band."""
+    """Whether the interval is wholly outside the band."""
     method: str
 
 

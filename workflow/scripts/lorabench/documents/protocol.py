@@ -1,4 +1,4 @@
-"""How the rows of a benchmark were made: the .json beside shards, answers and judgments.
+"""How the rows of a benchmark were made: the .json next to shards, answers and judgments.
 
 Facts only; the sentence that a report shows is made of them where scores are made.
 """

@@ -1,5 +1,6 @@
 """Everything that the report says: results/{run}/report/report.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -84,6 +85,53 @@ class PublishedValue(TypedDict):
     source: str
     comparable: bool
     why: str
+    score: float | None
+    """As a number in our unit."""
+    standard_error: float | None
+    ours: float | None
+    """Score of our base."""
+    standard_errors: float | None
+    """(Ours - published) over the root of the summed squared errors."""
+    off: bool
+    """Our base is more than 3 standard errors away from a value of its protocol."""
+
+
+class ChangedGroup(TypedDict):
+    """Items of one subject or category."""
+
+    group: str
+    n: int
+    worse: int
+    better: int
+    mean_change: float
+
+
+class ItemChanges(TypedDict):
+    """Items of a variant against the base, groups that lost most first."""
+
+    variant: str
+    n: int
+    worse: int
+    better: int
+    groups: list[ChangedGroup]
+
+
+class RunFacts(TypedDict):
+    """When, from which commit, on what and how long a run was made; null for what is not known."""
+
+    trained_at: str | None
+    declared_at: str
+    """When the margins of the gate were declared."""
+    commit: str | None
+    changed_files: bool | None
+    seconds: dict[str, float]
+    """Stage -> seconds of its jobs' last attempts."""
+    hardware: str | None
+    training_memory_bytes: float | None
+    training_memory_of: Literal["GPU", "process"]
+    energy_kwh: float | None
+    energy_reason: str | None
+    """Why there is no energy."""
 
 
 class BenchmarkReport(TypedDict):
@@ -105,20 +153,24 @@ class BenchmarkReport(TypedDict):
     contrasts: list[dict[str, Any]]
     """Contrasts of compare.json with their text."""
     published: list[PublishedValue]
+    by_construction: dict[str, str]
+    """Variant -> why its score is no measurement."""
+    changes: ItemChanges | None
 
 
 class TrainingReport(TypedDict):
-    """The training, without the single steps; see train_metrics.json and run_config.json."""
+    """The training without its steps: parts of train_metrics.json and run_config.json, which
+    have their own schemas."""
 
     status: Literal["ok", "not_run"]
     reason: str | None
-    likelihood: dict[str, Any] | None
+    likelihood: Mapping[str, Any] | None
     validation: HeldOutLoss | None
-    totals: dict[str, Any] | None
+    totals: Mapping[str, Any] | None
     resumed_at_step: NotRequired[int | None]
     phase_seconds: NotRequired[dict[str, float] | None]
     peak_memory: NotRequired[dict[str, int | None] | None]
-    power: NotRequired[dict[str, Any] | None]
+    power: NotRequired[Mapping[str, Any] | None]
     data: NotRequired[dict[str, int] | None]
     settings: NotRequired[dict[str, Any] | None]
     resolved: NotRequired[dict[str, Any] | None]
@@ -130,7 +182,7 @@ class InferenceReport(TypedDict):
     serving: dict[str, ServingMetric] | None
     """Metric -> medians and ratios to the base; null where inference was not measured."""
     peak_memory_bytes: dict[str, float | None]
-    conditions: dict[str, dict[str, Any]]
+    conditions: Mapping[str, Mapping[str, Any]]
     """Variant -> perf/{variant}.json."""
 
 
@@ -138,7 +190,8 @@ class Provenance(TypedDict):
     """Where everything came from."""
 
     sources: dict[str, SourceRecord]
-    run_config: dict[str, Any] | None
+    run_config: Mapping[str, Any] | None
+    """What an imported adapter brought may have any form."""
 
 
 class Report(TypedDict):
@@ -148,6 +201,7 @@ class Report(TypedDict):
     run: str
     model: str
     """Name of the base model."""
+    facts: RunFacts
     confidence: float
     answers: Annotated[list[AnsweredQuestion], Field(min_length=3, max_length=3)]
     gate: GateTable
@@ -156,10 +210,10 @@ class Report(TypedDict):
     family_of_tests: TestFamily
     merged_equals_lora: MergedEqualsLora
     training: TrainingReport
-    merge: dict[str, Any] | None
+    merge: Mapping[str, Any] | None
     """merge_report.json."""
     inference: InferenceReport
-    data: dict[str, Any] | None
+    data: Mapping[str, Any] | None
     """summary.json of the conversations."""
     contamination: dict[str, Any] | None
     """Benchmark -> words in a row -> number of items."""

@@ -51,7 +51,7 @@ class ScoreFigures(TypedDict):
     chance: float | None
     """Score of guessing."""
     above_chance: bool | None
-    """Whether the interval lies above guessing; null where that is not defined."""
+    """Whether the interval is above guessing; null where that is not defined."""
     breakdown: dict[str, Part]
     """Part of the benchmark (subject, category, turn) -> its score."""
     secondary: dict[str, Any]

@@ -81,8 +81,7 @@ class ChatAnswerer:
         self.turns_with_less_room = 0
 
     def answer(self, questions: Mapping[int, Question]) -> list[Answer]:
-        """Return an answer to each question, in order; the keys are the questions' indices in the
-        benchmark.
+        """Return an answer to each question, in order; keys are the questions' indices.
 
         Raises:
             DataError: a prompt and the longest answer do not fit the model's context.

@@ -1,5 +1,4 @@
-"""Send many rows through a model: grouped by shared prefix, batched by length under a token
-budget."""
+"""Send many rows through a model, grouped by shared prefix and batched by length."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -49,8 +49,7 @@ def number_items(tasks: Mapping[str, ConfigurableTask]) -> list[Item]:
 
 
 def shard_items(items: Iterable[Item], shard: int, shards: int) -> dict[str, list[int]]:
-    """Return task -> sorted document numbers of the items of one shard; tasks without any are left
-    out.
+    """Return task -> sorted document numbers of the items of one shard.
 
     An item belongs to the shard index % shards. The harness needs the numbers sorted (it labels
     documents by their position) and would take an empty list for the whole task.

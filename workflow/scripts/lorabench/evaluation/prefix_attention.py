@@ -70,8 +70,7 @@ class Packing:
         return tensor[0][:, self._places].transpose(0, 1)
 
     def pack(self, output: Tensor, normaliser: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn (rows, heads, longest, …) into (1, heads, tokens, …), for an output and its
-        normaliser."""
+        """Turn (rows, heads, longest, …) of output and normaliser into (1, heads, tokens, …)."""
         packed = output[self.rows, :, self.positions].transpose(0, 1)[None]
         return packed, normaliser[self.rows, :, self.positions].T[None]
 
@@ -148,8 +147,7 @@ class Decoding:
                 buffer[target] = buffer[source]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Write the new keys and values into the buffers and attend to the prefix and the row
-        itself."""
+        """Write new keys and values into the buffers; attend to the prefix and the own row."""
         if layer == len(self.keys):
             shape = (self.slots, key.shape[1], self.capacity, key.shape[3])
             self.keys.append(key.new_zeros(shape))
@@ -275,8 +273,7 @@ def prefix_attention(
 
 
 def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Combine two partial attentions of the same queries into the attention over both sets of
-    keys."""
+    """Combine two partial attentions of the same queries into one over both sets of keys."""
     if shared is None:
         return own[0]
     weight = torch.sigmoid(shared[1] - own[1])[

@@ -151,8 +151,7 @@ class PrefixCacheLM(HFLM):
         return ([start], tokens) if tokens[0] != start else (tokens[:1], tokens[1:])
 
     def _encode_together(self, texts: list[str]) -> None:
-        """Encode each different text once, many at a time, which a fast tokenizer does on all
-        cores."""
+        """Encode each different text once, many at a time."""
         start = self.tokenizer.decode(self.prefix_token_id)
         self._encoded = {}
         # a chat template writes the first token itself
@@ -171,8 +170,7 @@ class PrefixCacheLM(HFLM):
     def _loglikelihood_tokens(
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, is greedy) for each encoded request; see `HFLM` for the
-        arguments."""
+        """Return (log-likelihood, is greedy) for each encoded request; see `HFLM`."""
         answers: dict[int, tuple[float, bool]] = {}
         rows: dict[tuple[int, ...], ScoredRow] = {}
         owners: dict[tuple[int, ...], list[int]] = defaultdict(
@@ -229,8 +227,7 @@ class PrefixCacheLM(HFLM):
     def _generate(
         self, prompts: list[str], settings: dict[str, Any]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (position in `prompts`, answer) in the order in which the generations of one kind
-        end.
+        """Yield (position in `prompts`, answer) as the generations of one kind end.
 
         Raises:
             ConfigurationError: the task asks for sampling.

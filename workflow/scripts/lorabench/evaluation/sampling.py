@@ -1,5 +1,4 @@
-"""Draw the next token from logits, the same one for the same question whatever else is in the
-batch."""
+"""Draw the next token from logits; the other rows of the batch have no influence."""
 
 import hashlib
 

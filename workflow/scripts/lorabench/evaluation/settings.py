@@ -34,8 +34,7 @@ class EvaluateTaskSettings(EvaluationKeys):
 
     @classmethod
     def parse(cls, kind: type[BenchmarkSettings], section: dict[str, Any]) -> Self:
-        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
-        subsection."""
+        """Build the settings from the rule's dict; `benchmark` has the benchmark's own keys."""
         own = kind.parse_section(section["benchmark"], "evaluate_task.benchmark")
         return cls.parse_section(section | {"benchmark": own}, "evaluate_task")
 
@@ -62,7 +61,6 @@ class GenerateAnswersSettings(GenerationKeys):
 
     @classmethod
     def parse(cls, kind: type[BenchmarkSettings], section: dict[str, Any]) -> Self:
-        """Build the settings from the rule's dict; `section["benchmark"]` is the benchmark's own
-        subsection."""
+        """Build the settings from the rule's dict; `benchmark` has the benchmark's own keys."""
         own = kind.parse_section(section["benchmark"], "generate_answers.benchmark")
         return cls.parse_section(section | {"benchmark": own}, "generate_answers")

@@ -1,5 +1,4 @@
-"""Score and generate token rows that share prefixes, with any decoder of transformers that is built
-like Llama."""
+"""Score and generate rows that share prefixes, with decoders that are built like Llama."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -256,8 +255,7 @@ class SharedPrefixModel:
     def _hidden(
         self, inputs: Tensor, positions: Tensor, memory: Memory, *, counted: bool = True
     ) -> Tensor:
-        """Return the last hidden states (batch, length, hidden size) of token ids (batch,
-        length)."""
+        """Return the last hidden states (batch, length, hidden size) of ids (batch, length)."""
         self.tokens_computed += inputs.numel() if counted else 0
         with torch.inference_mode(), memory_attention(self.model):
             output = self.body(

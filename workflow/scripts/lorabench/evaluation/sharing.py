@@ -1,5 +1,4 @@
-"""Which rows of tokens share a prefix worth encoding once, and which rows go through the model
-together."""
+"""Which rows share a prefix worth encoding once, and which rows are one batch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -39,8 +39,7 @@ def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
 
 
 def parallel_size(heads: int, gpus: int) -> int:
-    """Return over how many GPUs a model is spread: as many as there are and its attention heads
-    divide over."""
+    """Return the GPUs to use: the largest number up to `gpus` that divides the attention heads."""
     return max(size for size in range(1, max(1, gpus) + 1) if heads % size == 0)
 
 
@@ -62,8 +61,7 @@ def sampling_arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 class VllmEngine:
-    """vLLM with one variant, on all GPUs that the job sees; it is loaded when something is to be
-    generated.
+    """vLLM with one variant on all GPUs of the job; it loads when it is first needed.
 
     Args:
         weights: the variant; an adapter stays unmerged.

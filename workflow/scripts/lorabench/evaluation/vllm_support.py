@@ -1,5 +1,4 @@
-"""Which vLLM is installed and which adapters it serves, without loading it: the check before a run
-asks, too."""
+"""Which vLLM is installed and which adapters it serves, without loading it."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import packages_distributions, version
@@ -82,8 +81,7 @@ def largest_rank(config: Mapping[str, Any]) -> int:
 
 
 def why_not_served(config: Mapping[str, Any], tensors: Iterable[str]) -> str | None:
-    """Return in one line why vLLM would not give an unmerged adapter's own answers, or None where
-    it would.
+    """Return why vLLM would not give an unmerged adapter's own answers, else None.
 
     Args:
         config: adapter_config.json.
@@ -118,8 +116,7 @@ def why_not_served(config: Mapping[str, Any], tensors: Iterable[str]) -> str | N
 
 
 def why_not_in_dtype(dtype: str, gpus: int) -> str | None:
-    """Return why vLLM's adapter kernels refuse a dtype, which would end the job after loading, or
-    None.
+    """Return why vLLM's adapter kernels refuse a dtype, else None.
 
     Args:
         dtype: bfloat16 or float32; auto is decided on the machine of the job, and passes here.

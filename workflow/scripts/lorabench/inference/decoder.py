@@ -1,5 +1,4 @@
-"""Greedy decoding with keys and values in fixed places, so that a GPU can replay a step as one CUDA
-graph.
+"""Greedy decoding with keys and values in fixed places, which a GPU can replay as a graph.
 
 On a GPU, Python needs longer to launch the few hundred kernels of a step than the GPU needs to run
 them. A server captures the step once and replays it; so does this decoder, for the step of all
@@ -226,8 +225,7 @@ class Decoder:
         return logits.index_fill(1, self._suppressed, float("-inf")).argmax(dim=-1, keepdim=True)
 
     def _pass(self, run: Callable[[], None]) -> Callable[[], None]:
-        """Return `run` without gradients; where passes are captured, its capture at the first
-        call."""
+        """Return `run` without gradients; on a GPU, its capture at the first call."""
         if self.captured:
             return Captured(run, [self.ids, self.slots.positions], self._pool)
         return torch.inference_mode()(run)

@@ -85,8 +85,7 @@ def _closed_loop(
 
 
 def lacking_memory(bytes_per_token: int, capacity: int, concurrency: int) -> str | None:
-    """Return why the memory does not hold the keys and values of so many requests, None where it
-    does."""
+    """Return why the memory does not hold so many requests, None if it does."""
     needed = HEADROOM * bytes_per_token * capacity * concurrency
     if torch.cuda.is_available():
         held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()

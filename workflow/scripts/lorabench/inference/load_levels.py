@@ -41,8 +41,7 @@ class LoadSession:
     def run(
         self, engine: str, arms: Mapping[str, Serve], repeats: Sequence[int] | None = None
     ) -> None:
-        """Measure every level with every arm, in turn; an arm that a level was too much for goes no
-        higher.
+        """Measure every level with every arm, in turn, up to the level that is too much for it.
 
         Args:
             engine: "own" or "server".

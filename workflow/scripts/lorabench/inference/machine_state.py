@@ -40,8 +40,7 @@ def load_average() -> float:
 
 
 def available_memory_mib() -> float:
-    """Return the memory that processes started now may use: the system's, or what the control group
-    (v2) leaves."""
+    """Return the memory that new processes may use, by the system or the control group (v2)."""
     available = float(psutil.virtual_memory().available)
     # no control group, or the limit is the word "max"
     with suppress(OSError, ValueError):

@@ -225,8 +225,7 @@ class _Session:
         self.load.run("own", self._load_arms(workers))
 
     def one_after_another(self) -> None:
-        """Load, warm up, time all prompts and end one worker after the other, each of them once a
-        repeat."""
+        """Load, warm up, time and end one worker after the other, each once a repeat."""
         for repeat in range(self.settings.repeats):
             for order, arm in enumerate(turns(self.arms, repeat)):
                 with self.workers([arm]) as workers:

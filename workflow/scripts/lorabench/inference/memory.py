@@ -52,8 +52,7 @@ def resident_mib() -> float:
 
 
 def peak_resident_mib() -> float | None:
-    """Return the peak resident set size since the start or the last reset (VmHWM); None where /proc
-    lacks it."""
+    """Return the peak resident set size since the last reset (VmHWM), None without /proc."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -73,8 +72,7 @@ def reset_peak_resident() -> bool:
 
 
 def gpu_uuid() -> str | None:
-    """Return the GPU's id as NVML spells it, which does not depend on CUDA_VISIBLE_DEVICES; None on
-    a CPU."""
+    """Return the GPU's id as NVML spells it, None on a CPU."""
     return f"GPU-{torch.cuda.get_device_properties(0).uuid}" if torch.cuda.is_available() else None
 
 

@@ -115,8 +115,7 @@ class ServerClient:
             await asyncio.gather(*(http.get(url) for _ in range(connections)))
 
     async def _meet(self, http: httpx.AsyncClient, text: str, new_tokens: int) -> None:
-        """Send one request that is not counted, and find out whether answers can be of one
-        length."""
+        """Send one request that is not counted; it shows whether answers can have one length."""
         first: Reply | None = None
         for extra in (FIXED_LENGTH, {}):
             self._fixed_length = extra

@@ -12,8 +12,7 @@ def arms_of(variants: Sequence[str]) -> list[str]:
 
 
 def turns(arms: Sequence[str], number: int) -> list[str]:
-    """Return the order of turn `number`: rotated by one every second turn, every other turn
-    reversed.
+    """Return the order of turn `number`, which rotates and reverses.
 
     Over 2 * len(arms) turns each arm is equally often in each place, and before and after each
     other arm.

@@ -55,8 +55,7 @@ def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
 
 
 def read_messages(path: Path) -> list[dict[str, str]]:
-    """Return the prompt file's chat: its ChatML blocks as messages, stripped as alpaca_eval does,
-    unfilled.
+    """Return the prompt file's chat: its ChatML blocks as messages, not filled in.
 
     The blocks are split before anything is filled in, so that control tokens in an output stay
     text.
@@ -97,8 +96,7 @@ def read_references(path: Path) -> dict[str, str]:
 
 
 def shows_variant_first(instruction: str) -> bool:
-    """Return whether alpaca_eval shows the variant's output (its output_2) first for this
-    instruction."""
+    """Return whether alpaca_eval shows the variant's output first for this instruction."""
     draw = random.Random(f"is_switched_outputs{instruction}{SEED}")
     return draw.choices([False, True], k=1)[0]
 

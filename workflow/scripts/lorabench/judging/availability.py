@@ -11,8 +11,7 @@ SECRETS = (*KEY_VARIABLES.values(), "HF_TOKEN")
 
 
 def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    """Return None if the judge of a config section can run, else the reason as one sentence with
-    what to do.
+    """Return why the judge of a config section cannot run and what to do, else None.
 
     An OpenAI-compatible server at `base_url` may need no key; whether it does is found out by the
     first request.
@@ -41,8 +40,7 @@ def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str
 
 
 def secret_faults(environ: Mapping[str, str], names: Sequence[str] = SECRETS) -> list[str]:
-    """Return a line for each secret that cannot be sent in a header, by its name: its value is
-    never shown."""
+    """Return a line for each secret that no header can hold, without its value."""
     return [
         f"{name} holds a line break or another character that no key has (its value is not shown):"
         " set it again without that character"

@@ -73,8 +73,7 @@ class Budget:
             )
 
     async def reserve(self, request: JudgeRequest) -> float:
-        """Set aside the worst case of one call and return it; wait while calls in flight may turn
-        out cheaper.
+        """Set aside the worst case of one call and return it; wait if calls in flight may free it.
 
         Raises:
             JudgeError: the limit might be exceeded.
@@ -109,8 +108,7 @@ class Budget:
         )
 
     def release(self, worst: float, usd: float = 0.0) -> None:
-        """Give a reservation back when the answer, which cost `usd`, is in the store or the call
-        has failed.
+        """Give a reservation back after the answer, which cost `usd`, or the failure.
 
         An answer dearer than its worst case (a tokenizer or a price unlike the assumed) raises all
         later reservations.

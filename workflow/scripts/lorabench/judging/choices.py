@@ -23,8 +23,7 @@ SMALLEST = 1e-30
 
 @dataclass(frozen=True)
 class ChoiceTokens:
-    """The tokens of each choice, and the tokens appended to the prompt so that one pass predicts
-    them all."""
+    """The tokens of each choice, and the tokens that go before all of them."""
 
     tokens: dict[str, list[int]]
     appended: list[int]

@@ -235,8 +235,7 @@ class JudgeClient:
 
 
 def retry_after_seconds(response_headers: httpx2.Headers) -> float:
-    """Return how long a server asks to wait, 0 where it does not say (RFC 9110, 10.2.3: seconds or
-    a date)."""
+    """Return how long a server asks to wait, else 0 (RFC 9110, 10.2.3)."""
     value = response_headers.get("retry-after", "").strip()
     try:
         seconds = float(value)

@@ -34,8 +34,7 @@ class JudgeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One answer of a judge; `text` and `log_probabilities` are read by the benchmark's own
-    rules."""
+    """One answer of a judge, as the benchmark's own rules read it."""
 
     # "answered" | "refused" (the judge declined) | "failed" (this request cannot be answered)
     outcome: str

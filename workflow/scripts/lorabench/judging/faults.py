@@ -57,8 +57,7 @@ class Fault:
         return bool(CREDIT_WORDS.search(self.message)) and not RETRY_WORDS.search(self.message)
 
     def refused_parameter(self, sent: dict[str, Any]) -> str | None:
-        """Return which of the sent parameters is refused, None if the error is about something
-        else.
+        """Return which of the sent parameters is refused, None for another error.
 
         A token limit that is merely too large for the context is about the prompt and no refusal.
         """

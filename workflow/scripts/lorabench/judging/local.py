@@ -117,8 +117,7 @@ class _Scorer:
         return self._choices[name]
 
     def encode(self, request: JudgeRequest) -> list[int]:
-        """Return the token ids of the chat, the start of the judge's answer and the appended choice
-        tokens."""
+        """Return the token ids of the chat, the answer's start and the choice's tokens."""
         chat = render_chat(self.tokenizer, request.messages, prompt=True)
         text = chat + request.parameters["assistant_prefix"]
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
@@ -126,8 +125,7 @@ class _Scorer:
 
     @torch.inference_mode()
     def score(self, requests: list[JudgeRequest], prompts: list[list[int]]) -> list[Reply]:
-        """Return the answers to one batch; a prompt longer than the model's context is a failure of
-        that item."""
+        """Return the answers to one batch; a prompt that is too long is a failure of its item."""
         fitting = [
             index
             for index, prompt in enumerate(prompts)
@@ -169,8 +167,7 @@ class _Scorer:
         return replies
 
     def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Project (positions, hidden) to (positions, vocabulary) in float32: bfloat16 logits tie
-        too often."""
+        """Project (positions, hidden) to the vocabulary in float32: bfloat16 ties too often."""
         weight = self.network.get_output_embeddings().weight
         return torch.log_softmax(torch.nn.functional.linear(hidden.float(), weight.float()), dim=-1)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.judging_protocol import JudgingProtocol
@@ -23,7 +23,7 @@ def describe_judging(
     prompt_sha256: dict[str, str],
     details: dict[str, Any],
     wall_seconds: float,
-) -> dict[str, Any]:
+) -> JudgingProtocol:
     """Return the protocol document: facts, from which scoring makes the sentence next to the score.
 
     Args:
@@ -66,7 +66,7 @@ def describe_judging(
         "estimated_usd_this_run": round(judge.estimated_usd, 6),
         "wall_seconds": round(wall_seconds, 3),
     }
-    return {**made, **details}
+    return cast(JudgingProtocol, {**made, **details})
 
 
 def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:

@@ -79,8 +79,7 @@ def _single_brackets(text: str) -> Iterator[float | None]:
 
 
 def _value(match: re.Match[str], number: str, scale: str | None) -> float | None:
-    """Return a number as a rating; None where it is out of range, on another scale, or one of
-    several."""
+    """Return a number as a rating, None if it is not a clear one from 1 to 10."""
     after = match.string[match.end() :]
     if NOT_SINGLE.match(after) or (scale is not None and float(scale) != 10):
         return None

@@ -1,5 +1,4 @@
-"""A remote judge: asks over HTTP what the store does not hold, many requests at a time, within the
-budget."""
+"""A remote judge: asks over HTTP what the store does not hold, within the budget."""
 
 import asyncio
 import sys
@@ -35,8 +34,7 @@ class RemoteJudge:
         self._refusals = Refusals()
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
-        """Return one reply for each request; equal requests are asked once, stored answers not at
-        all.
+        """Return one reply for each request; equal ones are asked once, stored ones never.
 
         Raises:
             JudgeError: the judge cannot be used, too many requests stayed unanswered, or the budget
@@ -84,8 +82,7 @@ class RemoteJudge:
     async def _round(
         self, budget: Budget, missing: dict[str, JudgeRequest], total: int
     ) -> dict[str, Reply]:
-        """Ask what is missing; return the failures. What the provider refuses is remembered for the
-        next round."""
+        """Ask what is missing; return the failures, and remember refused parameters."""
 
         def book_lost(request: JudgeRequest, reason: str) -> None:
             usd = budget.worst_case(request)

@@ -62,8 +62,7 @@ def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dic
 
 
 def arguments(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the client's call; for OpenAI those of FastChat's (n is the number of
-    answers)."""
+    """Return the arguments of the client's call; for OpenAI those of FastChat's."""
     if kind == "openai":
         return {"model": model, "messages": request.messages, "n": 1, **sent}
     system = [message["content"] for message in request.messages if message["role"] == "system"]
@@ -81,8 +80,7 @@ def arguments(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]
 
 
 def read_reply(kind: str, content: bytes) -> Reply:
-    """Return the answer in a response with status 200; its text is empty where the response holds
-    none.
+    """Return the answer in a response with status 200; the text may be empty.
 
     Raises:
         ValueError: the response is not a JSON object, so that no judge has answered.
@@ -128,8 +126,7 @@ def _read_anthropic(document: dict[str, Any]) -> Reply:
 
 
 def clean(text: str) -> str:
-    """Return text that UTF-8 can hold: a lone half of a surrogate pair becomes a question mark in a
-    diamond."""
+    """Return text that UTF-8 can hold: half a surrogate pair becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

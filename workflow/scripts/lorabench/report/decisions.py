@@ -6,9 +6,16 @@ signal decide nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lorabench.description.licences import find_licence
+from lorabench.documents.comparison import (
+    BenchmarkComparison,
+    Contrast,
+    HeldOutLoss,
+    Reason,
+    ReasonStatus,
+    ShortAnswer,
+)
 from lorabench.documents.gate import GateDocument
 from lorabench.report.gate_text import ANSWERS, REASONS, STATUS, headline, line_text, title_of
 from lorabench.report.wording import (
@@ -19,18 +26,18 @@ from lorabench.report.wording import (
     loss_change_text,
 )
 
-Reason = dict[str, str]
-STATUS_OF_WORD = {"better": "good", "worse": "bad"}
+STATUS_OF_WORD: dict[str, ReasonStatus] = {"better": "good", "worse": "bad"}
+STATUS_OF_CHANGE: dict[str, ReasonStatus] = {"lower": "good", "higher": "bad"}
 
 
-def reason(status: str, text: str) -> Reason:
+def reason(status: ReasonStatus, text: str) -> Reason:
     """Return one reason of an answer."""
     return {"status": status, "text": text}
 
 
 def adapter_helps(
-    benchmarks: Mapping[str, Mapping[str, Any]], validation: Mapping[str, Any] | None
-) -> dict[str, Any]:
+    benchmarks: Mapping[str, BenchmarkComparison], validation: HeldOutLoss | None
+) -> ShortAnswer:
     """Answer from the lora-base contrasts and the exact validation loss of base and adapter.
 
     Args:
@@ -40,8 +47,8 @@ def adapter_helps(
     """
     reasons, words = [], []
     if validation is not None:
-        status = {"lower": "good", "higher": "bad"}.get(validation["word"], "neutral")
-        reasons.append(reason(status, _validation_text(validation)))
+        shown = STATUS_OF_CHANGE.get(validation["word"], "neutral")
+        reasons.append(reason(shown, _validation_text(validation)))
     for name, benchmark in benchmarks.items():
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
@@ -62,11 +69,11 @@ def adapter_helps(
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _why(benchmark: Mapping[str, Any], contrast: Mapping[str, Any] | None) -> str:
+def _why(benchmark: BenchmarkComparison, contrast: Contrast | None) -> str:
     return str((contrast or benchmark).get("reason") or "base or lora was not evaluated")
 
 
-def _validation_text(validation: Mapping[str, Any]) -> str:
+def _validation_text(validation: HeldOutLoss) -> str:
     base, adapter = validation["base_nll"], validation["adapter_nll"]
     over = f" over {validation['tokens']:,} answer tokens" if validation.get("tokens") else ""
     return (
@@ -104,7 +111,7 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
 
 def may_ship(
     gate: GateDocument, model_licence: str | None, data_licence: str | None
-) -> dict[str, Any]:
+) -> ShortAnswer:
     """Answer from the release gate, the lines that do not pass first; the licences' duties last.
 
     Args:
@@ -143,6 +150,6 @@ def licence_reason(subject: str, text: str | None) -> Reason:
             else "none is recorded with it"
         )
         return reason("unknown", f"licence of the {subject}: {found}; read its terms")
-    status = "good" if licence.permissive else "neutral"
+    status: ReasonStatus = "good" if licence.permissive else "neutral"
     duties = f" ({'; '.join(licence.duties)})" if licence.duties else ""
     return reason(status, f"licence of the {subject}: {licence.name}{duties}")

@@ -2,9 +2,27 @@
 only lay it out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from lorabench.documents.comparison import Comparison, Contrast, Question
+from lorabench.documents.contamination import Contamination
 from lorabench.documents.gate import GateDocument
+from lorabench.documents.merge_report import MergeReport
+from lorabench.documents.performance import Performance
+from lorabench.documents.report import (
+    AnsweredQuestion,
+    BenchmarkReport,
+    ItemChanges,
+    PublishedValue,
+    Report,
+    TrainingReport,
+    VariantScore,
+)
+from lorabench.documents.run_config import RunConfig
+from lorabench.documents.score import Score, Scored
+from lorabench.documents.source import SourceRecord
+from lorabench.documents.summary import DataSummary
+from lorabench.documents.train_metrics import TrainMetrics
 from lorabench.report.ai_act import ai_act_text
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
@@ -24,15 +42,16 @@ from lorabench.report.wording import (
     score_text,
 )
 from lorabench.scoring.benchmark import scored_benchmark
+from lorabench.scoring.held_out import recorded_training
 
-QUESTIONS = {
+QUESTIONS: dict[Question, str] = {
     "adapter_helps": "Did the adapter help?",
     "cost_to_serve": "What does it cost to serve?",
     "may_ship": "May I ship it?",
 }
 NO_SIGNAL_NOTE = (
-    "The answers were judged by a small local model. Such a judge carries no signal, it only"
-    " exercises the path: its numbers say nothing about quality and decide nothing in this report."
+    "The answers were judged by a model that is too small to tell good answers from bad. Its scores"
+    " only show that the step works: they say nothing about quality and decide nothing here."
 )
 SCORE_KEYS = (
     "score",
@@ -51,19 +70,19 @@ def assemble_report(
     *,
     run: str,
     model: str,
-    scores: Sequence[Mapping[str, Any]],
-    compare: Mapping[str, Any],
-    train_metrics: Mapping[str, Any] | None,
-    run_config: Mapping[str, Any] | None,
-    merge_report: Mapping[str, Any] | None,
-    data_summary: Mapping[str, Any] | None,
-    perf: Sequence[Mapping[str, Any]],
-    sources: Mapping[str, Mapping[str, Any]],
-    contamination: Mapping[str, Any] | None,
+    scores: Sequence[Score],
+    compare: Comparison,
+    train_metrics: TrainMetrics | None,
+    run_config: RunConfig | None,
+    merge_report: MergeReport | None,
+    data_summary: DataSummary | None,
+    perf: Sequence[Performance],
+    sources: Mapping[str, SourceRecord],
+    contamination: Contamination | None,
     gate: GateDocument,
-    changes: Mapping[str, Mapping[str, Any]],
+    changes: Mapping[str, ItemChanges],
     seconds: Mapping[str, float],
-) -> dict[str, Any]:
+) -> Report:
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
@@ -87,14 +106,14 @@ def assemble_report(
         for name in dict.fromkeys(score["benchmark"] for score in scores)
     ]
     no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
-    answers = [
+    answers: list[AnsweredQuestion] = [
         {"question": question, "key": key, **compare["answers"][key]}
         for key, question in QUESTIONS.items()
     ]
     notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
     for part in benchmarks:
         notices += warnings(part["title"], part["published"], part["unit"])
-    report = {
+    report: Report = {
         "schema_version": 2,
         "run": run,
         "model": model,
@@ -123,46 +142,48 @@ def assemble_report(
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
-    return dict(without_paths(report))
+    return cast(Report, without_paths(report))
 
 
 def _benchmark(
     name: str,
-    scores: Sequence[Mapping[str, Any]],
-    compare: Mapping[str, Any],
+    scores: Sequence[Score],
+    compare: Comparison,
     model: str,
     oasst: bool,
-    changes: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+    changes: ItemChanges | None,
+) -> BenchmarkReport:
     table = scored_benchmark(name)
     done = [score for score in scores if score["status"] == "ok"]
-    first = (done or scores)[0]
-    pairs = compare["benchmarks"].get(name, {}).get("pairs", {})
-    variants = {
-        score["variant"]: {"status": score["status"], **{key: score.get(key) for key in SCORE_KEYS}}
-        for score in scores
-    }
+    first, ran = (done or scores)[0], done[0] if done else None
+    compared = compare["benchmarks"].get(name)
+    pairs = compared["pairs"] if compared else {}
     return {
         "benchmark": name,
         "title": table.title,
-        "status": "ok" if done else "not_run",
+        "status": "ok" if ran else "not_run",
         "reason": first["reason"],
         "metric": first["metric"],
         "unit": first["unit"],
-        "chance": first.get("chance"),
-        "carries_signal": all(score.get("carries_signal", True) for score in scores),
-        "protocol": first.get("protocol"),
-        "protocol_detail": first.get("protocol_detail"),
-        "variants": variants,
+        "chance": ran["chance"] if ran else None,
+        "carries_signal": all(score["carries_signal"] for score in done),
+        "protocol": ran["protocol"] if ran else None,
+        "protocol_detail": ran["protocol_detail"] if ran else None,
+        "variants": {score["variant"]: _variant(score) for score in scores},
         "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
         "published": _published(name, model, done),
         "by_construction": _by_construction(done),
-        "changes": dict(changes) if changes else None,
+        "changes": changes,
     }
 
 
-def _by_construction(done: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _variant(score: Score) -> VariantScore:
+    figures = {key: score.get(key) for key in SCORE_KEYS}
+    return cast(VariantScore, {"status": score["status"], **figures})
+
+
+def _by_construction(done: Sequence[Scored]) -> dict[str, str]:
     """Return variant -> why its score is no measurement: answers compared with themselves."""
     found = next((score["protocol_detail"].get("reference") for score in done), None)
     reference = str(found)
@@ -171,14 +192,14 @@ def _by_construction(done: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {reference: f"by construction: the judge compares with the answers of {reference}"}
 
 
-def _contrast(key: str, contrast: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def _contrast(key: str, contrast: Contrast, unit: str) -> dict[str, Any]:
     variant, _, reference = key.partition("_vs_")
     describe = equality_text if reference == "lora" else contrast_text
-    text = describe(dict(contrast), unit) if contrast["status"] == "ok" else contrast["reason"]
+    text = describe(contrast, unit) if contrast["status"] == "ok" else contrast["reason"]
     return {"variant": variant, "reference": reference, **contrast, "text": text}
 
 
-def _published(name: str, model: str, done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _published(name: str, model: str, done: Sequence[Scored]) -> list[PublishedValue]:
     """Return the published values next to our base's; a run of another task or on a part of the
     benchmark is comparable with none."""
     base = next((score for score in done if score["variant"] == "base"), None)
@@ -186,7 +207,7 @@ def _published(name: str, model: str, done: Sequence[Mapping[str, Any]]) -> list
     task = next((score["protocol_detail"].get("task", name) for score in done), name)
     items = max((score["n"] for score in done), default=0)
     full = scored_benchmark(name).items
-    values = []
+    values: list[PublishedValue] = []
     for reference in references_for(model):
         if reference.benchmark != name:
             continue
@@ -202,46 +223,45 @@ def _published(name: str, model: str, done: Sequence[Mapping[str, Any]]) -> list
 
 
 def _training(
-    train_metrics: Mapping[str, Any] | None,
-    run_config: Mapping[str, Any] | None,
-    confidence: float,
-) -> dict[str, Any]:
+    train_metrics: TrainMetrics | None, run_config: RunConfig | None, confidence: float
+) -> TrainingReport:
     """Return what the report says of the training, without the single steps."""
-    if train_metrics is None or train_metrics.get("status") != "ok":
-        reason = (train_metrics or {}).get("reason", "there is no record of a training")
+    trained = recorded_training(train_metrics)
+    if trained is None:
+        found: Mapping[str, Any] = train_metrics or {}
         return {
             "status": "not_run",
-            "reason": reason,
+            "reason": found.get("reason", "there is no record of a training"),
             "likelihood": None,
             "validation": None,
             "totals": None,
         }
-    config = run_config or {}
+    config: Mapping[str, Any] = run_config or {}
     return {
         "status": "ok",
         "reason": None,
-        "likelihood": train_metrics["likelihood"],
-        "validation": validation_losses(train_metrics, confidence),
-        "totals": train_metrics["totals"],
-        "resumed_at_step": train_metrics.get("resumed_at_step"),
-        "phase_seconds": train_metrics.get("phase_seconds"),
-        "peak_memory": train_metrics.get("peak_memory"),
-        "power": train_metrics.get("power"),
-        "data": train_metrics.get("data"),
+        "likelihood": trained["likelihood"],
+        "validation": validation_losses(trained, confidence),
+        "totals": trained["totals"],
+        "resumed_at_step": trained.get("resumed_at_step"),
+        "phase_seconds": trained.get("phase_seconds"),
+        "peak_memory": trained.get("peak_memory"),
+        "power": trained.get("power"),
+        "data": trained.get("data"),
         "settings": config.get("settings"),
         "resolved": config.get("resolved"),
     }
 
 
-def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
+def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
     """Return how AlpacaEval reads without the instructions that come from where the training
     conversations do."""
     limits = []
     for part in benchmarks:
         both = {
-            VARIANT_TITLES[name]: (score, score["secondary"][WITHOUT_OASST])
+            VARIANT_TITLES[name]: (score, further[WITHOUT_OASST])
             for name, score in part["variants"].items()
-            if WITHOUT_OASST in (score["secondary"] or {})
+            if WITHOUT_OASST in (further := score["secondary"] or {})
         }
         unit = part["unit"]
         rates = [
@@ -259,7 +279,7 @@ def _shared_origin(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
     return limits
 
 
-def _shorter_turns(part: Mapping[str, Any]) -> int:
+def _shorter_turns(part: BenchmarkReport) -> int:
     """Return how many later turns of one variant were left less room than asked for; the first
     variant's, since questions are the same for all."""
     answers = (part.get("protocol_detail") or {}).get("answers") or {}
@@ -267,9 +287,7 @@ def _shorter_turns(part: Mapping[str, Any]) -> int:
 
 
 def _limits(
-    benchmarks: Sequence[Mapping[str, Any]],
-    compare: Mapping[str, Any],
-    model_source: Mapping[str, Any],
+    benchmarks: Sequence[BenchmarkReport], compare: Comparison, model_source: SourceRecord
 ) -> list[str]:
     """Return the sentences that keep a reader from reading too much into the numbers."""
     limits = []
@@ -283,8 +301,7 @@ def _limits(
         full = scored_benchmark(part["benchmark"]).items
         if part["status"] == "ok" and items < full:
             limits.append(
-                f"{part['title']}: {items:,} items were scored, where published scores stand on"
-                f" {full:,}."
+                f"{part['title']}: {items:,} items were scored; published scores are over {full:,}."
             )
         if shorter := _shorter_turns(part):
             limits.append(

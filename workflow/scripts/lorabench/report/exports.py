@@ -3,65 +3,75 @@ measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 from lorabench.documents.answer import Answer
+from lorabench.documents.comparison import Comparison
+from lorabench.documents.exports import (
+    AnswerOutputs,
+    EvalResults,
+    ExportHead,
+    ItemResults,
+    JudgedAnswer,
+    PerfResults,
+    PerfVariant,
+    VariantItems,
+    VariantOutputs,
+)
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.performance import Performance
+from lorabench.documents.score import Score
 
 # benchmark -> variant -> score file
-Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Scores = Mapping[str, Mapping[str, Score]]
 # variant -> item rows
 Rows = Mapping[str, Sequence[ItemResult]]
 # variant -> generated answers
 Answers = Mapping[str, Sequence[Answer]]
 
 
-def eval_results(
-    head: Mapping[str, Any], scores: Scores, compare: Mapping[str, Any]
-) -> dict[str, Any]:
+def eval_results(head: ExportHead, scores: Scores, compare: Comparison) -> EvalResults:
     """Return all score files, the comparisons between variants and the answers to the three
     questions."""
     comparisons = {name: part["pairs"] for name, part in compare["benchmarks"].items()}
     return {
         **head,
-        "scores": _plain(scores),
+        "scores": {name: dict(parts) for name, parts in scores.items()},
         "comparisons": comparisons,
         "answers": compare["answers"],
     }
 
 
-def item_results(
-    head: Mapping[str, Any], benchmark: str, scores: Scores, rows: Rows
-) -> dict[str, Any]:
+def item_results(head: ExportHead, benchmark: str, scores: Scores, rows: Rows) -> ItemResults:
     """Return the score and every item of each variant of one benchmark."""
-    variants = {
-        variant: {"score": dict(score), "items": [asdict(row) for row in rows.get(variant, ())]}
+    variants: dict[str, VariantItems] = {
+        variant: {"score": score, "items": [asdict(row) for row in rows.get(variant, ())]}
         for variant, score in scores.get(benchmark, {}).items()
     }
     return {**head, "benchmark": benchmark, "variants": variants}
 
 
 def answer_outputs(
-    head: Mapping[str, Any], benchmark: str, scores: Scores, rows: Rows, answers: Answers
-) -> dict[str, Any]:
+    head: ExportHead, benchmark: str, scores: Scores, rows: Rows, answers: Answers
+) -> AnswerOutputs:
     """Return the answers of each variant with the scores of their turns, None where the judge gave
     none."""
-    variants = {}
+    variants: dict[str, VariantOutputs] = {}
     for variant, score in scores.get(benchmark, {}).items():
         judged: dict[str, list[float | None]] = {}
         for row in rows.get(variant, ()):
             judged.setdefault(row.cluster, []).append(row.score)
         outputs = [
-            {**asdict(answer), "scores": judged.get(answer.id, [])}
+            asdict(JudgedAnswer(**vars(answer), scores=judged.get(answer.id, [])))
             for answer in answers.get(variant, ())
         ]
-        variants[variant] = {"score": dict(score), "outputs": outputs}
+        variants[variant] = {"score": score, "outputs": outputs}
     return {**head, "benchmark": benchmark, "variants": variants}
 
 
 def perf_results(
-    head: Mapping[str, Any], perf: Mapping[str, Mapping[str, Any]], compare: Mapping[str, Any]
-) -> dict[str, Any]:
+    head: ExportHead, perf: Mapping[str, Performance], compare: Comparison
+) -> PerfResults:
     """Return the measurements of all variants and their ratios to the base."""
     if not perf:
         return {
@@ -71,19 +81,16 @@ def perf_results(
             "variants": {},
             "serving": None,
         }
-    variants = {variant: dict(document) for variant, document in perf.items()}
     return {
         **head,
         "status": "ok",
         "reason": None,
-        "variants": variants,
+        "variants": dict(perf),
         "serving": compare["serving"],
     }
 
 
-def perf_variant(
-    head: Mapping[str, Any], variant: str, perf: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def perf_variant(head: ExportHead, variant: str, perf: Mapping[str, Performance]) -> PerfVariant:
     """Return the measurement of one variant."""
     if variant not in perf:
         return {
@@ -92,11 +99,4 @@ def perf_variant(
             "status": "not_run",
             "reason": f"{variant} was not measured",
         }
-    return {"status": "ok", **perf[variant], **head}
-
-
-def _plain(scores: Scores) -> dict[str, Any]:
-    return {
-        name: {variant: dict(score) for variant, score in parts.items()}
-        for name, parts in scores.items()
-    }
+    return cast(PerfVariant, {**perf[variant], **head})

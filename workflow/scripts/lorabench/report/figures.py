@@ -18,8 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from lorabench.documents.report import BenchmarkReport, Report
 from lorabench.documents.token_times import TokenTimes
+from lorabench.documents.train_metrics import Trained, TrainMetrics
 from lorabench.report.wording import VARIANT_TITLES, contrast_title, metric_title
+from lorabench.scoring.held_out import recorded_training
 from lorabench.scoring.inference_summary import decode_tokens_per_second
 from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER
 
@@ -65,8 +68,8 @@ class Drawing:
 
 
 def draw_figures(
-    report: Mapping[str, Any],
-    train_metrics: Mapping[str, Any] | None,
+    report: Report,
+    train_metrics: TrainMetrics | None,
     times: Mapping[str, Sequence[TokenTimes]],
 ) -> dict[str, Drawing]:
     """Return name -> drawing of every figure whose data a run has; `report` is the content of
@@ -75,8 +78,8 @@ def draw_figures(
     compared = [part for part in scored if any(c["status"] == "ok" for c in part["contrasts"])]
     with mpl.rc_context(STYLE):
         figures: dict[str, Figure] = {}
-        if train_metrics and train_metrics.get("status") == "ok":
-            figures["loss"] = loss_figure(train_metrics)
+        if trained := recorded_training(train_metrics):
+            figures["loss"] = loss_figure(trained)
         if scored:
             figures["scores"] = scores_figure(scored)
         if compared:
@@ -106,9 +109,9 @@ def _png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
+def loss_figure(train_metrics: Trained) -> Figure:
     """Draw the training loss by optimiser step and the exact held-out loss of base and adapter
-    beside it."""
+    next to it."""
     figure, axes = _panels(1, 4.0)
     every = max(1, len(train_metrics["steps"]) // MOST_MARKS)
     steps = train_metrics["steps"][::every]
@@ -120,8 +123,8 @@ def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
         xlabel="optimiser step", ylabel="loss (nat per answer token)", title="Training loss"
     )
     held_out = train_metrics["likelihood"]["validation"]
-    for variant, key in (("base", "base"), ("lora", "adapter")):
-        value = held_out[key]["nll_per_token"]
+    for variant, measured in (("base", held_out["base"]), ("lora", held_out["adapter"])):
+        value = measured["nll_per_token"]
         label = f"held out, {VARIANT_TITLES[variant]}: {value:.3f}"
         axes[0].axhline(
             value, color=COLOURS[variant], linestyle=(0, (4, 3)), linewidth=1.2, label=label
@@ -131,20 +134,20 @@ def loss_figure(train_metrics: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def scores_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
+def scores_figure(benchmarks: Sequence[BenchmarkReport]) -> Figure:
     """Draw every variant's score with its interval, one panel a benchmark; `benchmarks` as in
     report.json."""
     figure, axes = _panels(len(benchmarks), 2.1)
     for panel, benchmark in zip(axes, benchmarks, strict=True):
         scale = 100 if benchmark["unit"] == "share" else 1
         scored = {
-            name: score
+            name: (value, score["interval"])
             for name, score in benchmark["variants"].items()
             # a score that is fixed by construction is no measurement
-            if score["status"] == "ok" and name not in benchmark["by_construction"]
+            if (value := score["score"]) is not None and name not in benchmark["by_construction"]
         }
-        for place, (variant, score) in enumerate(scored.items()):
-            _point(panel, variant, place, score["score"], score["interval"], scale)
+        for place, (variant, (value, interval)) in enumerate(scored.items()):
+            _point(panel, variant, place, value, interval, scale)
         if benchmark["chance"] is not None:
             panel.axvline(scale * benchmark["chance"], color=INK, linestyle=":", linewidth=1)
             panel.annotate(
@@ -162,7 +165,7 @@ def scores_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def differences_figure(benchmarks: Sequence[Mapping[str, Any]]) -> Figure:
+def differences_figure(benchmarks: Sequence[BenchmarkReport]) -> Figure:
     """Draw the paired differences to the base with their intervals, one panel a benchmark."""
     figure, axes = _panels(len(benchmarks), 1.8)
     for panel, benchmark in zip(axes, benchmarks, strict=True):
@@ -239,12 +242,12 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     return figure
 
 
-def memory_figure(peak_bytes: Mapping[str, float]) -> Figure:
+def memory_figure(peak_bytes: Mapping[str, float | None]) -> Figure:
     """Draw each variant's peak memory while generating."""
     figure, axes = _panels(1, 2.0)
-    shown = [variant for variant in VARIANT_TITLES if peak_bytes.get(variant)]
-    for place, variant in enumerate(shown):
-        value = peak_bytes[variant] / 1e9
+    shown = {name: peak for name in VARIANT_TITLES if (peak := peak_bytes.get(name))}
+    for place, (variant, peak) in enumerate(shown.items()):
+        value = peak / 1e9
         axes[0].barh(place, value, color=COLOURS[variant], height=0.55)
         axes[0].annotate(
             f"{value:.2f} GB",
@@ -260,7 +263,7 @@ def memory_figure(peak_bytes: Mapping[str, float]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels in rows of two (one alone is as wide as two), `height` inches a
+    """Return a figure of panels in rows of two (a single one is as wide as two), `height` inches a
     row."""
     columns = 1 if count == 1 else 2
     rows = -(-count // columns)
@@ -316,6 +319,6 @@ def _name_rows(panel: Axes, names: Sequence[str]) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def _title(benchmark: Mapping[str, Any]) -> str:
+def _title(benchmark: BenchmarkReport) -> str:
     title = str(benchmark["title"])
-    return title if benchmark["carries_signal"] else f"{title} (judge carries no signal)"
+    return title if benchmark["carries_signal"] else f"{title} (judge decides nothing)"

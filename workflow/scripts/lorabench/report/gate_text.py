@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Literal
 
-from lorabench.documents.gate import Answer, GateDocument, GateLine
+from lorabench.documents.gate import Answer, GateDocument, GateLine, LineVerdict
+from lorabench.documents.report import GateRow, GateTable
 from lorabench.report.wording import (
     MINUS,
     benchmark_title,
@@ -28,7 +29,12 @@ TITLES = {
 VERDICTS = {"pass": "pass", "fail": "fail", "not_shown": "not shown", "missing": "missing"}
 ANSWERS: dict[Answer, str] = {"yes": "yes", "no": "no", "not_shown": "not shown"}
 # as in the lists of reasons: status by verdict
-STATUS = {"pass": "good", "fail": "bad", "not_shown": "unknown", "missing": "unknown"}
+STATUS: dict[LineVerdict, Literal["good", "bad", "unknown"]] = {
+    "pass": "good",
+    "fail": "bad",
+    "not_shown": "unknown",
+    "missing": "unknown",
+}
 MARKS = {"pass": "✓", "fail": "✗", "not_shown": "?", "missing": "?"}
 REASONS = {
     "not_evaluated": "not evaluated",
@@ -102,7 +108,7 @@ def headline(lines: Sequence[GateLine], answer: Answer) -> str:
         return ", ".join(title_of(line) for line in required if line.verdict in verdicts)
 
     if answer == "yes":
-        return f"All {len(required)} required lines of the gate pass; mind what the licences ask."
+        return f"All {len(required)} required lines of the gate pass; see what the licences ask."
     if answer == "no":
         return f"The gate fails on {named('fail')}."
     parts = [f"not shown: {named('not_shown')}"] if named("not_shown") else []
@@ -124,16 +130,18 @@ def text_table(document: GateDocument) -> str:
     return "\n".join([f"gate of {document.run}", *rows, end, *_declared(document)])
 
 
-def gate_table(document: GateDocument) -> dict[str, Any]:
+def gate_table(document: GateDocument) -> GateTable:
     """Return the gate as the report shows it: answer, sentences, and one row a line."""
     rows = [
-        {
-            **asdict(line),
-            "title": title_of(line),
-            "status": STATUS[line.verdict],
-            "word": VERDICTS[line.verdict],
-            "text": line_text(line),
-        }
+        asdict(
+            GateRow(
+                **vars(line),
+                title=title_of(line),
+                status=STATUS[line.verdict],
+                word=VERDICTS[line.verdict],
+                text=line_text(line),
+            )
+        )
         for line in document.lines
     ]
     return {

@@ -14,6 +14,7 @@ from typing import Any
 
 from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.report import ChangedGroup, ItemChanges
 from lorabench.files import read_jsonl
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -100,13 +101,13 @@ def most_changed(items: Sequence[Item], count: int) -> list[Item]:
     return losses + gained[: count - len(losses)]
 
 
-def changes_by_group(items: Sequence[Item]) -> list[dict[str, Any]]:
+def changes_by_group(items: Sequence[Item]) -> list[ChangedGroup]:
     """Return a row a group: items compared, worse, better, mean change; the worst first."""
     groups: dict[str, list[float]] = {}
     for item in items:
         if item.change is not None:
             groups.setdefault(item.group, []).append(item.change)
-    rows = [
+    rows: list[ChangedGroup] = [
         {
             "group": group,
             "n": len(changes),
@@ -119,7 +120,7 @@ def changes_by_group(items: Sequence[Item]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["mean_change"], row["group"]))
 
 
-def changes_of(items: Sequence[Item]) -> dict[str, Any] | None:
+def changes_of(items: Sequence[Item]) -> ItemChanges | None:
     """Return what report.json says of changed items: how many, and a row a group; None where there
     are no pairs."""
     compared = [item.change for item in items if item.change is not None]

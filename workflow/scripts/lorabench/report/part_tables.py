@@ -4,15 +4,17 @@ scores."""
 from collections.abc import Mapping
 from typing import Any
 
+from lorabench.documents.report import PartTable
+from lorabench.documents.score import Scored
 from lorabench.scoring.benchmark import ScoredBenchmark
 
-# of AlpacaEval's score: of interest only beside training on such data
+# of AlpacaEval's score: of interest only next to training on such data
 WITHOUT_OASST = "without_oasst_instructions"
 
 
 def part_tables(
-    table: ScoredBenchmark, variants: Mapping[str, Mapping[str, Any]], oasst: bool
-) -> list[dict[str, Any]]:
+    table: ScoredBenchmark, variants: Mapping[str, Scored], oasst: bool
+) -> list[PartTable]:
     """Return non-empty tables {"title", "rows": [{"name", "title", "n", "variants": {variant:
     {"score", "interval"}}}]}.
 
@@ -37,7 +39,9 @@ def part_tables(
         ("other scores", others),
         (table.breakdown_title, breakdown),
     )
-    tables = [{"title": title, "rows": _rows(parts, table.part_titles)} for title, parts in titled]
+    tables: list[PartTable] = [
+        {"title": title, "rows": _rows(parts, table.part_titles)} for title, parts in titled
+    ]
     return [made for made in tables if made["rows"]]
 
 

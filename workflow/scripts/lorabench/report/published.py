@@ -9,8 +9,9 @@ loaded, prompted or scored wrongly, so the report warns.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
+from lorabench.documents.report import PublishedValue
 from lorabench.report.wording import score_text
 
 MODEL = "Meta-Llama-3-8B-Instruct"
@@ -133,12 +134,13 @@ def references_for(model: str) -> tuple[Published, ...]:
 
 def compared(
     published: Published, base: Mapping[str, Any] | None, same_task: bool
-) -> dict[str, Any]:
+) -> PublishedValue:
     """Return a published value next to our base's score, as the report shows it.
 
     `standard_errors` is (ours - published) over the root of the summed squared errors, an
     unpublished error taken as 0. `off` marks a base more than MOST_STANDARD_ERRORS away from a
-    value of its own protocol; a part of the items widens our error and is no reason to be silent.
+    value of its own protocol; with a part of the items our error is larger, and the value is
+    still shown.
 
     Args:
         base: score file of our base, None where it was not scored.
@@ -151,7 +153,8 @@ def compared(
         distance = (ours - published.score) / error if error else None
     near = published.comparable and same_task
     off = near and distance is not None and abs(distance) > MOST_STANDARD_ERRORS
-    return {**asdict(published), "ours": ours, "standard_errors": distance, "off": off}
+    made = {**asdict(published), "ours": ours, "standard_errors": distance, "off": off}
+    return cast(PublishedValue, made)
 
 
 def warnings(title: str, values: Sequence[Mapping[str, Any]], unit: str) -> list[str]:

@@ -4,11 +4,11 @@ and a second page with every item."""
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lorabench.documents.report import Report
 from lorabench.report import wording
 from lorabench.report.figures import INK
 from lorabench.report.items import Item, most_changed
@@ -50,6 +50,7 @@ FILTERS = {
     "metric": wording.metric_title,
     "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
+    "shows": lambda contrast, unit: wording.contrast_text(dict(contrast), unit),
     "shown": printable,
     "cut": lambda text, limit: shortened(printable(text).strip(), limit),
     "duration": duration_text,
@@ -60,11 +61,11 @@ FILTERS = {
 
 
 def render_markdown(
-    template: str, report: Mapping[str, Any], figures: Mapping[str, str], items_page: str
+    template: str, report: Report, figures: Mapping[str, str], items_page: str
 ) -> str:
     """Return the Markdown report; `figures` maps names to paths relative to it, as is
     `items_page`."""
-    environment = _environment(autoescape=False)
+    environment = page_environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
     text = environment.from_string(template).render(
         report=report, figures=figures, captions=CAPTIONS, items_page=items_page
@@ -76,7 +77,7 @@ def render_html(
     template: str,
     items_template: str,
     style: str,
-    report: Mapping[str, Any],
+    report: Report,
     figures: Mapping[str, str],
     items: Mapping[str, Sequence[Item]],
     items_page: str,
@@ -92,7 +93,7 @@ def render_html(
         items_page: address of the page of all items, relative to this one.
     """
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}
-    environment = _environment(autoescape=True)
+    environment = page_environment()
     page, part = environment.from_string(template), environment.from_string(items_template)
     count = ITEMS_SHOWN
     while True:
@@ -102,6 +103,7 @@ def render_html(
                     whole=False,
                     items=most_changed(found, count),
                     unit=scored_benchmark(name).unit,
+                    right_or_wrong=scored_benchmark(name).right_or_wrong,
                     limit=CHARACTERS_SHOWN,
                 )
             )
@@ -122,26 +124,35 @@ def render_html(
 
 def render_items(template: str, style: str, run: str, items: Mapping[str, Sequence[Item]]) -> str:
     """Return the page of every item."""
-    tables = {name: scored_benchmark(name) for name in items}
-    parts = [
-        {"name": name, "title": tables[name].title, "unit": tables[name].unit, "items": found}
-        for name, found in items.items()
-    ]
-    page = _environment(autoescape=True).from_string(template)
+    parts = []
+    for name, found in items.items():
+        table = scored_benchmark(name)
+        parts.append(
+            {
+                "name": name,
+                "title": table.title,
+                "unit": table.unit,
+                "right_or_wrong": table.right_or_wrong,
+                # losses before gains of the same size
+                "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
+            }
+        )
+    page = page_environment().from_string(template)
     return printable(
         page.render(whole=True, run=run, parts=parts, style=Markup(style), limit=LONGEST)
     )
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit to stand in a page with others: ids of its own, the page's text
+    """Make an SVG element fit for a page with others: its own ids, the page's text
     colour, a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{CAPTIONS[name]}" ', 1)
 
 
-def _environment(*, autoescape: bool) -> Environment:
+def page_environment(*, autoescape: bool = True) -> Environment:
+    """Return a Jinja environment with the report's words as filters."""
     environment = Environment(
         autoescape=autoescape,
         undefined=StrictUndefined,

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.report import RunFacts
+
 # rule -> stage, in the order of a run
 STAGES = {
     "prepare_conversations": "data",
@@ -44,7 +46,7 @@ def run_facts(
     train_metrics: Mapping[str, Any] | None,
     declared_at: str,
     seconds: Mapping[str, float],
-) -> dict[str, Any]:
+) -> RunFacts:
     """Return the facts of report.json's `facts`; None for what is not known.
 
     Args:

@@ -5,9 +5,11 @@ one sentence of advice. A speed that measured Python's launches on a GPU is labe
 nothing; where a server was measured, its ratio decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lorabench.documents.comparison import ReasonStatus, ServingMetric, ShortAnswer
+from lorabench.documents.performance import LimitAnswer
 from lorabench.report.decisions import reason
 from lorabench.report.wording import VARIANT_TITLES, bytes_text, ratio_text
 
@@ -20,8 +22,8 @@ LAUNCH_BOUND = (
 
 
 def cost_to_serve(
-    serving: Mapping[str, Any] | None, memory: Mapping[str, float | None], perf: Perf
-) -> dict[str, Any]:
+    serving: Mapping[str, ServingMetric] | None, memory: Mapping[str, float | None], perf: Perf
+) -> ShortAnswer:
     """Answer from what was measured.
 
     Args:
@@ -67,7 +69,7 @@ def cost_to_serve(
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _status(verdicts: set[str]) -> str:
+def _status(verdicts: Collection[str]) -> ReasonStatus:
     return "bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral"
 
 
@@ -76,7 +78,10 @@ def _launch_bound(document: Mapping[str, Any]) -> bool:
 
 
 def _variant_text(
-    variant: str, serving: Mapping[str, Any], used: float | None, document: Mapping[str, Any]
+    variant: str,
+    serving: Mapping[str, ServingMetric],
+    used: float | None,
+    document: Mapping[str, Any],
 ) -> str:
     """Return what a variant takes and gives, in one line."""
     parts = []
@@ -94,7 +99,9 @@ def _variant_text(
     return "; ".join(parts)
 
 
-def _speed_text(variant: str, serving: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _speed_text(
+    variant: str, serving: Mapping[str, ServingMetric], document: Mapping[str, Any]
+) -> str:
     decode = serving["decode_tokens_per_second"]
     one = document.get("single_stream") or {}
     text = f"{decode['median'][variant]:.1f} tokens/s"
@@ -113,7 +120,7 @@ def _speed_text(variant: str, serving: Mapping[str, Any], document: Mapping[str,
     return f"{text}, launched from Python" if _launch_bound(document) else text
 
 
-def _users_text(limit: Mapping[str, Any], where: str, *, against_base: bool) -> str:
+def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:
     """Return how many users are served within a pair of limits, their speed against the base's, and
     the price."""
     bounds = (
@@ -184,8 +191,9 @@ def _headline(
     headline = ". ".join(parts) + "."
     if band is not None and band[1] - band[0] > TOO_NOISY:
         return (
-            "too noisy to tell",
-            f"This machine was not quiet: {band[0]:.2f} to {band[1]:.2f} is noise. {headline}",
+            "too noisy to say",
+            f"Other work disturbed the measurement: ratios from {band[0]:.2f} to {band[1]:.2f} are"
+            f" noise. {headline}",
         )
     return _answer(costs), f"{headline} {_advice(costs)}".strip()
 

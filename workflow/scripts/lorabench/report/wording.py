@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorabench.benchmark_tables import benchmark_names
+from lorabench.documents.comparison import HeldOutLoss
 from lorabench.scoring.benchmark import scored_benchmark
 
 METRIC_TITLES = {"mean_judge_rating": "mean rating, 1 to 10"}
@@ -14,7 +15,7 @@ MINUS = "−"  # noqa: RUF001 - the typographic minus, in text for people
 
 
 def benchmark_title(benchmark: str) -> str:
-    """Return how reports write a benchmark's name; other names as they are."""
+    """Return how reports write a benchmark's name; other names are not changed."""
     known = benchmark in benchmark_names("scoring")
     return scored_benchmark(benchmark).title if known else benchmark
 
@@ -47,7 +48,7 @@ def difference_text(value: float, unit: str) -> str:
     return f"{number.replace('-', MINUS)} {points(unit)}"
 
 
-def equality_text(contrast: dict[str, Any], unit: str) -> str:
+def equality_text(contrast: Mapping[str, Any], unit: str) -> str:
     """Return what a comparison of two variants shows that should be equal."""
     margin = size_text(contrast["equivalence"]["margin"], unit)
     if contrast["items_changed"] == 0:
@@ -80,7 +81,7 @@ def signed_zero(value: float, digits: int) -> str:
     return (text[1:] if float(text) == 0 and text.startswith("-") else text).replace("-", MINUS)
 
 
-def loss_change_text(validation: Mapping[str, Any]) -> str:
+def loss_change_text(validation: HeldOutLoss) -> str:
     """Return the change of the held-out loss with its interval, as "+0.600 nat [0.512, 0.688]"."""
     change = validation["adapter_nll"] - validation["base_nll"]
     text = f"{change:+.3f}".replace("-", MINUS) + " nat"
@@ -90,7 +91,7 @@ def loss_change_text(validation: Mapping[str, Any]) -> str:
     return f"{text} [{signed_zero(interval[0], 3)}, {signed_zero(interval[1], 3)}]"
 
 
-def ratio_text(ratio: dict[str, Any]) -> str:
+def ratio_text(ratio: Mapping[str, Any]) -> str:
     """Return a ratio with its interval, as "0.60 [0.58, 0.61]"."""
     if ratio["interval"] is None:
         return f"{ratio['ratio']:.2f}"
@@ -111,16 +112,16 @@ def p_text(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
-def contrast_text(contrast: dict[str, Any], unit: str) -> str:
+def contrast_text(contrast: Mapping[str, Any], unit: str) -> str:
     """Return what a paired difference shows, in words and with the smallest difference that this n
     could have found."""
     word = contrast["verdict_word"]
     if word == "no verdict":
-        return "no verdict: the judge carries no signal"
+        return "no verdict: the judge decides nothing"
     about = f", about {contrast['scope']} only" if contrast.get("scope") else ""
     if word in ("better", "worse"):
         return f"{word}{about}"
     smallest = contrast["smallest_detectable"]
     if smallest is None:
         return str(contrast["verdict"])
-    return f"{word}: only {size_text(smallest, unit)} or more would show{about}"
+    return f"{word}: {size_text(smallest, unit)} or more would be detected{about}"

@@ -55,7 +55,7 @@ class ScoredBenchmark:
     breakdown_title: str = "parts"
     # further scores of the same rows
     secondary: Secondary = no_parts
-    # names of parts that are not words as they are
+    # titles of parts whose names are not words
     part_titles: Mapping[str, str] = field(default_factory=dict)
     # AlpacaEval's length-controlled win rate is made, too
     length_control: bool = False

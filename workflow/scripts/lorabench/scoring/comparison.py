@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lorabench.documents.comparison import PairName, TestFamily
 from lorabench.documents.item_result import ItemResult
 from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark
 from lorabench.scoring.item_rows import as_scores, pair_rows
@@ -27,17 +28,16 @@ from lorabench.scoring.significance import (
     verdict,
 )
 
-# (variant, reference)
-PAIRS = (("lora", "base"), ("merged", "base"), ("merged", "lora"))
+# name -> (variant, reference)
+PAIRS: dict[PairName, tuple[str, str]] = {
+    "lora_vs_base": ("lora", "base"),
+    "merged_vs_base": ("merged", "base"),
+    "merged_vs_lora": ("merged", "lora"),
+}
 # Two imagined items that keep the interval of judged scores open change by this much: a preference
 # can change by 1; a rating seldom changes by more than 3 points. See `paired_difference`.
 IMAGINED = {SHARE: 1.0, RATING: 3.0}
-NO_VERDICT = "no verdict: the judge carries no signal, its scores only exercise the path"
-
-
-def pair_name(variant: str, reference: str) -> str:
-    """Return the key of a contrast, as in "lora_vs_base"."""
-    return f"{variant}_vs_{reference}"
+NO_VERDICT = "no verdict: the judge's scores decide nothing, they only show that the step works"
 
 
 def compare_benchmark(
@@ -46,18 +46,18 @@ def compare_benchmark(
     signal: bool,
     confidence: float,
     settings: ComparisonSettings,
-) -> dict[str, Any]:
+) -> dict[PairName, Any]:
     """Return the contrasts of one benchmark between the variants in `rows`; verdicts still lack
-    Holm's correction.
+    Holm's correction, see `add_verdicts`.
 
     Raises:
         DataError: two variants saw different items.
     """
-    contrasts = {}
-    for variant, reference in PAIRS:
+    contrasts: dict[PairName, Any] = {}
+    for name, (variant, reference) in PAIRS.items():
         if variant in rows and reference in rows:
             contrast = _contrast(table, rows[reference], rows[variant], confidence, settings)
-            contrasts[pair_name(variant, reference)] = {"carries_signal": signal, **contrast}
+            contrasts[name] = {"carries_signal": signal, **contrast}
     return contrasts
 
 
@@ -152,7 +152,7 @@ def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) ->
     )
 
 
-def add_verdicts(benchmarks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def add_verdicts(benchmarks: Mapping[str, Mapping[PairName, Any]]) -> TestFamily:
     """Add `p_value_holm`, `verdict` and `verdict_word` to every contrast in place; return the
     family of tests."""
     family = {

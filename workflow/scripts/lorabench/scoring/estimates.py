@@ -46,7 +46,7 @@ def mean_rating(rows: Sequence[ItemResult], confidence: float) -> Estimate:
 
 
 def part(estimate: Estimate) -> Part:
-    """Return an average as it stands in a score file."""
+    """Return an average in the form of a score file."""
     interval = list(estimate.interval) if estimate.interval else None
     return {
         "score": estimate.value,

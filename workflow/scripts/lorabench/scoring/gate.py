@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from lorabench.documents.comparison import ServingMetric
 from lorabench.documents.gate import Answer, GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
 from lorabench.scoring.settings import HELD_OUT, GateSettings
 
@@ -41,13 +43,13 @@ class Evidence:
     # benchmark -> variant -> item rows, only what was scored
     rows: Mapping[str, Mapping[str, Sequence[ItemResult]]]
     # held-out conversations, see `held_out`
-    conversations: Sequence[Mapping[str, Any]] | None
+    conversations: Sequence[ConversationLikelihood] | None
     # see `report.records.merge_check`
     merge: Mapping[str, Any] | None
     # see `report.records.overlapping_items`
     overlaps: Overlaps | None
     # see `speed_ratios.serving_ratios`
-    serving: Mapping[str, Any] | None
+    serving: Mapping[str, ServingMetric] | None
     # variant -> peak of generating in bytes
     memory: Mapping[str, float | None]
     # codes of what the licences ask and the files lack; None = the licence is not known
@@ -162,23 +164,25 @@ def _contamination_line(
     return replace(line, detail=(worst,)) if worst and share else line
 
 
-def _speed_line(settings: GateSettings, serving: Mapping[str, Any] | None) -> GateLine | None:
+def _speed_line(
+    settings: GateSettings, serving: Mapping[str, ServingMetric] | None
+) -> GateLine | None:
     """Hold the decode speed over the base's, with its interval, against the least ratio."""
     limit = settings.limits.speed_ratio
     if limit is None:
         return None
-    speed = (serving or {}).get("decode_tokens_per_second", {})
-    ratio = speed.get("ratio_to_base", {}).get(settings.variant)
-    if ratio is None:
+    speed = serving.get("decode_tokens_per_second") if serving else None
+    ratio = speed["ratio_to_base"].get(settings.variant) if speed else None
+    if speed is None or ratio is None:
         return _line("speed", "limit", "missing", "not_measured", unit="ratio", bound=limit)
-    interval = tuple(ratio["interval"]) if ratio["interval"] else (ratio["ratio"], ratio["ratio"])
-    band = speed.get("noise_band") or (1.0, 1.0)
+    low, high = ratio["interval"] or (ratio["ratio"], ratio["ratio"])
+    band = speed["noise_band"] or (1.0, 1.0)
     line = _line("speed", "limit", unit="ratio", bound=limit)
-    line = replace(line, estimate=ratio["ratio"], interval=interval)
-    if interval[0] >= limit:
+    line = replace(line, estimate=ratio["ratio"], interval=(low, high))
+    if low >= limit:
         return line
     # a machine on which the base itself falls below the limit shows no slower variant
-    if interval[1] < limit <= band[0]:
+    if high < limit <= band[0]:
         return replace(line, verdict="fail", code="beyond_limit")
     return replace(line, verdict="not_shown", code="interval_crosses")
 

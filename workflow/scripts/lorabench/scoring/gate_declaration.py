@@ -13,7 +13,7 @@ from typing import Any
 from lorabench.documents.gate import DeclarationState, Declared
 from lorabench.files import sha256_file
 
-# item rows of every variant and benchmark: a new statistic leaves them as they are
+# item rows of every variant and benchmark: a new statistic does not change them
 RESULTS = "eval/*/*.jsonl"
 
 

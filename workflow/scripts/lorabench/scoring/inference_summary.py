@@ -7,10 +7,10 @@ each other.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from lorabench.documents.performance import Distribution, RatioToBase
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import MeasurementError
 from lorabench.scoring.crossed_median import median_estimate, noise_band
@@ -38,7 +38,7 @@ PER_GENERATION: dict[str, Callable[[TokenTimes], float]] = {
 }
 
 
-def distribution(values: Sequence[float]) -> dict[str, float | int | None]:
+def distribution(values: Sequence[float]) -> Distribution:
     """Return median, percentiles (linear interpolation), extremes and count; p99 is None below
     `FEWEST_FOR_P99`."""
     p50, p95, p99 = (float(value) for value in np.percentile(values, [50, 95, 99]))
@@ -53,7 +53,7 @@ def distribution(values: Sequence[float]) -> dict[str, float | int | None]:
     }
 
 
-def summarise(rows: Sequence[TokenTimes]) -> dict[str, dict[str, float | int | None]]:
+def summarise(rows: Sequence[TokenTimes]) -> dict[str, Distribution]:
     """Return each metric's distribution: over generations, the inter-token latency over all gaps
     pooled."""
     summary = {
@@ -67,7 +67,7 @@ def summarise(rows: Sequence[TokenTimes]) -> dict[str, dict[str, float | int | N
 
 def summarise_categories(
     rows: Sequence[TokenTimes],
-) -> dict[str, dict[str, dict[str, float | int | None]]]:
+) -> dict[str, dict[str, Distribution]]:
     """Return `summarise` for each category of prompts, in the order of the prompts."""
     categories = dict.fromkeys(row.category for row in rows)
     return {
@@ -108,10 +108,10 @@ def ratio_table(
 
 def ratios_to_base(
     base: Sequence[TokenTimes], again: Sequence[TokenTimes], variant: Sequence[TokenTimes]
-) -> dict[str, dict[str, Any]]:
-    """Return each metric's median ratio to the base with its interval, and whether it stands out of
+) -> dict[str, RatioToBase]:
+    """Return each metric's median ratio to the base with its interval, and whether it is outside
     the A/A noise."""
-    ratios = {}
+    ratios: dict[str, RatioToBase] = {}
     for name, metric in PER_GENERATION.items():
         estimate = median_estimate(ratio_table(base, variant, metric))
         control = median_estimate(ratio_table(base, again, metric))
@@ -129,6 +129,6 @@ def ratios_to_base(
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:
-    """Return whether an interval lies wholly outside a band; without an interval nothing is
+    """Return whether an interval is wholly outside a band; without an interval nothing is
     shown."""
     return interval is not None and (interval[0] > band[1] or interval[1] < band[0])

@@ -95,8 +95,8 @@ def length_control(rows: Sequence[ItemResult], regulariser: Regulariser | None) 
     reference = [row.detail.get("reference_characters") for row in rows]
     if sha256_json(reference) != REFERENCE_LENGTHS_SHA256:
         return _none(
-            "it is defined on all 805 instructions in order against AlpacaEval 2's reference"
-            " outputs alone"
+            "it is only defined on all 805 instructions in order, against AlpacaEval 2's reference"
+            " outputs"
         )
     if regulariser is None:
         return _none("AlpacaEval's df_gamed.csv, which it is fitted with, was not given")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lorabench.documents.load_request import LoadRequest
+from lorabench.documents.performance import Level, LoadFigures, LoadRatio, WithinLimit
 from lorabench.scoring.crossed_median import complete_table, median_estimate, noise_band
 from lorabench.scoring.inference_summary import MILLISECONDS, distribution, is_beyond
 from lorabench.uncertainty import Floats
@@ -38,7 +39,7 @@ def user_tokens_per_second(row: LoadRequest) -> float:
 
 def summarise_load(
     rows: Rows, engine: str, variant: str, control: str, limits: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+) -> list[Level]:
     """Return one summary a level of load of a variant, in order of concurrency.
 
     Args:
@@ -49,7 +50,7 @@ def summarise_load(
         limits: name, time_to_first_token_ms, time_per_output_token_ms.
     """
     of_engine = [row for row in rows if row.engine == engine]
-    levels = []
+    levels: list[Level] = []
     for concurrency in sorted({row.concurrency for row in of_engine if row.variant == variant}):
         level = [row for row in of_engine if row.concurrency == concurrency]
         own, base, again = (
@@ -67,7 +68,7 @@ def summarise_load(
     return levels
 
 
-def _figures(rows: Rows, concurrency: int) -> dict[str, Any]:
+def _figures(rows: Rows, concurrency: int) -> LoadFigures:
     answered = _answered(rows)
     if not answered:
         return {"requests": len(rows), "failed": len(rows), "output_tokens_per_second": None}
@@ -118,7 +119,7 @@ def _milliseconds(rows: Rows) -> float:
     )
 
 
-def _within(rows: Rows, limit: Mapping[str, Any]) -> dict[str, Any]:
+def _within(rows: Rows, limit: Mapping[str, Any]) -> WithinLimit:
     """Return how many requests met both limits, and the rate of those that did (goodput)."""
     answered = _answered(rows)
     good = [
@@ -141,7 +142,7 @@ def _within(rows: Rows, limit: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_ratio(base: Rows, again: Rows, variant: Rows) -> dict[str, Any] | None:
+def load_ratio(base: Rows, again: Rows, variant: Rows) -> LoadRatio | None:
     """Return the ratio variant / base in tokens a second that a user sees, with its interval and
     the band of the base against itself; None without requests that both answered."""
     table = _paired(base, variant)
@@ -178,7 +179,7 @@ def _paired(base: Rows, variant: Rows) -> Floats | None:
     return table if table.size else None
 
 
-def most_users(levels: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any] | None:
+def most_users(levels: Sequence[Level], name: str) -> Level | None:
     """Return the highest level that passes the limits of that name, every lower one passing, too;
     None where not even the lowest does."""
     best = None
@@ -186,5 +187,5 @@ def most_users(levels: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]
         passed = next(one["passed"] for one in level["within_limits"] if one["name"] == name)
         if not passed:
             break
-        best = dict(level)
+        best = level
     return best

@@ -1,7 +1,7 @@
 """Join the facts of a benchmark's shards, and put them into the words of a protocol sentence.
 
-Judges are said to carry no signal where their facts say so: a local scoring judge does not rank
-answers by quality.
+Where its facts say so, a judge decides nothing: a local scoring judge does not rank answers by
+quality.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Any
 from lorabench.errors import DataError
 
 LOCAL_JUDGE = (
-    "local scoring judge, read from token probabilities: exercises the path and compares variants"
-    " of one run only, carries no signal about quality"
+    "local scoring judge, read from token probabilities: too small to tell good answers from bad,"
+    " so its scores only show that the step works"
 )
 VOUCHED = (
     "local scoring judge, read from token probabilities; the configuration says that it counts"

@@ -4,6 +4,7 @@ users within limits, and money."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lorabench.documents.performance import Level, LimitAnswer, SingleStream, StreamMemory
 from lorabench.documents.token_times import TokenTimes
 from lorabench.scoring.crossed_median import complete_table, median_estimate
 from lorabench.scoring.inference_summary import decode_tokens_per_second
@@ -17,7 +18,7 @@ IDLE_LIMIT = 0.2
 
 def single_stream(
     rows: Sequence[TokenTimes], step: Mapping[str, Any], copy_bandwidth: float | None, gpu: bool
-) -> dict[str, Any]:
+) -> SingleStream:
     """Return the speed of one user with its interval, and what bounds it.
 
     A decode step reads all weights and the keys and values of the tokens before; their bytes by the
@@ -60,7 +61,7 @@ def stream_memory(
     memory: Mapping[str, float | None],
     parameters_mib: float,
     longest: int,
-) -> dict[str, Any]:
+) -> StreamMemory:
     """Return the bytes that one more user takes: keys and values of the longest generation, and on
     a GPU what a pass needs for a moment."""
     kept = step["kv_bytes_per_token"] * longest
@@ -75,27 +76,30 @@ def stream_memory(
 
 
 def users_and_cost(
-    levels: Sequence[Mapping[str, Any]],
+    levels: Sequence[Level],
     limits: Sequence[Mapping[str, Any]],
     usd_per_gpu_hour: float | None,
-) -> list[dict[str, Any]]:
+) -> list[LimitAnswer]:
     """Return for each pair of limits the most users, and what a million output tokens cost then,
     with the interval that the throughput's gives; users 0 where not even one is served in time."""
-    answers = []
+    answers: list[LimitAnswer] = []
     for limit in limits:
         level = most_users(levels, limit["name"])
         interval = level["output_tokens_per_second_interval"] if level else None
         rate = level["output_tokens_per_second"] if level else None
-        bounds = [usd_per_million(value, usd_per_gpu_hour) for value in reversed(interval or ())]
+        prices = [usd_per_million(value, usd_per_gpu_hour) for value in reversed(interval or ())]
+        bounds = [price for price in prices if price is not None]
         answers.append(
             {
-                **limit,
+                "name": limit["name"],
+                "time_to_first_token_ms": limit["time_to_first_token_ms"],
+                "time_per_output_token_ms": limit["time_per_output_token_ms"],
                 "users": level["concurrency"] if level else 0,
                 # more users might be served: the sweep ended before the limits did
                 "at_least": bool(level and level["concurrency"] == levels[-1]["concurrency"]),
                 "output_tokens_per_second": rate,
                 "usd_per_million_tokens": usd_per_million(rate, usd_per_gpu_hour),
-                "usd_interval": bounds if bounds and None not in bounds else None,
+                "usd_interval": bounds if len(bounds) == 2 else None,
                 "ratio_to_base": level["ratio_to_base"] if level else None,
             }
         )

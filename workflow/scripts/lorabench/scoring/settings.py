@@ -28,7 +28,7 @@ class ComparisonSettings(Section):
     seed: Seed
     """Of the bootstrap."""
     equivalence_margin_share: Share
-    """Merged equals lora where the interval of their difference lies within this share; 0.01 = one
+    """Merged equals lora if the interval of their difference is within this share; 0.01 = one
     percentage point."""
     equivalence_margin_rating: float = Field(gt=0)
     """The same on MT-Bench's scale from 1 to 10."""

@@ -70,7 +70,7 @@ class FlipTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalence:
-    """Two one-sided tests that a paired difference lies within +-margin."""
+    """Two one-sided tests that a paired difference is within +-margin."""
 
     difference: float
     margin: float

@@ -6,11 +6,12 @@ is what the base shows against itself (A/A), widened to include 1. Both are take
 perf/{variant}.json, where they are defined.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from lorabench.documents.comparison import ServingMetric, SpeedRatio, SpeedVerdict
+from lorabench.documents.performance import Performance, RatioToBase
 from lorabench.documents.token_times import TokenTimes
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
@@ -37,7 +38,7 @@ def read_times(paths: Sequence[Path]) -> dict[str, list[TokenTimes]]:
     return times
 
 
-def serving_ratios(perf: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def serving_ratios(perf: Sequence[Performance]) -> dict[str, ServingMetric] | None:
     """Return metric -> `median` by variant, `ratio_to_base`, `noise_band`; None where nothing was
     measured.
 
@@ -47,7 +48,7 @@ def serving_ratios(perf: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     measured = {document["variant"]: document for document in perf if document["status"] == "ok"}
     if not measured:
         return None
-    report = {}
+    report: dict[str, ServingMetric] = {}
     for metric in METRICS:
         ratios = {
             variant: document["ratios_to_base"][metric]
@@ -66,9 +67,9 @@ def serving_ratios(perf: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return report
 
 
-def _ratio(metric: str, ratio: Mapping[str, Any]) -> dict[str, Any]:
+def _ratio(metric: str, ratio: RatioToBase) -> SpeedRatio:
     faster = (ratio["median"] > 1) == (metric in HIGHER_IS_BETTER)
-    verdict = (
+    verdict: SpeedVerdict = (
         ("faster" if faster else "slower") if ratio["beyond_noise"] else "no difference detectable"
     )
     return {

@@ -168,8 +168,7 @@ def use_attention(model: PreTrainedModel, name: str) -> None:
 def boundaries(
     name: str, documents: Sequence[int], rows: int, longest: int, device: torch.device
 ) -> dict[str, Any]:
-    """Return the keyword arguments by which the attention `name` learns where documents begin; made
-    once a pass.
+    """Return the arguments that say where documents begin; made once a pass.
 
     Args:
         name: of the attention.

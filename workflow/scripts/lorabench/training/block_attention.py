@@ -47,8 +47,7 @@ class BlockAttention(torch.autograd.Function):
     def backward(
         ctx: Any, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:  # type: ignore[override]
-        """Return the gradients of query, key and value; those of key and value are summed in
-        float32."""
+        """Return the gradients of query, key and value; the last two are summed in float32."""
         scaled, key, value, *blocks = ctx.saved_tensors
         groups, share, length, size = scaled.shape
         gradient = gradient.reshape(groups, share, length, size)

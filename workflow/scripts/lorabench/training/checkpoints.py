@@ -23,8 +23,7 @@ HISTORY = "history.json"
 
 
 class SaveByTheMinute(TrainerCallback):
-    """Ask for a checkpoint once `minutes` have passed since the last, and mark it when it is
-    whole."""
+    """Ask for a checkpoint every `minutes`, and mark it when it is complete."""
 
     def __init__(self, minutes: float) -> None:
         """Start the clock; 0 minutes means after every step."""
@@ -34,8 +33,7 @@ class SaveByTheMinute(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Ask for a checkpoint when it is time and after the last step, so that what follows can be
-        killed too."""
+        """Ask for a checkpoint when it is time, and after the last step."""
         due = [time.monotonic() - self.last >= self.seconds or state.global_step >= state.max_steps]
         # the processes' clocks differ
         broadcast_object_list(due)
@@ -89,8 +87,7 @@ def read_history(work: Path) -> list[dict[str, Any]]:
 
 
 def training_name(run: str, work: Path) -> str:
-    """Return a name of this training of a run, by the time of its first start: a resume has the
-    same one."""
+    """Return a name by the time of the training's first start; a resume has the same."""
     return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 

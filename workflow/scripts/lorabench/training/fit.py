@@ -108,8 +108,7 @@ def fit(
     revision: str | None = None,
     checkpointing: bool | None = None,
 ) -> Fitted:
-    """Train adapters on `base`, from the newest whole checkpoint of the same recipe where there is
-    one.
+    """Train adapters on `base`, from the newest checkpoint of the same recipe if there is one.
 
     Args:
         base: frozen, on its device.
@@ -247,8 +246,7 @@ def _first_plan(
 
 
 def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
-    """Set the length of rows and the layers that compute their activations again, alike in all
-    processes."""
+    """Set the length of rows and the recomputed layers, equal in all processes."""
     chosen = _plan_memory(trainer, session, trainable)
     plan = trainer.plan
     if _may_grow(trainer) and chosen.row_tokens > plan.rows.capacity:

@@ -43,8 +43,7 @@ class IdleMeter:
         self.busy_seconds += covered(on_device(found.events())) / 1e6
 
     def reading(self) -> dict[str, Any]:
-        """Return the share, and over how many seconds it was measured; null with the reason where
-        it was not."""
+        """Return the idle share and the measured seconds, or null with the reason."""
         share = 1 - self.busy_seconds / self.seconds if self.seconds else None
         on_gpu = self.device.type == "cuda"
         reason = "the training had too few steps" if on_gpu else "trained on a CPU"

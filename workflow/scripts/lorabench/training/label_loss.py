@@ -1,5 +1,4 @@
-"""Negative log-likelihood of the labelled tokens, without the logits of all positions ever existing
-at once.
+"""Loss of the labelled tokens, without the logits of all positions at once.
 
 The output layer is frozen, so its only gradient is the one towards the hidden states. It is
 computed during the forward pass, a chunk of positions at a time, and the chunk's logits are dropped
@@ -20,15 +19,16 @@ CHUNK = 2**25
 
 
 class LabelLoss(torch.autograd.Function):
-    """Sum of -log p(target) over positions; differentiable with respect to the hidden states
-    only."""
+    """Sum of -log p(target) over positions; only the hidden states get a gradient."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
-        """Return a float32 scalar from hidden (labels, size), weight (vocabulary, size) and targets
-        (labels,)."""
+        """Return the float32 sum.
+
+        Shapes: hidden (labels, size), weight (vocabulary, size), targets (labels,).
+        """
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         with torch.autocast(hidden.device.type, enabled=False):

@@ -1,5 +1,4 @@
-"""Build the trainable model: a frozen base in bfloat16, float32 or NF4, with float32 LoRA
-adapters."""
+"""Build the trainable model: a frozen base with float32 LoRA adapters."""
 
 import logging
 import math
@@ -21,8 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
-    """Return the adapter's configuration; `revision` is the base model's commit where it came from
-    the hub."""
+    """Return the adapter's configuration; `revision` is the base's commit on the hub."""
     return LoraConfig(
         r=settings.lora_r,
         # peft declares whole numbers and divides by any
@@ -58,8 +56,7 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
 
 
 def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
-    """Load the base for training; with `fsdp` into main memory, from where each process takes its
-    part.
+    """Load the base for training; with `fsdp` into main memory, to be divided later.
 
     Raises:
         ConfigurationError: the model has no layer of the name of a target module.
@@ -113,8 +110,7 @@ def make_adapters_float32(model: PeftModel) -> int:
 
 
 def keep_input_dtype(model: PeftModel) -> None:
-    """Stop adapters from copying each input to float32 before autocast turns it into bfloat16
-    again."""
+    """Stop adapters from copying inputs to float32, which autocast would turn back."""
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010 (no declared attribute)

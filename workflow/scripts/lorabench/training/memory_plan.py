@@ -47,8 +47,7 @@ class LayerCosts:
         return tokens * (whole * self.bytes_a_token + recomputed * self.input_bytes_a_token)
 
     def needed(self, tokens: int, recomputed: int) -> float:
-        """Return the bytes to plan for: what is kept, and as much as a layer keeps for the layer at
-        work."""
+        """Return the bytes to plan for: what is kept, plus what one layer keeps at work."""
         return self.kept(tokens, recomputed) + tokens * self.bytes_a_token
 
 
@@ -83,6 +82,5 @@ def _plan(costs: LayerCosts, room: float, tokens: int, recomputed: int) -> Memor
 
 
 def roomy(weight_bytes: float, free_bytes: float) -> bool:
-    """Return whether 16-bit weights of this size leave room enough in this memory for training
-    without NF4."""
+    """Return whether 16-bit weights of this size leave enough memory for training."""
     return weight_bytes <= ROOMY_SHARE * free_bytes

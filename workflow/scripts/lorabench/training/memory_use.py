@@ -1,5 +1,4 @@
-"""How this process takes memory, how much it has used, and how to recognise that there is none
-left."""
+"""How this process takes memory, how much it used, and how to see that memory ran out."""
 
 import ctypes
 import resource
@@ -31,8 +30,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def peak_memory() -> dict[str, int | None]:
-    """Return the peaks so far: resident set, and on a GPU what PyTorch allocated and reserved (else
-    None).
+    """Return the peaks so far: resident set, and PyTorch's on a GPU (else None).
 
     `gpu_used_bytes` is what the driver says is in use now, by all processes.
     """

@@ -153,12 +153,10 @@ def _padded_rows(items: Sequence[Encoded], rows: Rows, pad_token: int) -> MicroB
 
 
 class StepSampler(Sampler[list[int]]):
-    """The conversations of each optimiser step: a fresh seeded permutation every epoch, cut into
-    steps."""
+    """The conversations of each step: a new seeded permutation every epoch, cut into steps."""
 
     def __init__(self, conversations: int, per_step: int, seed: int) -> None:
-        """Sample `per_step` of `conversations` indices a step; the order depends on `seed` and the
-        epoch only."""
+        """Sample `per_step` conversations a step; only seed and epoch decide the order."""
         self.conversations, self.per_step, self.seed, self.epoch = conversations, per_step, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -207,8 +205,7 @@ class StepPlan:
         return self.size >> self.halvings if self.padded_rows is None else 0
 
     def divide(self, conversations: Sequence[Encoded]) -> list[MicroBatch]:
-        """Return the step's micro-batches, those with most tokens first so that a lack of memory
-        shows early."""
+        """Return the step's micro-batches, largest first, so that a lack of memory shows early."""
         size = max(1, self.size >> self.halvings)
         batches = (
             pack(conversations, replace(self.rows, capacity=size))
@@ -218,8 +215,7 @@ class StepPlan:
         return sorted(batches, key=lambda batch: -batch.input_ids.numel())
 
     def halve(self, conversations: Sequence[Encoded]) -> bool:
-        """Halve the micro-batch; return False when these conversations cannot be divided more
-        finely."""
+        """Halve the micro-batch; return False if these conversations cannot be divided more."""
         passes = len(self.divide(conversations))
         while self.size >> self.halvings > 1:
             self.halvings += 1

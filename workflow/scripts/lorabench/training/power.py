@@ -15,8 +15,7 @@ INTERVAL_SECONDS = 0.2
 
 
 class PowerMeter:
-    """Context manager that reads the GPUs of this machine's training processes until its block
-    ends.
+    """Reads the GPUs of this machine's training processes until its block ends.
 
     Energy is the difference of the driver's counter; a GPU without one (before Volta) is integrated
     from its sampled power. Peaks are of samples taken every `INTERVAL_SECONDS`.

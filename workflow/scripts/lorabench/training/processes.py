@@ -67,8 +67,7 @@ def run_processes(
 
 
 def _as_error(report: Any) -> Exception:
-    """Return the error that a process reported: a dict where Python raised it, text where a signal
-    ended it."""
+    """Return a process's error: a dict if Python raised it, text if a signal ended it."""
     text = report["message"] if isinstance(report, dict) else str(report)
     name, _, message = text.partition(": ")
     kind = getattr(lorabench.errors, name, None)

@@ -1,5 +1,4 @@
-"""Put the facts of a finished training into its raw record; what they mean is computed
-elsewhere."""
+"""Put the facts of a finished training into its raw record."""
 
 import os
 from collections.abc import Sequence

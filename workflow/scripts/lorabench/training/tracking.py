@@ -2,9 +2,9 @@
 own callbacks.
 
 Trackers write below one folder and reach no network unless the environment says otherwise:
-WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, come from there
-alone. A training has a run of its own, which it continues when it is resumed: steps after the last
-checkpoint then stand there twice.
+WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, only come from
+there. Each training has its own run, which it continues when it is resumed: steps after the last
+checkpoint are then in it twice.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ OFF: dict[str, Any] = {"report_to": "none"}
 
 
 def check_tracker(tracker: str | None) -> None:
-    """Tell before anything is loaded that a tracker cannot be used.
+    """Check before anything is loaded that a tracker can be used.
 
     Raises:
         PrerequisiteError: its package is not installed.
@@ -59,8 +59,7 @@ def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, 
 
 
 def _continue_mlflow_run(training: str) -> None:
-    """Choose the run that a killed process left, by its name: MLflow makes up the ids of its runs
-    itself."""
+    """Choose the run that a killed process left, by name: MLflow makes up the ids itself."""
     import mlflow
 
     experiment, named = os.environ["MLFLOW_EXPERIMENT_NAME"], f"attributes.run_name = '{training}'"

@@ -111,8 +111,7 @@ class AdapterTrainer(SFTTrainer):
         return StepLoader(self.data.train, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return AdamW; with LoRA+ (arXiv 2402.12354), the B matrices have another learning
-        rate."""
+        """Return AdamW; with LoRA+ (arXiv 2402.12354) B has another learning rate."""
         if self.settings.loraplus_ratio is None:
             return super().create_optimizer(model)
         self.optimizer = create_loraplus_optimizer(
@@ -128,8 +127,7 @@ class AdapterTrainer(SFTTrainer):
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Accumulate the gradient of one optimiser step and return its loss, the mean over labelled
-        tokens."""
+        """Accumulate one step's gradient and return its loss, the mean over labelled tokens."""
         model.train()
         self.step_started = time.monotonic()
         conversations: list[Encoded] = inputs["conversations"]
@@ -151,8 +149,7 @@ class AdapterTrainer(SFTTrainer):
         return loss
 
     def _accumulate(self, model: torch.nn.Module, batches: list[MicroBatch]) -> torch.Tensor:
-        """Add up the gradients of the step's micro-batches; return this process's share of the
-        loss."""
+        """Add up the micro-batches' gradients; return this process's share of the loss."""
         labels = sum(len(batch.targets) for batch in batches)
         # DDP averages gradients over processes, and the step's loss is a sum over them
         weight = self.args.world_size / labels
@@ -207,8 +204,7 @@ class AdapterTrainer(SFTTrainer):
         logger.warning("out of memory: %s, same effective batch", change)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the step's counts, and its time with the optimiser's update, to what is logged after
-        each step."""
+        """Add the step's counts and time to what is logged after each step."""
         if "loss" in logs:
             seconds = time.monotonic() - self.step_started
             rate = self.step_record["tokens"] / seconds

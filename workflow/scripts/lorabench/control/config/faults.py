@@ -37,8 +37,7 @@ Fault = tuple[tuple[str, ...], str]
 
 
 def find_faults(config: Mapping[str, Any]) -> list[Fault]:
-    """Return each place where a whole config, judges included, is not what its sections
-    declare."""
+    """Return each place where a whole config is not what its sections declare."""
     try:
         Config.model_validate(config)
     except ValidationError as error:
@@ -118,8 +117,7 @@ def _describe(detail: ErrorDetails, config: Mapping[str, Any]) -> Fault:
 def _path(
     location: Sequence[int | str], config: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    """Return a key path without pydantic's own steps into a kind of source, and the mapping around
-    the key."""
+    """Return a key path without pydantic's own steps, and the mapping around the key."""
     path: list[str] = []
     here: Any = config
     section: Mapping[str, Any] = config

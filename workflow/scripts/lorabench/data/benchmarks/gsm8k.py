@@ -1,5 +1,4 @@
-"""GSM8K (arXiv 2110.14168): grade-school word problems with worked answers that end in "####
-number"."""
+"""GSM8K (arXiv 2110.14168): word problems with worked answers that end in "#### number"."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""MMLU (arXiv 2009.03300): four-way multiple choice over subjects, five worked examples a
-subject."""
+"""MMLU (arXiv 2009.03300): four-way multiple choice, with five worked examples a subject."""
 
 from collections import Counter
 from pathlib import Path

@@ -22,8 +22,7 @@ NEEDED_PROMPTS = (
 
 
 def read_mt_bench(folder: Path) -> dict[str, list[Row]]:
-    """Return question.jsonl (question_id, category, turns) and reference.jsonl (question_id,
-    turns).
+    """Return the rows of question.jsonl and of reference.jsonl.
 
     Raises:
         DataError: a file is missing, a question has not two turns, or a reference answers no
@@ -86,8 +85,7 @@ def _turns(row: Row, place: str) -> list[str]:
 
 
 def _reference_turns(row: Row, place: str) -> list[str]:
-    """Return the reference answers of both turns, from FastChat's answer schema or the plain
-    one."""
+    """Return both turns' reference answers, from FastChat's answer schema or the plain one."""
     if "choices" in row:
         choices = field(row, "choices", list, place)
         if not choices or not isinstance(choices[0], dict):

@@ -1,5 +1,4 @@
-"""Write control tokens of the usual chat formats in people's text apart, whatever model reads it
-later.
+"""Write control tokens of the usual chat formats apart in people's text.
 
 This knows no tokenizer. A model's own control tokens of any form are written apart where its chats
 are rendered (lorabench.chat).
@@ -13,8 +12,7 @@ CONTROL_PATTERN = re.compile(r"<(\|[^<>|\n]{1,64}\|)>")
 
 
 def clean_text(text: str) -> tuple[str, int]:
-    """Return the text in Unicode's composed form (NFC) without control tokens, and how many were
-    neutralised.
+    """Return the text in Unicode's form NFC, and how many control tokens were written apart.
 
     A control token stays readable but is written apart ("< |eot_id| >"), so that no tokenizer takes
     it for a real one.

@@ -90,8 +90,7 @@ def _check_tree(tree: str, replies: dict[str | None, list[Message]]) -> None:
 
 
 def top_ranked_path(tree: Tree, *, exclude_synthetic: bool) -> list[Message]:
-    """Return the chosen messages from the prompt to the last assistant message; empty when there is
-    none.
+    """Return the chosen messages from the prompt to the last answer; [] without an answer.
 
     Args:
         exclude_synthetic: treat messages that a model wrote as dead.

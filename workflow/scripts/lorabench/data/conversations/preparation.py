@@ -1,5 +1,4 @@
-"""Turn flat messages into training and validation conversations, with a record of what happened to
-every tree."""
+"""Turn flat messages into training and validation conversations, and note what was dropped."""
 
 import hashlib
 from collections import Counter
@@ -12,6 +11,7 @@ from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_r
 from lorabench.data.settings import PreparationSettings
 from lorabench.documents.conversation import Conversation
 from lorabench.documents.conversation import Message as ChatMessage
+from lorabench.documents.summary import DataCounts, SplitCounts
 from lorabench.errors import ConfigurationError
 
 # share of a split's conversations
@@ -175,10 +175,10 @@ def _counts(audit: list[AuditRow], split: str) -> str:
     )
 
 
-def summarise(prepared: Prepared) -> dict[str, Any]:
+def summarise(prepared: Prepared) -> DataCounts:
     """Return the counts of summary.json: trees kept and dropped by split and reason, languages,
     sizes, neutralised."""
-    splits = {}
+    splits: dict[str, SplitCounts] = {}
     for split in ("train", "validation"):
         rows = [row for row in prepared.audit if row.split == split]
         kept = [row for row in rows if row.kept]
@@ -197,10 +197,14 @@ def summarise(prepared: Prepared) -> dict[str, Any]:
             "characters": sum(row.characters for row in kept),
             "neutralised_control_tokens": sum(row.neutralised for row in kept),
         }
-    return {"trees": len(prepared.audit), "splits": splits, "remarks": loss_remarks(splits)}
+    return {
+        "trees": len(prepared.audit),
+        "splits": {"train": splits["train"], "validation": splits["validation"]},
+        "remarks": loss_remarks(splits),
+    }
 
 
-def loss_remarks(splits: dict[str, Any]) -> list[str]:
+def loss_remarks(splits: dict[str, SplitCounts]) -> list[str]:
     """Return a sentence for each split that lost more than LOSS_WORTH_A_WORD of its conversations,
     and for each of which as many lost their end. `max_conversations` is no loss."""
     remarks = []

@@ -1,5 +1,4 @@
-"""Read conversations of every accepted schema as flat messages, the one form that preparation
-reads.
+"""Read conversations of every accepted format as flat messages.
 
 Accepted are conversation trees with nested replies and flat messages of trees (OpenAssistant's,
 arXiv 2304.07327), and the plain conversations of `formats`.

@@ -1,5 +1,4 @@
-"""Convert a GGUF file of a Llama-architecture model to a Hugging Face checkpoint, dequantised to
-bfloat16."""
+"""Convert a GGUF file of a Llama model to a Hugging Face checkpoint in bfloat16."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,4 @@
-"""Make a tiny random Llama checkpoint from a seed: real architecture, Llama 3's control tokens and
-chat format.
+"""Make a tiny random Llama checkpoint from a seed, with Llama 3's control tokens and chat format.
 
 Its answers mean nothing; it lets every stage run for real in seconds. The same seed and samples
 give the same bytes on every machine: weights are scaled uniform integers, so no rounding of a
@@ -45,8 +44,7 @@ HEAD_SIZE = HIDDEN // HEADS
 
 
 def make_tiny_llama(folder: Path, *, seed: int = 0, samples: Path) -> None:
-    """Write config, generation config, tokenizer and model.safetensors (float32, about 0.9 MB) to
-    `folder`.
+    """Write the checkpoint's files to `folder`: float32 weights, about 0.9 MB.
 
     `samples` is a JSON Lines file of conversation trees; the tokenizer is trained on the text of
     all their messages.

@@ -1,5 +1,4 @@
-"""Where data comes from: the four source kinds of the config, and the record that a fetched folder
-carries.
+"""Where data comes from: the source kinds of the config, and the record of a fetched folder.
 
 - hub (repo, revision): the Hugging Face hub, pinned to a commit;
 - path (path): a file or folder on this machine;
@@ -9,12 +8,12 @@ carries.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, TypeAdapter
 
+from lorabench.documents.source import SourceKind, SourceRecord
 from lorabench.errors import ConfigurationError
 from lorabench.files import sha256_file, write_json
 from lorabench.section import Commit, LocalPath, Name, Repository, Section, Seed, Sha256, Text
@@ -84,24 +83,6 @@ KINDS: dict[str, type[Source]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceRecord:
-    """What source.json says about the files next to it."""
-
-    kind: str
-    # repo@revision | path | package==version | "lorabench"
-    origin: str
-    # commit, version or seed; None where there is no such thing
-    revision: str | None
-    sha256: dict[
-        str, str
-        # file next to source.json, or the wheel that it came from -> hexadecimal digest
-    ]
-    # data file -> number of rows
-    rows: dict[str, int]
-    licence: str | None
-
-
 def parse_source(settings: Mapping[str, Any]) -> Source:
     """Turn a source of the config into its dataclass.
 
@@ -121,6 +102,7 @@ def describe(
     source: Source, *, sha256: dict[str, str], rows: dict[str, int], licence: str | None
 ) -> SourceRecord:
     """Return the record of files that came from `source`."""
+    kind: SourceKind
     if isinstance(source, HubSource):
         kind, origin, revision = "hub", f"{source.repo}@{source.revision}", source.revision
     elif isinstance(source, PathSource):
@@ -134,9 +116,15 @@ def describe(
             "lorabench",
             None if source.seed is None else f"seed {source.seed}",
         )
-    return SourceRecord(
-        kind=kind, origin=origin, revision=revision, sha256=sha256, rows=rows, licence=licence
-    )
+    return {
+        "schema_version": 1,
+        "kind": kind,
+        "origin": origin,
+        "revision": revision,
+        "sha256": sha256,
+        "rows": rows,
+        "licence": licence,
+    }
 
 
 def write_record(
@@ -152,4 +140,4 @@ def write_record(
     sha256 = {file.name: sha256_file(file) for file in sorted(staging.iterdir())}
     sha256 |= {wheel.file_name: wheel.sha256 for wheel in wheels}
     record = describe(source, sha256=sha256, rows=rows, licence=licence)
-    write_json(staging / "source.json", {"schema_version": 1, **asdict(record)})
+    write_json(staging / "source.json", record)

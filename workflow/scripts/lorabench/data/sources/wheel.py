@@ -51,8 +51,7 @@ def download_wheel(source: WheelSource, folder: Path) -> Path:
 
 
 def extract_member(wheel: Path, member: str, folder: Path) -> Path:
-    """Extract one file, or all files below one folder, of the wheel to `folder`; return the file or
-    folder made.
+    """Extract a file or folder of the wheel to `folder`; return its path there.
 
     Raises:
         ConfigurationError: the wheel has no such member.

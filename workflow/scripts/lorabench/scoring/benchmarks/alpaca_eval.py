@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Part
 from lorabench.scoring.benchmark import Facts, ScoredBenchmark
 from lorabench.scoring.estimates import mean, part, parts_by
 from lorabench.scoring.item_rows import detail_text
@@ -31,7 +32,7 @@ def _protocol(made: Facts, answers: Facts | None) -> str:
     return f"AlpacaEval instructions, {answers_words(answers)}, greedy; {sentence}"
 
 
-def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
+def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Part]:
     """Return each of the sources that the instructions were collected from."""
     return parts_by(rows, lambda row: detail_text(row, "category", "?"), mean, confidence)
 

@@ -2,9 +2,9 @@
 cluster."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Part
 from lorabench.scoring.benchmark import RATING, Facts, ScoredBenchmark
 from lorabench.scoring.estimates import mean_rating, parts_by
 from lorabench.scoring.item_rows import detail_text
@@ -28,7 +28,7 @@ def _protocol(made: Facts, answers: Facts | None) -> str:
     )
 
 
-def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
+def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Part]:
     """Return turn 1, turn 2 and each category."""
     turns = parts_by(
         rows, lambda row: f"turn {detail_text(row, 'turn', '?')}", mean_rating, confidence

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from lorabench.documents.merge_report import WeightAgreement
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json
 from lorabench.training.adapter.check import matrices
@@ -43,9 +44,9 @@ class WeightCheck:
     # of a tensor: norm of the distance over the norm of the update, the largest
     difference_to_update: float
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> WeightAgreement:
         """Return the fields."""
-        return asdict(self)
+        return cast(WeightAgreement, asdict(self))
 
 
 class ExpectedWeights:
@@ -180,7 +181,7 @@ def check_saved(model: PreTrainedModel, folder: Path) -> None:
             for name in list(file.keys()):
                 if name in held and not torch.equal(file.get_tensor(name), held.pop(name).cpu()):
                     raise MeasurementError(
-                        f"{path}: {name} was saved otherwise than it was merged; merge again"
+                        f"{path}: {name} was not saved with its merged values; merge again"
                     )
 
 

@@ -41,8 +41,7 @@ def base_shapes(folder: Path) -> dict[str, list[int]]:
 
 
 def check_adapter(adapter: Path, model_folder: Path | None) -> list[str]:
-    """Return what is wrong with the adapter in folder `adapter`, one line each; nothing when it can
-    be used.
+    """Return what is wrong with the adapter in folder `adapter`, one line for each fault.
 
     Args:
         adapter: folder with adapter_config.json and adapter_model.safetensors.
@@ -102,8 +101,7 @@ def check_names(path: Path, config: dict[str, Any], tensors: dict[str, list[int]
 
 
 def matrices(tensors: Iterable[str]) -> dict[str, set[str]]:
-    """Return module of the base -> the kinds of LoRA matrices on it: A and B, or embedding_A and
-    embedding_B."""
+    """Return module of the base -> the kinds of LoRA matrices on it."""
     found: dict[str, set[str]] = {}
     for name in tensors:
         if match := LORA.search(name):
@@ -130,8 +128,7 @@ def check_ranks(adapter: Path, config: dict[str, Any], tensors: dict[str, list[i
 def check_shapes(
     path: Path, tensors: dict[str, list[int]], base: dict[str, list[int]], model: Path
 ) -> list[str]:
-    """Compare each tensor with the base weight that it changes; report the first misfit of each
-    kind."""
+    """Compare each tensor with the base weight that it changes; report one misfit a kind."""
     for name, shape in tensors.items():
         match = LORA.search(name)
         module = name[: match.start()].removeprefix(PREFIX) if match else ""

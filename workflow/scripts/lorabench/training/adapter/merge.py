@@ -11,6 +11,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.adapter_loading import attach_adapter
+from lorabench.documents.merge_report import LogitAgreement
 from lorabench.end_tokens import turn_end_id
 from lorabench.errors import MeasurementError
 from lorabench.files import read_json, write_json
@@ -38,7 +39,7 @@ class LogitDifference:
     greedy_agreement: float
     positions: int
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> LogitAgreement:
         """Return the fields with names that say what they are."""
         return {
             "max_abs_logit_difference": self.largest,

@@ -96,8 +96,7 @@ def _layer(patterns: Any, module: str) -> int | None:
 
 
 def value_of(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
-    """Return a module's rank or alpha: that of the first pattern which its path ends with, else the
-    default."""
+    """Return a module's rank or alpha: that of the first fitting pattern, else the default."""
     for pattern, value in (patterns or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", module):
             return value
@@ -105,8 +104,10 @@ def value_of(patterns: Mapping[str, Any] | None, module: str, default: Any) -> A
 
 
 def scaling(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """Return the factor of B A: alpha / r (arXiv 2106.09685), or alpha / sqrt(r) with rsLoRA (arXiv
-    2312.03732)."""
+    """Return the factor of B A: alpha / r, or alpha / sqrt(r) with rsLoRA.
+
+    Sources: arXiv 2106.09685 and 2312.03732.
+    """
     alpha = float(value_of(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
 

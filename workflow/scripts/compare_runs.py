@@ -1,0 +1,74 @@
+"""Compare runs item by item: `make compare A=results/x B=results/y`, or all runs of a sweep with
+`make compare CONFIG=FILE`.
+
+A and B are folders of runs (results/{run}) or of exported reports (reports/bench/{git-sha}). The
+variant of B and of each further folder is compared with that of A on the same items, with the
+statistics of a run's own comparison. Of a sweep, the variant of each run is compared with the base.
+Holm's correction is over all comparisons, so that choosing the best of several runs is paid for.
+Runs whose protocols or items differ are refused.
+
+Exit code 0 = compared, 2 = cannot be compared.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lorabench.control.configuration import load, resolve
+from lorabench.errors import ConfigurationError, LorabenchError
+from lorabench.files import write_text
+from lorabench.report.run_comparison import Run, compare_runs, read_run, runs_text
+from lorabench.report.runs_page import render_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def sweep_runs(files: Sequence[Path], variant: str) -> list[Run]:
+    """Return the base, as the first run scored it, and the variant of every run of a sweep.
+
+    Raises:
+        ConfigurationError: the configuration has one run only.
+    """
+    layers = [ROOT / "config" / "config.yaml", *files]
+    folders = [Path("results") / run for run in resolve(load(layers), layers, os.environ)]
+    if len(folders) < 2:
+        raise ConfigurationError(
+            "one run is configured; give two folders as A=... B=..., or a configuration with a"
+            " sweep as CONFIG=..."
+        )
+    return [read_run(folders[0], "base"), *(read_run(folder, variant) for folder in folders)]
+
+
+def main() -> None:
+    """Parse the command line, print the comparison, and write it as a page where asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="*", type=Path, help="runs or exports, the first is A")
+    parser.add_argument("--variant", choices=("base", "lora", "merged"), default="lora")
+    parser.add_argument("--page", type=Path, help="write an HTML page, too")
+    parser.add_argument(
+        "--configfile", nargs="*", type=Path, default=[], help="without folders: of the sweep"
+    )
+    given = parser.parse_args()
+    try:
+        if given.folders:
+            runs = [read_run(folder, given.variant) for folder in given.folders]
+        else:
+            runs = sweep_runs(given.configfile, given.variant)
+        contrasts = compare_runs(runs)
+        if given.page:
+            resources = ROOT / "workflow" / "resources" / "report"
+            template, style = (
+                (resources / name).read_text(encoding="utf-8")
+                for name in ("runs.html.j2", "style.css")
+            )
+            write_text(given.page, render_runs(template, style, runs, contrasts))
+    except LorabenchError as error:
+        print(f"lorabench: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(runs_text(runs, contrasts))
+
+
+if __name__ == "__main__":
+    main()

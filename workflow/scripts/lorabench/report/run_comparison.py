@@ -1,0 +1,264 @@
+"""Runs next to each other: read them from results/{run} or from an export, compare one variant item
+by item, and say it in lines of text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorabench.documents.comparison import PairName
+from lorabench.documents.item_result import ItemResult
+from lorabench.errors import DataError
+from lorabench.files import read_json
+from lorabench.report.wording import (
+    contrast_text,
+    difference_text,
+    interval_text,
+    p_text,
+    score_text,
+)
+from lorabench.scoring.benchmark import scored_benchmark
+from lorabench.scoring.comparison import add_verdicts, compare_benchmark
+from lorabench.scoring.item_rows import read_item_results
+from lorabench.scoring.settings import ComparisonSettings
+
+# as in config/config.yaml; equivalence is not asked here
+SETTINGS = ComparisonSettings(
+    resamples=2000, seed=0, equivalence_margin_share=0.01, equivalence_margin_rating=0.1
+)
+# the end of a protocol sentence that counts failures of one run
+COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One variant of a run, as far as it was scored."""
+
+    # its folder as given and its variant, which is how the user knows it
+    name: str
+    # benchmark -> score file
+    scores: dict[str, dict[str, Any]]
+    # benchmark -> item rows
+    rows: dict[str, list[ItemResult]]
+    # benchmark -> hash of the answers that a judge compared with, where a variant wrote them
+    opponents: dict[str, str]
+    # nats per answer token of the variant, None where it was not measured
+    held_out_loss: float | None
+
+
+def read_run(folder: Path, variant: str) -> Run:
+    """Return a variant of a run from its folder or its export.
+
+    Raises:
+        DataError: the folder is neither, or nothing was scored.
+    """
+    if (folder / "eval").is_dir():
+        scores = _scores(folder / "eval")
+        done = _done(scores, variant)
+        rows = {
+            name: read_item_results(folder / "eval" / variant / f"{name}.jsonl") for name in done
+        }
+        document = folder / "report" / "report.json"
+    elif (folder / "eval_results.json").is_file():
+        scores = read_json(folder / "eval_results.json")["scores"]
+        rows = _exported_rows(folder, variant)
+        done = {name: score for name, score in _done(scores, variant).items() if name in rows}
+        document = folder / "report.json"
+    else:
+        raise DataError(
+            f"{folder}: neither a run (no folder eval) nor an export (no eval_results.json);"
+            " give results/RUN or reports/bench/COMMIT"
+        )
+    if not done:
+        raise DataError(f"{folder}: no benchmark of {variant} has a score; nothing to compare")
+    loss = None
+    if document.is_file():
+        validation = (read_json(document).get("training") or {}).get("validation") or {}
+        loss = validation.get("base_nll" if variant == "base" else "adapter_nll")
+    return Run(
+        name=f"{folder}, {variant}",
+        scores=done,
+        rows=rows,
+        opponents=_opponents(scores, done),
+        held_out_loss=loss,
+    )
+
+
+def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
+    """Return for each further run benchmark -> contrast with the first run, with Holm's correction
+    over all of them.
+
+    Raises:
+        DataError: a benchmark was made by different protocols or on different items, or the runs
+            have none in common.
+    """
+    first, *others = runs
+    if not others:
+        raise DataError("one folder was given; give at least two, as A and B")
+    contrasts: dict[str, dict[PairName, Any]] = {}
+    for place, other in enumerate(others):
+        common = [name for name in first.scores if name in other.scores]
+        if not common:
+            raise DataError(f"{first.name} and {other.name} have no scored benchmark in common")
+        for name in common:
+            _check_protocol(name, first, other)
+            signal = all(run.scores[name].get("carries_signal", True) for run in (first, other))
+            try:
+                contrasts[f"{place}:{name}"] = compare_benchmark(
+                    scored_benchmark(name),
+                    {"base": first.rows[name], "lora": other.rows[name]},
+                    signal,
+                    first.scores[name]["confidence"],
+                    SETTINGS,
+                )
+            except DataError as error:
+                raise DataError(f"{name}: {first.name} and {other.name}: {error}") from None
+    add_verdicts(contrasts)
+    return [
+        {
+            key.partition(":")[2]: found["lora_vs_base"]
+            for key, found in contrasts.items()
+            if key.startswith(f"{place}:")
+        }
+        for place in range(len(others))
+    ]
+
+
+def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a table of runs for a terminal, and a line for each comparison."""
+    lines = []
+    for number, run in enumerate(runs):
+        loss = "" if run.held_out_loss is None else f", held-out loss {run.held_out_loss:.3f} nat"
+        lines.append(f"{letter(number)}  {run.name}{loss}")
+        for name, score in run.scores.items():
+            unit = score["unit"]
+            lines.append(
+                f"   {scored_benchmark(name).title:<12} {score_text(score['score'], unit)}"
+                f" {interval_text(score['interval'], unit)}, n = {score['n']:,}"
+            )
+    for number, found in enumerate(contrasts, start=1):
+        lines += ["", f"{letter(number)} against A, paired by item:"]
+        for name, contrast in found.items():
+            lines.append(
+                f"   {scored_benchmark(name).title:<12}"
+                f" {_contrast_line(contrast, runs[0].scores[name]['unit'])}"
+            )
+    lines += ["", f"p is adjusted over {corrected(contrasts)} comparisons (Holm)."]
+    return "\n".join(lines)
+
+
+def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
+    """Return over how many comparisons p was adjusted: those that carry a signal."""
+    return sum(
+        contrast.get("p_value_holm") is not None
+        for found in contrasts
+        for contrast in found.values()
+    )
+
+
+def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
+    if contrast["status"] != "ok":
+        return str(contrast["reason"])
+    return (
+        f"{difference_text(contrast['difference'], unit)}"
+        f" {interval_text(contrast['interval'], unit)}, p {p_text(contrast['p_value_holm'])},"
+        f" {contrast['items_changed']} of {contrast['n']} items changed:"
+        f" {contrast_text(dict(contrast), unit)}"
+    )
+
+
+def letter(number: int) -> str:
+    """Return how a run is called, from 0: A, B, …, Z, 27."""
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def _check_protocol(name: str, first: Run, other: Run) -> None:
+    one, two = (COUNTED.sub("", run.scores[name]["protocol"]) for run in (first, other))
+    if one != two:
+        raise DataError(
+            f"{name}: {first.name} and {other.name} were made by different protocols"
+            f" ({_first_difference(one, two)}); only scores of one protocol compare"
+        )
+    if first.opponents.get(name) != other.opponents.get(name):
+        raise DataError(
+            f"{name}: the judge compared {first.name} and {other.name} with the answers of"
+            " different bases; judge both against one reference"
+        )
+
+
+def _first_difference(one: str, two: str) -> str:
+    """Return the first clause in which two sentences differ."""
+    for left, right in zip(one.split("; "), two.split("; "), strict=False):
+        for mine, theirs in zip(left.split(", "), right.split(", "), strict=False):
+            if mine != theirs:
+                return f'"{mine}" and "{theirs}"'
+    return "one says more than the other"
+
+
+def _scores(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return benchmark -> variant -> score file of a run's folder eval."""
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        scores.setdefault(path.stem, {})[path.parent.name] = read_json(path)
+    return scores
+
+
+def _done(
+    scores: Mapping[str, Mapping[str, dict[str, Any]]], variant: str
+) -> dict[str, dict[str, Any]]:
+    return {
+        name: found[variant]
+        for name, found in scores.items()
+        if found.get(variant, {}).get("status") == "ok"
+    }
+
+
+def _opponents(
+    scores: Mapping[str, Mapping[str, dict[str, Any]]], done: Mapping[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Return benchmark -> hash of the reference variant's answers."""
+    opponents = {}
+    for name, score in done.items():
+        reference = (score.get("protocol_detail") or {}).get("reference")
+        detail = scores[name].get(str(reference), {}).get("protocol_detail") or {}
+        if detail.get("answers_sha256"):
+            opponents[name] = str(detail["answers_sha256"])
+    return opponents
+
+
+def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
+    """Return the item rows of an export, those of judged answers made from the scores of their
+    turns."""
+    rows: dict[str, list[ItemResult]] = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.name.endswith(("_results.json", "_outputs.json")):
+            continue
+        document = read_json(path)
+        name, found = document.get("benchmark"), (document.get("variants") or {}).get(variant)
+        if name and found and (found.get("items") or found.get("outputs")):
+            rows[name] = (
+                [ItemResult(**row) for row in found["items"]]
+                if "items" in found
+                else _judged_rows(found["outputs"])
+            )
+    return rows
+
+
+def _judged_rows(outputs: Sequence[Mapping[str, Any]]) -> list[ItemResult]:
+    rows: list[ItemResult] = []
+    for output in outputs:
+        scores = output["scores"]
+        for turn, score in enumerate(scores, start=1):
+            rows.append(
+                ItemResult(
+                    index=len(rows),
+                    # as judges name the turns of a question
+                    id=f"{output['id']}-{turn}" if len(scores) > 1 else output["id"],
+                    cluster=output["id"],
+                    score=score,
+                    outcome="judged" if score is not None else "judge_failed",
+                    detail={"turn": turn, "category": output["category"]},
+                )
+            )
+    return rows
