@@ -57,6 +57,8 @@ def test_a_new_benchmark_makes_nothing_else_stale(extended: Checkout) -> None:
         "check_contamination": 1,
         "evaluate_task": 3,
         "score_benchmark": 3,
+        # its contamination line reads all benchmarks
+        "check_gate": 1,
         "compare_variants": 1,
         "write_report": 1,
         "export_report": 1,
