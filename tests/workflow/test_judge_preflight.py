@@ -75,6 +75,9 @@ def test_a_silent_judge_does_not_stop_a_cluster(checkout: Checkout, tmp_path: Pa
     for name in ("sacct", "sbatch", "sinfo", "squeue"):
         (tmp_path / name).write_text("#!/bin/sh\necho no cluster here >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
+    settings = "MinJobAge = 300 sec\\nAccountingStorageType = accounting_storage/none"
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\nprintf '{settings}\\n'\n")
+    (tmp_path / "scontrol").chmod(0o755)
     path = {"PATH": f"{tmp_path}:{CLEAN['PATH']}"}
     words = (JUDGMENTS, "--slurm-init-seconds-before-status-checks", "1")
     code, text = start(

@@ -33,7 +33,7 @@ def stopped(checkout: Checkout, overlay: dict, *configs: str, **options: object)
         ),
         (
             {"train_adapter": {"lora_r": "eight"}},
-            "train_adapter.lora_r: expected integer, found 'eight'",
+            "train_adapter.lora_r: expected a whole number, found 'eight'",
         ),
         ({"evaluat_task": {}}, "evaluat_task: unknown key; did you mean 'evaluate_task'?"),
         (
@@ -131,6 +131,7 @@ def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
     assert with_key == {
         "judge_mt_bench": 3,
         "score_benchmark": 3,
+        "check_gate": 1,
         "compare_variants": 1,
         "write_report": 1,
         "export_report": 1,
