@@ -2,7 +2,7 @@
 
 Variants are compared on the same items, in pairs: lora and merged with base (did the adapter
 help?), merged with lora (are they equal, as they should be?). Per benchmark: paired difference with
-interval, exact McNemar test and flip table for right-or-wrong items, cluster bootstrap, Holm's
+interval, McNemar's score test and flip table for right-or-wrong items, cluster bootstrap, Holm's
 correction over the family, verdict. Speed: paired ratios to the base with the band of the base
 against itself. At the end the three questions of a report are answered, with reasons; whether the
 adapter may ship is the gate's answer.
