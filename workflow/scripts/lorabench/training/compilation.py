@@ -44,7 +44,7 @@ def why_not_compiled(
     if settings.fsdp:
         return "compiled layers whose weights are divided among GPUs were never run to their end"
     if settings.use_dora:
-        return "DoRA leaves the compiled graph 27 times a layer"
+        return "DoRA leaves the compiled graph many times in each layer"
     return what_is_missing()
 
 
