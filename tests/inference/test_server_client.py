@@ -28,8 +28,11 @@ PROMPTS = [
 FIRST_MS, TOKEN_MS = 1000.0, 60.0
 PLANTED: dict[str, Any] = {"first_token_seconds": FIRST_MS / 1000, "token_seconds": TOKEN_MS / 1000}
 WITHIN = 0.02
+# of rates and ratios, which hold the waits between requests as well
+NEAR = 0.05
+# the first one is above two turns of waiting for a place, the second below one
 LIMITS = [
-    {"name": "conversational", "time_to_first_token_ms": 4000, "time_per_output_token_ms": 200},
+    {"name": "conversational", "time_to_first_token_ms": 9000, "time_per_output_token_ms": 200},
     {"name": "interactive", "time_to_first_token_ms": 1200, "time_per_output_token_ms": 80},
 ]
 
@@ -97,17 +100,17 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
     levels: Any = summarise_load(session.rows, "server", "lora", "base_again", LIMITS)
     for level in levels[:2]:
         ratio = level["ratio_to_base"]
-        assert ratio["median"] == pytest.approx(1 / 1.5, rel=WITHIN)
+        assert ratio["median"] == pytest.approx(1 / 1.5, rel=NEAR)
         # the interval is as narrow as the planted times are regular
-        assert ratio["interval"][0] * (1 - WITHIN) <= 1 / 1.5
-        assert ratio["interval"][1] * (1 + WITHIN) >= 1 / 1.5
+        assert ratio["interval"][0] * (1 - NEAR) <= 1 / 1.5
+        assert ratio["interval"][1] * (1 + NEAR) >= 1 / 1.5
         assert ratio["beyond_noise"]
     of_base: Any = summarise_load(session.rows, "server", "base", "base_again", LIMITS)
     one, two, four = (level["output_tokens_per_second"] for level in of_base)
     seconds = (FIRST_MS + 10 * TOKEN_MS) / 1000
-    assert one == pytest.approx(11 / seconds, rel=WITHIN)
-    assert two == pytest.approx(2 * one, rel=WITHIN)
-    assert four == pytest.approx(two, rel=2 * WITHIN)
+    assert one == pytest.approx(11 / seconds, rel=NEAR)
+    assert two == pytest.approx(2 * one, rel=NEAR)
+    assert four == pytest.approx(two, rel=2 * NEAR)
     conversational, interactive = users_and_cost(of_base, LIMITS, None)
     assert (conversational["users"], conversational["at_least"]) == (4, True)
     assert (interactive["users"], interactive["at_least"]) == (2, False)
