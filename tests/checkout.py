@@ -21,6 +21,10 @@ CLEAN = {
         "ANTHROPIC_API_KEY",
         "HF_TOKEN",
         "HF_HUB_OFFLINE",
+        # of a make that runs the tests
+        "LORABENCH_COMMAND",
+        "MAKEFLAGS",
+        "MAKELEVEL",
     )
 }
 
