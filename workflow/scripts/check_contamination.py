@@ -1,5 +1,4 @@
-"""Check contamination: training conversations and benchmark items ->
-results/{run}/data/contamination.json.
+"""Check contamination: training conversations, benchmark items -> data/contamination.json.
 
 For each benchmark and each n: how many of its scored items share a run of n words with a training
 conversation, and which. An overlap does not prove that the model learned the item; it marks items

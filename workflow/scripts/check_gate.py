@@ -104,8 +104,7 @@ def check_gate(
 def read_scores(
     scores: Sequence[Path], rows: Sequence[Path]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[ItemResult]]]]:
-    """Return benchmark -> the base's score file, and benchmark -> variant -> rows of what was
-    scored.
+    """Return benchmark -> the base's score file, and benchmark -> variant -> rows that were scored.
 
     A benchmark carries a signal where it does for every variant; its reason is the first that a
     variant gives.

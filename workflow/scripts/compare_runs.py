@@ -1,5 +1,4 @@
-"""Compare runs item by item: `make compare A=results/x B=results/y`, or all runs of a sweep with
-`make compare CONFIG=FILE`.
+"""Compare runs item by item: `make compare A=results/x B=results/y`, or `CONFIG=FILE` of a sweep.
 
 A and B are folders of runs (results/{run}) or of exported reports (reports/bench/{git-sha}). The
 variant of B and of each further folder is compared with that of A on the same items, with the

@@ -1,5 +1,4 @@
-"""Record the gate's margins before there are results: config ->
-results/{run}/gate_declaration.json.
+"""Record the gate's margins before there are results: config -> gate_declaration.json.
 
 The first job of a run, which nothing else waits for but the gate itself. Each change of the margins
 adds an entry with its time and the results that existed then; entries are never taken away. The

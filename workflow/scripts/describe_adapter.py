@@ -1,5 +1,4 @@
-"""Describe the adapter: training_record.json -> train_metrics.json, run_config.json and the model
-card, README.md.
+"""Describe the adapter: training_record.json -> train_metrics.json, run_config.json, README.md.
 
 Nothing is measured here, so that another wording, table or formula never trains again.
 """

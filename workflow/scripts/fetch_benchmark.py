@@ -1,5 +1,4 @@
-"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/, rows and
-source.json.
+"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/.
 
 Which files there are, and how they are read, is in lorabench/data/benchmarks/{benchmark}.py.
 
@@ -59,8 +58,7 @@ def fetch_benchmark(
 
 
 def link_samples(benchmark: str, samples: Sequence[Path], folder: Path) -> Path:
-    """Link the samples into `folder` under the names of the public schema (gsm8k_test.jsonl ->
-    test.jsonl)."""
+    """Link the samples into `folder` under their public names (gsm8k_test.jsonl -> test.jsonl)."""
     folder.mkdir()
     for sample in samples:
         (folder / sample.name.removeprefix(f"{benchmark}_")).symlink_to(sample.absolute())
@@ -74,8 +72,7 @@ def locate_prompt(
     settings: dict[str, Any] | None,
     scratch: Path,
 ) -> tuple[Path, Source | None]:
-    """Return the file of the judge's prompts, and its own source where it is not part of the
-    benchmark's.
+    """Return the file of the judge's prompts, and its own source where it has one.
 
     Raises:
         ConfigurationError: the benchmark's source has no prompt and `judge_prompt` is not set.

@@ -1,5 +1,4 @@
-"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.jsonl and
-.json.
+"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.*.
 
 AlpacaEval 2's pairwise comparison with a reference output (https://arxiv.org/abs/2404.04475): the
 benchmark's published outputs, or the base variant's answers. One row an instruction; its score is

@@ -1,5 +1,4 @@
-"""Measure inference of all variants: checkpoints + performance prompts -> raw figures in
-results/{run}/perf.
+"""Measure inference of all variants: checkpoints, prompts -> raw figures in results/{run}/perf.
 
 One job for all variants, because speeds compare only within one run on one machine: each variant
 has its own process and they take turns. {variant}.jsonl has the raw times of one user

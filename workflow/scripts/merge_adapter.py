@@ -1,5 +1,4 @@
-"""Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no
-adapter library.
+"""Merge the adapter into the base: adapter -> a whole checkpoint in results/{run}/merged/.
 
 Base and adapter are added in float32 and cast once. Every merged weight is compared with W +
 scaling B A, computed from the two files without the library that loads adapters. merge_report.json

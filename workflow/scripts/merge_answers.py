@@ -1,5 +1,4 @@
-"""Put the shards of a benchmark's answers together: results/{run}/work/answers ->
-results/{run}/answers/{variant}/.
+"""Put the shards of a benchmark's answers together -> results/{run}/answers/{variant}/.
 
 The rows are those that one job would have made, in the order of the questions.
 """

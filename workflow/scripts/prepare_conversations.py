@@ -1,5 +1,4 @@
-"""Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl,
-audit.jsonl, summary.json.
+"""Prepare the conversations: flat messages -> results/{run}/data/.
 
 One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text.
 audit.jsonl says of every tree why it was kept or dropped; summary.json counts that and holds the

@@ -1,5 +1,4 @@
-"""Score a benchmark of a variant: shards or judgments ->
-results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
+"""Score a benchmark of a variant: shards or judgments -> results/{run}/eval/{variant}/.
 
 Rows of all shards are joined by index, checked to be complete, and written next to their score:
 the metric of lorabench/scoring/benchmarks/{benchmark}.py with standard error, interval, breakdown

@@ -1,5 +1,4 @@
-"""Summarise the measured inference: raw token times, requests under load and conditions ->
-results/{run}/perf/{variant}.json.
+"""Summarise the measured inference: raw times -> results/{run}/perf/{variant}.json.
 
 Nothing is timed here, so that another percentile, limit or price costs seconds.
 """
@@ -107,8 +106,7 @@ def load_part(
     conditions: InferenceConditions,
     settings: Mapping[str, Any],
 ) -> Load:
-    """Return for each engine its levels of load, users within limits and their cost; None for an
-    engine that was not measured."""
+    """Return levels of load, users within limits and their cost, for each engine measured."""
     part: Load = {"own": None, "server": None}
     for engine in ENGINES:
         levels = summarise_load(requests, engine, variant, CONTROL, settings["limits"])

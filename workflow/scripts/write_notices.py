@@ -1,5 +1,4 @@
-"""Write the licence files that the adapter and the merged model must carry -> LICENSE and NOTICE in
-results/{run}/adapter/ and results/{run}/merged/, and the merged model's README.md.
+"""Write the licence files that the adapter and the merged model must carry.
 
 LICENSE is the text from the base model's folder, else a pointer to it; a use policy found there is
 copied too. NOTICE holds the attribution that the licence prescribes. The gate looks at the folder

@@ -1,5 +1,4 @@
-"""Write the report: everything a run has measured ->
-results/{run}/report/{report.md,report.json,report.html,items.html,figures/}.
+"""Write the report: everything a run has measured -> results/{run}/report/.
 
 The first screen answers three questions: did the adapter help, what does it cost to serve, may I
 ship it; next to them are date, commit, times and hardware. Below are scores with intervals, paired

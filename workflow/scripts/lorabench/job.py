@@ -50,8 +50,7 @@ def run_job(snakemake: Any, function: Callable[..., None], unused: Sequence[str]
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings
-    also to stderr.
+    """Run the body of a Snakemake `script:` job, with messages in the rule's log.
 
     Any error ends the job with exit code 1 and one line; the traceback is in the log. While the job
     runs, a second process for the same job is refused.
@@ -101,8 +100,7 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """Return one line for an error of a disk or of its files, with the name of the disk; None for
-    other errors.
+    """Return one line for an error of a disk or of its files, None for other errors.
 
     Libraries that write files themselves put the system's error number into their message.
     """
@@ -130,8 +128,7 @@ def _disk_of(path: Path) -> Path:
 
 
 def _running_elsewhere(lock: TextIO) -> str | None:
-    """Take a job's lock; return which process holds it where that fails. The lock ends with the
-    process.
+    """Take a job's lock until the process ends; return who holds it where that fails.
 
     A disk that cannot lock files is no reason to stop.
     """

@@ -91,8 +91,7 @@ def read_task_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def benchmark_code(script: Path, environment: Path, benchmarks: list[str]) -> str:
-    """Return the hash of the code behind a job: its script and what that imports, and the modules
-    of the benchmarks that it works with, no others.
+    """Return the hash of the code behind a job, with the modules of its benchmarks only.
 
     Args:
         script: of a rule in ROOMS.

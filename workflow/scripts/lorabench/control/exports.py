@@ -10,8 +10,10 @@ from lorabench.publishing import exported_files
 
 
 def find_foreign_files(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return one line where `folder` has files under the names of an export that no earlier export
-    wrote; Snakemake would remove them before the job."""
+    """Return one line where an export would replace files that no export wrote.
+
+    Snakemake would remove them before the job.
+    """
     known = exported_files(folder)
     foreign = sorted(name for name in names if os.path.lexists(folder / name) and name not in known)
     if not foreign:

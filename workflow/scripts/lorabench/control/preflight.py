@@ -129,8 +129,7 @@ def find_missing_vllm() -> list[str]:
 
 
 def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
-    """Return one line where vLLM would not serve the adapter that the run imports or trains, for
-    jobs of `rule`."""
+    """Return one line where vLLM would not serve the run's adapter in jobs of `rule`."""
     imported = run["import_adapter"]["path"]
     if imported and check_adapter(Path(imported), None):
         # not whole, or already copied and gone: this check cannot say
@@ -152,8 +151,7 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
 
 
 def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free: int) -> list[str]:
-    """Return one line for each thing that this machine lacks: a GPU that the run requires, `free`
-    bytes of disk."""
+    """Return one line for each thing that this machine lacks: a GPU, `free` bytes of disk."""
     faults = []
     if run["require_gpu"] and rules & GPU_RULES and not gpu:
         faults.append(
@@ -171,8 +169,7 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
 
 
 def find_memory_faults(run: dict[str, Any], device: Device) -> list[str]:
-    """Return one line where the run's training cannot fit into the memory of `device`; nothing
-    where the model is not here yet, or several GPUs divide it."""
+    """Return one line where the run's training cannot fit into the memory of `device`."""
     folder = model_folder(run)
     settings = run["train_adapter"]
     if folder is None or settings["fsdp"]:
@@ -199,8 +196,7 @@ def device_here() -> Device:
 
 
 def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
-    """Return the bytes that scheduled rules will write: model size by its name ("8B", "135M") at 2
-    bytes a weight.
+    """Return the bytes that scheduled rules will write, by the model's name ("8B"), 2 a weight.
 
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
     checkpoints and answers.

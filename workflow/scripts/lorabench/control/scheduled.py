@@ -16,8 +16,7 @@ from lorabench.publishing import TOKENIZER_FILES
 def check_scheduled(
     plan: Plan, parameters: Parameters, jobs: Sequence[Any], *, with_conda: bool, local: bool
 ) -> list[str]:
-    """Return remarks on what the jobs need; remote judges are asked one tiny question each, so that
-    a retired model costs no GPU hour.
+    """Check what the jobs need and ask each remote judge one question; return remarks.
 
     Args:
         plan, parameters: of the config.

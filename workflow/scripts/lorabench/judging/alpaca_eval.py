@@ -1,5 +1,4 @@
-"""AlpacaEval 2's pairwise judging (Dubois et al. 2024, arXiv 2404.04475; protocol of the package
-alpaca_eval 0.6.6).
+"""AlpacaEval 2's pairwise judging (arXiv 2404.04475; package alpaca_eval 0.6.6).
 
 The judge sees the instruction and two outputs, called m (shown first) and M, and answers with one
 letter. Which output is shown first is drawn once for each instruction, from the instruction's own
@@ -152,8 +151,7 @@ def pairs_to_judge(
 
 
 def preference_for_first(reply: Reply) -> tuple[float | None, str]:
-    """Return (preference for the output shown first, "weighted" or "binary"); None where the answer
-    names neither."""
+    """Return preference for the output shown first (None: unclear), and "weighted" or "binary"."""
     if reply.log_probabilities is not None:
         weights = {
             name: math.exp(reply.log_probabilities.get(name, -math.inf)) for name in (FIRST, SECOND)
@@ -167,8 +165,7 @@ def preference_for_first(reply: Reply) -> tuple[float | None, str]:
 def compare_pairs(
     judge: Judge, pairs: list[Pair], reasks: int
 ) -> tuple[list[ItemResult], list[Reply]]:
-    """Return one row an instruction and all answers of the judge; identical outputs are a tie
-    without a question.
+    """Return one row an instruction and all answers of the judge; identical outputs are a tie.
 
     An answer that names neither output is asked for again up to `reasks` times; then the row is a
     failure `judge_unparsed`.

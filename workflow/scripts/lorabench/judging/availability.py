@@ -1,5 +1,4 @@
-"""Say before any work whether a judge can run. Standard library only: this is asked while the job
-graph is built."""
+"""Say before any work whether a judge can run; asked while the job graph is built."""
 
 import re
 from collections.abc import Mapping, Sequence

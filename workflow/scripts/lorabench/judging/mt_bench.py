@@ -1,5 +1,4 @@
-"""MT-Bench single-answer grading as FastChat's llm_judge does it (Zheng et al. 2023, arXiv
-2306.05685; fschat 0.2.36).
+"""MT-Bench single-answer grading as FastChat's llm_judge does it (arXiv 2306.05685; fschat 0.2.36).
 
 Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math,
 reasoning and coding are graded against reference answers. For turn 1 the instruction is in the

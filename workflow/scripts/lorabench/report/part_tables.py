@@ -1,5 +1,4 @@
-"""Tables of a benchmark's parts: MMLU groups and subjects, MT-Bench turns and categories, further
-scores."""
+"""Tables of a benchmark's parts: groups, subjects, turns, categories, further scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +14,7 @@ WITHOUT_OASST = "without_oasst_instructions"
 def part_tables(
     table: ScoredBenchmark, variants: Mapping[str, Scored], oasst: bool
 ) -> list[PartTable]:
-    """Return non-empty tables {"title", "rows": [{"name", "title", "n", "variants": {variant:
-    {"score", "interval"}}}]}.
+    """Return the tables that have rows.
 
     Args:
         table: what is known of the benchmark.

@@ -1,5 +1,4 @@
-"""Runs next to each other: read them from results/{run} or from an export, compare one variant item
-by item, and say it in lines of text."""
+"""Compare runs, read from results/{run} or from an export, item by item."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -86,8 +85,7 @@ def read_run(folder: Path, variant: str) -> Run:
 
 
 def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
-    """Return for each further run benchmark -> contrast with the first run, with Holm's correction
-    over all of them.
+    """Return for each further run benchmark -> contrast with the first run, Holm-corrected.
 
     Raises:
         DataError: a benchmark was made by different protocols or on different items, or the runs
@@ -228,8 +226,7 @@ def _opponents(
 
 
 def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
-    """Return the item rows of an export, those of judged answers made from the scores of their
-    turns."""
+    """Return the item rows of an export; those of judged answers have scores only."""
     rows: dict[str, list[ItemResult]] = {}
     for path in sorted(folder.glob("*.json")):
         if not path.name.endswith(("_results.json", "_outputs.json")):

@@ -1,5 +1,4 @@
-"""The whole config: which sections there are. What a stage works by is declared in its room; what
-only the rules read is declared here."""
+"""The whole config. A stage's keys are declared in its room, those of the rules here."""
 
 import importlib
 from collections.abc import Iterable, Mapping
@@ -46,8 +45,11 @@ def _without_other_kinds(entry: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class AnyKind:
-    """Annotation of a key that takes a source of any kind, with `more` keys in each: key -> (type,
-    default or Field), as in `pydantic.create_model`."""
+    """Annotation of a key that takes a source of any kind.
+
+    Each kind has the keys of `more` too: key -> (type, default or Field), as in
+    `pydantic.create_model`.
+    """
 
     # of the classes' names, for editors
     prefix: str

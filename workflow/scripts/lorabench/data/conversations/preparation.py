@@ -89,8 +89,7 @@ def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepa
 
 
 def split_by_hash(tree: str, validation_share: float) -> str:
-    """Return the split of a tree by the SHA-256 of its id: the same everywhere, whatever else the
-    source holds."""
+    """Return the split of a tree by the SHA-256 of its id: the same everywhere."""
     position = int.from_bytes(hashlib.sha256(tree.encode("utf-8")).digest()[:8], "big") / 2**64
     return "validation" if position < validation_share else "train"
 
@@ -123,8 +122,7 @@ def drop_reason(tree: Tree, path: list[Message], settings: PreparationSettings) 
 
 
 def _conversation(tree: Tree, path: list[Message]) -> tuple[Conversation, int]:
-    """Return the conversation of a path with clean text, and the number of control tokens
-    neutralised in it."""
+    """Return the conversation of a path with clean text, and its control tokens."""
     turns: list[ChatMessage] = []
     neutralised = 0
     for message in path:
@@ -176,8 +174,7 @@ def _counts(audit: list[AuditRow], split: str) -> str:
 
 
 def summarise(prepared: Prepared) -> DataCounts:
-    """Return the counts of summary.json: trees kept and dropped by split and reason, languages,
-    sizes, neutralised."""
+    """Return the counts of summary.json."""
     splits: dict[str, SplitCounts] = {}
     for split in ("train", "validation"):
         rows = [row for row in prepared.audit if row.split == split]
@@ -205,8 +202,7 @@ def summarise(prepared: Prepared) -> DataCounts:
 
 
 def loss_remarks(splits: dict[str, SplitCounts]) -> list[str]:
-    """Return a sentence for each split that lost more than LOSS_WORTH_A_WORD of its conversations,
-    and for each of which as many lost their end. `max_conversations` is no loss."""
+    """Return a sentence for each large loss of a split; `max_conversations` is no loss."""
     remarks = []
     for split, counts in splits.items():
         reasons = {why: n for why, n in counts["dropped"].items() if why != "max_conversations"}

@@ -135,8 +135,7 @@ def write_record(
     licence: str | None,
     wheels: Sequence[WheelSource] = (),
 ) -> None:
-    """Write source.json for all files in `staging`, hashed through links; `wheels` are others that
-    files came from."""
+    """Write source.json for all files in `staging`; `wheels` are others that files came from."""
     sha256 = {file.name: sha256_file(file) for file in sorted(staging.iterdir())}
     sha256 |= {wheel.file_name: wheel.sha256 for wheel in wheels}
     record = describe(source, sha256=sha256, rows=rows, licence=licence)
