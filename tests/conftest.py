@@ -1,5 +1,4 @@
-"""Fixtures of all tests: the project's samples, a tiny real Llama checkpoint, and real data where
-it is present."""
+"""Fixtures of all tests: samples, a tiny real Llama, and real data where there is some."""
 
 import os
 from collections.abc import Iterator
@@ -33,8 +32,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Return a folder of real benchmark data beside the repository; skip the test where there is
-    none."""
+    """Return a folder of real benchmark data next to the repository; skip without one."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("needs real benchmark data in ../shared/data")
@@ -43,8 +41,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
-    """Return the folder of the built-in tiny random Llama as `fetch_model` makes it; tests never
-    write into it."""
+    """Return the folder of the tiny random Llama; tests never write into it."""
     from fetch_model import fetch_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny-random-llama"

@@ -1,5 +1,4 @@
-"""The config: faults are all named with their place, overrides and sweeps give the runs that users
-expect."""
+"""The config: faults are named with their place; overrides and sweeps give runs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,4 @@
-"""What stops a run before its first job: no vLLM where it generates, an adapter that it would not
-serve, a training that does not fit."""
+"""What stops a run before its first job."""
 
 import os
 from dataclasses import replace
@@ -28,8 +27,7 @@ def start(
     require_gpu: bool = False,
     **more: Any,
 ) -> None:
-    """Check a run whose answers vLLM generates; `more` replaces keys of its training or names an
-    adapter to import."""
+    """Check a run whose answers vLLM generates; `more` replaces keys."""
     run = {
         "run": "demo",
         "require_gpu": require_gpu,
@@ -135,8 +133,7 @@ def test_the_gpu_here_is_the_one_that_nvidia_smi_lists(
 
 
 def test_a_judge_that_may_not_be_used_stops_the_run() -> None:
-    """Not-a-number as a limit, an address with a password, and a key of two lines are faults before
-    the first job, and none of the secrets is shown."""
+    """Unusable limits, addresses and keys are faults, and no secret is shown."""
     judge = judge_section(FakeJudge(url="http://user:hunter2@host/v1"))
     plain = judge_section(FakeJudge(url="http://host/v1"), max_judge_usd=float("nan"))
     run = {

@@ -1,5 +1,4 @@
-"""Wrong configs: each fault is one line that names the key and what was expected; all are named
-together, and nothing else happens."""
+"""Wrong configs: each fault is one line; all are named together."""
 
 import subprocess
 import sys

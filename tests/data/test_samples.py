@@ -1,5 +1,4 @@
-"""The sample data: schemas, counts, balance, answers worked out again, and no text taken from the
-real data sets."""
+"""The sample data: schemas, counts, balance, answers worked out again."""
 
 import csv
 import json
@@ -87,8 +86,7 @@ def test_word_problems_are_worked_correctly(samples: Path, split: str, count: in
 
 
 def test_each_step_uses_known_numbers(samples: Path) -> None:
-    """A number in a step stands in the question, in digits or words, is an earlier result, or is 1
-    or 2."""
+    """A number in a step is in the question, an earlier result, or 1 or 2."""
     for row in rows_of(samples / "gsm8k_test.jsonl"):
         known = {1.0, 2.0} | {float(number) for number in re.findall(r"\d+", row["question"])}
         known |= {
@@ -102,8 +100,7 @@ def test_each_step_uses_known_numbers(samples: Path) -> None:
 
 
 def test_first_word_problems_span_easy_to_hard(samples: Path) -> None:
-    """Steps grow from the first third to the last, and the first 16 problems hold one, two and more
-    steps."""
+    """Steps grow towards the end; the first 16 problems have one, two and more."""
     steps = [row["answer"].count("<<") for row in rows_of(samples / "gsm8k_test.jsonl")]
     assert {1, 2} < set(steps[:16])
     assert sum(steps[:20]) < sum(steps[20:40]) < sum(steps[40:])
@@ -114,8 +111,7 @@ def test_first_word_problems_span_easy_to_hard(samples: Path) -> None:
 
 @pytest.mark.parametrize("subject", sorted(MMLU_GROUPS))
 def test_multiple_choice_is_complete_and_balanced(samples: Path, subject: str) -> None:
-    """5 + 20 rows, four different choices, and the right one once at each position in every four
-    test rows."""
+    """5 + 20 rows, four choices; each position is right once in every four test rows."""
     dev, test = mmlu_rows(samples, subject, "dev"), mmlu_rows(samples, subject, "test")
     assert (len(dev), len(test)) == (5, 20)
     for row in dev + test:
@@ -244,8 +240,7 @@ def defined_in(reference: str, name: str) -> Any:
 
 
 def test_coding_references_run(samples: Path) -> None:
-    """The code of the references does what the questions ask, and the results named in them are
-    right."""
+    """The code of the references does what the questions ask, with the results named."""
     turns = {
         row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")
     }
@@ -288,8 +283,7 @@ def test_alpaca_eval_rows_and_judge_prompt(samples: Path) -> None:
 
 
 def test_performance_prompts_cover_the_categories_in_turn(samples: Path) -> None:
-    """20 prompts; the first five cover all categories, and so on; texts to summarise have about 150
-    words."""
+    """20 prompts; each five cover all categories; summaries are of about 150 words."""
     rows = rows_of(samples / "performance_prompts.jsonl")
     assert [row["category"] for row in rows] == PERFORMANCE_CATEGORIES * 4
     assert len({row["id"] for row in rows}) == len({row["prompt"] for row in rows}) == 20

@@ -1,5 +1,4 @@
-"""Sources of the config: what is accepted, and that a fetched folder is replaced whole or not at
-all."""
+"""Sources of the config: what is accepted; a folder is replaced whole or not at all."""
 
 import json
 from pathlib import Path
@@ -60,8 +59,7 @@ def test_each_kind_is_read(settings: dict[str, Any], expected: object) -> None:
     ],
 )
 def test_a_source_that_pins_nothing_is_refused(settings: dict[str, Any], message: str) -> None:
-    """Unknown kinds and keys, missing keys, branches and missing hashes are configuration
-    errors."""
+    """Unknown kinds, missing keys, branches and missing hashes are errors."""
     with pytest.raises(ConfigurationError, match=message):
         parse_source(settings)
 
@@ -79,8 +77,7 @@ def test_failed_fetch_leaves_the_old_folder(tmp_path: Path) -> None:
 
 
 def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
-    """Files that the new source does not have disappear, and what a killed fetch left is not mixed
-    in."""
+    """Old files and what a killed fetch left disappear."""
     record = tmp_path / "model" / "source.json"
     (record.parent / "shards").mkdir(parents=True)
     (record.parent / "old.bin").write_text("old")

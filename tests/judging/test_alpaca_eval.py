@@ -1,5 +1,4 @@
-"""AlpacaEval judging: order of the outputs, the judge's prompt, and how its answer becomes a
-preference."""
+"""AlpacaEval judging: order of outputs, the judge's prompt, and its preferences."""
 
 import hashlib
 import json
@@ -78,8 +77,7 @@ def test_order_is_alpaca_evals(instruction: str, switched: bool) -> None:
 
 
 def test_order_of_all_real_instructions(shared_data: Path) -> None:
-    """406 of the 805 real instructions show the variant first; the hash pins each (origin:
-    alpaca_eval 0.6.6)."""
+    """406 of 805 real instructions show the variant first (origin: alpaca_eval 0.6.6)."""
     rows = json.loads(
         (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
             encoding="utf-8"
@@ -94,8 +92,7 @@ def test_order_of_all_real_instructions(shared_data: Path) -> None:
 
 
 def test_real_answers_of_gpt4_give_the_published_preferences(shared_data: Path) -> None:
-    """Order and log-probabilities of 801 real judge answers give each published preference to 1e-9;
-    win rate 6.72."""
+    """801 real judge answers give each published preference to 1e-9; win rate 6.72."""
     rows = json.loads(
         (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
             encoding="utf-8"

@@ -204,8 +204,7 @@ def no_credit() -> Response:
 def test_credit_that_ends_midway(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The job stops with one line and no outputs; four answers are kept and the rest is asked by
-    the second call."""
+    """The job stops with one line; four answers are kept, the second call asks the rest."""
     judge_server.respond = lambda number, body: anthropic_answer() if number < 4 else no_credit()
     judge = judge_section(judge_server, kind="anthropic", concurrency=1)
     with pytest.raises(JudgeError, match=r"no credit left .* only the missing ones") as caught:
@@ -271,8 +270,7 @@ def test_a_limit_a_minute_is_not_an_empty_account(
 def test_too_many_unjudged_items_fail_the_job(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """An error of a spelling that nobody knows: what was paid is kept, no output is made, and the
-    next call asks the rest."""
+    """An unknown error: what was paid is kept, and the next call asks the rest."""
     judge_server.respond = lambda number, body: (
         openai_answer() if number < 4 else error(400, "wallet says no")
     )
@@ -308,8 +306,7 @@ FAULTS: list[Callable[[Response], Response]] = [
 def test_a_judge_that_fails_three_times_in_ten(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    """All items are judged; the books say what the provider's bill says, and what the lost requests
-    may have cost besides."""
+    """All items are judged; the books agree with the provider's bill."""
     generator = random.Random(11)
     slow = 0
 

@@ -29,8 +29,7 @@ URL = "http://localhost:8000/v1"
 
 
 def run_job(tmp_path: Path, root: Path, folder: Path, judge: dict[str, Any]) -> None:
-    """Judge two questions as Snakemake's job would, with a log of everything that any library
-    says."""
+    """Judge two questions as Snakemake's job would, with every library's log."""
     log = tmp_path / "logs" / "judge.log"
     scripts = root / "workflow" / "scripts"
     write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(2)])

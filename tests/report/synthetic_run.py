@@ -1,5 +1,4 @@
-"""Make the stage outputs of a run by code: item rows, protocols, token times, train metrics, merge
-report, sources."""
+"""Make the stage outputs of a run by code."""
 
 import random
 from collections.abc import Sequence
@@ -152,8 +151,7 @@ def answers_protocol_of(benchmark: str) -> dict[str, Any]:
 def write_scores(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> tuple[list[Path], list[Path]]:
-    """Write eval/{variant}/{benchmark}.json and .jsonl of all variants; return score files and row
-    files."""
+    """Write score files and rows of all variants; return their paths."""
     scores, rows = [], []
     for variant in VARIANTS:
         for benchmark in ROWS:
@@ -188,8 +186,7 @@ def write_scores(
 def token_times(
     variant: str, slowdown: float, repeats: int = 3, prompts: int = 5
 ) -> list[TokenTimes]:
-    """Return times of a variant that is `slowdown` times slower than 20 ms a token, with 2 %
-    noise."""
+    """Return times `slowdown` times slower than 20 ms a token, with 2 % noise."""
     rows = []
     for repeat in range(repeats):
         for prompt in range(prompts):
@@ -215,8 +212,7 @@ def token_times(
 
 
 def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[str, Any]:
-    """Return what perf/{variant}.json says of bounds, memory and load; two levels, the second too
-    slow for the stricter limits."""
+    """Return bounds, memory and load of a perf file; the second of two levels is too slow."""
     step = {
         "captured": False,
         "not_captured": None,
@@ -262,8 +258,7 @@ def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[
 
 
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured
-    again."""
+    """Write perf files of all variants; the base's rows hold the control too."""
     perf, times = [], []
     base, again = token_times("base", 1.0), token_times("base_again", 1.0)
     for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
@@ -292,8 +287,7 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def write_training(folder: Path) -> dict[str, Path]:
-    """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their
-    paths by name."""
+    """Write what training and merging leave; return the paths by name."""
     likelihood: dict[str, Any] = {
         key: {
             "nll_per_token": nll,
@@ -361,8 +355,7 @@ def write_training(folder: Path) -> dict[str, Path]:
 
 
 def held_out(change: float, n: int = 14, spread: float = 0.05) -> list[dict[str, Any]]:
-    """Return n conversations of 50 answer tokens whose losses change by about `change` nat a
-    token."""
+    """Return n conversations whose losses change by about `change` nat a token."""
     rows = []
     for index in range(n):
         # in pairs of equal size, so that the mean is `change`
@@ -425,8 +418,7 @@ def write_source(
 def gate_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True, **changes: Any
 ) -> dict[str, Any]:
-    """Write a whole run with the default gate declared before its results and return the arguments
-    of check_gate; `changes` replace some of them."""
+    """Write a whole run and return the arguments of check_gate, less `changes`."""
     settings = changes.get("settings") or gate_settings()
     declaration = folder / "gate_declaration.json"
     declare_gate(
@@ -469,8 +461,7 @@ def gate_settings(**changes: Any) -> dict[str, Any]:
 def compare_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> dict[str, Any]:
-    """Write a whole run with its gate and return the arguments of compare_variants, but for its
-    output."""
+    """Write a whole run and return the arguments of compare_variants, but for its output."""
     given = gate_inputs(folder, not_run, signal)
     check_gate(**given)
     names = ("scores", "rows", "perf", "merge_report", "train_metrics")
@@ -491,8 +482,7 @@ def compare_inputs(
 def report_inputs(
     folder: Path, root: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> dict[str, Any]:
-    """Write a whole run with compare.json and return the arguments of write_report; `root` is the
-    repository."""
+    """Write a whole run and return the arguments of write_report."""
     given = compare_inputs(folder, not_run, signal)
     compare_variants(**given, compare=folder / "compare.json")
     names = ("train_metrics", "run_config", "merge_report", "data_summary")

@@ -32,8 +32,7 @@ def test_every_schema_is_used() -> None:
 def test_files_of_the_report_stage_keep_their_schemas(
     tmp_path: Path, root: Path, not_run: tuple[str, ...]
 ) -> None:
-    """Scores, comparison, report and exports validate, of a whole run and of one without a
-    judge."""
+    """Files of a whole run and of one without a judge validate."""
     given = report_inputs(tmp_path, root, not_run)
     write_report(**given)
     names = (

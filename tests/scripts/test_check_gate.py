@@ -35,8 +35,7 @@ Given = dict[str, Any]
 
 
 def item(benchmark: str, index: int, variant: str, gain: float, flips: float) -> ItemResult:
-    """Return an item that the base gets right in 6 of 10 cases (rates at 6 of 10, wins in 4 of 10);
-    another variant differs on the share `flips`, by `gain` on average over all items."""
+    """Return an item; a variant differs on the share `flips`, by `gain` on average."""
     draw = random.Random(f"{benchmark}-{index}")
     skill, changes, direction = draw.random(), draw.random() < flips, draw.random()
     changes = changes and variant != "base"

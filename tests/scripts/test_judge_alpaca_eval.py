@@ -1,5 +1,4 @@
-"""The script judge_alpaca_eval: rows and protocol against published references and against the base
-variant."""
+"""judge_alpaca_eval against published references and against the base variant."""
 
 import json
 from pathlib import Path
@@ -93,8 +92,7 @@ def test_weighted_preference_in_the_drawn_order(
     benchmark_folder: Path,
     tmp_path: Path,
 ) -> None:
-    """The variant gets 0.9 in whatever order it is shown; equal outputs are half a win without a
-    call."""
+    """The variant gets 0.9 in either order; equal outputs are half a win, unasked."""
     judge_server.respond = prefer_variant
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
@@ -162,8 +160,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Real log-probabilities over HTTP give the preferences; without either letter the row is a
-    failure."""
+    """Real log-probabilities give preferences; without either letter a failure."""
     judge_server.respond = served_model.respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
     expected = {}

@@ -60,8 +60,7 @@ def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 @pytest.fixture
 def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
-    """Return a judge that forgets the rating of turn 2 until asked again, and never rates question
-    82's turn 1."""
+    """Return a judge that is silent on turn 2 at first, and on one item for ever."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         text = body["messages"][1]["content"]
@@ -77,8 +76,7 @@ def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
 
 
 def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
-    """Six rows, re-asked where needed; the one without a rating is a counted failure; the protocol
-    tells the cost."""
+    """Six rows; the one without a rating is a counted failure."""
     run(tmp_path, benchmark_folder, judge_section(quiet_first))
     rows, protocol = read(tmp_path)
     assert [(row["index"], row["id"], row["cluster"]) for row in rows] == [
@@ -114,8 +112,7 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
 def test_corrected_references_take_the_place_of_the_originals(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The judge reads the corrected answer, the protocol says so, and a file that corrects nothing
-    is refused."""
+    """A file that corrects nothing is refused."""
     file = tmp_path / "corrected.jsonl"
     write_rows(file, [{"question_id": 101, "turns": ["five", "ten"]}])
     run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
@@ -174,8 +171,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Texts that a real model generated: every call, token and unreadable judgment is counted, then
-    all is stored."""
+    """Every call, token and unreadable judgment is counted, then all is stored."""
     judge_server.respond = served_model.respond
     run(
         tmp_path,

@@ -1,5 +1,4 @@
-"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that
-should be stale."""
+"""Only stale stages rerun: change one thing and compare with a dry run."""
 
 import os
 from collections import Counter
@@ -198,8 +197,7 @@ def test_a_setting_reruns_its_rule_and_what_follows(
 def test_code_reruns_the_rules_that_reach_it(
     finished: Checkout, name: str, expected: Counter[str]
 ) -> None:
-    """A change of a script, a module or an environment schedules exactly the rules that use it and
-    what follows."""
+    """Exactly the rules that use the changed file, and what follows, run."""
     path = finished.folder / name
     addition = "\nADDED = 1\n" if name.endswith(".py") else "\nadded: 1\n"
     with changed(path, path.read_text() + addition):
