@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from judging.fake_judge import FakeJudge, judge_section
 from lorabench.control.preflight import check, device_here, find_memory_faults
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
@@ -132,28 +131,10 @@ def test_the_gpu_here_is_the_one_that_nvidia_smi_lists(
     assert found.bfloat16_flops == GPUS["L4"].bfloat16_flops
 
 
-def test_a_judge_that_may_not_be_used_stops_the_run() -> None:
-    """Unusable limits, addresses and keys are faults, and no secret is shown."""
-    judge = judge_section(FakeJudge(url="http://user:hunter2@host/v1"))
-    plain = judge_section(FakeJudge(url="http://host/v1"), max_judge_usd=float("nan"))
-    run = {
-        "fetch_model": {},
-        "import_adapter": {"path": None},
-        "judge_mt_bench": {"judge": judge},
-        "judge_alpaca_eval": {"judge": plain},
-    }
+def test_a_secret_that_may_not_be_used_stops_the_run() -> None:
+    """It is named without its value."""
     environment = {"OPENAI_API_KEY": "sk-planted\nsecond"}
     with pytest.raises(PrerequisiteError) as caught:
-        check(
-            {"demo": run},
-            set(),
-            vllm=set(),
-            with_conda=False,
-            local=False,
-            environment=environment,
-        )
-    text = str(caught.value)
-    assert "judge_mt_bench: judge.base_url" in text and "holds a user name" in text
-    assert "judge_alpaca_eval: judge.max_judge_usd" in text
-    assert "OPENAI_API_KEY holds a line break" in text
-    assert "hunter2" not in text and "planted" not in text
+        check({}, set(), vllm=set(), with_conda=False, local=False, environment=environment)
+    assert "OPENAI_API_KEY holds a line break" in str(caught.value)
+    assert "planted" not in str(caught.value)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import group_trees, top_ranked_path
 from lorabench.data.conversations.preparation import (
     PreparationSettings,
+    clean_text,
     prepare,
     split_by_hash,
     summarise,

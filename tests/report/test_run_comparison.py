@@ -8,8 +8,7 @@ import pytest
 from export_report import export_report
 from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.errors import DataError
-from lorabench.report.run_comparison import compare_runs, read_run, runs_text
-from lorabench.report.runs_page import render_runs
+from lorabench.report.run_comparison import compare_runs, read_run, render_runs, runs_text
 from report.synthetic_run import report_inputs
 from write_report import write_report
 

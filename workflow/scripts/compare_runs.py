@@ -18,8 +18,7 @@ from pathlib import Path
 from lorabench.control.configuration import load, resolve
 from lorabench.errors import ConfigurationError, LorabenchError
 from lorabench.files import write_text
-from lorabench.report.run_comparison import Run, compare_runs, read_run, runs_text
-from lorabench.report.runs_page import render_runs
+from lorabench.report.run_comparison import Run, compare_runs, read_run, render_runs, runs_text
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -71,10 +71,7 @@ def job(snakemake: Any) -> Iterator[None]:
             stream,
         )
     file = logging.StreamHandler(stream)
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(_for_people)
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
-    logging.captureWarnings(True)
+    _log_to(file)
     # one line a request
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.setdefault("TQDM_MININTERVAL", "1" if sys.stderr.isatty() else "10")
@@ -166,12 +163,15 @@ def log_process(log: Path) -> None:
 
     The first process logs as the job does, the others log warnings only.
     """
+    first = os.environ.get("RANK", "0") == "0"
+    _log_to(*[logging.FileHandler(log, encoding="utf-8")] * first)
+
+
+def _log_to(*files: logging.Handler) -> None:
+    """Log to files, and to the terminal what is for people."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
-    handlers: list[logging.Handler] = [terminal]
-    if os.environ.get("RANK", "0") == "0":
-        handlers.append(logging.FileHandler(log, encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[*files, terminal], force=True)
     logging.captureWarnings(True)
 
 

@@ -28,8 +28,8 @@ def resolve_dtype(name: str) -> torch.dtype:
     """Turn the config's `dtype` into a torch dtype.
 
     "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU by
-    `fast_bfloat16`), else
-    float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
+    `fast_bfloat16`), else float32: a CPU without such instructions is several times slower in
+    bfloat16.
     """
     if name == "auto":
         on_gpu = torch.cuda.is_available()

@@ -57,6 +57,13 @@ ACCOUNT_NOISE = re.compile("SLURM account given|No account was given|Unable to g
 class LogHandler(LogHandlerBase):
     """Snakemake's logger plugin: turns job events into progress lines on stderr."""
 
+    # it replaces Snakemake's terminal output; Snakemake's own log file, filter and format stay
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = False
+    has_formatter = False
+    needs_rulegraph = False
+
     def __post_init__(self) -> None:
         """Start with nothing known; the totals come with the first run information."""
         self.begin = time.monotonic()
@@ -82,31 +89,6 @@ class LogHandler(LogHandlerBase):
         with JOBS_LOG.open("ab") as file:
             self.log_begin = file.tell()
             os.dup2(file.fileno(), 2)
-
-    @property
-    def writes_to_stream(self) -> bool:
-        """This handler replaces Snakemake's own terminal output."""
-        return True
-
-    @property
-    def writes_to_file(self) -> bool:
-        """No file: Snakemake's own log file stays complete."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """Use Snakemake's filter."""
-        return False
-
-    @property
-    def has_formatter(self) -> bool:
-        """Use Snakemake's formatter for what passes through."""
-        return False
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """The rule graph is not needed."""
-        return False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record, or remember what it says."""

@@ -13,11 +13,10 @@ from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import ConfigurationError, PrerequisiteError
+from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
-from lorabench.judging.settings import parse_judge
 from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
@@ -56,7 +55,6 @@ def check(
     """
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
-        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
@@ -75,18 +73,6 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
-
-
-def find_judge_faults(run: dict[str, Any]) -> list[str]:
-    """Return one line for each judge whose address, prices or limit may not be used."""
-    faults = []
-    for name in ("judge_mt_bench", "judge_alpaca_eval"):
-        if name in run and run[name]["judge"]["kind"] != "none":
-            try:
-                parse_judge(run[name]["judge"])
-            except ConfigurationError as error:
-                faults.append(f"{name}: {error}")
-    return faults
 
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:

@@ -90,10 +90,8 @@ def _files(names: Iterable[str], scripts: Path) -> set[Path]:
     return files
 
 
-Span = tuple[
-    int, int, int, int
-    # first line, column, last line, column; lines from 0, columns in characters
-]
+# first line, column, last line, column; lines from 0, columns in characters
+Span = tuple[int, int, int, int]
 
 
 def normalise(text: str, tree: ast.Module) -> str:

@@ -19,7 +19,7 @@ from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
-from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.exchange import Judge, JudgeRequest, Reply, unjudged
 from lorabench.judging.reasks import ask_until_clear
 from lorabench.judging.settings import JudgeSettings
 
@@ -202,16 +202,9 @@ def _row(index: int, pair: Pair, replies: list[Reply]) -> ItemResult:
             }
         )
         if preference is None:
-            fault = fault or {"refused": "judge_refused", "failed": "judge_failed"}.get(
-                reply.outcome, "judge_unparsed"
-            )
-    score = (
-        0.5
-        if not replies
-        else None
-        if fault
-        else sum(p for p in preferences if p is not None) / len(preferences)
-    )
+            fault = fault or unjudged(reply)
+    given = [value for value in preferences if value is not None]
+    score = None if fault else sum(given) / len(given) if replies else 0.5
     detail = {
         "category": pair.answer.category,
         "dataset": pair.answer.category,

@@ -140,16 +140,12 @@ class _Scorer:
         hidden = self.network.get_decoder()(
             input_ids=ids.to(self.network.device), use_cache=False
         ).last_hidden_state
-        ends = [
-            hidden[
-                row,
-                len(prompts[index])
-                - len(self.choices(requests[index].parameters).appended)
-                - 1 : len(prompts[index]),
-            ]
-            for row, index in enumerate(fitting)
-            # (choice positions, hidden) each
-        ]
+        # (choice positions, hidden) each
+        ends = []
+        for row, index in enumerate(fitting):
+            end = len(prompts[index])
+            appended = self.choices(requests[index].parameters).appended
+            ends.append(hidden[row, end - len(appended) - 1 : end])
         tables = self._log_softmax(torch.cat(ends)).split([len(end) for end in ends])
         for index, table in zip(fitting, tables, strict=True):
             replies[index] = Reply(

@@ -38,8 +38,7 @@ class RemoteJudge:
 
         Raises:
             JudgeError: the judge cannot be used, too many requests stayed unanswered, or the budget
-                ends. Answers that
-                arrived are in the store.
+                ends. Answers that arrived are in the store.
         """
         identity = self._settings.identity
         keys = [request.key(identity) for request in requests]

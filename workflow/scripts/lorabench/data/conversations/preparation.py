@@ -1,12 +1,13 @@
 """Turn flat messages into training and validation conversations, and note what was dropped."""
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_ranked_path
 from lorabench.data.settings import PreparationSettings
 from lorabench.documents.conversation import Conversation
@@ -16,6 +17,9 @@ from lorabench.errors import ConfigurationError
 
 # share of a split's conversations
 LOSS_WORTH_A_WORD = 0.05
+# <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats.
+# A model's own control tokens of any form are written apart where its chats are rendered.
+CONTROL_PATTERN = re.compile(r"<(\|[^<>|\n]{1,64}\|)>")
 CHAT_ROLES: dict[str, Any] = {"system": "system", "prompter": "user", "assistant": "assistant"}
 
 
@@ -119,6 +123,14 @@ def drop_reason(tree: Tree, path: list[Message], settings: PreparationSettings) 
     ):
         return "max_characters"
     return None
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """Return the text in Unicode's form NFC, and how many control tokens were written apart.
+
+    They stay readable ("< |eot_id| >"), but no tokenizer takes them for real ones.
+    """
+    return CONTROL_PATTERN.subn(r"< \1 >", unicodedata.normalize("NFC", text))
 
 
 def _conversation(tree: Tree, path: list[Message]) -> tuple[Conversation, int]:

@@ -20,11 +20,8 @@ from lorabench.errors import DataError
 logger = logging.getLogger(__name__)
 
 OASST1 = "OpenAssistant/oasst1"
-OASST1_TREES = {
-    "train": 9846,
-    "validation": 518,
-    # 10,364 in all, as the data set's card says; before any filter
-}
+# 10,364 in all, as the data set's card says; before any filter
+OASST1_TREES = {"train": 9846, "validation": 518}
 # The first group with any file counts.
 PATTERNS = (
     ("data/*.parquet",),

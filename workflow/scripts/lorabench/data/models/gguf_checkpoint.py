@@ -123,11 +123,8 @@ def _config(metadata: dict[str, Any], *, tied: bool) -> dict[str, Any]:
         "head_dim": hidden // heads,
         "hidden_act": "silu",
         "max_position_embeddings": metadata["llama.context_length"],
-        "rms_norm_eps": round(
-            metadata["llama.attention.layer_norm_rms_epsilon"],
-            12,
-            # stored as float32
-        ),
+        # stored as float32
+        "rms_norm_eps": round(metadata["llama.attention.layer_norm_rms_epsilon"], 12),
         "rope_theta": metadata["llama.rope.freq_base"],
         "attention_bias": False,
         "mlp_bias": False,

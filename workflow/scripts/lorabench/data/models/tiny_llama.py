@@ -159,10 +159,9 @@ def _random_weights(vocabulary: int, seed: int) -> dict[str, numpy.ndarray]:
     generator = numpy.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> numpy.ndarray:
-        uniform = (
-            generator.integers(-(2**23), 2**23, size=(rows, columns)).astype(numpy.float32) / 2**23
-            # variance 1/3
-        )
+        numbers = generator.integers(-(2**23), 2**23, size=(rows, columns))
+        # uniform between -1 and 1, of variance 1/3
+        uniform = numbers.astype(numpy.float32) / 2**23
         return uniform * numpy.float32((3 / columns) ** 0.5)
 
     weights = {"model.embed_tokens.weight": matrix(vocabulary, HIDDEN)}
