@@ -130,8 +130,6 @@ def schema(name: str, kind: Any, text: str | ModuleType) -> dict[str, Any]:
     """Return the schema of a document.
 
     Args:
-        name: of its file in docs/schemas.
-        kind: the type of the document.
         text: the title, or the module whose docstring begins with it.
     """
     title = text if isinstance(text, str) else _first_sentence(text)

@@ -27,9 +27,7 @@ def check_contamination(
     """Write the overlap of each benchmark with the training conversations.
 
     Args:
-        train: prepared training conversations.
         benchmarks: source.json of each benchmark, in resources/benchmarks/{benchmark}/{source}/.
-        contamination: the file to write.
         settings: `ngrams`, the lengths to compare, in words.
     """
     conversations = [

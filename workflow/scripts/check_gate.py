@@ -57,14 +57,11 @@ def check_gate(
     """Write gate.json and gate.md.
 
     Args:
-        run: the run's name.
         scores, rows: parallel lists, one file a variant and benchmark.
         perf: perf/{variant}.json.
         declaration: gate_declaration.json, in the run's folder.
         shipped: the folder that would ship: the adapter's or the merged model's.
         model_source, conversations_source: source.json of the base model and the training data.
-        settings: the config section `gate`.
-        document, remark: gate.json and gate.md.
     """
     chosen = GateSettings.parse_section(settings, "gate")
     measured: list[Performance] = [read_json(path) for path in perf]

@@ -27,7 +27,6 @@ def declare_gate(
     """Write the declaration.
 
     Args:
-        settings: the config section `gate`.
         history: JSON file of all declarations of this run, extended in place.
         declaration: gate_declaration.json, in the run's folder, which is looked through for results
             that exist already.

@@ -31,7 +31,6 @@ def fetch_benchmark(
     """Publish the rows of one benchmark next to `source` (source.json).
 
     Args:
-        benchmark: its name.
         samples: the project's own files of this benchmark, the built-in source.
         source: source.json to write.
         settings: the source of the config; `judge_prompt`, where given, is a separate source.

@@ -29,8 +29,6 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
 
     Args:
         model: source.json next to the base model's checkpoint.
-        adapter: folder of the outputs.
-        settings: the config section.
 
     Raises:
         ConfigurationError: no path is set.

@@ -44,10 +44,7 @@ def measure_inference(
 
     Args:
         base, adapter, merged: checkpoint and adapter folders.
-        prompts: JSON Lines of {id, category, prompt}.
         times: variant -> file of its generations; empty for a variant that is not measured.
-        load: file of the requests under load.
-        conditions: file of how it was measured.
         settings: the config section, without what only the summary needs.
         threads: CPU threads of a worker.
 

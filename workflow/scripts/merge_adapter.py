@@ -55,7 +55,6 @@ def merge_adapter(
         adapter: the adapter's fingerprint.json, in its folder.
         conversations: check prompts, JSON Lines of conversations.
         report: merge_report.json; the checkpoint is written next to it.
-        settings: the config section.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not what the key takes.

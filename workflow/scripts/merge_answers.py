@@ -29,7 +29,6 @@ def merge_answers(
 
     Args:
         shards: rows (`Answer`) of every shard; `protocols` says how each was made.
-        answers, protocol: outputs.
 
     Raises:
         DataError: a question is missing or occurs twice, or shards were made in different ways.

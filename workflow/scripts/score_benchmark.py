@@ -45,9 +45,7 @@ def score_benchmark(
             judge.
         length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
-        benchmark, variant: which score.
         settings: the keys `confidence` and `min_judged_share` of the section score_benchmark.
-        rows_output, score_output: the files to write.
     """
     table = scored_benchmark(benchmark)
     head: ScoreHead = {

@@ -37,8 +37,6 @@ def summarise_inference(
 
     Args:
         times: variant -> file of its generations; base's has the control, too.
-        load: file of the requests under load.
-        conditions: file of how it was measured.
         summaries: variant -> output file; a variant that was not measured gets status "not_run".
         settings: usd_per_gpu_hour and limits of the config section.
     """

@@ -24,9 +24,7 @@ def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files:
     """Write the files.
 
     Args:
-        run: the run's name.
         model: source.json of the base model, in its folder.
-        adapter_files, merged_files: the folders to write into.
     """
     source = read_json(model)
     base_name = name_of_base(model, source)

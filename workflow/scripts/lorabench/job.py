@@ -37,13 +37,7 @@ REMEDIES = {
 
 
 def run_job(snakemake: Any, function: Callable[..., None], unused: Sequence[str] = ()) -> None:
-    """Call the rule's function with the arguments that the rule names, as a job.
-
-    Args:
-        snakemake: the object that Snakemake puts into a script.
-        function: see `lorabench.arguments`.
-        unused: names of the rule that the function does not take.
-    """
+    """Call the rule's function with the arguments that the rule names, as a job."""
     with job(snakemake):
         function(**arguments_of(snakemake, function, unused))
 

@@ -25,7 +25,6 @@ def check_source(kind_of_data: str, source: Mapping[str, Any]) -> list[str]:
 
     Args:
         kind_of_data: "model", "conversations" or the name of a benchmark.
-        source: the source of the config.
     """
     prompt, form = source.get("judge_prompt"), source.get("format", AUTO)
     more = ("judge_prompt", "format")

@@ -48,7 +48,6 @@ def check(
         vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
         with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine, so that its GPU and disk count.
-        environment: os.environ, for tokens.
 
     Raises:
         PrerequisiteError: with every fault found, one a line.

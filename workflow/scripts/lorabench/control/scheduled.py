@@ -20,8 +20,6 @@ def check_scheduled(
     """Check what the jobs need and ask each remote judge one question; return remarks.
 
     Args:
-        plan, parameters: of the config.
-        jobs: Snakemake's jobs that will run.
         with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine.
 

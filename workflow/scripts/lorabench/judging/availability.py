@@ -17,7 +17,6 @@ def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str
 
     Args:
         judge: the `judge` key of a judging section.
-        environ: os.environ.
     """
     kind = judge.get("kind")
     if kind == "local":

@@ -61,7 +61,6 @@ def choice_log_probabilities(tokens: dict[str, list[int]], table: torch.Tensor) 
     """Return the log-probability of each choice.
 
     Args:
-        tokens: the tokens of each choice.
         table: log-probabilities (position, vocabulary) after the prompt and after each appended
             token.
     """

@@ -114,7 +114,6 @@ def may_ship(
     """Answer from the release gate, the lines that do not pass first; the licences' duties last.
 
     Args:
-        gate: the content of gate.json.
         model_licence, data_licence: as the sources of base model and training data state them.
     """
     open_lines = [line for line in gate.lines if line.required and line.verdict != "pass"]

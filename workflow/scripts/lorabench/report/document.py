@@ -85,8 +85,6 @@ def assemble_report(
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
-        run: the run's name.
-        model: the base model's name.
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
         changes: benchmark -> which items changed, by group.

@@ -17,7 +17,6 @@ def part_tables(
     """Return the tables that have rows.
 
     Args:
-        table: what is known of the benchmark.
         variants: variant -> score file content, only those that ran.
         oasst: the training conversations come from OpenAssistant, as some of AlpacaEval's
             instructions do.

@@ -84,7 +84,6 @@ def render_html(
 
     Args:
         items_template: the template of items, of which the page shows a part.
-        style: text of the style sheet.
         figures: name -> SVG element.
         items: benchmark -> items.
         items_page: address of the page of all items, relative to this one.

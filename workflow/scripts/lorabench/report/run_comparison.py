@@ -156,12 +156,7 @@ def render_runs(
     runs: Sequence[Run],
     contrasts: Sequence[Mapping[str, Mapping[str, Any]]],
 ) -> str:
-    """Return the page: a table of runs with their scores, and the paired differences to A.
-
-    Args:
-        style: text of the style sheet.
-        contrasts: what `compare_runs` made of the runs.
-    """
+    """Return the page: a table of runs with their scores, and the paired differences to A."""
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     page = page_environment().from_string(template)
     text = page.render(

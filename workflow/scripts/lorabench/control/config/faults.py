@@ -80,8 +80,6 @@ def fault_line(path: Sequence[str], message: str, places: Places) -> str:
     """Return the line of a fault; its place is that of the key, or of the section around it.
 
     Args:
-        path: of the key.
-        message: what is wrong.
         places: key path -> "file:line" or the environment variable that sets it.
     """
     known = next(
