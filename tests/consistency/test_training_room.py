@@ -42,13 +42,7 @@ def module_that_defines(name: str) -> str:
 
 def test_from_the_script_to_the_loss_in_seven_modules() -> None:
     """To follow a conversation a reader opens few modules."""
-    stations = (
-        "encode_conversations",
-        "fit",
-        "AdapterTrainer",
-        "MicroBatch",
-        "install_label_loss",
-    )
+    stations = ("encode_conversations", "fit", "AdapterTrainer", "MicroBatch", "install_label_loss")
     walk = {"train_adapter.py"}
     for station in stations:
         walk.update(shortest_walk("train_adapter.py", module_that_defines(station)))

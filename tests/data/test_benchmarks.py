@@ -87,10 +87,7 @@ def test_alpaca_eval_keeps_order_and_marks_missing_references(tmp_path: Path) ->
     assert [
         (row["id"], row["reference_output"])
         for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]
-    ] == [
-        ("alpaca-0", "o"),
-        ("alpaca-1", None),
-    ]
+    ] == [("alpaca-0", "o"), ("alpaca-1", None)]
 
 
 def gsm8k_without_final_answer(folder: Path) -> object:

@@ -47,10 +47,7 @@ def test_each_kind_is_read(settings: dict[str, Any], expected: object) -> None:
         ({"kind": "git"}, "source kind 'git' is not one of hub, path, wheel, built-in"),
         ({}, "source kind None is not one of"),
         ({"kind": "hub", "repo": "o/n"}, "revision: Field required"),
-        (
-            {"kind": "hub", "repo": "o/n", "revision": "main"},
-            "revision: expected a commit",
-        ),
+        ({"kind": "hub", "repo": "o/n", "revision": "main"}, "revision: expected a commit"),
         ({"kind": "path", "path": "x", "repo": "y"}, "repo: Extra inputs are not permitted"),
         (
             {"kind": "wheel", "package": "p", "version": "1", "sha256": None, "member": "m"},

@@ -14,12 +14,7 @@ from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.comparison import equivalence_of_shares
 from lorabench.scoring.significance import flip_table
 from lorabench.scoring.speed_ratios import serving_ratios
-from report.synthetic_run import (
-    compare_inputs,
-    gsm8k_rows,
-    write_rows,
-    write_source,
-)
+from report.synthetic_run import compare_inputs, gsm8k_rows, write_rows, write_source
 
 
 def compare(folder: Path, **changes: Any) -> dict[str, Any]:

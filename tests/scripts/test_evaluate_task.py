@@ -170,11 +170,7 @@ def test_a_finished_shard_computes_nothing_again(
 
 
 def test_another_run_loads_no_weights(
-    root: Path,
-    tmp_path: Path,
-    source: Path,
-    data: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are the first run's, in shards or not; what is asked otherwise is computed."""
     for benchmark in ("mmlu", "gsm8k"):

@@ -180,11 +180,7 @@ def test_an_answer_that_cannot_fit_is_refused(
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
 def test_answers_of_the_store_need_no_weights(
-    tmp_path: Path,
-    source: Path,
-    questions: Path,
-    benchmark: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, source: Path, questions: Path, benchmark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows are the same, both turns, and the protocol keeps the sampling limits."""
     first = run(tmp_path, source, questions, benchmark)

@@ -88,9 +88,7 @@ def prefer_variant(number: int, body: dict[str, Any]) -> Response:
 
 
 def test_weighted_preference_in_the_drawn_order(
-    judge_server: FakeJudge,
-    benchmark_folder: Path,
-    tmp_path: Path,
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
     """The variant gets 0.9 in either order; equal outputs are half a win, unasked."""
     judge_server.respond = prefer_variant
@@ -125,9 +123,7 @@ def test_both_orders_against_the_base(
 
 
 def test_judge_without_log_probabilities_is_binary(
-    judge_server: FakeJudge,
-    benchmark_folder: Path,
-    tmp_path: Path,
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
     """Where they are refused the letter counts, and the protocol says so."""
 

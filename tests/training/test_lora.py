@@ -18,10 +18,7 @@ from training_fixtures import conversations
 
 pytest_plugins = ["training_fixtures"]
 # What a library announces to remove, a training run does not use.
-pytestmark = pytest.mark.filterwarnings(
-    "error::FutureWarning",
-    "error::DeprecationWarning",
-)
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning", "error::DeprecationWarning")
 
 ROWS = Rows(capacity=128, longest=128)
 

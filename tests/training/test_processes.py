@@ -114,11 +114,7 @@ def test_two_processes_learn_what_one_learns(
 
 @pytest.mark.slow
 def test_compiled_layers_learn_the_same_in_two_processes(
-    tiny_source: Path,
-    prepared: Path,
-    tmp_path: Path,
-    settings: dict[str, Any],
-    root: Path,
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
     """DDP's hooks stay outside of the layers; losses are those of one eager process."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}

@@ -115,10 +115,7 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
     ("workflow/scripts/lorabench/training/encode.py", TRAINING),
     ("workflow/scripts/lorabench/documents/token_times.py", INFERENCE + REPORT),
-    (
-        "workflow/scripts/lorabench/scoring/load_summary.py",
-        Counter(summarise_inference=1) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/scoring/load_summary.py", Counter(summarise_inference=1) + REPORT),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
     ("workflow/scripts/lorabench/control/estimate.py", Counter()),
@@ -141,10 +138,7 @@ CODE: list[tuple[str, Counter[str]]] = [
         "workflow/scripts/lorabench/evaluation/benchmarks/mt_bench.py",
         Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
     ),
-    (
-        "workflow/scripts/lorabench/scoring/benchmarks/mmlu.py",
-        Counter(score_benchmark=3) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/scoring/benchmarks/mmlu.py", Counter(score_benchmark=3) + REPORT),
     ("workflow/scripts/lorabench/scoring/protocols.py", Counter(score_benchmark=12) + REPORT),
 ]
 TASK_FILES: list[tuple[str, str, Counter[str]]] = [

@@ -94,10 +94,7 @@ def compare_variants(
 
 
 def compare_items(
-    scores: Sequence[Score],
-    rows: Sequence[Path],
-    confidence: float,
-    settings: ComparisonSettings,
+    scores: Sequence[Score], rows: Sequence[Path], confidence: float, settings: ComparisonSettings
 ) -> tuple[dict[str, BenchmarkComparison], dict[str, Any]]:
     """Return contrasts, and item-level agreement of merged and lora, both by benchmark."""
     by_benchmark: dict[str, list[tuple[Score, Path]]] = {}

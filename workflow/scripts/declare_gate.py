@@ -18,11 +18,7 @@ from lorabench.scoring.gate_declaration import declare, existing_results
 
 
 def declare_gate(
-    *,
-    settings: dict[str, Any],
-    history: Path,
-    declaration: Path,
-    declared_at: str | None = None,
+    *, settings: dict[str, Any], history: Path, declaration: Path, declared_at: str | None = None
 ) -> None:
     """Write the declaration.
 

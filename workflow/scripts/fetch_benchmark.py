@@ -13,12 +13,7 @@ from typing import Any
 
 from lorabench.data.benchmark import JudgePrompt, benchmark_data
 from lorabench.data.sources.download import locate
-from lorabench.data.sources.source import (
-    Source,
-    WheelSource,
-    parse_source,
-    write_record,
-)
+from lorabench.data.sources.source import Source, WheelSource, parse_source, write_record
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
 from lorabench.job import run_job

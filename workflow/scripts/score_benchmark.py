@@ -91,10 +91,7 @@ def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> di
 def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
     # a second that others need not wait
-    from lorabench.scoring.length_control import (
-        length_control,
-        read_regulariser,
-    )
+    from lorabench.scoring.length_control import length_control, read_regulariser
 
     return length_control(items, read_regulariser(file) if file else None)
 

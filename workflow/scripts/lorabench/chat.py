@@ -79,10 +79,7 @@ def render_chat(
     try:
         _pin_date(tokenizer)
         text = tokenizer.apply_chat_template(
-            safe,
-            tokenize=False,
-            add_generation_prompt=prompt,
-            continue_final_message=continued,
+            safe, tokenize=False, add_generation_prompt=prompt, continue_final_message=continued
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)

@@ -34,12 +34,7 @@ from lorabench.report.records import (
     validation_losses,
 )
 from lorabench.report.run_facts import run_facts
-from lorabench.report.wording import (
-    VARIANT_TITLES,
-    contrast_text,
-    equality_text,
-    score_text,
-)
+from lorabench.report.wording import VARIANT_TITLES, contrast_text, equality_text, score_text
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.held_out import recorded_training
 

@@ -67,9 +67,7 @@ class Drawing:
 
 
 def draw_figures(
-    report: Report,
-    train_metrics: TrainMetrics | None,
-    times: Mapping[str, Sequence[TokenTimes]],
+    report: Report, train_metrics: TrainMetrics | None, times: Mapping[str, Sequence[TokenTimes]]
 ) -> dict[str, Drawing]:
     """Return name -> drawing of every figure whose data a run has."""
     scored = [part for part in report["benchmarks"] if part["status"] == "ok"]

@@ -31,11 +31,7 @@ def part_tables(
         }
         for variant, score in variants.items()
     }
-    titled = (
-        ("groups", groups),
-        ("other scores", others),
-        (table.breakdown_title, breakdown),
-    )
+    titled = (("groups", groups), ("other scores", others), (table.breakdown_title, breakdown))
     tables: list[PartTable] = [
         {"title": title, "rows": _rows(parts, table.part_titles)} for title, parts in titled
     ]

@@ -22,11 +22,7 @@ from lorabench.data.settings import ContaminationSettings, PreparationSettings
 from lorabench.data.sources.source import KINDS
 from lorabench.evaluation.settings import EvaluationKeys, GenerationKeys
 from lorabench.inference.settings import InferenceSettings
-from lorabench.judging.settings import (
-    JudgeAlpacaEvalSettings,
-    JudgeMtBenchSettings,
-    JudgeSettings,
-)
+from lorabench.judging.settings import JudgeAlpacaEvalSettings, JudgeMtBenchSettings, JudgeSettings
 from lorabench.scoring.settings import ComparisonSettings, GateSettings
 from lorabench.section import Count, Distinct, LocalPath, Name, Section, Text, Variant
 from lorabench.training.settings import ImportSettings, MergeSettings, TrainingSettings
@@ -58,11 +54,7 @@ class AnyKind:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """Return pydantic's schema of the alternatives, told apart by `kind`."""
         kinds = [
-            create_model(
-                f"{self.prefix}{kind.__name__}",
-                __base__=kind,
-                **self.more,
-            )
+            create_model(f"{self.prefix}{kind.__name__}", __base__=kind, **self.more)
             for kind in KINDS.values()
         ]
         options: Any = Annotated[reduce(or_, kinds), Field(discriminator="kind")]
