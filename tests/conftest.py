@@ -1,9 +1,10 @@
 """Fixtures of all tests: samples, a tiny real Llama, and real data where there is some."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,6 +38,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real benchmark data in ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def annotations(shared_data: Path) -> list[dict[str, Any]]:
+    """Return the 805 real annotations of vicuna-13b-v1.5 against the published reference."""
+    path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
+    return list(json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from doctor import LLAMA_3_8B
 from lorabench.control.preflight import check, device_here, find_memory_faults
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
@@ -86,16 +87,6 @@ def test_an_imported_adapter_is_looked_at_instead(tmp_path: Path) -> None:
     )
     with pytest.raises(PrerequisiteError, match=r"lm_head\.weight"):
         start(path=str(tmp_path))
-
-
-LLAMA_3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
 
 
 def test_a_training_that_cannot_fit_is_refused_before_the_first_job(

@@ -1,6 +1,5 @@
 """Whatever comes back with status 200 was paid for: it is booked, kept, and never a wrong score."""
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from judge_alpaca_eval import judge_alpaca_eval
-from judge_mt_bench import judge_mt_bench
 from judging.fake_judge import (
     FakeJudge,
     Response,
@@ -18,8 +15,8 @@ from judging.fake_judge import (
     error,
     judge_section,
     openai_answer,
-    write_rows,
 )
+from judging.jobs import Judged, prefer, rate
 from lorabench.errors import JudgeError
 from lorabench.judging import remote
 from lorabench.judging.clients import Patience
@@ -36,52 +33,10 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def judge_turns(
     tmp_path: Path, folder: Path, judge: dict[str, Any], count: int = 6, share: float = 0.9
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> Judged:
     """Rate both turns of `count` questions; return rows and protocol."""
-    write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(count)])
-    judge_mt_bench(
-        answers=tmp_path / "answers.jsonl",
-        benchmark=folder,
-        references=None,
-        model=None,
-        store=tmp_path / "store",
-        writer="mt_bench-lora",
-        settings={"judge": judge, "max_tokens": 64, "reasks": 2},
-        min_judged_share=share,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-    return read(tmp_path)
-
-
-def compare(
-    tmp_path: Path, folder: Path, judge: dict[str, Any], count: int = 12
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Compare `count` answers with the reference; return rows and protocol."""
-    rows = [
-        answer_row(n, id=f"alpaca-{n}", prompts=[f"Say {n}."], outputs=[f"answer {n}"])
-        for n in range(count)
-    ]
-    write_rows(tmp_path / "answers.jsonl", rows)
-    judge_alpaca_eval(
-        answers=tmp_path / "answers.jsonl",
-        reference_answers=None,
-        benchmark=folder,
-        model=None,
-        store=tmp_path / "store",
-        writer="alpaca_eval-lora",
-        settings={"judge": judge, "max_tokens": 1, "both_orders": False, "reasks": 2},
-        min_judged_share=0.9,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-    return read(tmp_path)
-
-
-def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return rows and protocol."""
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
-    return rows, json.loads((tmp_path / "protocol.json").read_text())
+    rows = [answer_row(n) for n in range(count)]
+    return rate(tmp_path, folder, judge, rows, min_judged_share=share)
 
 
 def bill(fake: FakeJudge) -> float:
@@ -107,7 +62,11 @@ def test_half_of_the_answers_without_log_probabilities(
         return openai_answer("m", logprobs={"content": [{"token": "m", "top_logprobs": top}]})
 
     judge_server.respond = respond
-    rows, protocol = compare(tmp_path, benchmark_folder, judge_section(judge_server))
+    answers = [
+        answer_row(n, id=f"alpaca-{n}", prompts=[f"Say {n}."], outputs=[f"answer {n}"])
+        for n in range(12)
+    ]
+    rows, protocol = prefer(tmp_path, benchmark_folder, judge_section(judge_server), answers)
     assert len(judge_server.requests) == 12 and len(rows) == protocol["judged"] == 12
     assert protocol["usd"] == pytest.approx(bill(judge_server))
     assert protocol["preference_kinds"] == ["binary", "weighted"]

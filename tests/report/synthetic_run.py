@@ -9,7 +9,8 @@ from typing import Any
 from check_gate import check_gate
 from compare_variants import compare_variants
 from declare_gate import declare_gate
-from lorabench.control.configuration import load
+from export_report import export_report
+from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
@@ -18,6 +19,7 @@ from lorabench.scoring.inference_summary import ratios_to_base, summarise
 from lorabench.scoring.load_summary import summarise_load
 from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
 from score_benchmark import score_benchmark
+from sections import section
 
 VARIANTS = ("base", "lora", "merged")
 SUBJECTS = ("anatomy", "global_facts", "formal_logic", "sociology")
@@ -419,7 +421,7 @@ def gate_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True, **changes: Any
 ) -> dict[str, Any]:
     """Write a whole run and return the arguments of check_gate, less `changes`."""
-    settings = changes.get("settings") or gate_settings()
+    settings = changes.get("settings") or section("gate")
     declaration = folder / "gate_declaration.json"
     declare_gate(
         settings=settings,
@@ -452,12 +454,6 @@ def gate_inputs(
     return {**given, **changes}
 
 
-def gate_settings(**changes: Any) -> dict[str, Any]:
-    """Return the section `gate` of config/config.yaml with changes."""
-    root = Path(__file__).resolve().parents[2]
-    return {**load([root / "config" / "config.yaml"])["gate"], **changes}
-
-
 def compare_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> dict[str, Any]:
@@ -470,12 +466,7 @@ def compare_inputs(
         "gate": given["document"],
         "model_source": given["model_source"],
         "conversations_source": given["conversations_source"],
-        "settings": {
-            "resamples": 200,
-            "seed": 0,
-            "equivalence_margin_share": 0.01,
-            "equivalence_margin_rating": 0.1,
-        },
+        "settings": section("compare_variants", resamples=200, seed=0),
     }
 
 
@@ -516,3 +507,15 @@ def report_inputs(
         "figures": folder / "report" / "figures",
         "durations": str(folder / "benchmarks"),
     }
+
+
+def export(given: dict[str, Any], folder: Path, answers: Sequence[Path] = ()) -> None:
+    """Export the run whose report was written with the arguments `given`."""
+    names = ("run", "scores", "rows", "perf", "compare", "markdown", "document", "page")
+    export_report(
+        **{name: given[name] for name in (*names, "items_page", "figures")},
+        answers=answers,
+        folder=folder,
+        items_of_tasks={name: exported_file(name) for name in TASKS},
+        outputs_of_judged={name: exported_file(name) for name in JUDGED},
+    )

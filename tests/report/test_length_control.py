@@ -25,13 +25,6 @@ PUBLISHED_PERCENT = {
 
 
 @pytest.fixture(scope="module")
-def annotations(shared_data: Path) -> list[dict[str, Any]]:
-    """Return the 805 real annotations of vicuna-13b-v1.5 against the published reference."""
-    path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
-    return list(json.loads(path.read_text(encoding="utf-8")))
-
-
-@pytest.fixture(scope="module")
 def difficulty(shared_data: Path) -> np.ndarray[Any, Any]:
     """Return the recovered difficulty of each instruction."""
     with (shared_data / "alpaca_eval" / "instruction_difficulty_recovered.csv").open(

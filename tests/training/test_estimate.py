@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from doctor import LLAMA_3_8B
 from lorabench.control.estimate import choose, estimate
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import shapes_of, training_flops
@@ -16,15 +17,6 @@ from lorabench.training.settings import parse_settings
 
 pytest_plugins = ["training_fixtures"]
 
-LLAMA_3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-    "tie_word_embeddings": False,
-}
 RECIPE = {
     "lora_r": 64,
     "use_4bit": True,
