@@ -50,7 +50,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_source(tiny_model: Path) -> Path:
-    """Return source.json beside the tiny model's checkpoint."""
+    """Return source.json of the tiny model."""
     return tiny_model / "source.json"
 
 

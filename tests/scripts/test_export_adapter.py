@@ -23,7 +23,7 @@ def make(folder: Path, size: int) -> list[Path]:
 def test_large_files_are_linked_and_small_ones_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights are stored once; a touch of a published small file leaves its source alone."""
+    """Weights are stored once; a touch of a published small file leaves its source as it is."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
     export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")

@@ -73,7 +73,7 @@ def test_the_git_state_is_written_inside(published: Path) -> None:
         assert "git" in document
 
 
-def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
+def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
     """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
     items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
     assert {variant: len(part["items"]) for variant, part in items.items()} == {

@@ -57,7 +57,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, Pat
     return write(tmp_path_factory.mktemp("local"), root, signal=False)
 
 
-def test_the_page_needs_nothing_beside_itself(local: dict[str, Path]) -> None:
+def test_the_page_needs_no_other_file(local: dict[str, Path]) -> None:
     """No address leads out of the page, no script runs, and every id occurs once."""
     page = Page()
     page.feed(local["page"].read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def test_the_same_inputs_give_the_same_bytes(
 
 
 def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> None:
-    """Without judge, measurement and training the report stands and says why."""
+    """Without judge, measurement and training the report says why."""
     bare = dict.fromkeys(
         ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
     )
@@ -161,7 +161,7 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
             assert ("the steps after 7 only" in text) == (step == 7)
 
 
-def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
+def test_published_values_are_shown_for_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
     given = report_inputs(tmp_path, root)
     given["model_source"] = write_source(

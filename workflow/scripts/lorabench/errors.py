@@ -34,4 +34,4 @@ class JudgeError(LorabenchError):
 
 
 class MeasurementError(LorabenchError):
-    """A measurement failed one of its own checks."""
+    """A measurement failed one of its checks."""
