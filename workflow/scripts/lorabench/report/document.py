@@ -105,6 +105,8 @@ def assemble_report(
     notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
     for part in benchmarks:
         notices += warnings(part["title"], part["published"], part["unit"])
+    trained = recorded_training(train_metrics)
+    operations = trained["totals"].get("floating_point_operations") if trained else None
     report: Report = {
         "schema_version": 2,
         "run": run,
@@ -130,7 +132,7 @@ def assemble_report(
             remarks(data_summary, train_metrics, run_config)
             + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
-            + [text for text in [ai_act_text(model, train_metrics)] if text]
+            + ([ai_act_text(model, operations)] if operations else [])
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
