@@ -244,8 +244,9 @@ def _opponents(scores: Scores, done: Mapping[str, Scored]) -> dict[str, str]:
     opponents = {}
     for name, score in done.items():
         reference = scores[name].get(str(score["protocol_detail"].get("reference")))
-        if reference and reference["status"] == "ok":
-            opponents[name] = str(reference["protocol_detail"].get("answers_sha256"))
+        detail = reference["protocol_detail"] if reference and reference["status"] == "ok" else {}
+        if detail.get("answers_sha256"):
+            opponents[name] = str(detail["answers_sha256"])
     return opponents
 
 
