@@ -21,8 +21,7 @@ class ConfigurationError(LorabenchError):
 
 
 class PrerequisiteError(LorabenchError):
-    """Something outside the project is missing: a token, a licence, a GPU, disk space, a
-    package."""
+    """Something outside the project is missing: a token, a licence, a GPU, disk space."""
 
 
 class DataError(LorabenchError):
