@@ -8,24 +8,9 @@ import pytest
 
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
+from report.schema_check import EXPORT_FILES
 from report.synthetic_run import export, report_inputs
 from write_report import write_report
-
-FILES = {
-    "eval_results.json",
-    "gsm8k_results.json",
-    "mmlu_results.json",
-    "mtbench_outputs.json",
-    "alpaca_outputs.json",
-    "perf_results.json",
-    "perf_base.json",
-    "perf_lora.json",
-    "perf_merged.json",
-    "report.md",
-    "report.json",
-    "report.html",
-    "items.html",
-}
 
 
 def answers(folder: Path) -> list[Path]:
@@ -61,7 +46,10 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 def test_all_files_that_users_know_are_there(published: Path) -> None:
     """The folder holds the named files and the figures, and nothing half written."""
-    assert {path.name for path in published.iterdir()} == FILES | {"figures"}
+    assert {path.name for path in published.iterdir()} == {
+        *EXPORT_FILES,
+        *("report.md", "report.html", "items.html", "figures"),
+    }
     assert (published / "figures" / "scores.png").is_file()
 
 
