@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from lorabench.llama import load_tokenizer
 from lorabench.training import compilation, fit
 from lorabench.training.attention import VARLEN
 from lorabench.training.compilation import what_is_missing, why_not_compiled
-from lorabench.training.encode import Encoded, TrainingData, encode_conversations
-from lorabench.training.fit import Fitted, Session
+from lorabench.training.fit import Fitted
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
 from lorabench.training.settings import parse_settings
-from training_fixtures import conversations
+from training_fixtures import encoded, fit_ten
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 CPU = torch.device("cpu")
@@ -33,28 +30,6 @@ def forget_graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def encoded(folder: Path) -> list[Encoded]:
-    """Return ten encoded conversations."""
-    rows = (("here", row) for row in conversations(10))
-    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
-
-
-def run(
-    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
-) -> Fitted:
-    """Train on ten conversations."""
-    options = parse_settings(settings)
-    items = encoded(folder)
-    return fit.fit(
-        load_frozen_base(folder, options),
-        load_tokenizer(folder),
-        TrainingData(train=items, validation=items[:3]),
-        options,
-        Session(work=work),
-        checkpointing=checkpointing,
-    )
 
 
 def losses(fitted: Fitted) -> list[float]:
@@ -91,9 +66,9 @@ def test_compiled_layers_train_like_eager_ones(
 ) -> None:
     """Losses within 1e-4 of eager float32, gradients 1e-3; ten times that in NF4."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
-    eager = run(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
-    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
     assert compiled.attention == VARLEN and compiled.not_compiled_because is None
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     tolerance = 1e-3 if settings["use_4bit"] else 1e-4
@@ -114,7 +89,7 @@ def test_one_graph_serves_all_layers_and_lengths(
     """No graph break; one graph for training and two for the likelihoods."""
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
-    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | changes)
     counters = torch._dynamo.utils.counters
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 1
@@ -136,8 +111,8 @@ def test_a_cpu_runs_compiled_layers_on_request(
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
-    eager = run(tiny_model, tmp_path / "eager", settings)
-    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings)
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
     assert compiled.attention == "sdpa"
     assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
     assert norms(compiled) == pytest.approx(norms(eager), rel=1e-3)
