@@ -173,10 +173,7 @@ WRONG: list[tuple[Callable[[Path], object], dict[str, Rows | bytes], str]] = [
 
 @pytest.mark.parametrize(("read", "files", "message"), WRONG, ids=[case[2] for case in WRONG])
 def test_wrong_schema_is_named(
-    tmp_path: Path,
-    read: Callable[[Path], object],
-    files: dict[str, Rows | bytes],
-    message: str,
+    tmp_path: Path, read: Callable[[Path], object], files: dict[str, Rows | bytes], message: str
 ) -> None:
     """The message says which file, which line and which field."""
     for name, content in files.items():

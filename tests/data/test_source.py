@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lorabench.data.sources.source import (
-    BuiltInSource,
-    WheelSource,
-    write_record,
-)
+from lorabench.data.sources.source import BuiltInSource, WheelSource, write_record
 from lorabench.staging import staging_folder
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
