@@ -188,8 +188,10 @@ class LogHandler(LogHandlerBase):
                 self.print(text)
 
     def running(self, at_least: float = 0.0) -> str | None:
-        """Return the jobs that have run for `at_least` seconds, with the numbers of the newest
-        progress bar; None without such a job."""
+        """Return the jobs that have run for `at_least` seconds; None without such a job.
+
+        With the numbers of the newest progress bar.
+        """
         now = time.monotonic()
         jobs = ", ".join(
             f"{self.names[job][1]} ({clock(now - begin)})"
