@@ -1,4 +1,4 @@
-"""Put the shards of a benchmark's answers together: results/{run}/work/answers ->
+"""Put the shards of a benchmark's answers together: results/{run}/work/generate_answers ->
 results/{run}/answers/{variant}/.
 
 The rows are those that one job would have made, in the order of the questions.
@@ -61,4 +61,4 @@ def _alike(documents: list[dict[str, Any]], key: str) -> bool:
 
 
 if __name__ == "__main__":
-    run_job(snakemake, merge_answers, unused=("settings",))
+    run_job(snakemake, merge_answers, unused=("folders", "settings"))

@@ -44,15 +44,35 @@ class Weights:
             self.merged.parent if self.variant == "merged" and self.merged else self.source.parent
         )
 
-    def load(self, dtype: str) -> "PreTrainedModel | PeftModel":
-        """Load the model; `dtype` is the config's word."""
-        return load_variant(
-            self.variant,
-            base=self.source.parent,
-            adapter=self.adapter.parent if self.adapter else None,
-            merged=self.merged.parent if self.merged else None,
-            dtype=dtype,
-        )
+
+class Loader:
+    """Loads the variants of a job when they are needed: the adapter goes onto the base that is
+    loaded already, so that both take one reading of the weights. The base cannot be used after
+    that.
+
+    Args:
+        dtype: the config's word.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        self._variant = ""
+        self._model: Any = None
+
+    def __call__(self, weights: Weights) -> "PreTrainedModel | PeftModel":
+        """Return the model of a variant; the one that was returned last is kept."""
+        if weights.variant != self._variant:
+            on = self._model if (self._variant, weights.variant) == ("base", "lora") else None
+            self._model = load_variant(
+                weights.variant,
+                base=weights.source.parent if on is None else on,
+                adapter=weights.adapter.parent if weights.adapter else None,
+                merged=weights.merged.parent if weights.merged else None,
+                dtype=self._dtype,
+            )
+            self._variant = weights.variant
+        model: PreTrainedModel | PeftModel = self._model
+        return model
 
 
 def load_skeleton(weights: Weights) -> PreTrainedModel:
