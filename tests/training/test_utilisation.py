@@ -1,5 +1,4 @@
-"""Utilisation: a share of a named peak, or null with the reason; and the reading that is a CPU's
-peak."""
+"""Utilisation: a share of a named peak, or null with the reason."""
 
 from itertools import count
 from typing import Any
@@ -89,8 +88,7 @@ def test_a_gpu_that_waits_gets_a_sentence_on_what_to_change() -> None:
 
 @pytest.mark.parametrize("rate", [3e8, 1e11, 1e13])
 def test_the_reading_keeps_to_its_budget(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of any speed is timed within about a second, with the largest product that allows;
-    the machine here is made up, so that its speed does not count."""
+    """A machine of any speed is timed within about a second; this one is made up."""
     spent = 0.0
     calls = count()
 

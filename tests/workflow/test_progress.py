@@ -32,8 +32,7 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
-    """Starts and ends are told in order, with what is done in every stage; noise of jobs goes to
-    their log."""
+    """Starts and ends in order, with every stage; noise goes to the log."""
     answer = run(tmp_path, "touch {output}")
     lines = [
         re.sub(r"\d+:\d\d", "T", line)
@@ -51,8 +50,7 @@ def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
 
 
 def test_a_failed_job_is_named_and_its_words_are_kept(tmp_path: Path) -> None:
-    """One line names the job; what it and Snakemake say about it is in the jobs' log, where a
-    second call leaves it."""
+    """One line names the job; all that was said is in the jobs' log."""
     answer = run(tmp_path, "echo the reason >&2; exit 3")
     assert answer.returncode == 1
     assert "failed write a report" in answer.stderr.splitlines()[-1]
