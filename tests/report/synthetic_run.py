@@ -311,6 +311,7 @@ def write_training(folder: Path) -> dict[str, Path]:
         "tokens_per_second": 300.0,
     }
     utilisation = {"peak_name": "H100", "precision": "bfloat16", "share": 0.41}
+    idle = {"sentence": "The GPU had no work in 5% of the time."}
     metrics = {
         "schema_version": 1,
         "status": "ok",
@@ -318,7 +319,12 @@ def write_training(folder: Path) -> dict[str, Path]:
             "validation": {**likelihood, "conversations": held_out(-0.093, n=60)},
             "train": likelihood,
         },
-        "totals": {**totals, "trainable_parameters": 4884480, "utilisation": utilisation},
+        "totals": {
+            **totals,
+            "trainable_parameters": 4884480,
+            "utilisation": utilisation,
+            "gpu_idle": idle,
+        },
         "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
     }

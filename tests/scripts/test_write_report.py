@@ -158,6 +158,7 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
         for form in ("markdown", "page"):
             text = given[form].read_text(encoding="utf-8")
             assert "0.250 kWh" in text
+            assert "41% of the bfloat16 peak of H100. The GPU had no work in 5% of" in text
             assert ("the steps after 7 only" in text) == (step == 7)
 
 

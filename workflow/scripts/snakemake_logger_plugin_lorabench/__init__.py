@@ -4,10 +4,10 @@
     [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 ·
     judging 0/6 · ...
 
-On a terminal a last line says what runs now, with the newest progress bar of the jobs. What jobs
-write to stderr goes to logs/jobs.log. A job that fails is named with its log; the cause ends the
-run's output (`lorabench.control.last_words`). Warnings, and errors before the first job, pass
-through in Snakemake's own words.
+On a terminal a last line says what runs now, with the newest progress bar of the jobs; elsewhere
+such a line follows every minute. What jobs write to stderr goes to logs/jobs.log. A job that fails
+is named with its log; the cause ends the run's output (`lorabench.control.last_words`). Warnings,
+and errors before the first job, pass through in Snakemake's own words.
 """
 
 import logging
@@ -50,6 +50,9 @@ STAGES = {
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 JOBS_LOG = Path("logs/jobs.log")
+SECONDS_BETWEEN_LINES = 60.0
+# the drawn part of a progress bar
+BAR = re.compile(r"\|[^|]*\| ?")
 # The SLURM plugin's search for an account that the profile does not name: it works without.
 ACCOUNT_NOISE = re.compile("SLURM account given|No account was given|Unable to guess SLURM")
 
@@ -78,8 +81,7 @@ class LogHandler(LogHandlerBase):
         self.writing = threading.Lock()
         if not self.common_settings.dryrun:
             self.take_stderr()
-            if sys.stderr.isatty():
-                threading.Thread(target=self.show_running, daemon=True).start()
+            threading.Thread(target=self.show_running, daemon=True).start()
 
     def take_stderr(self) -> None:
         """Keep the terminal for this process; other writers to stderr go to `JOBS_LOG`."""
@@ -174,23 +176,28 @@ class LogHandler(LogHandlerBase):
             print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def show_running(self) -> None:
-        """Rewrite the last terminal line every second: running jobs and the newest bar."""
+        """Rewrite the last line of a terminal every second; elsewhere print a line a minute."""
+        terminal = sys.stderr.isatty()
         while True:
-            time.sleep(1)
-            jobs = ", ".join(
-                f"{self.names[job][1]} ({clock(time.monotonic() - begin)})"
-                for job, begin in [*self.started.items()]
-            )
-            bar = last_bytes(400, self.log_begin).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
-            if jobs:
+            time.sleep(1 if terminal else SECONDS_BETWEEN_LINES)
+            if terminal and (text := self.running()):
                 width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
                 with self.writing:
-                    print(
-                        f"\r\x1b[K{f'{self.head()} now    {jobs} | {bar}'[:width]}",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
+            elif text := self.running(SECONDS_BETWEEN_LINES):
+                self.print(text)
+
+    def running(self, at_least: float = 0.0) -> str | None:
+        """Return the jobs that have run for `at_least` seconds, with the numbers of the newest
+        progress bar; None without such a job."""
+        now = time.monotonic()
+        jobs = ", ".join(
+            f"{self.names[job][1]} ({clock(now - begin)})"
+            for job, begin in [*self.started.items()]
+            if now - begin >= at_least
+        )
+        bar = last_bytes(400, self.log_begin).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
+        return f"{self.head()} now    {jobs} | {BAR.sub(' ', bar)}" if jobs else None
 
 
 def last_bytes(count: int, begin: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from lorabench.description.utilisation import speed_sentences
 from lorabench.documents.comparison import Comparison, Contrast, Question
 from lorabench.documents.contamination import Contamination
 from lorabench.documents.gate import GateDocument
@@ -239,6 +240,7 @@ def _training(
         "peak_memory": trained.get("peak_memory"),
         "power": trained.get("power"),
         "data": trained.get("data"),
+        "speed": speed_sentences(trained["totals"], config),
         "settings": config.get("settings"),
         "resolved": config.get("resolved"),
     }
