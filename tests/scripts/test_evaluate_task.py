@@ -116,7 +116,7 @@ def test_scores_equal_those_of_stock_lm_eval(
         bootstrap_iters=0,
     )
     samples = [row for name in tasks for row in stock["samples"][name]]
-    rows = read_rows(part_of(given).rows)
+    rows = read_rows(part_of(given).file("jsonl"))
     if benchmark == "gsm8k":
         for key in ("strict-match", "flexible-extract"):
             expected = [
@@ -176,11 +176,11 @@ def test_a_finished_shard_computes_nothing_again(
     given = arguments(root, tmp_path, source, data["mmlu"], "mmlu")
     part = part_of(given)
     evaluate_task(**given)
-    first = part.rows.read_text()
-    part.rows.unlink()
+    first = part.file("jsonl").read_text()
+    part.file("jsonl").unlink()
     evaluate_task(**given)
-    assert part.rows.read_text() == first
-    protocol = read_json(part.protocol)
+    assert part.file("jsonl").read_text() == first
+    protocol = read_json(part.file("json"))
     assert (protocol["tokens_computed"], protocol["requests_from_store"]) == (0, 40)
 
 
@@ -201,11 +201,11 @@ def test_another_run_loads_no_weights(
         with monkeypatch.context() as context:
             context.setattr(Loader, "__call__", lambda *_: pytest.fail("the weights were loaded"))
             evaluate_task(**second)
-        assert part_of(second).rows.read_text() == part_of(first).rows.read_text()
-        assert read_json(part_of(second).protocol)["tokens_computed"] == 0
+        assert part_of(second).file("jsonl").read_text() == part_of(first).file("jsonl").read_text()
+        assert read_json(part_of(second).file("json"))["tokens_computed"] == 0
     second["parts"].settings["apply_chat_template"] = True
     evaluate_task(**second)
-    assert read_json(part_of(second).protocol)["requests_from_store"] == 0
+    assert read_json(part_of(second).file("json"))["requests_from_store"] == 0
 
 
 def test_base_and_adapter_take_one_load(
@@ -249,9 +249,9 @@ def test_base_and_adapter_take_one_load(
             alone["parts"], variants=variant, adapter=adapter if variant == "lora" else None
         )
         evaluate_task(**alone)
-        assert part.rows.read_bytes() == part_of(alone).rows.read_bytes()
+        assert part.file("jsonl").read_bytes() == part_of(alone).file("jsonl").read_bytes()
     texts = {
-        part.weights.variant: part.rows.read_text()
+        part.weights.variant: part.file("jsonl").read_text()
         for part in together["parts"].each()
         if part.benchmark == "mmlu"
     }
@@ -273,7 +273,7 @@ def test_a_fault_names_its_benchmark_and_keeps_the_answers_of_others(
         evaluate_task(parts=parts, task_files={**given["task_files"], "mmlu": {}})
     assert fault.value.__notes__ == ["mmlu on base"]
     evaluate_task(**given)
-    assert read_json(part_of(given).protocol)["tokens_computed"] == 0
+    assert read_json(part_of(given).file("json"))["tokens_computed"] == 0
 
 
 def test_other_weights_take_nothing_from_the_store(
@@ -284,7 +284,7 @@ def test_other_weights_take_nothing_from_the_store(
     evaluate_task(**given)
     source.write_text(json.dumps({"sha256": {"model.safetensors": "other"}}))
     evaluate_task(**given)
-    assert read_json(part_of(given).protocol)["requests_from_store"] == 0
+    assert read_json(part_of(given).file("json"))["requests_from_store"] == 0
 
 
 @pytest.mark.slow
@@ -324,11 +324,11 @@ def test_a_killed_job_goes_on_where_it_was(
     process.wait()
     finished = store.read_bytes().count(b"\n")
     assert 3 <= finished < 10
-    assert not part_of(given).rows.exists()
+    assert not part_of(given).file("jsonl").exists()
     evaluate_task(**given)
-    assert read_json(part_of(given).protocol)["requests_from_store"] == finished
+    assert read_json(part_of(given).file("json"))["requests_from_store"] == finished
     keys = [row["key"] for _, row in read_jsonl(store)]
     assert len(keys) == len(set(keys)) == 10
     whole = arguments(root, tmp_path / "whole", source, data["gsm8k"], "gsm8k", settings=settings)
     evaluate_task(**whole)
-    assert part_of(whole).rows.read_text() == part_of(given).rows.read_text()
+    assert part_of(whole).file("jsonl").read_text() == part_of(given).file("jsonl").read_text()

@@ -58,7 +58,7 @@ def answer_task(
     chosen = EvaluateTaskSettings.parse(table.settings, part.settings)
     tasks = build_tasks(table.tasks(task_file, part.data, chosen.benchmark))
     items = number_items(tasks)
-    asked = shard_items(items, part.shard, part.shards)
+    asked = shard_items(items, part.job.shard, part.job.shards)
     identity = answer_identity(
         weights, chosen.dtype, chosen.engine, {"chat": chosen.apply_chat_template}
     )
@@ -78,7 +78,7 @@ def answer_task(
         )
     answered = Answered(items=items, samples=samples, truncated=lm.truncated)
     item_rows = table.rows(answered, chosen.benchmark)
-    count = write_jsonl(part.rows, map(asdict, item_rows))
+    count = write_jsonl(part.file("jsonl"), map(asdict, item_rows))
     logger.info(
         "%s, %s: %d items, %d requests from the store",
         part.benchmark,
@@ -96,7 +96,7 @@ def answer_task(
         "items": count,
         "requests_from_store": answers.hits,
     }
-    write_json(part.protocol, protocol)
+    write_json(part.file("json"), protocol)
 
 
 def run_harness(

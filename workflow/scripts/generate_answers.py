@@ -53,7 +53,7 @@ def answer_questions(part: Part, load: Loader, vllm: Callable[..., VllmEngine]) 
     asked = {
         index: question
         for index, question in enumerate(questions)
-        if index % part.shards == part.shard
+        if index % part.job.shards == part.job.shard
     }
     generation = {"seed": chosen.seed, "max_new_tokens": chosen.benchmark.max_new_tokens}
     identity = answer_identity(weights, chosen.dtype, chosen.engine, generation)
@@ -65,7 +65,7 @@ def answer_questions(part: Part, load: Loader, vllm: Callable[..., VllmEngine]) 
             model, load_tokenizer(weights.source.parent), chosen, stored, engine
         )
         given = answerer.answer(asked)
-    write_jsonl(part.rows, map(asdict, given))
+    write_jsonl(part.file("jsonl"), map(asdict, given))
     cut = sum(flag for one in given for flag in one.truncated)
     logger.info(
         "%s, %s: %d answers, %d turns cut at the limit",
@@ -85,7 +85,7 @@ def answer_questions(part: Part, load: Loader, vllm: Callable[..., VllmEngine]) 
         "turns_with_less_room": answerer.turns_with_less_room,
         "turns_from_store": stored.hits,
     }
-    write_json(part.protocol, protocol)
+    write_json(part.file("json"), protocol)
 
 
 if __name__ == "__main__":

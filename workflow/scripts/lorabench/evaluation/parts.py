@@ -14,51 +14,6 @@ from lorabench.llama import device
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One shard of one benchmark, of one variant."""
-
-    weights: Weights
-    benchmark: str
-    # folder of the benchmark's rows
-    data: Path
-    # the rule's section, with this benchmark's keys under `benchmark`
-    settings: dict[str, Any]
-    # to write: what came back, and how it was made
-    rows: Path
-    protocol: Path
-    # the run's folder in the folder of all runs' answers
-    store: Path
-    shard: int
-    shards: int
-
-    def made(self, engine: str, tokens: int, started: float) -> Made:
-        """Return how the rows were made, as all jobs record it.
-
-        Args:
-            engine: what generated.
-            tokens: that were computed.
-            started: seconds of the monotonic clock.
-        """
-        return {
-            "schema_version": VERSION,
-            "benchmark": self.benchmark,
-            "dtype": dtype_name(self.settings["dtype"]),
-            "engine": engine,
-            "device": str(device()),
-            "versions": library_versions(engine),
-            "model": self.weights.fingerprint(),
-            "settings": self.settings,
-            "tokens_computed": tokens,
-            "seconds": round(time.perf_counter() - started, 3),
-        }
-
-    def open_store(self, identity: dict[str, Any]) -> ResponseStore:
-        """Return the store of these answers; see `open_shared`."""
-        name = f"{self.benchmark}.{self.shard}-of-{self.shards}"
-        return open_shared(self.store, self.weights.variant, name, identity)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Parts:
     """All parts of a job; the fields are what its rule names."""
 
@@ -73,13 +28,14 @@ class Parts:
     data: list[Path]
     # folder to fill
     answers: Path
+    # the run's folder in the folder of all runs' answers
     store: Path
     shard: int
     shards: int
     # the rule's section, with the keys of each benchmark under `benchmarks`
     settings: dict[str, Any]
 
-    def each(self) -> Iterator[Part]:
+    def each(self) -> "Iterator[Part]":
         """Yield the parts, all of one variant before the next."""
         common = {key: value for key, value in self.settings.items() if key != "benchmarks"}
         for variant in self.variants.split("-"):
@@ -91,17 +47,46 @@ class Parts:
             )
             own = zip(self.settings["benchmarks"].items(), self.data, strict=True)
             for (benchmark, keys), source in own:
-                yield Part(
-                    weights=weights,
-                    benchmark=benchmark,
-                    data=source.parent,
-                    settings=common | {"benchmark": keys},
-                    rows=self.answers / variant / f"{benchmark}.jsonl",
-                    protocol=self.answers / variant / f"{benchmark}.json",
-                    store=self.store,
-                    shard=self.shard,
-                    shards=self.shards,
-                )
+                settings = common | {"benchmark": keys}
+                yield Part(self, weights, benchmark, source.parent, settings)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard of one benchmark, of one variant."""
+
+    job: Parts
+    weights: Weights
+    benchmark: str
+    # folder of the benchmark's rows
+    data: Path
+    # the rule's section, with this benchmark's keys under `benchmark`
+    settings: dict[str, Any]
+
+    def file(self, suffix: str) -> Path:
+        """Return the file for what came back (jsonl), or for how it was made (json)."""
+        return self.job.answers / self.weights.variant / f"{self.benchmark}.{suffix}"
+
+    def open_store(self, identity: dict[str, Any]) -> ResponseStore:
+        """Return the store of these answers; see `open_shared`."""
+        name = f"{self.benchmark}.{self.job.shard}-of-{self.job.shards}"
+        return open_shared(self.job.store, self.weights.variant, name, identity)
+
+    def made(self, engine: str, tokens: int, started: float) -> Made:
+        """Return how the rows were made, as all jobs record it; `tokens` were computed since
+        `started`, in seconds of the performance counter."""
+        return {
+            "schema_version": VERSION,
+            "benchmark": self.benchmark,
+            "dtype": dtype_name(self.settings["dtype"]),
+            "engine": engine,
+            "device": str(device()),
+            "versions": library_versions(engine),
+            "model": self.weights.fingerprint(),
+            "settings": self.settings,
+            "tokens_computed": tokens,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
 
 
 @contextmanager
