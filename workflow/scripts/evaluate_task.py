@@ -30,7 +30,6 @@ from lorabench.evaluation.vllm_engine import VllmEngine
 from lorabench.evaluation.weights import Loader, answer_identity, load_skeleton
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import run_job
-from lorabench.llama import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def answer_task(
         before = engine.tokens_computed if engine else 0
         lm = PrefixCacheLM(
             load_skeleton(weights),
-            load_tokenizer(weights.source.parent),
+            load.tokenizer(weights.source.parent),
             tokens_per_batch=chosen.tokens_per_batch,
             load=partial(load, weights),
             store=answers,

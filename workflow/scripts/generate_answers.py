@@ -27,7 +27,6 @@ from lorabench.evaluation.vllm_engine import VllmEngine
 from lorabench.evaluation.weights import Loader, answer_identity, load_skeleton
 from lorabench.files import write_json, write_jsonl
 from lorabench.job import run_job
-from lorabench.llama import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ def answer_questions(part: Part, load: Loader, vllm: Callable[..., VllmEngine]) 
         before = engine.tokens_computed if engine else 0
         model = SharedPrefixModel(load_skeleton(weights), load=partial(load, weights))
         answerer = ChatAnswerer(
-            model, load_tokenizer(weights.source.parent), chosen, stored, engine
+            model, load.tokenizer(weights.source.parent), chosen, stored, engine
         )
         given = answerer.answer(asked)
     write_jsonl(part.file("jsonl"), map(asdict, given))

@@ -2,6 +2,7 @@
 on."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
-from lorabench.llama import device, resolve_dtype
+from lorabench.llama import device, load_tokenizer, resolve_dtype
 from lorabench.variants import load_variant
 
 # importing peft takes 2 s, and base and merged do without it
@@ -55,6 +56,8 @@ class Loader:
     """
 
     def __init__(self, dtype: str) -> None:
+        # of a checkpoint folder
+        self.tokenizer = cache(load_tokenizer)
         self._dtype = dtype
         self._variant = ""
         self._model: Any = None
