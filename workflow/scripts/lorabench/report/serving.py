@@ -107,9 +107,14 @@ def _speed_text(
     text = f"{decode['median'][variant]:.1f} tokens/s"
     if one.get("interval"):
         text += f" [{one['interval'][0]:.1f}, {one['interval'][1]:.1f}]"
+    bounds = []
     # above 1 caches hold the weights, and the memory bounds nothing
     if one.get("bandwidth_share") and one["bandwidth_share"] <= 1:
-        text += f" ({one['bandwidth_share']:.0%} of the memory's speed)"
+        bounds.append(f"{one['bandwidth_share']:.0%} of the memory's speed")
+    if one.get("gpu_idle_share") is not None:
+        bounds.append(f"GPU idle for {one['gpu_idle_share']:.0%} of a step")
+    if bounds:
+        text += f" ({', '.join(bounds)})"
     speed = decode["ratio_to_base"].get(variant)
     first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
     if speed and first:
