@@ -109,13 +109,14 @@ def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
     perf = compare_inputs(tmp_path)["perf"]
     for path in perf:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["single_stream"]["launch_bound"] = True
+        document["single_stream"] |= {"launch_bound": True, "gpu_idle_share": 0.6}
         path.write_text(json.dumps(document), encoding="utf-8")
     measured = [read_json(path) for path in perf]
     serving = serving_ratios(measured)
     answer = cost_to_serve(serving, {}, measured)
     assert answer["answer"] == "not known" and "Measure a server" in answer["headline"]
-    assert "launched from Python" in answer["reasons"][0]["text"]
+    said = answer["reasons"][0]["text"]
+    assert "GPU idle for 60% of a step" in said and "launched from Python" in said
     served = next(part["load"] for part in measured if part["variant"] == "lora")
     served["server"] = served["own"]
     answer = cost_to_serve(serving, {}, measured)

@@ -21,11 +21,10 @@ from lorabench.control.judge_preflight import ask_judges
 from lorabench.control.preflight import check, gpu_found, model_folder
 from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
-from lorabench.judging.availability import judge_available
+from lorabench.judging.availability import SECRETS, judge_available
 from lorabench.judging.settings import parse_judge
 from lorabench.processor import cores
 
-SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "INFERENCE_API_KEY")
 RULES = {
     "fetch_model",
     "fetch_conversations",

@@ -58,4 +58,4 @@ def merge_answers(
 
 
 if __name__ == "__main__":
-    run_job(snakemake, merge_answers, unused=("settings",))
+    run_job(snakemake, merge_answers, unused=("folders", "settings"))

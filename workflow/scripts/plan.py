@@ -92,10 +92,10 @@ def describe_size(name: str, power: Power) -> str:
 
 
 def time_text(run: Mapping[str, Any], name: str, variants: int) -> str:
-    """Return how long the jobs of a benchmark took here before, or that this is not known."""
-    seconds = measured_seconds(Path("results") / run["run"] / "benchmarks", name)
+    """Return how long the answers to a benchmark took here before, or that this is not known."""
+    seconds = measured_seconds(Path("results") / run["run"] / "work", name)
     if seconds is None:
-        return "unknown, these jobs have not run here yet"
+        return "unknown, it has not been asked here yet"
     return f"{seconds / 60:.1f} min for {variants} variants, as measured in the last run here"
 
 

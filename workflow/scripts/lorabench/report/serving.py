@@ -110,10 +110,15 @@ def _speed_text(variant: str, serving: Mapping[str, ServingMetric], document: Me
     text = f"{decode['median'][variant]:.1f} tokens/s"
     if interval := one["interval"]:
         text += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
-    share = one["bandwidth_share"]
+    bounds = []
+    share, idle = one["bandwidth_share"], one["gpu_idle_share"]
     # above 1 caches hold the weights, and the memory bounds nothing
     if share and share <= 1:
-        text += f" ({share:.0%} of the memory's speed)"
+        bounds.append(f"{share:.0%} of the memory's speed")
+    if idle is not None:
+        bounds.append(f"GPU idle for {idle:.0%} of a step")
+    if bounds:
+        text += f" ({', '.join(bounds)})"
     speed = decode["ratio_to_base"].get(variant)
     first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
     if speed and first:
