@@ -1,5 +1,4 @@
-"""The share of time in which a GPU had no work: spans are joined, and a CPU's training says why it
-has none."""
+"""The share of time without GPU work; a CPU's training says why it has none."""
 
 from types import SimpleNamespace
 from typing import Any

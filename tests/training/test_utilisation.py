@@ -1,5 +1,4 @@
-"""Utilisation: a share of a named peak, or null with the reason; and the reading that is a CPU's
-peak."""
+"""Utilisation: a share of a named peak, or null with the reason."""
 
 from itertools import count
 from typing import Any
@@ -119,8 +118,7 @@ def test_the_report_says_how_a_training_computed() -> None:
 
 @pytest.mark.parametrize("rate", [3e8, 1e11, 1e13])
 def test_the_reading_keeps_to_its_budget(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of any speed is timed within about a second, with the largest product that allows;
-    the machine here is made up, so that its speed does not count."""
+    """A machine of any speed is timed within about a second; this one is made up."""
     spent = 0.0
     calls = count()
 
