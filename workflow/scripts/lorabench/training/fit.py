@@ -134,12 +134,13 @@ def fit(
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    # compiled layers keep less for the backward pass, so they are measured as they will run
     if checkpointing is None:
         _fit_into_memory(trainer, session, trainable)
     elif checkpointing:
         recompute_activations(model)
-    if compiled:
-        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
     _say_how(trainer, not_compiled)
     seconds = _train(trainer, checkpoint)
     return Fitted(
