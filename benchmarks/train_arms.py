@@ -21,7 +21,7 @@ class Run:
 
 
 def run_lorabench(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
     """Train with this project; the adapter is left in `work`."""
     import torch
@@ -139,11 +139,12 @@ def data_set(train: list[Any]) -> Any:
     )
 
 
-def run_trl(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
-) -> Run:
-    """Train with trl's SFTTrainer, by default or packed, with all activations kept, FlashAttention
-    and kernels from the hub where their packages are installed."""
+def run_trl(model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str) -> Run:
+    """Train with trl's SFTTrainer, by default or packed with all activations kept.
+
+    Packed with FlashAttention where flash-attn is installed; "trl-kernels" with the hub's fused
+    kernels besides, which must be in the hub's cache already.
+    """
     import torch
     from trl import SFTConfig, SFTTrainer
 
@@ -151,6 +152,7 @@ def run_trl(
     from lorabench.training.lora import lora_config
     from lorabench.training.settings import parse_settings
 
+    default = "default" in arm
     start: dict[str, Any] = {}
     if torch.cuda.is_available():
         start = {"dtype": torch.bfloat16, "device_map": {"": 0}}
@@ -159,7 +161,7 @@ def run_trl(
     if not default and torch.cuda.is_available():
         if importlib.util.find_spec("flash_attn"):
             start["attn_implementation"] = "flash_attention_2"
-        if importlib.util.find_spec("kernels"):
+        if "kernels" in arm:
             start["use_kernels"] = True
     timer = clock()
     trainer = SFTTrainer(
@@ -180,7 +182,7 @@ def run_trl(
 
 
 def run_unsloth(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
     """Train with unsloth, padded in one pass a step, without dropout, which it needs for its fast
     kernels. (Written after its documentation; not run here.)"""
