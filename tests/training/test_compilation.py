@@ -183,6 +183,21 @@ def test_a_cpu_runs_compiled_layers_on_request(
     assert norms(resumed) == pytest.approx(norms(eager), rel=1e-3)
 
 
+def test_a_compiler_that_fails_is_a_reason(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `auto` the training goes on uncompiled, and the record says so."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no space left for kernels")
+
+    monkeypatch.setattr(compilation, "BACKEND", broken)
+    monkeypatch.setattr(fit, "why_not_compiled", lambda *_: None)
+    fitted = run(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
+    assert "the compiler failed" in str(fitted.not_compiled_because)
+    assert losses(fitted)
+
+
 def test_why_layers_are_not_compiled(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ from lorabench.training.checkpoints import (
     step_of,
     training_name,
 )
-from lorabench.training.compilation import compile_layers, why_not_compiled
+from lorabench.training.compilation import compile_layers, compiler_failed, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
@@ -143,6 +143,8 @@ def fit(
         recompute_activations(model)
     _say_how(trainer, not_compiled)
     seconds = _train(trainer, checkpoint)
+    if compiled:
+        not_compiled = compiler_failed()
     return Fitted(
         model=model,
         attention=attention,
