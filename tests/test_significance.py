@@ -59,8 +59,7 @@ def test_the_paired_difference_is_close_to_students_where_nothing_is_rare() -> N
 
 
 def test_mcnemar_matches_statsmodels() -> None:
-    """The test equals statsmodels' without continuity correction, and is 1 without discordant
-    items."""
+    """Without continuity correction; 1 without discordant items."""
     for lost, gained in ((3, 9), (5, 5), (0, 6)):
         expected = mcnemar([[50, lost], [gained, 38]], exact=False, correction=False).pvalue
         table = FlipTable(both_right=50, only_reference=lost, only_variant=gained, both_wrong=38)

@@ -7,9 +7,7 @@ import pytest
 from lorabench.training.progress import Progress
 
 
-def test_a_line_a_minute_says_loss_speed_and_time_left(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_line_a_minute_says_loss_speed_and_time_left(caplog: pytest.LogCaptureFixture) -> None:
     """The first step, one a minute, and the last; the clock is made up."""
     now = 0.0
     caplog.set_level(logging.INFO)

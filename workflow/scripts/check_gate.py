@@ -57,14 +57,11 @@ def check_gate(
     """Write gate.json and gate.md.
 
     Args:
-        run: the run's name.
         scores, rows: parallel lists, one file a variant and benchmark.
         perf: perf/{variant}.json.
         declaration: gate_declaration.json, in the run's folder.
         shipped: the folder that would ship: the adapter's or the merged model's.
         model_source, conversations_source: source.json of the base model and the training data.
-        settings: the config section `gate`.
-        document, remark: gate.json and gate.md.
     """
     chosen = GateSettings.parse_section(settings, "gate")
     measured: list[Performance] = [read_json(path) for path in perf]
@@ -104,8 +101,7 @@ def check_gate(
 def read_scores(
     scores: Sequence[Path], rows: Sequence[Path]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[ItemResult]]]]:
-    """Return benchmark -> the base's score file, and benchmark -> variant -> rows of what was
-    scored.
+    """Return benchmark -> the base's score file, and benchmark -> variant -> rows that were scored.
 
     A benchmark carries a signal where it does for every variant; its reason is the first that a
     variant gives.

@@ -1,5 +1,4 @@
-"""Print the gate of each run and exit with its answer: `make gate`, `make gate
-CONFIG=config/demo.yaml`.
+"""Print the gate of each run and exit with its answer: `make gate CONFIG=config/demo.yaml`.
 
 Exit code 0 = yes, 1 = no, 3 = the evidence does not decide (also where a run has no gate.json yet);
 of several runs the worst counts: no before not shown before yes.

@@ -1,5 +1,4 @@
-"""What a result was made with: packages, machine, source code state. Written inside results, never
-part of a path."""
+"""What a result was made with: packages, machine, source code state."""
 
 import importlib.metadata
 import os

@@ -1,5 +1,4 @@
-"""Hash the code behind a rule: its script, every package module that the script reaches, and its
-environment file.
+"""Hash the code behind a rule: its script, the modules that it reaches, its environment file.
 
 Comments, docstrings and blank lines do not count, so that documentation never makes a trained
 adapter stale. The text itself is hashed, not the syntax tree, whose printed form changes between
@@ -17,8 +16,7 @@ from pathlib import Path
 
 
 def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str:
-    """Return a hash over the normalised text of `script`, the modules it imports and the
-    `environment` YAML.
+    """Return a hash over `script`, the modules it imports and the `environment` YAML.
 
     Args:
         script: a file in the scripts folder; imports are resolved against that folder.
@@ -40,8 +38,7 @@ def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str
 
 
 def closure(script: Path, scripts: Path | None = None) -> set[Path]:
-    """Return `script` and all files of the folder `scripts` (its own where None) that it imports,
-    directly or through others."""
+    """Return `script` and all files of `scripts` (its own folder if None) that it reaches."""
     found: set[Path] = set()
     waiting = [script]
     while waiting:
@@ -93,15 +90,12 @@ def _files(names: Iterable[str], scripts: Path) -> set[Path]:
     return files
 
 
-Span = tuple[
-    int, int, int, int
-    # first line, column, last line, column; lines from 0, columns in characters
-]
+# first line, column, last line, column; lines from 0, columns in characters
+Span = tuple[int, int, int, int]
 
 
 def normalise(text: str, tree: ast.Module) -> str:
-    """Return Python source without comments, docstrings, trailing spaces and blank lines; other
-    strings stay whole."""
+    """Return Python source without comments, docstrings, trailing spaces and blank lines."""
     lines = text.splitlines()
     strings: list[Span] = []
     cuts: list[Span] = []
