@@ -86,6 +86,7 @@ def assemble_report(
         changes: benchmark -> which items changed, by group.
         seconds: stage -> seconds.
     """
+    trained = recorded_training(train_metrics)
     oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
         _benchmark(
@@ -110,7 +111,7 @@ def assemble_report(
         "schema_version": 2,
         "run": run,
         "model": model,
-        "facts": run_facts(run_config, train_metrics, gate.declaration.declared_at, seconds),
+        "facts": run_facts(run_config, trained, gate.declaration.declared_at, seconds),
         "confidence": compare["confidence"],
         "answers": answers,
         "gate": gate_table(gate),
@@ -131,7 +132,7 @@ def assemble_report(
             remarks(data_summary, train_metrics, run_config)
             + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
-            + [text for text in [ai_act_text(model, train_metrics)] if text]
+            + [text for text in [ai_act_text(model, trained)] if text]
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }

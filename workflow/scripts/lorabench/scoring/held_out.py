@@ -36,7 +36,7 @@ def held_out_conversations(
 def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
     """Return the record of a training; None where there is none, or where what an imported adapter
     brought is no record of this pipeline."""
-    if train_metrics is None or train_metrics.get("status") != "ok":
+    if train_metrics is None or not {"likelihood", "totals", "steps"} <= train_metrics.keys():
         return None
     return cast(Trained, train_metrics)
 
