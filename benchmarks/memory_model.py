@@ -28,6 +28,12 @@ from lorabench.description.flops import shapes_of
 from lorabench.training.settings import TrainingSettings, parse_settings
 
 LABEL_SHARE = 0.75
+# as rules/common.smk sets it
+OWN_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "GLIBC_TUNABLES": GLIBC_TUNABLES,
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "rows of 512": {"max_seq_length": 512},
     "rows of 1024": {"max_seq_length": 1024},
@@ -118,7 +124,7 @@ def main() -> None:
                 name,
                 "--child",
             ],
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": GLIBC_TUNABLES},
+            env=os.environ | OWN_ENVIRONMENT,
             stdout=subprocess.PIPE,
             check=True,
             text=True,

@@ -20,7 +20,7 @@ class Run:
 
 
 def run_lorabench(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
     """Train with this project; the adapter is left in `work`."""
     import torch
@@ -139,13 +139,11 @@ def data_set(train: list[Any]) -> Any:
     )
 
 
-def run_trl(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
-) -> Run:
-    """Train with trl's SFTTrainer, by default or packed.
+def run_trl(model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str) -> Run:
+    """Train with trl's SFTTrainer, by default or packed with all activations kept.
 
-    Packed, all activations are kept, and FlashAttention and kernels from the hub are used where
-    installed.
+    Packed with FlashAttention where flash-attn is installed; "trl-kernels" with the hub's fused
+    kernels besides, which must be in the hub's cache already.
     """
     import torch
     from trl import SFTConfig, SFTTrainer
@@ -154,6 +152,7 @@ def run_trl(
     from lorabench.training.lora import lora_config
     from lorabench.training.settings import parse_settings
 
+    default = "default" in arm
     start: dict[str, Any] = {}
     if torch.cuda.is_available():
         start = {"dtype": torch.bfloat16, "device_map": {"": 0}}
@@ -162,7 +161,7 @@ def run_trl(
     if not default and torch.cuda.is_available():
         if importlib.util.find_spec("flash_attn"):
             start["attn_implementation"] = "flash_attention_2"
-        if importlib.util.find_spec("kernels"):
+        if "kernels" in arm:
             start["use_kernels"] = True
     timer = clock()
     trainer = SFTTrainer(
@@ -183,7 +182,7 @@ def run_trl(
 
 
 def run_unsloth(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
     """Train with unsloth, padded, without dropout, for its fast kernels. (Not run here.)"""
     # unsloth wants to be imported first

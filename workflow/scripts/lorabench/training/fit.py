@@ -38,7 +38,7 @@ from lorabench.training.checkpoints import (
     step_of,
     training_name,
 )
-from lorabench.training.compilation import compile_layers, why_not_compiled
+from lorabench.training.compilation import compile_layers, compiler_failed, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
@@ -134,14 +134,17 @@ def fit(
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    # compiled layers keep less for the backward pass, so they are measured as they will run
     if checkpointing is None:
         _fit_into_memory(trainer, session, trainable)
     elif checkpointing:
         recompute_activations(model)
-    if compiled:
-        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
     _say_how(trainer, not_compiled)
     seconds = _train(trainer, checkpoint)
+    if compiled:
+        not_compiled = compiler_failed()
     return Fitted(
         model=model,
         attention=attention,
