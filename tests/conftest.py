@@ -1,4 +1,4 @@
-"""Fixtures of all tests: samples, a tiny real Llama, and real data where there is some."""
+"""Fixtures of all tests: samples, a tiny real Llama, and real data if it was fetched."""
 
 import json
 import os

@@ -46,7 +46,7 @@ class Difference:
     clusters: int
     # two-sided, of no difference; None below FEWEST_UNITS, as is the interval
     p_value: float | None
-    # true difference found with 80 % power at this n; None where there is no test
+    # true difference found with 80 % power at this n; None without a test
     smallest_detectable: float | None
     method: str
 
