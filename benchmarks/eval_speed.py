@@ -1,5 +1,4 @@
-r"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and
-count differing answers.
+r"""Time our evaluation model against the harness' own HFLM in one run, and count differences.
 
     python benchmarks/eval_speed.py --model resources/models/SmolLM2-135M-Instruct
     python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes
@@ -60,8 +59,7 @@ LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTrainedModel | PeftModel:
-    """Load the model, or make one of these shapes; "lora" adds an unmerged random adapter of rank
-    64."""
+    """Load the model, or make one of these shapes; "lora" adds a random adapter of rank 64."""
     if shapes:
         return cast(PreTrainedModel, build(shapes, resolve_dtype(dtype), variant, rank=64))
     loaded: PreTrainedModel | PeftModel = load_base(model, resolve_dtype(dtype))
@@ -80,8 +78,7 @@ def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTraine
 
 
 def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
-    """Write canonical MMLU rows of the subjects (all where the list is empty) to the folder
-    `target`."""
+    """Write canonical MMLU rows of the subjects (all where the list is empty) to `target`."""
     names = subjects or sorted(
         path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv")
     )
@@ -138,8 +135,7 @@ def timed(method: Callable[..., Any], requests: list[Instance]) -> tuple[Any, di
 def best_batch_size(
     model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
 ) -> tuple[int, dict[int, float]]:
-    """Return the batch size at which the harness' own model is fastest on `requests`, and the
-    seconds of each."""
+    """Return the batch size at which the harness' own model is fastest, and each one's seconds."""
     seconds = {}
     for size in sizes:
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)

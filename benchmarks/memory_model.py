@@ -1,5 +1,4 @@
-"""Compare the predicted peak memory of training on this machine with what training takes, over
-several recipes.
+"""Compare the predicted peak memory of training here with what training takes, by recipe.
 
     python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
 
@@ -51,8 +50,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def settings_of(name: str) -> TrainingSettings:
-    """Return config/config.yaml's recipe without quantisation and dropout, with the changes of
-    `name`."""
+    """Return config.yaml's recipe without quantisation and dropout, changed by `name`."""
     section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))[
         "train_adapter"
     ]

@@ -1,5 +1,4 @@
-"""The arms of benchmarks/train_speed.py: the same recipe trained by this project, trl and
-unsloth."""
+"""The arms of train_speed.py: one recipe trained by this project, trl and unsloth."""
 
 import importlib.util
 import itertools
@@ -55,8 +54,7 @@ def run_lorabench(
 
 
 def clock() -> Any:
-    """Return a callback with `totals`, the trainer's own count of tokens and the time after each
-    step, and `losses`."""
+    """Return a callback with `totals` (tokens and time after each step) and `losses`."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -91,8 +89,10 @@ def clock() -> Any:
 def sft_arguments(
     train: list[Any], settings: dict[str, Any], work: Path, default: bool
 ) -> dict[str, Any]:
-    """Return the arguments of trl's SFTConfig. Packed rows are as many a step as hold the recipe's
-    conversations."""
+    """Return the arguments of trl's SFTConfig.
+
+    Packed rows are as many a step as hold the recipe's conversations.
+    """
     import torch
 
     from lorabench.llama import resolve_dtype
@@ -184,8 +184,7 @@ def run_trl(model: Path, train: list[Any], settings: dict[str, Any], work: Path,
 def run_unsloth(
     model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
-    """Train with unsloth, padded in one pass a step, without dropout, which it needs for its fast
-    kernels. (Written after its documentation; not run here.)"""
+    """Train with unsloth, padded, without dropout, for its fast kernels. (Not run here.)"""
     # unsloth wants to be imported first
     import torch
     from trl import SFTConfig, SFTTrainer

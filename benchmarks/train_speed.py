@@ -1,5 +1,4 @@
-"""Compare the training speed of this project with plain trl and unsloth: same model, conversations
-and recipe, each arm in another process.
+"""Compare training speed with trl and unsloth, each arm in another process.
 
 On a GPU, without a hub. Each target of speed and memory is a row of the table of
 
@@ -86,8 +85,7 @@ COLUMNS = {
 
 
 def recipe(arguments: argparse.Namespace, arm: str) -> dict[str, Any]:
-    """Return an arm's settings: config/config.yaml with the command line's and the arm's
-    changes."""
+    """Return an arm's settings: the config's recipe with changes."""
     import torch
     import yaml
 
@@ -163,8 +161,7 @@ def speed(run: Run, warm_up: int) -> dict[str, Any]:
 def share_of_peak(
     tokens_per_second: float, train: list[Any], settings: dict[str, Any], model: Path
 ) -> dict[str, Any]:
-    """Return which share of a GPU's peak in bfloat16 the recipe's arithmetic is, without what is
-    computed again to save memory."""
+    """Return the recipe's arithmetic as a share of a GPU's peak, recomputation left out."""
     import torch
 
     from lorabench.description.flops import shapes_of, training_flops

@@ -1,4 +1,4 @@
-"""What rules ask the plan: files of runs, what jobs are told, which runs train and which import."""
+"""What rules ask the plan: files of runs, what jobs get, which runs train and which import."""
 
 import re
 from collections.abc import Mapping

@@ -8,14 +8,7 @@ from typing import Any
 
 import pytest
 
-from judging.fake_judge import (
-    FakeJudge,
-    Response,
-    answer_row,
-    error,
-    judge_section,
-    openai_answer,
-)
+from judging.fake_judge import FakeJudge, Response, answer_row, error, judge_section, openai_answer
 from judging.jobs import rate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import ConfigurationError, PrerequisiteError

@@ -21,7 +21,7 @@ __all__ = ["questions"]
 
 @pytest.fixture
 def short(source: Path) -> Path:
-    """Return source.json beside the tiny model with 256 positions."""
+    """Return source.json of the tiny model with 256 positions."""
     config = read_json(source.parent / "config.json")
     write_json(source.parent / "config.json", config | {"max_position_embeddings": 256})
     return source

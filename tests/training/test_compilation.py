@@ -13,18 +13,15 @@ import torch
 from lorabench.control.memory_model import layer_bytes
 from lorabench.description.flops import shapes_of
 from lorabench.files import read_json
-from lorabench.llama import load_tokenizer
 from lorabench.training import compilation, fit
 from lorabench.training.activations import CPU_ALLOCATOR, bytes_kept_by_a_layer
 from lorabench.training.attention import VARLEN
 from lorabench.training.compilation import what_is_missing, why_not_compiled
-from lorabench.training.encode import Encoded, TrainingData, encode_conversations
-from lorabench.training.fit import Fitted, Session
+from lorabench.training.fit import Fitted
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
 from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.settings import parse_settings
-from training_fixtures import conversations
+from training_fixtures import encoded, fit_ten
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 CPU = torch.device("cpu")
@@ -38,28 +35,6 @@ def forget_graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def encoded(folder: Path) -> list[Encoded]:
-    """Return ten encoded conversations."""
-    rows = (("here", row) for row in conversations(10))
-    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
-
-
-def run(
-    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
-) -> Fitted:
-    """Train on ten conversations."""
-    options = parse_settings(settings)
-    items = encoded(folder)
-    return fit.fit(
-        load_frozen_base(folder, options),
-        load_tokenizer(folder),
-        TrainingData(train=items, validation=items[:3]),
-        options,
-        Session(work=work),
-        checkpointing=checkpointing,
-    )
 
 
 def losses(fitted: Fitted) -> list[float]:
@@ -96,9 +71,9 @@ def test_compiled_layers_train_like_eager_ones(
 ) -> None:
     """Losses within 1e-4 of eager float32, gradients 1e-3; ten times that in NF4."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
-    eager = run(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
-    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
     assert compiled.attention == VARLEN and compiled.not_compiled_because is None
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     tolerance = 1e-3 if settings["use_4bit"] else 1e-4
@@ -119,7 +94,7 @@ def test_one_graph_serves_all_layers_and_lengths(
     """No graph break; one graph for training and two for the likelihoods."""
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
-    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | changes)
     counters = torch._dynamo.utils.counters
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 1
@@ -147,7 +122,7 @@ def test_a_compiled_layer_keeps_what_the_memory_model_counts(
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager_decomp_partition")
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     settings |= {"compile": True, "lora_dropout": dropout, "num_epochs": 1}
-    fitted = run(tiny_model, tmp_path / "work", settings)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings)
     (batch, *_) = pack(encoded(tiny_model), Rows(capacity=128, longest=128))
     inputs = batch.model_inputs(fitted.attention, CPU)
     measured = bytes_kept_by_a_layer(fitted.model, inputs) / CPU_ALLOCATOR
@@ -167,14 +142,14 @@ def test_a_cpu_runs_compiled_layers_on_request(
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     settings |= {"lora_dropout": 0.0}
-    eager = run(tiny_model, tmp_path / "eager", settings)
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings)
     # ends as if it were killed after an epoch
-    run(tiny_model, tmp_path / "compiled", settings | {"compile": True, "num_epochs": 1})
+    fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True, "num_epochs": 1})
     kernels = set((tmp_path / "compiled" / "compiled").rglob("*.so"))
     assert kernels
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    resumed = run(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    resumed = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
     assert resumed.attention == "sdpa" and resumed.resumed_at_step
     counters = torch._dynamo.utils.counters["aot_autograd"]
     assert counters["autograd_cache_hit"] > 0 and not counters["autograd_cache_miss"]
@@ -193,7 +168,7 @@ def test_a_compiler_that_fails_is_a_reason(
 
     monkeypatch.setattr(compilation, "BACKEND", broken)
     monkeypatch.setattr(fit, "why_not_compiled", lambda *_: None)
-    fitted = run(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
     assert "the compiler failed" in str(fitted.not_compiled_because)
     assert losses(fitted)
 

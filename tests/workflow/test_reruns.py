@@ -226,7 +226,7 @@ def test_a_changed_protocol_sentence_asks_no_model(finished: Checkout) -> None:
 
 
 def test_the_text_of_a_key_reruns_nothing(finished: Checkout) -> None:
-    """What config/README.md says of a benchmark's key is beside the key and makes nothing stale."""
+    """What config/README.md says of a key makes nothing stale."""
     path = finished.folder / "workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py"
     with changed(path, path.read_text().replace("Longest answer", "Longest reply")):
         assert finished.scheduled() == {}
@@ -277,7 +277,7 @@ def test_a_branch_and_back_reruns_nothing(finished: Checkout) -> None:
     finished.git("branch", "-D", "other")
 
 
-def test_a_new_commit_reruns_the_export_alone(finished: Checkout) -> None:
+def test_a_new_commit_reruns_only_the_export(finished: Checkout) -> None:
     """A commit that changes no code asks for its own export folder and nothing else."""
     finished.git("commit", "-q", "--allow-empty", "-m", "empty")
     assert finished.scheduled() == {"export_report": 1}

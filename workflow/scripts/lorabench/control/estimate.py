@@ -233,8 +233,11 @@ def choose(
 
 
 def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
-    """Return the shortest and longest rows to choose from: long ones pay with FlashAttention only,
-    and no step has more tokens than its conversations may have."""
+    """Return the shortest and longest rows to choose from.
+
+    Long ones pay with FlashAttention only, and no step has more tokens than its conversations may
+    have.
+    """
     if not settings.packing:
         tokens = settings.batch_size * settings.max_seq_length
         return tokens, tokens

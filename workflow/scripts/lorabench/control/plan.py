@@ -1,4 +1,4 @@
-"""What the rules ask: which files a run starts from and makes, and what its jobs are told.
+"""What the rules ask: which files a run starts from and makes, and what its jobs get.
 
 Methods that take `wildcards` are functions of Snakemake's wildcards, so that rules name them
 without a lambda; the others take names.

@@ -1,5 +1,4 @@
-"""The weights of a variant, their name in the answer store, and what else a stored answer depends
-on."""
+"""The weights of a variant, their name in the answer store, and what stored answers depend on."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,8 +74,9 @@ def dtype_name(dtype: str) -> str:
 def answer_identity(
     weights: Weights, dtype: str, engine: str, more: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the identity under which answers are stored; `more` is what a generation itself
-    depends on.
+    """Return the identity under which answers are stored.
+
+    `more` is what a generation itself depends on.
 
     Raises:
         PrerequisiteError: the engine is not installed.

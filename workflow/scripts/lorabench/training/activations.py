@@ -66,9 +66,11 @@ def layer_costs(
 
 
 def room_for_activations(trainable: int) -> float:
-    """Return the bytes that may still be planned for, besides the optimiser's: of the GPU, else of
-    the whole machine less what this process has held so far (not what is free now, so that a run
-    decides alike each time)."""
+    """Return the bytes that may still be planned for, besides the optimiser's.
+
+    Of the GPU, else of the whole machine less what this process has held so far (not what is free
+    now, so that a run decides alike each time).
+    """
     if torch.cuda.is_available():
         cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         free = USABLE * (torch.cuda.mem_get_info()[0] + cached)
@@ -79,8 +81,7 @@ def room_for_activations(trainable: int) -> float:
 
 
 def check_room(plan: MemoryPlan, costs: LayerCosts, room: float) -> None:
-    """Refuse a training that a CPU's memory cannot hold. (A GPU reports a lack of memory itself,
-    and the trainer then takes smaller micro-batches.)
+    """Refuse a training that a CPU's memory cannot hold; a GPU reports a lack itself.
 
     Raises:
         PrerequisiteError: activations do not fit even if they are computed again.

@@ -1,5 +1,4 @@
-"""Attention for packed rows that computes each conversation by itself, so that no pair of tokens is
-computed in vain.
+"""Attention for packed rows that computes each conversation by itself.
 
 A packed row under plain scaled-dot-product attention needs a mask and computes all length x length
 pairs. On a GPU, `varlen` gives all conversations of a pass to one kernel, FlashAttention as PyTorch
@@ -158,8 +157,7 @@ def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def use_attention(model: PreTrainedModel, name: str) -> None:
-    """Make `model` compute attention by `name`, one of DOCUMENT_SDPA, VARLEN or a name that
-    transformers knows."""
+    """Make `model` attend by DOCUMENT_SDPA, VARLEN or a name that transformers knows."""
     AttentionInterface.register(DOCUMENT_SDPA, document_sdpa)
     AttentionInterface.register(VARLEN, varlen)
     model.set_attn_implementation(name)

@@ -1,5 +1,4 @@
-"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the
-same recipe only."""
+"""Checkpoints of a training run: marked when whole, found by the same recipe only."""
 
 import logging
 import re
@@ -51,8 +50,7 @@ class SaveByTheMinute(TrainerCallback):
 
 
 def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
-    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if
-    there is one.
+    """Prepare the folder of checkpoints for a recipe and return the newest whole one.
 
     Checkpoints of another recipe (settings, data, base model) and those cut off while being written
     are deleted.

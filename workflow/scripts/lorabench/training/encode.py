@@ -1,5 +1,4 @@
-"""Turn conversations into token ids and labels, with loss on what the assistant says and on its end
-of turn only.
+"""Turn conversations into token ids and labels, with loss on answers and ends of turn only.
 
 The tokenizer's own chat template is rendered up to each assistant turn and after it; the text
 between the two renderings is the assistant's. So every template whose rendering grows by appending
@@ -29,8 +28,7 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One conversation as tokens. `labels` is `input_ids` where the loss counts, else IGNORED; the
-    first is IGNORED."""
+    """One conversation as tokens; `labels` is `input_ids` where the loss counts, else IGNORED."""
 
     id: str
     input_ids: list[int]
@@ -72,8 +70,7 @@ def split_turns(
     messages: list[Message],
     where: str,
 ) -> list[tuple[str, bool]]:
-    """Split the rendered conversation, up to its last answer, into pieces of text, each with
-    whether it is an answer.
+    """Split a conversation, up to its last answer, into texts, each with whether it is one.
 
     An answer ends with its end-of-turn token, the first control token after the assistant's text.
     What the template writes after it (ChatML's newline; the opening of a turn in templates that
@@ -117,8 +114,7 @@ def encode_conversation(
     max_length: int,
     where: str,
 ) -> tuple[list[int], list[int], int]:
-    """Return (input_ids, labels, tokens cut) of one conversation, its beginning kept up to
-    `max_length` tokens.
+    """Return (input_ids, labels, tokens cut) of one conversation of at most `max_length` tokens.
 
     Raises:
         DataError: the template cannot be split, or the tokens do not decode to the rendered text.
@@ -149,8 +145,7 @@ def encode_conversation(
 def encode_conversations(
     tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, dict[str, Any]]], max_length: int
 ) -> tuple[list[Encoded], int]:
-    """Encode (where, conversation) pairs; return those with something to learn and the number
-    dropped without labels.
+    """Encode (where, conversation) pairs; return those with labels and the number without.
 
     Raises:
         DataError: see `encode_conversation`.

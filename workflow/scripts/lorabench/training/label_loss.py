@@ -150,8 +150,7 @@ def _loss_forward(
 
 
 def noise(embeddings: torch.Tensor, position_ids: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size), length
-    by conversation.
+    """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size).
 
     Args:
         embeddings: (rows, length, size).

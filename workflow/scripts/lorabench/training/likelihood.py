@@ -1,5 +1,4 @@
-"""Exact negative log-likelihood of the labelled tokens of a set of conversations, each token with
-the same weight.
+"""Exact negative log-likelihood of labelled tokens, each with the same weight.
 
 A trainer's `eval_loss` is a mean of batch means and moves with the batch size; this sum does not.
 """
@@ -45,8 +44,7 @@ def likelihood(
     device: torch.device,
     description: str,
 ) -> Likelihood:
-    """Sum the loss over the labelled tokens of each conversation, packed into `rows`; the
-    training mode is restored.
+    """Sum the loss over the labelled tokens of each conversation, packed into `rows`.
 
     Args:
         model: a model with the loss forward of `install_label_loss`.

@@ -35,8 +35,10 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
 
 
 def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
-    """Return the settings with `use_4bit: auto` decided for this machine's free memory: 16-bit
-    weights where they leave room enough for training, which is faster and exact, else NF4."""
+    """Return the settings with `use_4bit: auto` decided for this machine's free memory.
+
+    16-bit weights where they leave room for training, which is faster and exact, else NF4.
+    """
     if settings.use_4bit != "auto":
         return settings
     headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
@@ -94,8 +96,7 @@ def keep_training_layout(model: PreTrainedModel) -> None:
 
 
 def make_adapters_float32(model: PeftModel) -> int:
-    """Hold adapters, and with them the optimiser's state, in float32; return the number of
-    trainable parameters.
+    """Hold adapters and optimiser state in float32; return the number of trainable parameters.
 
     In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5
     vanish. Under autocast the layers' inputs need no cast to float32 first, so that copy is

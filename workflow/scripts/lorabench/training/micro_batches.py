@@ -93,8 +93,7 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
 
 def pack(conversations: Sequence[Encoded], rows: Rows) -> list[MicroBatch]:
-    """Pack conversations by best fit into rows of at most `rows.capacity` tokens, one row a pass,
-    filled up to a multiple of `rows.multiple`."""
+    """Pack conversations by best fit into rows of `rows.capacity`, one row a pass."""
     bins = best_fit_decreasing([len(item.input_ids) for item in conversations], rows.capacity)
     return [packed_row([conversations[index] for index in items], rows) for items in bins]
 
@@ -189,8 +188,7 @@ class StepPlan:
     def __init__(
         self, rows: Rows, padded_rows: int | None = None, pad_token: int = 0, halvings: int = 0
     ) -> None:
-        """Pack into `rows`, or pad `padded_rows` conversations a pass with `pad_token`; either size
-        is halved `halvings` times."""
+        """Pack into `rows`, or pad `padded_rows` a pass; sizes are halved `halvings` times."""
         self.rows, self.padded_rows, self.pad_token = rows, padded_rows, pad_token
         self.halvings = halvings
 

@@ -124,8 +124,7 @@ def smallest_over_processes(value: float, place: torch.device) -> float:
 
 
 def divide_frozen_layers(model: PeftModel) -> None:
-    """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and
-    output stay whole."""
+    """Divide each layer's frozen weights among the processes (FSDP); the rest stays whole."""
     mesh = distributed.init_device_mesh(device().type, (distributed.get_world_size(),))
     base: Any = model.get_base_model()
     for layer in base.get_decoder().layers:

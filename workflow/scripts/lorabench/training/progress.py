@@ -19,8 +19,10 @@ class Progress:
     def __init__(
         self, tokens: int, *, shown: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start the clock; `tokens` is what the training reads in all, `shown` is false in all
-        processes but the first."""
+        """Start the clock.
+
+        `tokens` is what the training reads in all, `shown` is false in all processes but the first.
+        """
         self.bar: tqdm[Any] = tqdm(
             total=tokens, desc="train", unit="tok", mininterval=1, disable=not shown
         )

@@ -13,8 +13,7 @@ from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 
 def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
-    """Round the trained weights to what a file in `dtype` will hold, so that what is measured is
-    what is saved."""
+    """Round the trained weights to what a file in `dtype` will hold, before they are measured."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype).to(parameter.dtype)
@@ -46,8 +45,7 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dt
 
 
 def canonical_config(config: dict[str, Any], base_name: str) -> dict[str, Any]:
-    """Return an adapter's configuration with keys and sets sorted; Python's order of sets differs
-    between processes."""
+    """Return an adapter's configuration with keys and sets in one order."""
     plain = {
         key: sorted(value) if isinstance(value, set | frozenset) else value
         for key, value in config.items()
