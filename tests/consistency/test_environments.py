@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from lorabench.control.source_hash import closure as imported_files
-from lorabench.training.tracking import PACKAGES
+from lorabench.observation.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
 ROOT = Path(__file__).resolve().parents[2]

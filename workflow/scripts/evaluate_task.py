@@ -22,7 +22,7 @@ from typing import Any
 from lm_eval.evaluator import evaluate
 
 from lorabench.arguments import Folder
-from lorabench.documents.protocol import VERSION, TaskProtocol
+from lorabench.documents.protocol import TaskProtocol
 from lorabench.evaluation.benchmark import Answered, task_benchmark
 from lorabench.evaluation.harness_tasks import build_tasks, number_items, shard_items
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
@@ -71,15 +71,15 @@ def evaluate_task(
     started = time.perf_counter()
     table = task_benchmark(benchmark)
     chosen = EvaluateTaskSettings.parse(table.settings, settings)
+    # where the benchmark may choose it
+    engine = str(getattr(chosen.benchmark, "engine", "transformers"))
     tasks = build_tasks(table.tasks(task_file, data, chosen.benchmark))
     items = number_items(tasks)
     asked = shard_items(items, shard, shards)
-    identity = answer_identity(
-        weights, chosen.dtype, chosen.engine, {"chat": chosen.apply_chat_template}
-    )
+    identity = answer_identity(weights, chosen.dtype, engine, {"chat": chosen.apply_chat_template})
     part = f"{benchmark}.{shard}-of-{shards}"
     with open_shared(store, weights.variant, part, identity) as answers:
-        vllm = VllmEngine(weights, chosen.dtype) if chosen.engine == "vllm" else None
+        vllm = VllmEngine(weights, chosen.dtype) if engine == "vllm" else None
         lm = PrefixCacheLM(
             load_skeleton(weights),
             load_tokenizer(weights.source.parent),
@@ -101,15 +101,15 @@ def evaluate_task(
         count,
         answers.hits,
     )
-    versions = library_versions(chosen.engine)
+    versions = library_versions(engine)
     made: TaskProtocol = {
-        "schema_version": VERSION,
+        "schema_version": 2,
         "benchmark": benchmark,
         "task": getattr(chosen.benchmark, "task", benchmark),
         "harness": f"lm_eval {versions['lm_eval']}",
         "few_shot": next(iter(tasks.values())).config.num_fewshot,
         "dtype": dtype_name(chosen.dtype),
-        "engine": chosen.engine,
+        "engine": engine,
         "device": str(device()),
         "versions": versions,
         "model": weights.fingerprint(),

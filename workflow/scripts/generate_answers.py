@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.arguments import Folder
-from lorabench.documents.protocol import VERSION, AnswersProtocol
+from lorabench.documents.protocol import AnswersProtocol
 from lorabench.evaluation.benchmark import question_benchmark
 from lorabench.evaluation.chat_answers import ChatAnswerer
 from lorabench.evaluation.questions import first_questions
@@ -90,7 +90,7 @@ def generate_answers(
     )
     top_k, top_p = sampling_limits(model.outline.generation_config)
     made: AnswersProtocol = {
-        "schema_version": VERSION,
+        "schema_version": 2,
         "benchmark": benchmark,
         "dtype": dtype_name(chosen.dtype),
         "engine": chosen.engine,

@@ -2,7 +2,6 @@
 same recipe only."""
 
 import logging
-import re
 import shutil
 import time
 from pathlib import Path
@@ -84,11 +83,6 @@ def step_of(checkpoint: Path) -> int:
 def read_history(work: Path) -> list[dict[str, Any]]:
     """Return what happened to this training run so far: starts, resumes and memory shortages."""
     return read_json(work / HISTORY) if (work / HISTORY).is_file() else []
-
-
-def training_name(run: str, work: Path) -> str:
-    """Return a name by the time of the training's first start; a resume has the same."""
-    return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 
 def add_to_history(work: Path, event: dict[str, Any]) -> None:

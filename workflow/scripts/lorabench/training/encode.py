@@ -7,22 +7,16 @@ works, with or without generation markers, and the pieces are tokenised at the s
 inference, where the model continues a rendered prompt.
 """
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from lorabench.chat import control_pattern, render_chat
-from lorabench.context import context_length
 from lorabench.documents.conversation import Message
-from lorabench.errors import ConfigurationError, DataError
+from lorabench.errors import DataError
 
-logger = logging.getLogger(__name__)
-
-# share of the conversations
-WORTH_A_WORD = 0.05
 # label of tokens without loss, as in torch.nn.functional.cross_entropy
 IGNORED = -100
 
@@ -50,21 +44,6 @@ class TrainingData:
 
     train: list[Encoded]
     validation: list[Encoded]
-
-
-def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
-    """Check that the base model reads sequences of `max_length` tokens.
-
-    Raises:
-        ConfigurationError: its config.json names fewer positions; what a model computes beyond them
-            means nothing.
-    """
-    room = context_length(model_config)
-    if room is not None and max_length > room:
-        raise ConfigurationError(
-            f"train_adapter.max_seq_length is {max_length}, but the base model reads {room} tokens:"
-            f" set it to {room} or less"
-        )
 
 
 def split_turns(
@@ -163,14 +142,4 @@ def encode_conversations(
             kept.append(encoded)
         else:
             dropped += 1
-    shortened = sum(item.cut_tokens > 0 for item in kept) + dropped
-    if shortened > WORTH_A_WORD * (len(kept) + dropped):
-        logger.warning(
-            "%d of %d conversations are longer than max_seq_length %d: cut there, or left out (%d)"
-            " where no answer begins before",
-            shortened,
-            len(kept) + dropped,
-            max_length,
-            dropped,
-        )
     return kept, dropped

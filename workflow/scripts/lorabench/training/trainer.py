@@ -23,18 +23,17 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from lorabench.errors import PrerequisiteError
+from lorabench.observation.gpu_idle import IdleMeter
 from lorabench.training.activations import (
     decoder_layers,
     recompute_activations,
     recomputed_layers,
 )
 from lorabench.training.encode import Encoded, TrainingData
-from lorabench.training.gpu_idle import IdleMeter
 from lorabench.training.likelihood import likelihood
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import MicroBatch, StepLoader, StepPlan, StepSampler
 from lorabench.training.processes import share
-from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -83,10 +82,10 @@ class AdapterTrainer(SFTTrainer):
         self.adapters = model
         self.data = data
         self.settings = settings
+        self.per_step = conversations_per_step(settings)
         self.plan = plan
         self.attention = attention
         self.note = note
-        self.progress: Progress | None = None
         self.step_record: dict[str, float] = {}
         self.step_started = 0.0
         # trl wants a data set; the batches come from get_train_dataloader
@@ -105,9 +104,7 @@ class AdapterTrainer(SFTTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole steps; every process sees all of them and takes its share in
         `training_step`."""
-        sampler = StepSampler(
-            len(self.data.train), self.settings.conversations_per_step, self.args.seed
-        )
+        sampler = StepSampler(len(self.data.train), self.per_step, self.args.seed)
         return StepLoader(self.data.train, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -209,14 +206,6 @@ class AdapterTrainer(SFTTrainer):
             seconds = time.monotonic() - self.step_started
             rate = self.step_record["tokens"] / seconds
             logs |= self.step_record | {"seconds": seconds, "tokens_per_second": rate}
-            if self.progress is not None:
-                self.progress.step_done(
-                    self.state.global_step,
-                    self.state.max_steps,
-                    logs["loss"],
-                    int(logs["tokens"]),
-                    rate,
-                )
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -276,8 +265,13 @@ def _counts(conversations: list[Encoded], batches: list[MicroBatch]) -> dict[str
     }
 
 
+def conversations_per_step(settings: TrainingSettings) -> int:
+    """Return what one optimiser step learns from, over all processes."""
+    return settings.batch_size * settings.gradient_accumulation
+
+
 def trainer_arguments(
-    settings: TrainingSettings, conversations: int, work: Path, tracking: dict[str, Any]
+    settings: TrainingSettings, conversations: int, work: Path, training: str
 ) -> SFTConfig:
     """Translate the settings into trl's configuration.
 
@@ -288,9 +282,11 @@ def trainer_arguments(
         settings: the recipe.
         conversations: in the training set.
         work: folder of checkpoints.
-        tracking: from `open_tracker`.
+        training: name of a tracker's run.
     """
-    evaluation_steps = settings.evaluation_steps(conversations)
+    steps = -(-conversations // conversations_per_step(settings))
+    evaluations = settings.evaluations_per_epoch
+    evaluation_steps = max(1, steps // evaluations) if evaluations else None
     constant = settings.lr_scheduler == "constant"
     return SFTConfig(
         output_dir=str(work),
@@ -320,7 +316,9 @@ def trainer_arguments(
         restore_callback_states_from_checkpoint=True,
         logging_steps=1,
         ddp_find_unused_parameters=False,
-        **tracking,
+        report_to=settings.tracker or "none",
+        run_name=training,
+        project="lorabench",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lorabench.training.gpu_idle import IdleMeter, covered, on_device
+from lorabench.observation.gpu_idle import IdleMeter, covered, on_device
 
 
 def test_spans_that_overlap_count_once() -> None:
