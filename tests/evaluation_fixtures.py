@@ -1,5 +1,4 @@
-"""The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from
-the samples."""
+"""The tiny checkpoint as base and with an adapter, and small benchmark folders."""
 
 import csv
 import shutil

@@ -9,8 +9,8 @@ import yaml
 
 from lorabench.control.config.files import merge
 from lorabench.control.configuration import load, resolve
-from lorabench.control.exports import find_foreign_files, find_replaced_adapters
 from lorabench.control.inputs import folder_inputs, local_files
+from lorabench.control.scheduled import find_foreign_files, find_replaced_adapters
 from lorabench.errors import ConfigurationError
 from lorabench.publishing import MANIFEST, exported_files, note_exports
 

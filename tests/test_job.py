@@ -49,10 +49,7 @@ def raises(error: BaseException) -> Callable[[], object]:
     ],
 )
 def test_every_error_is_one_line(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    error: BaseException,
-    words: list[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException, words: list[str]
 ) -> None:
     """The terminal gets the line, the log the traceback and the same line last."""
     text = fail_with(tmp_path, raises(error))

@@ -35,8 +35,7 @@ SIMULATIONS = 4000
 
 
 def test_paired_t_test_matches_scipy() -> None:
-    """The paired difference's p-value and interval equal scipy's ttest_rel with two more pairs, one
-    won and one lost."""
+    """p-value and interval are ttest_rel's with two more pairs, one won and one lost."""
     ours = paired_difference(REFERENCE, VARIANT, 0.5)
     theirs = stats.ttest_rel([*VARIANT, 0.5, -0.5], [*REFERENCE, 0, 0])
     assert ours.difference == pytest.approx(np.mean(VARIANT) - np.mean(REFERENCE))
@@ -45,8 +44,7 @@ def test_paired_t_test_matches_scipy() -> None:
 
 
 def test_mcnemar_matches_statsmodels() -> None:
-    """The test equals statsmodels' without continuity correction, and is 1 without discordant
-    items."""
+    """Without continuity correction; 1 without discordant items."""
     for lost, gained in ((3, 9), (5, 5), (0, 6)):
         expected = mcnemar([[50, lost], [gained, 38]], exact=False, correction=False).pvalue
         table = FlipTable(both_right=50, only_reference=lost, only_variant=gained, both_wrong=38)
@@ -56,8 +54,7 @@ def test_mcnemar_matches_statsmodels() -> None:
 
 
 def test_the_interval_of_shares_is_tangos() -> None:
-    """The published example of Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148), and
-    score statistics of one quantile at both bounds."""
+    """Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148), published example."""
     table = FlipTable(both_right=1, only_reference=7, only_variant=1, both_wrong=12)
     difference = paired_proportion_difference(table)
     assert difference.interval == pytest.approx((-0.517, -0.026), abs=5e-4)
@@ -112,8 +109,7 @@ def test_holm_adjusts_the_textbook_family() -> None:
 
 
 def test_equivalence_matches_statsmodels() -> None:
-    """The two one-sided tests equal statsmodels' ttost_paired, and the interval agrees with the
-    decision."""
+    """ttost_paired gives the same tests, and the interval agrees with the decision."""
     for margin in (0.2, 0.3, 0.6):
         ours = equivalence_test(REFERENCE, VARIANT, margin, 0.5)
         reference, variant = np.array([*REFERENCE, 0, 0]), np.array([*VARIANT, 0.5, -0.5])

@@ -1,5 +1,4 @@
-"""Wrong configs: each fault is one line that names the key and what was expected; all are named
-together, and nothing else happens."""
+"""Wrong configs: each fault is one line; all are named together."""
 
 import subprocess
 import sys
@@ -82,14 +81,8 @@ WRONG_VALUES = [
         "judge_mt_bench: {judge: null}",
         "judge_mt_bench.judge: expected a section of keys, found null",
     ),
-    (
-        "fetch_model: {base: null}",
-        "fetch_model.base: expected a section of keys, found null",
-    ),
-    (
-        "fetch_conversations: null",
-        "fetch_conversations: expected a section of keys, found null",
-    ),
+    ("fetch_model: {base: null}", "fetch_model.base: expected a section of keys, found null"),
+    ("fetch_conversations: null", "fetch_conversations: expected a section of keys, found null"),
     # types
     (
         "train_adapter: {lora_r: eight}",

@@ -1,5 +1,4 @@
-"""Fixtures of the training stage: a small recipe, prepared conversations, and the tiny model with
-its source.json."""
+"""Fixtures of the training stage."""
 
 from pathlib import Path
 from typing import Any
@@ -76,8 +75,7 @@ def settings() -> dict[str, Any]:
 
 
 def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
-    """Train the run "test" into `folder` in this process, describe the adapter and return its
-    folder."""
+    """Train and describe the run "test" into `folder`; return its adapter's folder."""
     from train_adapter import train_adapter
 
     train_adapter(

@@ -1,5 +1,4 @@
-"""Benchmark readers: public schemas become canonical rows, and a wrong row is named by file, line
-and field."""
+"""Benchmark readers: public schemas become one form; a wrong row is named by its place."""
 
 import json
 from collections.abc import Callable
@@ -61,8 +60,7 @@ def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
 
 
 def test_mt_bench_reads_both_places_of_references(tmp_path: Path) -> None:
-    """References lie in reference_answer/gpt-4.jsonl or beside the questions, in FastChat's
-    schema."""
+    """References are in reference_answer/gpt-4.jsonl, or next to the questions."""
     reference = {
         "question_id": 81,
         "model_id": "gpt-4",
@@ -89,10 +87,7 @@ def test_alpaca_eval_keeps_order_and_marks_missing_references(tmp_path: Path) ->
     assert [
         (row["id"], row["reference_output"])
         for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]
-    ] == [
-        ("alpaca-0", "o"),
-        ("alpaca-1", None),
-    ]
+    ] == [("alpaca-0", "o"), ("alpaca-1", None)]
 
 
 def gsm8k_without_final_answer(folder: Path) -> object:

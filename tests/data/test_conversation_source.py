@@ -1,5 +1,4 @@
-"""Conversation sources: trees, flat messages and plain conversations all become the same flat
-messages."""
+"""Conversation sources: every shape becomes the same flat messages."""
 
 import gzip
 import json
@@ -62,8 +61,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def test_trees_and_flat_rows_of_a_conversation_agree(tmp_path: Path) -> None:
-    """JSON Lines of trees, plain or compressed, of flat messages, and parquet give equal
-    messages."""
+    """JSON Lines of trees or messages, compressed or not, and parquet give equal messages."""
     trees = write(tmp_path / "trees.jsonl", [as_tree()])
     flat = write(tmp_path / "flat.jsonl", as_flat())
     with gzip.open(tmp_path / "trees.jsonl.gz", "wt") as file:
@@ -233,8 +231,7 @@ GOOD = json.dumps(plain("user", "assistant")).encode() + b"\n"
 def test_broken_file_is_one_line_and_leaves_nothing(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
-    """Before the run and in the job: which file and line, what is wrong; no file is half
-    written."""
+    """Before the run and in the job: which line, what is wrong; no file is half written."""
     path = tmp_path / name
     path.write_bytes(content)
     settings = {"kind": "path", "path": str(path)}

@@ -1,5 +1,4 @@
-"""The built-in tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text, a model
-that runs."""
+"""The tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text."""
 
 import json
 import os
@@ -91,8 +90,7 @@ def test_text_survives_encoding(tiny_model: Path, text: str) -> None:
 
 @pytest.mark.slow
 def test_chat_text_and_model_are_llama_3s(tiny_model: Path) -> None:
-    """The rendered conversation is Llama 3's, and transformers loads and runs the checkpoint as it
-    stands."""
+    """The rendered conversation is Llama 3's; transformers runs the checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 

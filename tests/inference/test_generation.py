@@ -42,8 +42,7 @@ def generate(
 def test_tokens_equal_those_of_transformers(
     model: PreTrainedModel | PeftModel, prompt: list[int], tiny_model: Path
 ) -> None:
-    """The loop generates what `generate` does under the same rules: greedy, fixed length, end
-    tokens suppressed."""
+    """The loop generates what `generate` does: greedy, fixed length, no end tokens."""
     ended = sorted(end_token_ids(model.generation_config, load_tokenizer(tiny_model)))
     expected = model.generate(  # type: ignore[operator]
         torch.tensor([prompt]),

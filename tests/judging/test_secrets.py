@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from judge_mt_bench import judge_mt_bench
 from judging.fake_judge import (
     FakeJudge,
     Response,
@@ -16,8 +15,8 @@ from judging.fake_judge import (
     error,
     judge_section,
     openai_answer,
-    write_rows,
 )
+from judging.jobs import rate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.job import job
@@ -29,27 +28,14 @@ URL = "http://localhost:8000/v1"
 
 
 def run_job(tmp_path: Path, root: Path, folder: Path, judge: dict[str, Any]) -> None:
-    """Judge two questions as Snakemake's job would, with a log of everything that any library
-    says."""
+    """Judge two questions as Snakemake's job would, with every library's log."""
     log = tmp_path / "logs" / "judge.log"
     scripts = root / "workflow" / "scripts"
-    write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(2)])
     with job(
         SimpleNamespace(log=[str(log)], scriptdir=str(scripts), rule="judge_mt_bench", threads=1)
     ):
         logging.getLogger().setLevel(logging.DEBUG)
-        judge_mt_bench(
-            answers=tmp_path / "answers.jsonl",
-            benchmark=folder,
-            references=None,
-            model=None,
-            store=tmp_path / "store",
-            writer="mt_bench-lora",
-            settings={"judge": judge, "max_tokens": 64, "reasks": 1},
-            min_judged_share=0.9,
-            rows=tmp_path / "rows.jsonl",
-            protocol=tmp_path / "protocol.json",
-        )
+        rate(tmp_path, folder, judge, [answer_row(n) for n in range(2)], reasks=1)
 
 
 ECHOES = {

@@ -1,5 +1,4 @@
-"""Power and energy of training: from the driver's counter, else from samples, else not run with the
-reason."""
+"""Power and energy: the driver's counter, else samples, else not run."""
 
 from types import SimpleNamespace
 from typing import Any

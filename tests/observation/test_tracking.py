@@ -80,8 +80,7 @@ def test_wandb_continues_the_run_of_that_name(tmp_path: Path) -> None:
 def test_mlflow_continues_the_run_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that was left open is found by its name; the first start of another training finds
-    none."""
+    """A run left open is found by its name; another training finds none."""
     mlflow = pytest.importorskip("mlflow")
     for name in (*environment("mlflow", "", tmp_path), "MLFLOW_RUN_ID"):
         monkeypatch.setenv(name, "")  # so that it is put back
@@ -112,8 +111,7 @@ def test_tensorboard_gets_steps_and_evaluations(
     settings: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The events hold a value a step of what train_metrics.json holds, and the adapter is the one
-    without a tracker."""
+    """The events hold what train_metrics.json holds; the adapter is unchanged."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # so that it is put back
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR")

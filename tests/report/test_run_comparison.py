@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from export_report import export_report
-from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.errors import DataError
-from lorabench.report.run_comparison import compare_runs, read_run, runs_text
-from lorabench.report.runs_page import render_runs
-from report.synthetic_run import report_inputs
+from lorabench.report.run_comparison import compare_runs, read_run, render_runs, runs_text
+from report.synthetic_run import export, report_inputs
 from write_report import write_report
 
 
@@ -20,15 +17,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     given = report_inputs(folder, root)
     write_report(**given)
-    names = {"run", "scores", "rows", "perf", "compare", "markdown", "document", "page"}
-    names |= {"items_page", "figures"}
-    export_report(
-        **{name: given[name] for name in names},
-        answers=[],
-        folder=folder / "bench",
-        items_of_tasks={name: exported_file(name) for name in TASKS},
-        outputs_of_judged={name: exported_file(name) for name in JUDGED},
-    )
+    export(given, folder / "bench")
     return folder
 
 

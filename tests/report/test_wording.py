@@ -31,8 +31,7 @@ def test_intervals_and_sizes_stand_in_the_unit_of_the_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "text"),
-    [(None, "\N{EN DASH}"), (0.0004, "< 0.001"), (0.0421, "0.042"), (1.0, "1")],
+    ("p", "text"), [(None, "\N{EN DASH}"), (0.0004, "< 0.001"), (0.0421, "0.042"), (1.0, "1")]
 )
 def test_p_values_have_two_digits(p: float | None, text: str) -> None:
     """Small ones are bounded, missing ones are a dash."""

@@ -39,8 +39,7 @@ def test_equal_changes_keep_a_width_and_five_conversations_have_no_interval() ->
 
 
 def test_the_interval_covers_the_true_change() -> None:
-    """Of 200 samples of 400 conversations of skewed sizes, 84 to 96 % of the 90 % intervals hold
-    it."""
+    """Of 200 samples, 84 to 96 % of the 90 % intervals hold it."""
     generator, held = np.random.default_rng(3), 0
     for _ in range(200):
         sizes = generator.lognormal(5, 0.8, 400).astype(int) + 1

@@ -27,8 +27,7 @@ def simulation() -> ModuleType:
 
 @pytest.mark.slow
 def test_every_interval_holds_the_truth_as_often_as_it_says(simulation: ModuleType) -> None:
-    """No row of the table falls clearly below 93 %, and no sample of these sizes lacks an
-    interval."""
+    """No row of the table is clearly below 93 % or lacks an interval."""
     found = {
         (row.figure, row.n, row.population): simulation.coverage(row, 0.95, REPEATS, 7)
         for row in simulation.rows()

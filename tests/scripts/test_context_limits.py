@@ -1,5 +1,4 @@
-"""A model's context is known to every stage: what does not fit is an error with both numbers before
-anything is computed, or a counted cut, never a prompt without its beginning."""
+"""A model's context is known to every stage: nothing loses its beginning silently."""
 
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,7 @@ def test_an_mmlu_prompt_must_fit(short: Path, mmlu_data: Path, root: Path, tmp_p
 def test_a_second_turn_gets_the_room_that_is_left(
     short: Path, questions: Path, tmp_path: Path
 ) -> None:
-    """Where a first answer of full length leaves less than max_new_tokens, the second turn is
-    shorter and counted; where it leaves nothing, nothing is generated."""
+    """The second turn is shorter and counted, or not generated at all."""
     rows = run(tmp_path / "fits", short, questions, "mt_bench", new=20)
     assert read_json(tmp_path / "fits" / "answers.json")["turns_with_less_room"] == 0
     rows = run(tmp_path / "less", short, questions, "mt_bench", new=110)

@@ -16,8 +16,7 @@ pytest_plugins = ["training_fixtures"]
 def test_the_files_follow_from_the_record(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """Written again from the record, in another folder, they are the same; the likelihoods are the
-    sums over its conversations."""
+    """Written again elsewhere, the files are the same; likelihoods are sums."""
     torch.set_num_threads(1)
     adapter = train(tiny_source, prepared, tmp_path, settings)
     record = read_json(adapter / "training_record.json")

@@ -88,8 +88,7 @@ def test_scores_equal_those_of_stock_lm_eval(
     own_settings: dict[str, Any],
     chat: bool,
 ) -> None:
-    """simple_evaluate with the harness' HFLM on the same tasks gives the same result for every
-    item."""
+    """simple_evaluate with the harness' HFLM gives the same result for every item."""
     settings = {"apply_chat_template": chat, **own_settings}
     given = arguments(root, tmp_path, source, data[benchmark], benchmark, settings=settings)
     evaluate_task(**given)
@@ -159,8 +158,7 @@ def test_shards_join_to_the_unsharded_rows(
 def test_a_finished_shard_computes_nothing_again(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
 ) -> None:
-    """With its outputs deleted, as Snakemake does after a failure, a rerun takes every answer from
-    the store."""
+    """Without its outputs, a rerun takes every answer from the store."""
     given = arguments(root, tmp_path, source, data["mmlu"], "mmlu")
     evaluate_task(**given)
     first = given["rows"].read_text()
@@ -172,11 +170,7 @@ def test_a_finished_shard_computes_nothing_again(
 
 
 def test_another_run_loads_no_weights(
-    root: Path,
-    tmp_path: Path,
-    source: Path,
-    data: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+    root: Path, tmp_path: Path, source: Path, data: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are the first run's, in shards or not; what is asked otherwise is computed."""
     for benchmark in ("mmlu", "gsm8k"):
@@ -210,8 +204,7 @@ def test_other_weights_take_nothing_from_the_store(
 def test_a_killed_job_goes_on_where_it_was(
     root: Path, tmp_path: Path, source: Path, data: dict[str, Path]
 ) -> None:
-    """After kill -9 the rerun computes only what the store lacks, and its rows are those of a whole
-    run."""
+    """The rerun computes only what the store lacks, with the rows of a whole run."""
     longer = {**GSM8K, "max_new_tokens": 150}
     settings = {"benchmark": longer, "tokens_per_batch": 160}  # one problem at a time
     given = arguments(root, tmp_path, source, data["gsm8k"], "gsm8k", settings=settings)

@@ -36,8 +36,7 @@ def test_large_files_are_linked_and_small_ones_copied(
 def test_export_again_follows_a_new_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second export replaces what the first one made, changed or not, and leaves no temporary
-    file."""
+    """A second export replaces the first and leaves no temporary file."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     files = make(tmp_path / "adapter", 1000)
     export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
@@ -70,8 +69,7 @@ def test_without_hard_links_files_are_copied(
 def test_the_export_loads_where_its_base_is_found(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A base without an address on the hub is found by its name in the working folder; the
-    tokenizer comes with the adapter."""
+    """A base without an address is found by its name; the tokenizer is there."""
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoTokenizer
 

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from export_report import export_report
-from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
-from report.synthetic_run import report_inputs
+from report.synthetic_run import export, report_inputs
 from write_report import write_report
 
 FILES = {
@@ -55,17 +53,9 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     given = report_inputs(folder, root)
     write_report(**given)
-    names = {"run", "scores", "rows", "perf", "compare", "markdown", "document", "page"}
-    names |= {"items_page", "figures"}
+    target = folder / "reports" / "bench" / "0123456789ab"
     for _ in range(2):
-        target = folder / "reports" / "bench" / "0123456789ab"
-        export_report(
-            **{name: given[name] for name in names},
-            answers=answers(folder),
-            folder=target,
-            items_of_tasks={name: exported_file(name) for name in TASKS},
-            outputs_of_judged={name: exported_file(name) for name in JUDGED},
-        )
+        export(given, target, answers(folder))
     return target
 
 

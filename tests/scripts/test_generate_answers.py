@@ -95,8 +95,7 @@ def test_greedy_answers_are_those_of_generate(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Both turns of a greedy question equal transformers' generate; the second sees the model's own
-    first answer."""
+    """The second turn sees the model's own first answer."""
     rows = {row["category"]: row for row in run(tmp_path, source, questions, "mt_bench")}
     for category in ("math", "coding"):
         first, second = rows[category]["prompts"]
@@ -110,8 +109,7 @@ def test_greedy_answers_are_those_of_generate(
 
 
 def test_rows_say_how_they_were_made(tmp_path: Path, source: Path, questions: Path) -> None:
-    """Rows keep order, ids, FastChat's temperatures and token counts; the protocol counts truncated
-    turns."""
+    """Rows keep order, ids, temperatures and counts; truncated turns are counted."""
     rows = run(tmp_path, source, questions, "mt_bench")
     assert [(row["index"], row["id"], row["category"]) for row in rows] == [
         (n, str(81 + n), name) for n, name in enumerate(CATEGORIES)
@@ -143,8 +141,7 @@ def test_batching_changes_no_answer(
 def test_shards_merge_into_what_one_job_answers(
     tmp_path: Path, source: Path, questions: Path, benchmark: str
 ) -> None:
-    """Three jobs' answers, sampled ones included, are those of one; missing and foreign shards are
-    noticed."""
+    """Three jobs' answers are those of one; missing and foreign shards are noticed."""
     whole = run(tmp_path / "whole", source, questions, benchmark)
     folders = [tmp_path / str(shard) for shard in range(3)]
     for shard, folder in enumerate(folders):
@@ -183,11 +180,7 @@ def test_an_answer_that_cannot_fit_is_refused(
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
 def test_answers_of_the_store_need_no_weights(
-    tmp_path: Path,
-    source: Path,
-    questions: Path,
-    benchmark: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, source: Path, questions: Path, benchmark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows are the same, both turns, and the protocol keeps the sampling limits."""
     first = run(tmp_path, source, questions, benchmark)

@@ -26,8 +26,7 @@ def run_of(overlay: str | None = None, **changes: Any) -> dict[str, Any]:
 def test_what_full_benchmarks_can_show_is_known(
     benchmark: str, units: int, published: float
 ) -> None:
-    """Paired differences with 80 % power: 2.7 points of GSM8K at 12 % of changed items, 0.75 of
-    MMLU at 10 %, 0.28 of MT-Bench at a spread of 0.9."""
+    """80 % power: 2.7 points of GSM8K, 0.75 of MMLU, 0.28 of MT-Bench."""
     found = power_of(benchmark, units, None, 0.05)
     assert found.smallest_detectable == pytest.approx(published, rel=0.03)
     assert found.chance_of_equal is None and found.units_for_margin is None

@@ -1,5 +1,4 @@
-"""prepare_conversations: files that other stages read, and a summary that proves what is in
-them."""
+"""prepare_conversations: files that other stages read, and their summary."""
 
 import json
 import os
@@ -41,8 +40,7 @@ def messages(samples: Path, tmp_path: Path) -> Path:
 
 
 def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None:
-    """The audit has one row a tree; kept ones are exactly those in the data files; the counts add
-    up."""
+    """The audit has one row a tree; kept ones are in the data files."""
     summary = prepare_into(tmp_path / "data", messages)
     audit = [row for _, row in read_jsonl(tmp_path / "data" / "audit.jsonl")]
     trees = {row["message_tree_id"] for _, row in read_jsonl(messages)}

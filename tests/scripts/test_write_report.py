@@ -90,8 +90,7 @@ def test_the_three_questions_come_first(local: dict[str, Path]) -> None:
 
 
 def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[str, Path]) -> None:
-    """Each table row, heading and figure title with its numbers says that the judge carries no
-    signal."""
+    """Each table row, heading and figure title says that the judge has no signal."""
     text = local["markdown"].read_text(encoding="utf-8")
     for title in ("MT-Bench", "AlpacaEval"):
         assert f"### {title} (judge {NO_SIGNAL})" in text
@@ -159,6 +158,7 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
         for form in ("markdown", "page"):
             text = given[form].read_text(encoding="utf-8")
             assert "0.250 kWh" in text
+            assert "41% of the bfloat16 peak of H100. The GPU had no work in 5% of" in text
             assert ("the steps after 7 only" in text) == (step == 7)
 
 
@@ -178,8 +178,7 @@ def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) 
 
 
 def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root: Path) -> None:
-    """MMLU scored by the texts of the choices compares with no published value, whatever the number
-    of items."""
+    """MMLU scored by the texts of the choices compares with no published value."""
     given = report_inputs(tmp_path, root)
     given["model_source"] = write_source(
         tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
@@ -214,8 +213,7 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
 def test_instructions_from_the_training_datas_source_are_told_apart(
     tmp_path: Path, root: Path, origin: str, shown: bool
 ) -> None:
-    """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else
-    only as it is."""
+    """AlpacaEval is shown with and without OpenAssistant's share, if trained on that."""
     given = report_inputs(tmp_path, root)
     given["conversations_source"] = write_source(tmp_path / "trained_on.json", origin=origin)
     write_report(**given)

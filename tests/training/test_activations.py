@@ -51,8 +51,7 @@ def fitted_and_inputs(
 def test_a_layer_keeps_what_the_memory_model_counts(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], dropout: float
 ) -> None:
-    """Measured and predicted from shapes agree within a half, and measuring changes nothing about
-    the model, its mode or the random numbers."""
+    """Measured and predicted agree within a half; measuring changes nothing."""
     settings |= {"lora_dropout": dropout}
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path, settings)
     layers = len(activations.decoder_layers(fitted.model))
@@ -71,9 +70,7 @@ def test_a_layer_keeps_what_the_memory_model_counts(
 def test_activations_are_computed_again_only_where_they_do_not_fit(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine with room for all layers keeps them, one with less has some layers compute again,
-    and one without room for a single layer is refused before it is killed. `memory: least` asks
-    for less in any case."""
+    """Layers recompute as needed, and less than one layer's room is refused."""
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path / "fitted", settings)
     assert fitted.resolved["recomputed_layers"] == 0
     layer = bytes_kept_by_a_layer(fitted.model, inputs)

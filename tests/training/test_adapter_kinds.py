@@ -1,5 +1,4 @@
-"""An adapter is used whole or not at all: what PEFT can do is merged as the files say, and what it
-would pass over without a word is refused by name."""
+"""An adapter is used whole or not at all."""
 
 import json
 import re
@@ -85,8 +84,7 @@ def configure(adapter: Path, **changes: Any) -> None:
 
 
 def test_names_without_their_prefix_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    """Case 1: such an adapter loads as nothing. It is refused by its header; loaded all the same it
-    is noticed; and a merge that is the bare base is noticed without the loader."""
+    """Case 1: it loads as nothing; header, loader and merge each notice."""
     adapter = make_adapter(tiny_model, tmp_path / "adapter")
     good = shutil.copytree(adapter, tmp_path / "good")
     prefix = "base_model.model."

@@ -1,5 +1,4 @@
-"""Compiled layers: same losses and gradients as eager ones, with everything that a recipe may ask
-for, and a reason where they are not compiled.
+"""Compiled layers: same losses and gradients as eager ones, or a reason why not.
 
 Most tests compile with `aot_eager`: dynamo's graph, its guards and the joint graph of gradients as
 on a GPU, without the minute that a C++ compiler takes. One runs inductor's own code.
@@ -90,9 +89,7 @@ def test_compiled_layers_train_like_eager_ones(
     recomputed: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the kernel of a GPU, packed and padded, with activations kept and computed again: losses
-    within 1e-4, norms of the gradient within 1e-3 of eager float32; ten times that in NF4, which a
-    CPU multiplies in bfloat16."""
+    """Losses within 1e-4 of eager float32, gradients 1e-3; ten times that in NF4."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
     eager = run(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
@@ -114,8 +111,7 @@ def test_one_graph_serves_all_layers_and_lengths(
     use_4bit: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No graph break, in NF4 neither; one graph for training, one for the likelihoods of the
-    adapter and one for those of the base, with dropout and NEFTune."""
+    """No graph break; one graph for training and two for the likelihoods."""
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
     fitted = run(tiny_model, tmp_path / "work", settings | changes)
@@ -136,8 +132,7 @@ def test_one_graph_serves_all_layers_and_lengths(
 def test_a_cpu_runs_compiled_layers_on_request(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inductor's own code, compiled by this machine's C++ compiler: losses within 1e-4 of eager
-    float32, norms of the gradient within 1e-3; its kernels are kept in the work folder."""
+    """Inductor's code: losses within 1e-4, gradients 1e-3; kernels stay in work."""
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
@@ -152,8 +147,7 @@ def test_a_cpu_runs_compiled_layers_on_request(
 def test_why_layers_are_not_compiled(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CPU, an old GPU, DoRA, a missing compiler: each has its words; `true` and `false` are
-    obeyed."""
+    """A CPU, an old GPU, DoRA, a missing compiler: each has its words."""
     options = parse_settings(settings)
 
     def reason(changes: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:

@@ -1,5 +1,4 @@
-"""The estimate: known counts of Llama 3 8B, sane predictions on named GPUs, refusals with a way
-out, and no torch."""
+"""The estimate: known counts of Llama 3 8B, sane predictions, no torch."""
 
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from doctor import LLAMA_3_8B
 from lorabench.control.estimate import choose, estimate
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import shapes_of, training_flops
@@ -17,15 +17,6 @@ from lorabench.training.settings import parse_settings
 
 pytest_plugins = ["training_fixtures"]
 
-LLAMA_3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-    "tie_word_embeddings": False,
-}
 RECIPE = {
     "lora_r": 64,
     "use_4bit": True,
@@ -37,8 +28,7 @@ RECIPE = {
 
 
 def test_counts_of_llama_3_8b_are_the_known_ones(settings: dict[str, Any]) -> None:
-    """167,772,160 trained parameters at rank 64; 31.5 GFLOP a token without and 47.0 with
-    checkpointing (512 tokens).
+    """167,772,160 parameters at rank 64; 31.5 GFLOP a token, 47.0 with checkpointing.
 
     By the usual counts: 4N and 6N of 6.979e9 layer and 0.525e9 output parameters, every token
     labelled.
@@ -54,8 +44,7 @@ def test_counts_of_llama_3_8b_are_the_known_ones(settings: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", list(GPUS))
 def test_qlora_of_8b_fits_every_named_gpu(name: str, settings: dict[str, Any]) -> None:
-    """With activation checkpointing only below 40 GB; the A100 needs an hour or so for three epochs
-    of oasst1."""
+    """Checkpointing only below 40 GB; an A100 needs about an hour for three epochs."""
     found = estimate(settings | RECIPE, LLAMA_3_8B, None, name)
     assert found.choice.fits
     assert (found.choice.recomputed_layers > 0) == (GPUS[name].memory_bytes < 40e9)
@@ -84,8 +73,7 @@ def test_what_cannot_fit_is_refused_with_a_way_out(settings: dict[str, Any]) -> 
 def test_published_peaks_of_qwen_7b(
     use_4bit: bool, tokens: int, published: float, settings: dict[str, Any]
 ) -> None:
-    """README of QwenLM/Qwen, A100, one row, activation checkpointing; docs/training.md says why
-    they differ."""
+    """README of QwenLM/Qwen, A100, one row; docs/training.md says why they differ."""
     shapes = shapes_of(
         LLAMA_3_8B | {"intermediate_size": 11008, "num_key_value_heads": 32, "vocab_size": 151936}
     )

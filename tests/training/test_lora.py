@@ -1,5 +1,4 @@
-"""The trainable model: gradients survive evaluations, adapters stay float32, a lack of memory is
-survived."""
+"""The trainable model: gradients, float32 adapters, survived lack of memory."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,7 @@ from training_fixtures import conversations
 
 pytest_plugins = ["training_fixtures"]
 # What a library announces to remove, a training run does not use.
-pytestmark = pytest.mark.filterwarnings(
-    "error::FutureWarning",
-    "error::DeprecationWarning",
-)
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning", "error::DeprecationWarning")
 
 ROWS = Rows(capacity=128, longest=128)
 
@@ -66,8 +62,7 @@ def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
 def test_gradients_after_an_evaluation_are_those_before_it(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool
 ) -> None:
-    """On CPUs with AVX512-BF16, 4-bit layers would otherwise lose most of their gradient after an
-    evaluation."""
+    """With AVX512-BF16, 4-bit layers would lose most of their gradient."""
     fitted = run(
         tiny_model,
         tmp_path / "work",
@@ -106,8 +101,7 @@ def test_adapters_and_optimiser_state_are_float32(
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Activations are computed again first, then the step is repeated in more passes; the events
-    are recorded, the loss is the same."""
+    """Recompute first, then more passes; events are recorded, the loss is the same."""
     settings |= {"lora_dropout": 0.0}
     calm = run(tiny_model, tmp_path / "calm", settings)
     original = AdapterTrainer._loss
@@ -155,8 +149,7 @@ def test_every_variant_of_the_recipe_learns(
 def test_the_best_adapter_is_kept_and_training_stops_early(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """With a learning rate that ruins the model, the first evaluation stays the best and training
-    ends soon after."""
+    """At a ruinous learning rate the first evaluation stays the best."""
     changes = {
         "learning_rate": 300.0,
         "evaluations_per_epoch": 3,

@@ -1,5 +1,4 @@
-"""Micro-batches: no token lost, none padded when packed, and the loss of a packed row that of its
-conversations."""
+"""Micro-batches: no token lost, no padding when packed, losses unchanged."""
 
 import random
 from pathlib import Path
@@ -18,8 +17,7 @@ pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 
 
 def items(lengths: list[int]) -> list[Encoded]:
-    """Return made-up conversations of the given lengths, about half of whose tokens are
-    labelled."""
+    """Return made-up conversations of these lengths, about half labelled."""
     generator = random.Random(0)
     made = []
     for number, length in enumerate(lengths):
@@ -62,8 +60,7 @@ def test_packed_rows_have_no_padding_and_padded_ones_count_it() -> None:
 
 
 def test_rows_are_filled_up_to_few_lengths() -> None:
-    """What fills a packed row is a document of its own, without labels; a padded pass gets longer
-    rows."""
+    """What fills a packed row is a document without labels."""
     made = items([5, 9, 3, 12, 7])
     packed, padded = pack(made, rows(64, 8)), pad(made, 2, rows(64, 8), 0)
     assert [batch.input_ids.shape for batch in packed] == [(1, 40)]
@@ -81,8 +78,7 @@ def test_rows_are_filled_up_to_few_lengths() -> None:
 def test_packed_padded_and_single_losses_agree_with_the_models_own(
     tiny_model: Path, attention: str
 ) -> None:
-    """Conversations in one row do not see each other, and the chunked loss is the cross-entropy of
-    full logits, whatever the capacity of rows and what they are filled up to."""
+    """Conversations in a row do not see each other; any capacity gives the same loss."""
     made = items([40, 25, 33, 12])
     model = (
         AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)

@@ -1,5 +1,4 @@
-"""Training by several processes: one process's adapter up to rounding, the same bits after a kill,
-clear errors."""
+"""Training by several processes: one process's adapter, same bits after a kill."""
 
 import json
 import os
@@ -83,8 +82,7 @@ def test_two_processes_learn_what_one_learns(
     root: Path,
     fsdp: bool,
 ) -> None:
-    """Same steps, same losses and, up to rounding, the same adapter, with the base whole or divided
-    (FSDP)."""
+    """The same losses and, up to rounding, the same adapter, with or without FSDP."""
     settings |= {"lora_dropout": 0.0, "evaluations_per_epoch": 1, "gradient_accumulation": 3}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
@@ -116,14 +114,9 @@ def test_two_processes_learn_what_one_learns(
 
 @pytest.mark.slow
 def test_compiled_layers_learn_the_same_in_two_processes(
-    tiny_source: Path,
-    prepared: Path,
-    tmp_path: Path,
-    settings: dict[str, Any],
-    root: Path,
+    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
-    """The hooks of DDP stay outside of the compiled layers; losses are those of one eager
-    process."""
+    """DDP's hooks stay outside of the layers; losses are those of one eager process."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
@@ -140,8 +133,7 @@ def test_compiled_layers_learn_the_same_in_two_processes(
 def test_two_killed_processes_resume_to_the_same_bits(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
-    """SIGKILL of the job ends its processes too; run again, the adapter is that of an uninterrupted
-    run."""
+    """SIGKILL of the job ends its processes too; run again, the bits are the same."""
     settings |= {"num_epochs": 4}
     whole = train_by_two(tiny_source, prepared, tmp_path / "whole", settings, root)
     parent = start(tiny_source, prepared, tmp_path / "killed", settings, root)

@@ -1,5 +1,4 @@
-"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that
-should be stale."""
+"""Only stale stages rerun: change one thing and compare with a dry run."""
 
 import os
 from collections import Counter
@@ -115,11 +114,15 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/train_adapter.py", TRAINING),
     ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
     ("workflow/scripts/lorabench/training/encode.py", TRAINING),
-    ("workflow/scripts/lorabench/documents/token_times.py", INFERENCE + REPORT),
-    (
-        "workflow/scripts/lorabench/scoring/load_summary.py",
-        Counter(summarise_inference=1) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/training/trainer.py", TRAINING),
+    # what only declares, observes or refuses
+    ("workflow/scripts/lorabench/observation/power.py", Counter()),
+    ("workflow/scripts/lorabench/observation/progress.py", Counter()),
+    ("workflow/scripts/lorabench/gpu_state.py", INFERENCE + REPORT),
+    ("workflow/scripts/lorabench/documents/training_record.py", Counter()),
+    ("workflow/scripts/lorabench/training/settings.py", Counter()),
+    ("workflow/scripts/lorabench/job.py", Counter()),
+    ("workflow/scripts/lorabench/scoring/load_summary.py", Counter(summarise_inference=1) + REPORT),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
     ("workflow/scripts/lorabench/control/estimate.py", Counter()),
@@ -142,10 +145,7 @@ CODE: list[tuple[str, Counter[str]]] = [
         "workflow/scripts/lorabench/evaluation/benchmarks/mt_bench.py",
         Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
     ),
-    (
-        "workflow/scripts/lorabench/scoring/benchmarks/mmlu.py",
-        Counter(score_benchmark=3) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/scoring/benchmarks/mmlu.py", Counter(score_benchmark=3) + REPORT),
     ("workflow/scripts/lorabench/scoring/protocols.py", Counter(score_benchmark=12) + REPORT),
 ]
 TASK_FILES: list[tuple[str, str, Counter[str]]] = [
@@ -198,8 +198,7 @@ def test_a_setting_reruns_its_rule_and_what_follows(
 def test_code_reruns_the_rules_that_reach_it(
     finished: Checkout, name: str, expected: Counter[str]
 ) -> None:
-    """A change of a script, a module or an environment schedules exactly the rules that use it and
-    what follows."""
+    """Exactly the rules that use the changed file, and what follows, run."""
     path = finished.folder / name
     addition = "\nADDED = 1\n" if name.endswith(".py") else "\nadded: 1\n"
     with changed(path, path.read_text() + addition):

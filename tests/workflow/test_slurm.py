@@ -14,8 +14,7 @@ pytestmark = [
 
 
 def test_jobs_end_without_accounting(tmp_path: Path) -> None:
-    """A job with the model runs in the cluster, short jobs here; where it fails, the last lines
-    say why."""
+    """A job with the model runs in the cluster; where it fails, the end says why."""
     copy = copy_repository(tmp_path / "lorabench")
     target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
     fast = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5")

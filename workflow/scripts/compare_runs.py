@@ -1,5 +1,4 @@
-"""Compare runs item by item: `make compare A=results/x B=results/y`, or all runs of a sweep with
-`make compare CONFIG=FILE`.
+"""Compare runs item by item: `make compare A=results/x B=results/y`, or `CONFIG=FILE` of a sweep.
 
 A and B are folders of runs (results/{run}) or of exported reports (reports/bench/{git-sha}). The
 variant of B and of each further folder is compared with that of A on the same items, with the
@@ -19,8 +18,7 @@ from pathlib import Path
 from lorabench.control.configuration import load, resolve
 from lorabench.errors import ConfigurationError, LorabenchError
 from lorabench.files import write_text
-from lorabench.report.run_comparison import Run, compare_runs, read_run, runs_text
-from lorabench.report.runs_page import render_runs
+from lorabench.report.run_comparison import Run, compare_runs, read_run, render_runs, runs_text
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,5 +1,4 @@
-"""Describe the adapter: training_record.json -> train_metrics.json, run_config.json and the model
-card, README.md.
+"""Describe the adapter: training_record.json -> train_metrics.json, run_config.json, README.md.
 
 Nothing is measured here, so that another wording, table or formula never trains again.
 """
@@ -14,12 +13,7 @@ from lorabench.job import run_job
 
 
 def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -> None:
-    """Write the three files from the record of a training, or of an import.
-
-    Args:
-        record: training_record.json.
-        metrics, config, card: the outputs.
-    """
+    """Write the three files from the record of a training, or of an import."""
     found: Record = read_json(record)
     if found["status"] == "ok":
         trained = train_metrics(found)

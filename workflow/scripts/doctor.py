@@ -102,8 +102,7 @@ def describe_training(run: dict[str, Any]) -> list[str]:
 
 
 def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return a line on the judge of each judged benchmark, and those of the lines that would stop a
-    run."""
+    """Return a line on each judge, and those of the lines that would stop a run."""
     sections = [
         judge for name, judge in JUDGED.items() if name in run["score_benchmark"]["benchmarks"]
     ]

@@ -54,7 +54,6 @@ def export_report(
     """Write the published folder.
 
     Args:
-        run: the run's name.
         scores, rows: score files and item rows, parallel lists.
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         perf: measurements, one a variant; empty where inference was not measured.

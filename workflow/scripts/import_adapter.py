@@ -1,5 +1,4 @@
-"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/, after checking that it
-fits the base model.
+"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/.
 
 The same files as train_adapter writes; the record says that training was not run here, and holds
 what the folder says about itself, from which describe_adapter makes the describing files. Where the
@@ -30,8 +29,6 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
 
     Args:
         model: source.json next to the base model's checkpoint.
-        adapter: folder of the outputs.
-        settings: the config section.
 
     Raises:
         ConfigurationError: no path is set.

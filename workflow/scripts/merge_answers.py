@@ -1,5 +1,4 @@
-"""Put the shards of a benchmark's answers together: results/{run}/work/answers ->
-results/{run}/answers/{variant}/.
+"""Put the shards of a benchmark's answers together -> results/{run}/answers/{variant}/.
 
 The rows are those that one job would have made, in the order of the questions.
 """
@@ -30,7 +29,6 @@ def merge_answers(
 
     Args:
         shards: rows (`Answer`) of every shard; `protocols` says how each was made.
-        answers, protocol: outputs.
 
     Raises:
         DataError: a question is missing or occurs twice, or shards were made in different ways.

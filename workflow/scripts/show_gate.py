@@ -1,5 +1,4 @@
-"""Print the gate of each run and exit with its answer: `make gate`, `make gate
-CONFIG=config/demo.yaml`.
+"""Print the gate of each run and exit with its answer: `make gate CONFIG=config/demo.yaml`.
 
 Exit code 0 = yes, 1 = no, 3 = the evidence does not decide (also where a run has no gate.json yet);
 of several runs the worst counts: no before not shown before yes.
@@ -11,10 +10,11 @@ import sys
 from pathlib import Path
 
 from lorabench.control.configuration import load, resolve
-from lorabench.documents.gate import EXIT_CODES, gate_of
+from lorabench.documents.gate import gate_of
 from lorabench.errors import LorabenchError
 from lorabench.files import read_json
 from lorabench.report.gate_text import text_table
+from lorabench.scoring.gate import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,5 +1,4 @@
-"""Check a configuration without running anything: `make validate`, `make validate
-CONFIG=config/demo.yaml`.
+"""Check a configuration without running anything: `make validate CONFIG=config/demo.yaml`.
 
 Reads the config files as Snakemake does, checks every key, and looks at
 each model and data source that the config names. Prints the runs that it describes. Exit code 2

@@ -1,5 +1,4 @@
-"""Write the licence files that the adapter and the merged model must carry -> LICENSE and NOTICE in
-results/{run}/adapter/ and results/{run}/merged/, and the merged model's README.md.
+"""Write the licence files that the adapter and the merged model must carry.
 
 LICENSE is the text from the base model's folder, else a pointer to it; a use policy found there is
 copied too. NOTICE holds the attribution that the licence prescribes. The gate looks at the folder
@@ -25,9 +24,7 @@ def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files:
     """Write the files.
 
     Args:
-        run: the run's name.
         model: source.json of the base model, in its folder.
-        adapter_files, merged_files: the folders to write into.
     """
     source = read_json(model)
     base_name = name_of_base(model, source)

@@ -1,5 +1,4 @@
-"""Write the report: everything a run has measured ->
-results/{run}/report/{report.md,report.json,report.html,items.html,figures/}.
+"""Write the report: everything a run has measured -> results/{run}/report/.
 
 The first screen answers three questions: did the adapter help, what does it cost to serve, may I
 ship it; next to them are date, commit, times and hardware. Below are scores with intervals, paired
@@ -63,13 +62,11 @@ def write_report(
     """Write the three forms of the report and its figures.
 
     Args:
-        run: the run's name.
         scores, rows: parallel lists, one file a variant and benchmark.
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         model_source, conversations_source: source.json of what the run starts from.
         benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
         markdown, document, page, items_page: report.md, report.json, report.html, items.html.
-        figures: folder of the figures, next to the report.
         durations: folder of Snakemake's benchmark files, which no rule declares as its output.
     """
     records = {

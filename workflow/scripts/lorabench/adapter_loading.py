@@ -22,8 +22,7 @@ NAMED = 3
 
 
 def attach_adapter(base: PreTrainedModel, folder: Path) -> "PeftModel":
-    """Return the base with the adapter in `folder`, unmerged; the adapter's weights take the base's
-    dtype.
+    """Return the base with the adapter in `folder`, unmerged, in the base's dtype.
 
     Raises:
         DataError: a tensor of the file is not in the model with the same values, or one of the

@@ -1,5 +1,4 @@
-"""Read and write the pipeline's files: JSON and JSON Lines, whole or not at all, and content
-hashes."""
+"""Read and write JSON, JSON Lines and text, whole or not at all, and hash them."""
 
 import errno
 import hashlib
@@ -16,8 +15,7 @@ from lorabench.errors import DataError
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends
-    without an error."""
+    """Yield a temporary path next to `path` that becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -47,8 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. Not-a-number is refused, since JSON has no word
-    for it."""
+    """Write `value` as indented JSON, atomically; not-a-number is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -108,8 +105,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces), independent of
-    insertion order."""
+    """Return the SHA-256 of a value's JSON with sorted keys."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

@@ -1,5 +1,4 @@
-"""Put copies of result files where users look for them: whole or not at all, large ones as hard
-links."""
+"""Put copies of result files where users look for them, large ones as hard links."""
 
 import os
 import shutil
@@ -27,8 +26,7 @@ MANIFEST = "exported_files.json"
 
 
 def publish_file(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source` (large, same file system) or a copy of it, replacing
-    what was there."""
+    """Replace `target` by the same file as `source` (large ones) or a copy of it."""
     with write_beside(target) as temporary:
         if source.stat().st_size >= LINK_FROM_BYTES:
             temporary.unlink()
@@ -53,8 +51,7 @@ def note_exports(folder: Path, names: Iterable[str]) -> None:
 
 
 def publish_folder(source: Path, target: Path) -> None:
-    """Publish every file of a flat folder; files that the target had before and the source has not
-    are removed."""
+    """Publish every file of a flat folder; other files of the target are removed."""
     for file in sorted(source.iterdir()):
         publish_file(file, target / file.name)
     for file in sorted(target.iterdir()) if target.is_dir() else ():

@@ -153,8 +153,7 @@ def bounded_mean_estimate(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Return the mean of values on a scale with two ends, with an interval that stays on the scale
-    and holds for skewed values.
+    """Return the mean of values on a bounded scale, with an interval that stays on the scale.
 
     The mean counts as a share of n_eff right answers: n over the design effect, the ratio of the
     robust variance to that of as many zeros and ones (Korn and Graubard 1998, with the mid-p
@@ -226,8 +225,7 @@ def t_quantile(share: float, freedom: float | None) -> float:
 def cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable] | None
 ) -> tuple[Floats, Floats]:
-    """Return per cluster the sum of its values and its size, [k] each, clusters in order of first
-    appearance."""
+    """Return sum of values and size by cluster, [k] each, in order of first appearance."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
         raise DataError(
@@ -243,8 +241,7 @@ def cluster_sums(
 
 
 def robust_variance(sums: Floats, sizes: Floats) -> float:
-    """Return the squared error of a ratio of sums of at least two clusters; see
-    `ratio_estimate`."""
+    """Return the squared error of a ratio of sums of clusters; see `ratio_estimate`."""
     total = sizes.sum()
     weights = sizes / total
     residuals = (sums - sizes * (sums.sum() / total)) / total
@@ -272,8 +269,7 @@ def degrees_of_freedom(sizes: Floats) -> float:
 def _resampled_means(
     sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
 ) -> Floats:
-    """Return [resamples] means of k clusters drawn with replacement, in chunks that bound
-    memory."""
+    """Return [resamples] means of k clusters drawn with replacement, chunk by chunk."""
     k = len(sums)
     step = max(1, BOOTSTRAP_CHUNK // k)
     means = []

@@ -1,5 +1,4 @@
-"""Load a variant of the model for inference: the base, the base with the unmerged adapter, or the
-merged checkpoint."""
+"""Load a variant for inference: base, base with the unmerged adapter, or merged."""
 
 from __future__ import annotations
 

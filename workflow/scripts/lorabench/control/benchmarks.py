@@ -91,13 +91,6 @@ def read_task_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def benchmark_code(script: Path, environment: Path, benchmarks: list[str]) -> str:
-    """Return the hash of the code behind a job: its script and what that imports, and the modules
-    of the benchmarks that it works with, no others.
-
-    Args:
-        script: of a rule in ROOMS.
-        environment: the rule's conda file.
-        benchmarks: of the job.
-    """
+    """Return the hash of the code behind a job, with the modules of its benchmarks only."""
     own = [benchmark_file(ROOMS[script.stem], benchmark) for benchmark in benchmarks]
     return code_hash(script, environment, own)

@@ -1,5 +1,4 @@
-"""Ask remote judges one tiny question each before any expensive work, with the parameters that
-judging will send."""
+"""Ask remote judges one tiny question each before any expensive work."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -40,8 +40,7 @@ class Parameters:
         self.environments = plan.root / "envs"
 
     def section(self, rule: str, *keys: str) -> Settings:
-        """Return a function: the run's section of that rule without keys that change no result, or
-        the named keys of it, as one sorted dict."""
+        """Return a function: the run's section, or `keys` of it, as one sorted dict."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]
@@ -53,8 +52,7 @@ class Parameters:
         return settings
 
     def free_settings(self, rule: str) -> Callable[[Wildcards, Any], dict[str, Any]]:
-        """Return a function: the keys of the section that change no result, so that a change of
-        them reruns nothing.
+        """Return a function: the keys of the section that change no result.
 
         It takes `input`, because Snakemake does not record a parameter that follows from inputs.
         """
@@ -65,8 +63,7 @@ class Parameters:
         return settings
 
     def benchmark_section(self, rule: str) -> Settings:
-        """Return a function: the section without other benchmarks' keys; the own ones under
-        `benchmark`."""
+        """Return a function: the section with one benchmark's keys, under `benchmark`."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]
@@ -111,8 +108,7 @@ class Parameters:
         return file
 
     def code(self, rule: str, environment: Environment) -> str | Callable[[Wildcards], str]:
-        """Return the hash of the code behind a rule, or the function of the wildcards that does;
-        see docs/reruns.md.
+        """Return the hash of the code behind a rule, or a function that does; see docs/reruns.md.
 
         Of the benchmarks' modules it holds those of the job's benchmark, or of all that its run
         scores.
@@ -132,8 +128,7 @@ class Parameters:
         return hash_of
 
     def answer_store(self, rule: str) -> str:
-        """Return the run's folder in the store of answers that all runs share; it is named after
-        the code that answers."""
+        """Return the run's folder in the shared store, named after the code that answers."""
         behind = closure(self.scripts / f"{rule}.py")
         files = [name for name in ANSWERING if self.scripts / name in behind]
         texts = {name: read_source(self.scripts / name).text for name in files}

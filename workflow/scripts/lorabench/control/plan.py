@@ -150,8 +150,7 @@ class Plan:
         return f"results/{wildcards.run}/{folder}/LICENSE"
 
     def judge_model(self, benchmark: str) -> Callable[[Wildcards], str | list[str]]:
-        """Return a function of the wildcards: the source.json of a local judge's model, nothing for
-        other judges."""
+        """Return a function: the source.json of a local judge's model, [] for other judges."""
 
         def model(wildcards: Wildcards) -> str | list[str]:
             run = self.runs[wildcards.run]
@@ -211,8 +210,7 @@ class Plan:
         ]
 
     def results_of(self, wildcards: Wildcards, suffix: str) -> list[str]:
-        """Return the per-item results that a score is made of; nothing where a judge cannot be
-        asked and never was."""
+        """Return the results that a score is made of; [] where no judge can or did judge."""
         run, variant, benchmark = wildcards.run, wildcards.variant, wildcards.benchmark
         if benchmark not in JUDGED:
             return self.shards(wildcards, "evaluate_task", suffix)
@@ -229,8 +227,7 @@ class Plan:
         return f"{folder}/{wildcards.benchmark}.{suffix}"
 
     def length_control_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return the regulariser of the length-controlled win rate for a benchmark that has one,
-        where the config names it."""
+        """Return the configured regulariser of a length-controlled win rate, [] without one."""
         file: str | None = self.runs[wildcards.run]["score_benchmark"]["length_control_file"]
         if file is None:
             return []
@@ -279,8 +276,7 @@ class Plan:
         return judge_available(self.runs[run][JUDGED[benchmark]]["judge"], self.environment)
 
     def judged_before(self, run: str, variant: str, benchmark: str) -> bool:
-        """Return whether there are judgments of these very answers that the configured judge made,
-        in a call with its key."""
+        """Return whether the configured judge has already judged these very answers."""
         protocol = Path(f"results/{run}/judgments/{variant}/{benchmark}.json")
         answers = Path(f"results/{run}/answers/{variant}/{benchmark}.jsonl")
         judge = self.runs[run][JUDGED[benchmark]]["judge"]
@@ -292,8 +288,7 @@ class Plan:
         return same_answers and asked == (judge["kind"], judge["model"])
 
     def judgeable_runs(self, benchmark: str) -> str:
-        """Return a wildcard pattern of the runs whose judge can be asked; for the others a judgment
-        is whatever is there."""
+        """Return a pattern of the runs whose judge can be asked; others keep their judgments."""
         return any_of(run for run in self.runs if self.why_not_judged(run, benchmark) is None)
 
     def not_run_reason(self, wildcards: Wildcards) -> str | None:

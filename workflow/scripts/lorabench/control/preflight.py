@@ -13,11 +13,10 @@ from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import ConfigurationError, PrerequisiteError
+from lorabench.errors import PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
-from lorabench.judging.settings import parse_judge
 from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
@@ -49,14 +48,12 @@ def check(
         vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
         with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine, so that its GPU and disk count.
-        environment: os.environ, for tokens.
 
     Raises:
         PrerequisiteError: with every fault found, one a line.
     """
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
-        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
@@ -75,18 +72,6 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
-
-
-def find_judge_faults(run: dict[str, Any]) -> list[str]:
-    """Return one line for each judge whose address, prices or limit may not be used."""
-    faults = []
-    for name in ("judge_mt_bench", "judge_alpaca_eval"):
-        if name in run and run[name]["judge"]["kind"] != "none":
-            try:
-                parse_judge(run[name]["judge"])
-            except ConfigurationError as error:
-                faults.append(f"{name}: {error}")
-    return faults
 
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
@@ -129,8 +114,7 @@ def find_missing_vllm() -> list[str]:
 
 
 def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
-    """Return one line where vLLM would not serve the adapter that the run imports or trains, for
-    jobs of `rule`."""
+    """Return one line where vLLM would not serve the run's adapter in jobs of `rule`."""
     imported = run["import_adapter"]["path"]
     if imported and check_adapter(Path(imported), None):
         # not whole, or already copied and gone: this check cannot say
@@ -152,8 +136,7 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
 
 
 def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free: int) -> list[str]:
-    """Return one line for each thing that this machine lacks: a GPU that the run requires, `free`
-    bytes of disk."""
+    """Return one line for each thing that this machine lacks: a GPU, `free` bytes of disk."""
     faults = []
     if run["require_gpu"] and rules & GPU_RULES and not gpu:
         faults.append(
@@ -171,8 +154,7 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
 
 
 def find_memory_faults(run: dict[str, Any], device: Device) -> list[str]:
-    """Return one line where the run's training cannot fit into the memory of `device`; nothing
-    where the model is not here yet, or several GPUs divide it."""
+    """Return one line where the run's training cannot fit into the memory of `device`."""
     folder = model_folder(run)
     settings = run["train_adapter"]
     if folder is None or settings["fsdp"]:
@@ -199,8 +181,7 @@ def device_here() -> Device:
 
 
 def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
-    """Return the bytes that scheduled rules will write: model size by its name ("8B", "135M") at 2
-    bytes a weight.
+    """Return the bytes that scheduled rules will write, by the model's name ("8B"), 2 a weight.
 
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
     checkpoints and answers.

@@ -1,5 +1,4 @@
-"""Hash the code behind a rule: its script, every package module that the script reaches and that
-can change a result, and its environment file.
+"""Hash the code behind a rule: script, modules that can change a result, environment file.
 
 Comments, docstrings and blank lines do not count, so that documentation never makes a trained
 adapter stale. The text itself is hashed, not the syntax tree, whose printed form changes between
@@ -37,8 +36,7 @@ UNCOUNTED = (
 
 
 def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str:
-    """Return a hash over the normalised text of `script`, the modules it imports and the
-    `environment` YAML.
+    """Return a hash over `script`, the modules it imports and the `environment` YAML.
 
     Args:
         script: a file in the scripts folder; imports are resolved against that folder.
@@ -60,8 +58,10 @@ def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str
 
 
 def closure(script: Path, scripts: Path | None = None, *, whole: bool = False) -> set[Path]:
-    """Return `script` and all files of the folder `scripts` (its own where None) that it imports,
-    directly or through others, without those of `UNCOUNTED` unless `whole`."""
+    """Return `script` and the files of `scripts` (its own folder if None) that it reaches.
+
+    Without those of `UNCOUNTED` and what only they import, unless `whole`.
+    """
     folder = scripts or script.parent
     found: set[Path] = set()
     waiting = [script]
@@ -118,15 +118,12 @@ def _files(names: Iterable[str], scripts: Path) -> set[Path]:
     return files
 
 
-Span = tuple[
-    int, int, int, int
-    # first line, column, last line, column; lines from 0, columns in characters
-]
+# first line, column, last line, column; lines from 0, columns in characters
+Span = tuple[int, int, int, int]
 
 
 def normalise(text: str, tree: ast.Module) -> str:
-    """Return Python source without comments, docstrings, trailing spaces and blank lines; other
-    strings stay whole."""
+    """Return Python source without comments, docstrings, trailing spaces and blank lines."""
     lines = text.splitlines()
     strings: list[Span] = []
     cuts: list[Span] = []

@@ -1,5 +1,4 @@
-"""Say before any work whether a judge can run. Standard library only: this is asked while the job
-graph is built."""
+"""Say before any work whether a judge can run; asked while the job graph is built."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,6 @@ def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str
 
     Args:
         judge: the `judge` key of a judging section.
-        environ: os.environ.
     """
     kind = judge.get("kind")
     if kind == "local":

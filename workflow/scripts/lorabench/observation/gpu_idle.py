@@ -1,7 +1,8 @@
-"""Measure, over a few optimiser steps, which share of the time the GPU had no work.
+"""Measure, over a few optimiser steps, which share of the time the GPU had no work, and which share
+went into preparing the next batch.
 
-A GPU that waits is fed too slowly: Python launches its kernels one by one, and with small layers,
-short rows or uncompiled layers that takes longer than the kernels themselves.
+A GPU that waits is fed too slowly: mostly because Python launches its kernels one by one, and with
+small layers, short rows or uncompiled layers that takes longer than the kernels themselves.
 """
 
 import time
@@ -12,45 +13,63 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-# Steps of this process that are profiled, counted from 1: after compilation, and when the
-# allocator has found its blocks.
-PROFILED = (4, 5, 6)
+# The first profiled step of this process, counted from 1, after compilation and when the allocator
+# has found its blocks; and how many are profiled.
+FIRST, STEPS = 4, 3
 
 
 class IdleMeter:
-    """Sums busy and whole time of the profiled steps."""
+    """Sums busy time, whole time and the time that data took, over the profiled steps."""
 
     def __init__(self, device: torch.device) -> None:
         """Measure on `device`; on a CPU nothing is measured."""
         self.device = device
         self.steps = 0
-        self.busy_seconds = 0.0
+        self.profiler: profile | None = None
+        self.started = 0.0
         self.seconds = 0.0
+        self.busy_seconds = 0.0
+        self.data_seconds = 0.0
+
+    def step_begins(self) -> None:
+        """Note that a step begins; what comes until the next one belongs to it: passes, optimiser,
+        logging, and the batch of the next step."""
+        self.steps += 1
+        if self.device.type != "cuda":
+            return
+        if self.steps == FIRST:
+            self.profiler = profile(activities=[ProfilerActivity.CUDA])
+            self.profiler.start()
+            torch.cuda.synchronize(self.device)
+            self.started = time.perf_counter()
+        elif self.steps == FIRST + STEPS and self.profiler is not None:
+            torch.cuda.synchronize(self.device)
+            self.seconds = time.perf_counter() - self.started
+            self.profiler.stop()
+            self.busy_seconds = covered(on_device(self.profiler.events())) / 1e6
+            self.profiler = None
 
     @contextmanager
-    def step(self) -> Iterator[None]:
-        """Wrap the passes of one optimiser step."""
-        self.steps += 1
-        if self.device.type != "cuda" or self.steps not in PROFILED:
-            yield
-            return
-        torch.cuda.synchronize(self.device)
+    def preparing_data(self) -> Iterator[None]:
+        """Wrap what gets a batch and divides it."""
         started = time.perf_counter()
-        with profile(activities=[ProfilerActivity.CUDA]) as found:
-            yield
-            torch.cuda.synchronize(self.device)
-            self.seconds += time.perf_counter() - started
-        self.busy_seconds += covered(on_device(found.events())) / 1e6
+        yield
+        if self.profiler is not None:
+            self.data_seconds += time.perf_counter() - started
 
     def reading(self) -> dict[str, Any]:
-        """Return the idle share and the measured seconds, or null with the reason."""
-        share = 1 - self.busy_seconds / self.seconds if self.seconds else None
+        """Return the idle share, the share of data and the measured seconds, or null with the
+        reason."""
+        if self.profiler is not None:
+            self.profiler.stop()
         on_gpu = self.device.type == "cuda"
         reason = "the training had too few steps" if on_gpu else "trained on a CPU"
+        measured = self.seconds > 0
         return {
-            "idle_share": share,
+            "idle_share": 1 - self.busy_seconds / self.seconds if measured else None,
+            "data_share": self.data_seconds / self.seconds if measured else None,
             "seconds": self.seconds,
-            "reason": None if self.seconds else reason,
+            "reason": None if measured else reason,
         }
 
 

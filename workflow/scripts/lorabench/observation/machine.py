@@ -1,7 +1,4 @@
-"""What a training was made with and what it took: machine, packages, memory, power, commit.
-
-Written inside its record, never part of a path.
-"""
+"""What a training was made with and what it took: machine, packages, memory, power, commit."""
 
 import importlib.metadata
 import os

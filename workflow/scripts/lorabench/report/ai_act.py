@@ -13,12 +13,7 @@ ORIGINAL_FLOPS = {re.compile(r"llama[-_ ]?3-8b", re.IGNORECASE): 7.2e23}
 
 
 def ai_act_text(model: str, train_metrics: Mapping[str, Any] | None) -> str | None:
-    """Return one sentence, None where no training was counted.
-
-    Args:
-        model: the base model's name.
-        train_metrics: the content of train_metrics.json.
-    """
+    """Return one sentence, None where no training was counted."""
     used = ((train_metrics or {}).get("totals") or {}).get("floating_point_operations")
     if not used:
         return None

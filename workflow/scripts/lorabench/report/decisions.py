@@ -83,8 +83,7 @@ def _validation_text(validation: HeldOutLoss) -> str:
 
 
 def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
-    """Return the answer and its sentence from the change of the held-out loss and the verdicts that
-    carry a signal."""
+    """Return the answer and its sentence from the loss and the verdicts that carry a signal."""
     better, worse = words.count("better"), words.count("worse")
     start = {
         None: "The loss on held-out conversations was not measured",
@@ -115,7 +114,6 @@ def may_ship(
     """Answer from the release gate, the lines that do not pass first; the licences' duties last.
 
     Args:
-        gate: the content of gate.json.
         model_licence, data_licence: as the sources of base model and training data state them.
     """
     open_lines = [line for line in gate.lines if line.required and line.verdict != "pass"]
@@ -140,8 +138,7 @@ def may_ship(
 
 
 def licence_reason(subject: str, text: str | None) -> Reason:
-    """Return what the licence of the base model or data means; an unnamed or unknown one is an open
-    point."""
+    """Return what a licence means; an unnamed or unknown one is an open point."""
     licence = find_licence(text)
     if licence is None:
         found = (

@@ -1,9 +1,9 @@
-"""Assemble report.json: everything that the report says, as numbers and sentences; the templates
-only lay it out."""
+"""Assemble report.json: everything that the report says; templates only lay it out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from lorabench.description.utilisation import speed_sentences
 from lorabench.documents.comparison import Comparison, Contrast, Question
 from lorabench.documents.contamination import Contamination
 from lorabench.documents.gate import GateDocument
@@ -35,12 +35,7 @@ from lorabench.report.records import (
     validation_losses,
 )
 from lorabench.report.run_facts import run_facts
-from lorabench.report.wording import (
-    VARIANT_TITLES,
-    contrast_text,
-    equality_text,
-    score_text,
-)
+from lorabench.report.wording import VARIANT_TITLES, contrast_text, equality_text, score_text
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.held_out import recorded_training
 
@@ -86,8 +81,6 @@ def assemble_report(
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
-        run: the run's name.
-        model: the base model's name.
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
         changes: benchmark -> which items changed, by group.
@@ -200,8 +193,7 @@ def _contrast(key: str, contrast: Contrast, unit: str) -> dict[str, Any]:
 
 
 def _published(name: str, model: str, done: Sequence[Scored]) -> list[PublishedValue]:
-    """Return the published values next to our base's; a run of another task or on a part of the
-    benchmark is comparable with none."""
+    """Return the published values next to our base's, comparable only on the same whole task."""
     base = next((score for score in done if score["variant"] == "base"), None)
     # the task with which values were published has the benchmark's name
     task = next((score["protocol_detail"].get("task", name) for score in done), name)
@@ -248,14 +240,14 @@ def _training(
         "peak_memory": trained.get("peak_memory"),
         "power": trained.get("power"),
         "data": trained.get("data"),
+        "speed": speed_sentences(trained["totals"], config),
         "settings": config.get("settings"),
         "resolved": config.get("resolved"),
     }
 
 
 def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
-    """Return how AlpacaEval reads without the instructions that come from where the training
-    conversations do."""
+    """Return AlpacaEval's win rates without the instructions that come from OpenAssistant."""
     limits = []
     for part in benchmarks:
         both = {
@@ -280,8 +272,7 @@ def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
 
 
 def _shorter_turns(part: BenchmarkReport) -> int:
-    """Return how many later turns of one variant were left less room than asked for; the first
-    variant's, since questions are the same for all."""
+    """Return how many later turns had less room than asked for; the same for all variants."""
     answers = (part.get("protocol_detail") or {}).get("answers") or {}
     return int(answers.get("turns_with_less_room") or 0)
 

@@ -1,5 +1,4 @@
-"""Items next to each other: what base, adapter and merged model answered, what came of it, and
-which items changed.
+"""Items compared: what each variant answered, what came of it, which items changed.
 
 The text of a question comes from the benchmark's own files (`question`, `turns` or `instruction`;
 `choices`, `answer` and `reference_output` where they have them) or from the answers that were
@@ -52,8 +51,7 @@ class Item:
 
 
 def question_rows(folder: Path, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return id -> row of the questions of a benchmark's files, reference answers under
-    `reference`."""
+    """Return id -> row of a benchmark's questions, reference answers under `reference`."""
     ids = set(wanted)
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -92,8 +90,7 @@ def compare_items(
 
 
 def most_changed(items: Sequence[Item], count: int) -> list[Item]:
-    """Return up to `count` items that changed, half of them losses where there are as many, the
-    losses first, each half by size."""
+    """Return up to `count` changed items, losses first, gains in the other half."""
     lost = [item for item in items if item.change is not None and item.change < 0]
     gained = [item for item in reversed(items) if item.change is not None and item.change > 0]
     half = count // 2
@@ -121,8 +118,7 @@ def changes_by_group(items: Sequence[Item]) -> list[ChangedGroup]:
 
 
 def changes_of(items: Sequence[Item]) -> ItemChanges | None:
-    """Return what report.json says of changed items: how many, and a row a group; None where there
-    are no pairs."""
+    """Return what report.json says of changed items, None where there are no pairs."""
     compared = [item.change for item in items if item.change is not None]
     if not compared:
         return None

@@ -127,8 +127,7 @@ REFERENCES = (
 
 
 def references_for(model: str) -> tuple[Published, ...]:
-    """Return the published values for a model's name or repository, none for other models than
-    Llama 3 8B Instruct."""
+    """Return the published values of a model, known for Llama 3 8B Instruct only."""
     return REFERENCES if MODEL.lower() in model.lower() else ()
 
 

@@ -1,5 +1,4 @@
-"""Runs next to each other: read them from results/{run} or from an export, compare one variant item
-by item, and say it in lines of text."""
+"""Compare runs, read from results/{run} or from an export, item by item."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from lorabench.documents.comparison import PairName
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_json
+from lorabench.report.plain_text import printable
+from lorabench.report.rendering import page_environment
 from lorabench.report.wording import (
     contrast_text,
     difference_text,
@@ -86,8 +89,7 @@ def read_run(folder: Path, variant: str) -> Run:
 
 
 def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
-    """Return for each further run benchmark -> contrast with the first run, with Holm's correction
-    over all of them.
+    """Return for each further run benchmark -> contrast with the first run, Holm-corrected.
 
     Raises:
         DataError: a benchmark was made by different protocols or on different items, or the runs
@@ -146,6 +148,28 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
             )
     lines += ["", f"p is adjusted over {corrected(contrasts)} comparisons (Holm)."]
     return "\n".join(lines)
+
+
+def render_runs(
+    template: str,
+    style: str,
+    runs: Sequence[Run],
+    contrasts: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> str:
+    """Return the page: a table of runs with their scores, and the paired differences to A."""
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    page = page_environment().from_string(template)
+    text = page.render(
+        runs=[{"letter": letter(number), "run": run} for number, run in enumerate(runs)],
+        tables={name: scored_benchmark(name) for name in names},
+        contrasts=[
+            {"letter": letter(number), "found": found}
+            for number, found in enumerate(contrasts, start=1)
+        ],
+        corrected=corrected(contrasts),
+        style=Markup(style),
+    )
+    return printable(text)
 
 
 def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
@@ -228,8 +252,7 @@ def _opponents(
 
 
 def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
-    """Return the item rows of an export, those of judged answers made from the scores of their
-    turns."""
+    """Return the item rows of an export; those of judged answers have scores only."""
     rows: dict[str, list[ItemResult]] = {}
     for path in sorted(folder.glob("*.json")):
         if not path.name.endswith(("_results.json", "_outputs.json")):

@@ -121,8 +121,7 @@ def _speed_text(
 
 
 def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:
-    """Return how many users are served within a pair of limits, their speed against the base's, and
-    the price."""
+    """Return how many users a pair of limits allows, their speed and the price."""
     bounds = (
         f"{limit['time_to_first_token_ms']:g}/{limit['time_per_output_token_ms']:g} ms"
         f" ({limit['name']})"
@@ -148,8 +147,7 @@ def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:
 
 
 def _server_ratio(variant: str, perf: Perf) -> dict[str, Any] | None:
-    """Return the ratio to the base on the measured server, at the highest level that both
-    answered; None without a server."""
+    """Return the server's ratio to the base at the highest level that both answered."""
     load = (perf.get(variant, {}).get("load") or {}).get("server") or {}
     measured = [
         level["ratio_to_base"] for level in load.get("levels", []) if level["ratio_to_base"]

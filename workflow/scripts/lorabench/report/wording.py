@@ -113,8 +113,7 @@ def p_text(value: float | None) -> str:
 
 
 def contrast_text(contrast: Mapping[str, Any], unit: str) -> str:
-    """Return what a paired difference shows, in words and with the smallest difference that this n
-    could have found."""
+    """Return what a paired difference shows, with the smallest that n items could have found."""
     word = contrast["verdict_word"]
     if word == "no verdict":
         return "no verdict: the judge decides nothing"

@@ -107,6 +107,11 @@ class AdapterTrainer(SFTTrainer):
         sampler = StepSampler(len(self.data.train), self.per_step, self.args.seed)
         return StepLoader(self.data.train, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
 
+    def get_batch_samples(self, *args: Any) -> Any:
+        """Return the next step's batch, timed."""
+        with self.idle_meter.preparing_data():
+            return super().get_batch_samples(*args)
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW; with LoRA+ (arXiv 2402.12354) B has another learning rate."""
         if self.settings.loraplus_ratio is None:
@@ -126,14 +131,15 @@ class AdapterTrainer(SFTTrainer):
     ) -> torch.Tensor:
         """Accumulate one step's gradient and return its loss, the mean over labelled tokens."""
         model.train()
+        self.idle_meter.step_begins()
         self.step_started = time.monotonic()
         conversations: list[Encoded] = inputs["conversations"]
         random_numbers = RandomNumbers()
         while True:
-            batches = self.plan.divide(conversations)
+            with self.idle_meter.preparing_data():
+                batches = self.plan.divide(conversations)
             try:
-                with self.idle_meter.step():
-                    loss = self._accumulate(model, batches)
+                loss = self._accumulate(model, batches)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):

@@ -99,8 +99,10 @@ def _export(folder: str | None) -> Iterator[Fault]:
 
 
 def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False) -> Iterator[Fault]:
-    """Yield why `value` is no file or folder to read; with `around`, also that it holds the working
-    folder, whose every file would count as an input."""
+    """Yield why `value` is no file or folder to read.
+
+    With `around`, also where it holds the working folder, whose every file would count as an input.
+    """
     if value is None:
         return
     found = Path(value)

@@ -28,8 +28,7 @@ def fetch_snapshot(
     patterns: Sequence[str],
     ignore: Sequence[str] = (),
 ) -> Path:
-    """Return the folder of the snapshot in the hub's cache, with the files that match `patterns`
-    and not `ignore`.
+    """Return the folder of the snapshot in the hub's cache.
 
     HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and the proxies are read from the environment by the hub's own
     client.
