@@ -57,12 +57,8 @@ def train_adapter(
 
     Args:
         model: source.json next to the base's checkpoint.
-        train, validation: prepared conversations.
-        adapter: folder of the outputs.
         work: folder of checkpoints, removed at the end.
-        run: the run's name.
-        settings: the config section.
-        free_settings: those of its keys that change no result.
+        free_settings: keys of the section that change no result.
         attempt: counts the tries of the job.
         tracking: folder of the trackers' files.
     """
@@ -130,7 +126,7 @@ def train_adapter(
 
 
 def train_as_one_of_several(*, log: Path, **arguments: Any) -> None:
-    """Train in a process that the job started; the first of them appends to the job's log."""
+    """Train in a process that the job started."""
     log_process(log)
     keep_freed_memory()
     train_adapter(**arguments)
@@ -147,8 +143,7 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 def _recipe(
     settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what decides the adapter: two runs with the same recipe may continue each other's
-    checkpoints."""
+    """Return what decides the adapter: a run continues only checkpoints of the same recipe."""
     deciding = {key: value for key, value in settings.items() if key not in LATE_SETTINGS}
     return {"settings": deciding, "data": data, "model": source["sha256"]}
 
@@ -172,8 +167,7 @@ def _encode_both(
 
 
 def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihood]:
-    """Measure base and adapter on the validation set and on as many training conversations, the
-    first in file order."""
+    """Measure base and adapter on the validation set and as many first training conversations."""
     splits = {"validation": data.validation, "train": data.train[: len(data.validation)]}
     results: dict[str, SplitLikelihood] = {}
     for split, items in splits.items():
@@ -191,8 +185,7 @@ def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihoo
 
 
 def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
-    """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint
-    comes last."""
+    """Write the outputs: the adapter's two files whole or not at all, the fingerprint last."""
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
     dtype = resolve_dtype(record["settings"]["adapter_dtype"])

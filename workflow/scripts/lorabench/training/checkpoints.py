@@ -1,5 +1,4 @@
-"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the
-same recipe only."""
+"""Checkpoints: made every few minutes, marked when whole, found again by the same recipe only."""
 
 import logging
 import shutil
@@ -50,11 +49,9 @@ class SaveByTheMinute(TrainerCallback):
 
 
 def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
-    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if
-    there is one.
+    """Prepare the folder for a recipe and return its newest whole checkpoint, if there is one.
 
-    Checkpoints of another recipe (settings, data, base model) and those cut off while being written
-    are deleted.
+    Checkpoints of another recipe and those cut off while being written are deleted.
     """
     identity = sha256_json(recipe)
     if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:

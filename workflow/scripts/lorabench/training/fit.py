@@ -46,7 +46,7 @@ from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters
 from lorabench.training.memory_plan import MULTIPLE, LayerCosts, MemoryPlan, plan_memory
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import Rows, StepPlan
-from lorabench.training.processes import divide_frozen_layers, is_first, smallest_over_processes
+from lorabench.training.processes import divide_frozen_layers, is_first, over_processes
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
@@ -102,15 +102,9 @@ def fit(
     revision: str | None = None,
     checkpointing: bool | None = None,
 ) -> Fitted:
-    """Train adapters on `base`, from the newest checkpoint of the same recipe if there is one.
+    """Train adapters on the frozen `base`, from the recipe's newest checkpoint if there is one.
 
     Args:
-        base: frozen, on its device.
-        tokenizer: gives the padding token.
-        data: the validation set is for evaluations during training, where the settings ask for
-            them.
-        settings: the recipe.
-        session: name, folders and try.
         revision: the base's commit, for the adapter's configuration.
         checkpointing: whether activations are computed again in the backward pass; None = where
             memory asks for it.
@@ -121,7 +115,7 @@ def fit(
     compiled = not_compiled is None
     attention = choose_attention(place, dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
-    plan = _first_plan(settings, tokenizer, session, attention)
+    plan = _first_plan(settings, tokenizer.pad_token_id, session, attention)
     trainer = _trainer(model, tokenizer, data, settings, session, plan, attention)
     # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
     trainable = make_adapters_float32(model)
@@ -158,20 +152,15 @@ def _begin(session: Session) -> Path | None:
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         checkpoint = open_work_folder(session.work, session.recipe)
         if is_first():
-            event = {
-                "event": "resumed" if checkpoint else "started",
-                "checkpoint": checkpoint.name if checkpoint else None,
-                "time": now(),
-            }
-            add_to_history(session.work, event)
+            name, event = (checkpoint.name, "resumed") if checkpoint else (None, "started")
+            add_to_history(session.work, {"event": event, "checkpoint": name, "time": now()})
     return checkpoint
 
 
 def _with_adapters(
     base: PreTrainedModel, settings: TrainingSettings, revision: str | None, attention: str
 ) -> PeftModel:
-    """Return the base with fresh adapters, its layers divided among the processes where the
-    settings say so."""
+    """Return the base with fresh adapters; with `fsdp`, its layers are divided."""
     use_attention(base, attention)
     set_seed(settings.seed)
     with warnings.catch_warnings():
@@ -220,10 +209,7 @@ def _trainer(
 
 
 def _first_plan(
-    settings: TrainingSettings,
-    tokenizer: PreTrainedTokenizerBase,
-    session: Session,
-    attention: str,
+    settings: TrainingSettings, pad_token: int, session: Session, attention: str
 ) -> StepPlan:
     """Return the shortest rows that the settings allow.
 
@@ -238,32 +224,31 @@ def _first_plan(
     )
     padded = None if settings.packing else settings.batch_size
     noted = [event.get("halvings", 0) for event in read_history(session.work)]
-    return StepPlan(rows, padded, tokenizer.pad_token_id, max([session.attempt - 2, 0, *noted]))
+    return StepPlan(rows, padded, pad_token, max([session.attempt - 2, 0, *noted]))
 
 
 def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
     """Set the length of rows and the recomputed layers, equal in all processes."""
-    chosen = _plan_memory(trainer, session, trainable)
-    plan = trainer.plan
-    if _may_grow(trainer) and chosen.row_tokens > plan.rows.capacity:
+    settings, plan = trainer.settings, trainer.plan
+    # only one kernel for all conversations of a row makes long rows faster
+    may_grow = settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+    chosen = _plan_memory(trainer, session, trainable, may_grow)
+    if may_grow and chosen.row_tokens > plan.rows.capacity:
         plan.rows = replace(plan.rows, capacity=chosen.row_tokens)
     if chosen.recomputed_layers:
         recompute_activations(trainer.adapters, chosen.recomputed_layers)
 
 
-def _may_grow(trainer: AdapterTrainer) -> bool:
-    """Return whether the memory plan chooses the length of rows. Only one kernel for all
-    conversations of a row makes long rows faster."""
-    settings = trainer.settings
-    return settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+def _plan_memory(
+    trainer: AdapterTrainer, session: Session, trainable: int, may_grow: bool
+) -> MemoryPlan:
+    """Plan from what a layer keeps of the largest micro-batch of the shortest rows.
 
-
-def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> MemoryPlan:
-    """Measure a layer on the largest micro-batch of the shortest rows, and plan from that; where
-    memory ran out before, plan for the least."""
+    Where memory ran out before, plan for the least.
+    """
     plan, settings = trainer.plan, trainer.settings
-    largest_step = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
-    largest_step = largest_step[: trainer.per_step]
+    by_length = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
+    largest_step = by_length[: trainer.per_step]
     batch = plan.divide(largest_step)[0]
     shortest = batch.input_ids.numel()
     longest = plan.rows.filled(sum(len(item.input_ids) for item in largest_step))
@@ -281,7 +266,7 @@ def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> M
             raise
         room = 0.0
     # every process takes part, one without room too
-    room = smallest_over_processes(room, trainer.args.device)
+    room = over_processes([room], trainer.args.device, "MIN")[0]
     if costs is None or room == 0.0:
         return least
     chosen = plan_memory(
@@ -289,7 +274,7 @@ def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> M
         room,
         memory=settings.memory,
         shortest=shortest,
-        longest=max(shortest, longest) if _may_grow(trainer) else shortest,
+        longest=max(shortest, longest) if may_grow else shortest,
     )
     check_room(chosen, costs, room)
     return chosen
