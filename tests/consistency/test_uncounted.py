@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lorabench.control.source_hash import UNCOUNTED, closure
+from lorabench.documents.training_record import MachineReadings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -63,6 +64,15 @@ def test_documents_declare_types_only(path: Path) -> None:
             assert all(isinstance(part, ast.AnnAssign | ast.Expr) for part in node.body)
         else:
             assert isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def test_older_records_stay_readable() -> None:
+    """A new reading is NotRequired; where these keys change, schema_version counts up, and trains.
+
+    The number is in train_adapter.py, which counts.
+    """
+    required = ("peak_memory", "power", "matrix_speed", "hardware", "software", "determinism")
+    assert MachineReadings.__required_keys__ == {*required, "git"}
 
 
 @pytest.mark.parametrize("path", SETTINGS, ids=name_of)

@@ -11,7 +11,13 @@ from transformers import AutoModelForCausalLM
 from lorabench.training.attention import DOCUMENT_SDPA, VARLEN, use_attention
 from lorabench.training.encode import IGNORED, Encoded
 from lorabench.training.label_loss import install_label_loss
-from lorabench.training.micro_batches import Rows, best_fit_decreasing, pack
+from lorabench.training.micro_batches import (
+    MicroBatch,
+    Rows,
+    best_fit_decreasing,
+    pack,
+    padded_rows,
+)
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 
