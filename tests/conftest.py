@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def share_cores() -> None:
-    """Give this worker of pytest-xdist its part of the cores; its threads and child processes
-    inherit them."""
+    """Give this worker of pytest-xdist its part of the cores.
+
+    Its threads and child processes inherit them.
+    """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
         count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])

@@ -158,7 +158,7 @@ def test_there_is_one_conda_file_for_each_stage() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
+def test_conda_files_ask_conda_for_python_and_pip_only(stage: str) -> None:
     """All other packages are exact pip pins, so conda and .venv run the same versions."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
     assert dependencies[:-1] == ["python =3.11", "pip"]

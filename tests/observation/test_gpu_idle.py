@@ -74,9 +74,11 @@ class Profiler:
 def test_whole_steps_are_measured(
     steps: int, measured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the start of the fourth step to that of the seventh, with what gets the batches; a
-    training that ends before has a reason instead. Clock and profiler are made up: two readings a
-    batch, and one at each end."""
+    """From the start of the fourth step to that of the seventh, with what gets the batches.
+
+    A training that ends before has a reason instead. Clock and profiler are made up: two readings a
+    batch, and one at each end.
+    """
     monkeypatch.setattr(gpu_idle, "time", Clock())
     monkeypatch.setattr(gpu_idle, "profile", Profiler)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)

@@ -52,7 +52,7 @@ def run(
 
 
 def prefer_variant(number: int, body: dict[str, Any]) -> Response:
-    """Give 0.9 to the output that begins with "variant", wherever it stands."""
+    """Give 0.9 to the output that begins with "variant", wherever it is shown."""
     first = "m: variant" in body["messages"][1]["content"]
     top = [{"token": "m", "logprob": -0.10536 if first else -2.30259}]
     top.append({"token": "M", "logprob": -2.30259 if first else -0.10536})

@@ -14,7 +14,7 @@ from lorabench.errors import DataError
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path` that becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
@@ -40,7 +40,7 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
-    with write_beside(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one JSON value a line, atomically; return the number of rows."""
     count = 0
-    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1

@@ -193,6 +193,9 @@ def choose(
     in_bfloat16 = uses_bfloat16(settings, device)
     number_bytes = 2 if in_bfloat16 else 4
     flash = device.gpu and in_bfloat16
+    # the rules of `lorabench.training.compilation`, for a machine with a compiler
+    automatic = flash and not settings.use_dora and not settings.fsdp
+    compiled = automatic if settings.compile == "auto" else settings.compile is True
     shortest, longest = _row_bounds(settings, flash)
 
     def predict(tokens: int, recomputed: int) -> MemoryModel:
@@ -203,25 +206,25 @@ def choose(
             tokens=tokens,
             recomputed=recomputed,
             gpu=device.gpu,
+            compiled=compiled,
             processes=processes,
         )
 
     usable = USABLE * device.memory_bytes
     found = predict(shortest, 0)
     plan = plan_memory(
-        layer_costs(shapes, settings, number_bytes, device.gpu),
+        layer_costs(shapes, settings, number_bytes, gpu=device.gpu, compiled=compiled),
         usable - (found.peak - found.activations),
         memory=settings.memory,
         shortest=shortest,
         longest=longest,
     )
     model = predict(plan.row_tokens, plan.recomputed_layers)
-    automatic = flash and not settings.use_dora
     return Choice(
         fits=model.peak <= usable,
         use_4bit=use_4bit,
         arithmetic="bfloat16" if in_bfloat16 else "float32",
-        compiled=automatic if settings.compile == "auto" else settings.compile is True,
+        compiled=compiled,
         row_tokens=plan.row_tokens,
         recomputed_layers=plan.recomputed_layers,
         layers=shapes.layers,
@@ -230,8 +233,11 @@ def choose(
 
 
 def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
-    """Return the shortest and longest rows to choose from: long ones pay with FlashAttention only,
-    and no step has more tokens than its conversations may have."""
+    """Return the shortest and longest rows to choose from.
+
+    Long ones pay with FlashAttention only, and no step has more tokens than its conversations may
+    have.
+    """
     if not settings.packing:
         tokens = settings.batch_size * settings.max_seq_length
         return tokens, tokens

@@ -26,7 +26,6 @@ UNCOUNTED = (
     # the keys of the config; their values are parameters of the rule, which Snakemake compares
     "lorabench/section.py",
     "lorabench/data/settings.py",
-    "lorabench/evaluation/settings.py",
     "lorabench/training/settings.py",
     # the frame of a job: log, lock, last line, and the arguments that the rule names
     "lorabench/arguments.py",

@@ -27,6 +27,11 @@ class EvaluateTaskSettings(EvaluationKeys):
 
     benchmark: Any
 
+    @property
+    def engine(self) -> str:
+        """Return what generates: "transformers" or, where the benchmark may choose it, "vllm"."""
+        return str(getattr(self.benchmark, "engine", "transformers"))
+
     @classmethod
     def parse(cls, kind: type[BenchmarkSettings], section: dict[str, Any]) -> Self:
         """Build the settings from the rule's dict; `benchmark` has the benchmark's own keys."""

@@ -1,5 +1,4 @@
-"""Send the steps and evaluations of a training run to an experiment tracker, through transformers'
-own callbacks.
+"""Send steps and evaluations to an experiment tracker, by transformers' callbacks.
 
 Trackers write below one folder and reach no network unless the environment says otherwise:
 WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, only come from
@@ -73,8 +72,7 @@ def _continue_mlflow_run(training: str) -> None:
 
 
 def environment(tracker: str, training: str, folder: Path) -> dict[str, str]:
-    """Return the variables that keep a tracker offline and its files in `folder`, which is absolute
-    and made here."""
+    """Return the variables that keep a tracker offline and its files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "trackio": {"TRACKIO_DIR": str(folder)},

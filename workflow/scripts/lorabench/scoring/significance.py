@@ -1,5 +1,4 @@
-"""Differences between two variants: paired tests, equivalence, family-wise adjustment and the
-verdict in words.
+"""Differences between two variants: tests, equivalence, adjustment, verdict.
 
 Two variants pair by position (the caller joins rows by item id first); differences are variant -
 reference. `clusters` and the treatment of what cannot be computed: see `lorabench.uncertainty`.
@@ -89,8 +88,7 @@ def paired_difference(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Difference:
-    """Return mean(variant - reference) with its paired t test; cluster-robust where clusters are
-    given.
+    """Return mean(variant - reference) with its paired t test, by cluster where given.
 
     A small sample can agree on all items, or have missed the rare ones that change, and a t
     interval then has no width. Error, interval and p-value are therefore those of the items and two
@@ -140,8 +138,7 @@ def bootstrap_difference(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Estimate:
-    """Return mean(variant - reference) with its paired (cluster) bootstrap interval; see
-    `bootstrap_mean`.
+    """Return mean(variant - reference) with its paired bootstrap interval.
 
     Without an interval where there are fewer than FEWEST_RESAMPLED units or all are equal.
     """
@@ -171,8 +168,9 @@ def flip_table(reference: Sequence[bool], variant: Sequence[bool]) -> FlipTable:
 
 
 def paired_proportion_difference(table: FlipTable, confidence: float = 0.95) -> Difference:
-    """Return the difference of two paired shares of right answers: McNemar's test and the interval
-    of all differences that the same score test does not reject (Tango 1998,
+    """Return the difference of two paired shares of right answers, with McNemar's test.
+
+    The interval has all differences that the same score test does not reject (Tango 1998,
     doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
 
     McNemar's test without continuity correction keeps its level better than the exact one, which is
@@ -230,8 +228,7 @@ def tango_score(table: FlipTable, delta: float) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return Holm's (1979) adjusted p-values of a family of tests, under the same names in the same
-    order."""
+    """Return Holm's (1979) adjusted p-values of a family of tests."""
     if not p_values:
         return {}
     adjusted = multipletests(list(p_values.values()), method="holm")[1]
@@ -246,8 +243,9 @@ def equivalence_test(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Equivalence:
-    """Test that |mean(variant - reference)| < margin by two one-sided paired t tests (Schuirmann
-    1987), with the imagined items of `paired_difference`.
+    """Test that |mean(variant - reference)| < margin by two one-sided paired t tests.
+
+    Schuirmann 1987, with the imagined items of `paired_difference`.
 
     Raises:
         DataError: as `paired_difference`, or the margin is not positive.
@@ -276,8 +274,7 @@ def smallest_detectable_difference(
     confidence: float = 0.95,
     power: float = POWER,
 ) -> float:
-    """Return the true difference that a two-sided test finds with `power`: (t_(1-alpha/2) +
-    t_power) * SE (Bloom 1995).
+    """Return (t_(1-alpha/2) + t_power) * SE, what a two-sided test finds (Bloom 1995).
 
     None degrees of freedom = normal quantiles.
     """
@@ -287,8 +284,7 @@ def smallest_detectable_difference(
 
 
 def verdict(difference: Difference, adjusted_p_value: float | None = None) -> str:
-    """Say what a difference shows, higher being better; `adjusted_p_value` (Holm) decides where it
-    is given."""
+    """Say what a difference shows, higher being better, by the adjusted p-value if given."""
     p_value = difference.p_value if adjusted_p_value is None else adjusted_p_value
     if p_value is None or difference.smallest_detectable is None:
         return (

@@ -73,6 +73,7 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     # layers are small enough to be one graph each, whatever DDP's buckets are
     torch._dynamo.config.optimize_ddp = False
     torch._dynamo.config.suppress_errors = tolerant
+    torch._dynamo.utils.counters.clear()
     layers = decoder_layers(model)
     # without transformers' wrapper for activation checkpointing
     plain = type(layers[0]).forward
@@ -81,6 +82,14 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     compiled = torch.compile(plain, dynamic=True, backend=BACKEND)
     for layer in layers:
         layer.forward = partial(_layer_forward, layer, compiled)
+
+
+def compiler_failed() -> str | None:
+    """Return that the compiler gave up on every layer, which then ran uncompiled; else None."""
+    counters = torch._dynamo.utils.counters
+    if counters["frames"]["total"] and not counters["stats"]["unique_graphs"]:
+        return "the compiler failed; its message is in the log"
+    return None
 
 
 def _layer_forward(layer: Any, compiled: Any, *args: Any, **kwargs: Any) -> Any:

@@ -39,7 +39,7 @@ from lorabench.training.checkpoints import (
     read_history,
     step_of,
 )
-from lorabench.training.compilation import compile_layers, why_not_compiled
+from lorabench.training.compilation import compile_layers, compiler_failed, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
@@ -122,15 +122,19 @@ def fit(
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    # compiled layers keep less for the backward pass, so they are measured as they will run
     if checkpointing is None:
         _fit_into_memory(trainer, session, trainable)
     elif checkpointing:
         recompute_activations(model)
-    if compiled:
-        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
     logger.info("training with %s", _resolved(trainer, dtype, not_compiled))
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
+    if compiled:
+        not_compiled = compiler_failed()
     return Fitted(
         model=model,
         attention=attention,
@@ -142,7 +146,7 @@ def fit(
         log_history=trainer.state.log_history,
         history=read_history(session.work),
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         gpu_idle=trainer.idle_meter.reading(),
     )
 

@@ -41,8 +41,7 @@ class LayerCosts:
     input_bytes_a_token: float
 
     def kept(self, tokens: int, recomputed: int) -> float:
-        """Return the bytes that wait for the backward pass, with those of the layer that is
-        computed again."""
+        """Return the bytes that wait for the backward pass, one recomputed layer included."""
         whole = self.layers - recomputed + (recomputed > 0)
         return tokens * (whole * self.bytes_a_token + recomputed * self.input_bytes_a_token)
 

@@ -52,7 +52,7 @@ class AnyKind:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        """Return pydantic's schema of the alternatives, told apart by `kind`."""
+        """Return pydantic's schema of the alternatives, separated by `kind`."""
         kinds = [
             create_model(f"{self.prefix}{kind.__name__}", __base__=kind, **self.more)
             for kind in KINDS.values()
