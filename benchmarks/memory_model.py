@@ -65,11 +65,12 @@ def train(model: Path, name: str) -> dict[str, Any]:
 
     from lorabench.files import read_json
     from lorabench.llama import load_tokenizer
+    from lorabench.observation.machine import peak_memory
     from lorabench.training.encode import IGNORED, Encoded, TrainingData
     from lorabench.training.fit import Session, fit
     from lorabench.training.likelihood import likelihood
     from lorabench.training.lora import load_frozen_base
-    from lorabench.training.memory_use import keep_freed_memory, peak_memory
+    from lorabench.training.memory_use import keep_freed_memory
 
     keep_freed_memory()
     settings = settings_of(name).model_copy(

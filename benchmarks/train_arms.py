@@ -31,7 +31,6 @@ def run_lorabench(
     from lorabench.training.fit import Session, fit
     from lorabench.training.lora import choose_4bit, load_frozen_base
     from lorabench.training.memory_use import keep_freed_memory
-    from lorabench.training.record import resolved
     from lorabench.training.settings import parse_settings
 
     keep_freed_memory()
@@ -49,7 +48,7 @@ def run_lorabench(
     return Run(
         steps=[(row["tokens"], row["seconds"]) for row in rows],
         losses=[row["loss"] for row in rows],
-        how=resolved(fitted),
+        how=fitted.resolved,
     )
 
 

@@ -107,7 +107,7 @@ def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from lorabench.files import read_json
-    from lorabench.training.memory_use import peak_memory
+    from lorabench.observation.machine import peak_memory
 
     model, settings = arguments.model, recipe(arguments, arm)
     if arguments.train:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorabench.control.source_hash import closure as imported_files
-from lorabench.training.tracking import PACKAGES
+from lorabench.control import source_hash
+from lorabench.observation.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def pinned(environment: str) -> set[str]:
 def third_party_imports(files: list[Path]) -> dict[str, str]:
     """Return top-level name -> a file that imports it, over all that `files` reach."""
     found: dict[str, str] = {}
-    for path in {reached for file in files for reached in imported_files(file)}:
+    for path in {reached for file in files for reached in source_hash.closure(file, whole=True)}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:

@@ -15,8 +15,9 @@ PACKAGE = SCRIPTS / "lorabench"
 # validate_config import `control`.
 MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
+    "observation": {"documents"},
     "data": {"documents"},
-    "training": {"documents"},
+    "training": {"documents", "observation"},
     "evaluation": {"documents"},
     "judging": {"documents"},
     "inference": {"documents"},

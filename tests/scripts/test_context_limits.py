@@ -10,7 +10,7 @@ from lorabench.control.context_limits import find_context_faults
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, write_json
 from lorabench.inference.worker import check_room
-from lorabench.training.encode import check_length
+from lorabench.training.settings import check_length
 from scripts.test_evaluate_task import arguments
 from scripts.test_generate_answers import made, questions, run
 from training_fixtures import train

@@ -80,16 +80,16 @@ def test_activations_are_computed_again_only_where_they_do_not_fit(
 ) -> None:
     """Layers recompute as needed, and less than one layer's room is refused."""
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path / "fitted", settings)
-    assert fitted.recomputed_layers == 0
+    assert fitted.resolved["recomputed_layers"] == 0
     layer = bytes_kept_by_a_layer(fitted.model, inputs)
     layers = len(activations.decoder_layers(fitted.model))
 
     def recomputed(room: float, memory: str = "auto") -> int:
         monkeypatch.setattr(fit_module, "room_for_activations", lambda _: room)
         work = tmp_path / f"{memory} {room}"
-        return fitted_and_inputs(tiny_model, work, settings | {"memory": memory})[
-            0
-        ].recomputed_layers
+        again, _ = fitted_and_inputs(tiny_model, work, settings | {"memory": memory})
+        layers: int = again.resolved["recomputed_layers"]
+        return layers
 
     assert recomputed(2 * (layers + 1) * layer) == 0
     assert 0 < recomputed((layers + 0.5) * layer * 0.6) <= layers
@@ -110,5 +110,6 @@ def test_a_second_try_of_the_job_asks_for_less_memory(
         session = Session(work=tmp_path / str(attempt), attempt=attempt)
         base = load_frozen_base(tiny_model, options)
         fitted = fit(base, load_tokenizer(tiny_model), data, options, session)
-        found.append((fitted.recomputed_layers > 0, fitted.halvings))
+        how = fitted.resolved
+        found.append((how["activation_checkpointing"], how["micro_batch_halvings"]))
     assert found == [(False, 0), (True, 0), (True, 1)]

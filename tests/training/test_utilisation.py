@@ -8,7 +8,7 @@ import torch
 
 from lorabench.description.gpus import GPUS, known_gpu
 from lorabench.description.utilisation import gpu_idle, speed_sentences, utilisation
-from lorabench.training.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
+from lorabench.observation.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
 
 
 def record(device: str, **changes: Any) -> Any:

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from lorabench.control.command import configured_runs, errors_in_lines, parser_of
-from lorabench.documents.gate import EXIT_CODES, gate_of
+from lorabench.documents.gate import gate_of
 from lorabench.files import read_json
 from lorabench.report.gate_text import text_table
+from lorabench.scoring.gate import EXIT_CODES
 
 
 def show_gate(path: Path) -> tuple[str, int]:

@@ -165,7 +165,7 @@ def estimate(
         peak_memory_bytes=choice.memory.peak,
         memory_terms=dict(vars(choice.memory)),
         choice=choice,
-        tokens_per_step=options.conversations_per_step * mean,
+        tokens_per_step=options.batch_size * options.gradient_accumulation * mean,
         flops=flops,
         seconds=flops / (speed * share.share),
         speed_source=share.source,
@@ -244,7 +244,7 @@ def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
     if settings.row_tokens != "auto":
         tokens = max(int(settings.row_tokens), settings.max_seq_length)
         return tokens, tokens
-    step = settings.conversations_per_step * settings.max_seq_length
+    step = settings.batch_size * settings.gradient_accumulation * settings.max_seq_length
     return settings.max_seq_length, step if flash else settings.max_seq_length
 
 
@@ -254,7 +254,10 @@ def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[
         ("packing: true", {"packing": True}),
         (
             "batch_size: 1",
-            {"batch_size": 1, "gradient_accumulation": settings.conversations_per_step},
+            {
+                "batch_size": 1,
+                "gradient_accumulation": settings.batch_size * settings.gradient_accumulation,
+            },
         ),
         ("use_4bit: true", {"use_4bit": True}),
         ("max_seq_length: 1024", {"max_seq_length": min(1024, settings.max_seq_length)}),

@@ -23,7 +23,6 @@ from lorabench.control.benchmarks import (
 from lorabench.control.configuration import source, source_label
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
-from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
 
 # what training and importing write
 TRAINED_FILES = (
@@ -49,7 +48,7 @@ REPORT_FILES = (
     *EXPORTED_ITEMS.values(),
 )
 # by section: the keys that change no result
-FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": FREE_TRAINING_SETTINGS}
+FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": ("save_minutes", "tracker")}
 # of measure_inference: the keys that what is timed depends on; the others are the summary's
 TIMED_SETTINGS = (
     "variants",

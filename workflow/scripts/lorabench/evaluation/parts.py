@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorabench.documents.protocol import VERSION, Made
+from lorabench.documents.protocol import Made
 from lorabench.evaluation.response_store import ResponseStore, open_shared
 from lorabench.evaluation.weights import Weights, dtype_name, library_versions
 from lorabench.llama import device
@@ -76,7 +76,7 @@ class Part:
         """Return how the rows were made, as all jobs record it; `tokens` were computed since
         `started`, in seconds of the performance counter."""
         return {
-            "schema_version": VERSION,
+            "schema_version": 2,
             "benchmark": self.benchmark,
             "dtype": dtype_name(self.settings["dtype"]),
             "engine": engine,

@@ -15,6 +15,8 @@ from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
 from lorabench.scoring.settings import HELD_OUT, GateSettings
 
+# of `make gate`'s command: 3 = the evidence does not decide
+EXIT_CODES: dict[Answer, Literal[0, 1, 3]] = {"yes": 0, "no": 1, "not_shown": 3}
 # words of an n-gram; what is counted is the longest length that was compared
 Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]
 

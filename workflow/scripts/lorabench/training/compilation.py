@@ -1,4 +1,4 @@
-"""Compile the decoder layers, so that a GPU gets few large kernels instead of many small ones.
+"""Compile the decoder layers: a GPU gets few large kernels instead of many small ones.
 
 Eager layers are launched kernel by kernel from Python: with Llama 3 8B, that takes several times as
 long as the kernels themselves. All layers share one compiled function, for any length of row.
@@ -66,7 +66,6 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     FSDP puts a layer's weights together.
 
     Args:
-        model: with adapters, its layers divided among processes where they are to be.
         cache: folder for compiled kernels; a resumed run finds them there.
         tolerant: what the compiler cannot do runs uncompiled, with a warning, instead of failing.
     """

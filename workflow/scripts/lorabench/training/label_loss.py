@@ -82,7 +82,7 @@ def install_label_loss(
     neftune_alpha: float | None = None,
     compiled: bool = False,
 ) -> None:
-    """Replace the causal model's forward by one that returns the summed loss of a micro-batch.
+    """Make the causal model's forward return the summed loss of a micro-batch.
 
     The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the
     attention's boundaries, and returns a dict with `loss`, the float32 sum over labels; in
@@ -96,11 +96,8 @@ def install_label_loss(
             wrong.
     """
     head = model.get_output_embeddings()
-    scaled = [
-        key
-        for key in ("final_logit_softcapping", "logit_scale", "logits_scaling")
-        if hasattr(model.config, key)
-    ]
+    scales = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+    scaled = any(hasattr(model.config, key) for key in scales)
     if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
         raise ConfigurationError(
             f"{type(model).__name__}: training expects an output layer that is linear without bias"
@@ -125,12 +122,8 @@ def _loss_forward(
         targets: torch.Tensor,
         **kwargs: Any,
     ) -> dict[str, torch.Tensor]:
-        given = {
-            name: value
-            for name, value in kwargs.items()
-            if value is not None
-            # peft passes unset arguments on
-        }
+        # peft passes unset arguments on
+        given = {name: value for name, value in kwargs.items() if value is not None}
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             embeddings = model.get_input_embeddings()(input_ids)
             if model.training and neftune_alpha:
@@ -152,9 +145,7 @@ def _loss_forward(
 def noise(embeddings: torch.Tensor, position_ids: torch.Tensor, alpha: float) -> torch.Tensor:
     """Return NEFTune's noise (arXiv 2310.05914): uniform in +-alpha / sqrt(length x size).
 
-    Args:
-        embeddings: (rows, length, size).
-        position_ids: (rows, length), from 0 in each conversation.
+    The length is each conversation's: `position_ids` (rows, length) begin at 0 in each.
     """
     starts = (position_ids == 0).flatten()
     # which conversation each token belongs to

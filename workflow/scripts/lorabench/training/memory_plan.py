@@ -1,9 +1,8 @@
-"""Choose the length of rows and the layers that recompute; needs no torch.
+"""Choose the length of rows, and how many layers compute their activations again.
 
-So the prediction and the training choose alike.
-
-Longer rows need fewer passes a step and keep a GPU busier. Computing activations again costs
-arithmetic: a third more where all layers do it, so only as many do as memory asks for.
+Needs no torch, so that the prediction and the training choose alike. Longer rows need fewer passes
+a step and keep a GPU busier. Computing activations again costs arithmetic, a third more where all
+layers do it, so only as many do as memory asks for.
 """
 
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from lorabench.training import gpu_idle
-from lorabench.training.gpu_idle import IdleMeter, covered, on_device
+from lorabench.observation import gpu_idle
+from lorabench.observation.gpu_idle import IdleMeter, covered, on_device
 
 
 def test_spans_that_overlap_count_once() -> None:

@@ -8,9 +8,9 @@ checkpoint are then in it twice.
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from lorabench.errors import PrerequisiteError
 
@@ -23,7 +23,6 @@ PACKAGES = {
     "tensorboard": "tensorboard==2.20.0",
 }
 PROJECT = "lorabench"
-OFF: dict[str, Any] = {"report_to": "none"}
 
 
 def check_tracker(tracker: str | None) -> None:
@@ -39,22 +38,25 @@ def check_tracker(tracker: str | None) -> None:
         )
 
 
-def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, Any]:
-    """Prepare a tracker and return the trainer's arguments that make it report there.
+def training_name(run: str, started: str) -> str:
+    """Return the name of a tracker's run, by the ISO 8601 time of the training's first start; a
+    resume has the same."""
+    return f"{run}-{re.sub('[^0-9]', '', started)[:14]}"
+
+
+def open_tracker(tracker: str, training: str, folder: Path) -> None:
+    """Prepare a tracker for the trainer's reports.
 
     Args:
-        tracker: a name of `PACKAGES`, None = no tracker.
-        training: name of the tracker's run, the same when a killed training goes on.
+        tracker: a name of `PACKAGES`.
+        training: from `training_name`.
         folder: of all trackers' files; runs of one tracker share a folder, so that it can compare
             them.
     """
-    if tracker is None:
-        return OFF
     for name, value in environment(tracker, training, (folder / tracker).resolve()).items():
         os.environ.setdefault(name, value)
     if tracker == "mlflow":
         _continue_mlflow_run(training)
-    return {"report_to": tracker, "run_name": training, "project": PROJECT}
 
 
 def _continue_mlflow_run(training: str) -> None:
