@@ -185,8 +185,10 @@ def count_generated(model: PrefixCacheLM) -> list[int]:
 def margins(
     model: Any, tokenizer: Any, prompts: list[str], ours: list[str], others: list[str]
 ) -> list[float]:
-    """Return for each pair of texts that differ the logit of the likeliest token minus that of the
-    second at their first difference, by the model's own pass over what both share."""
+    """Return by how much the likeliest token led at the first difference of each pair of texts.
+
+    That is its logit minus that of the second, by the model's own pass over what both share.
+    """
     found = []
     for prompt, text, other in zip(prompts, ours, others, strict=True):
         if text != other:

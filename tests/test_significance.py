@@ -69,8 +69,10 @@ def test_mcnemar_matches_statsmodels() -> None:
 
 
 def test_the_interval_of_shares_is_tangos() -> None:
-    """A search over all shares of a population gives the same statistic, and both bounds have the
-    normal quantile as theirs."""
+    """A search over all shares of a population gives the same statistic.
+
+    Both bounds have the normal quantile as theirs.
+    """
     table = FlipTable(both_right=1, only_reference=7, only_variant=1, both_wrong=12)
     low, high = paired_proportion_difference(table).interval or (0, 0)
     for delta in (low, -0.1, 0.1, high):
@@ -132,8 +134,10 @@ def test_holm_adjusts_the_textbook_family() -> None:
 
 
 def test_equivalence_agrees_with_its_interval() -> None:
-    """Equal within the margin exactly where the interval is within it, as statsmodels' two t tests
-    say of 400 normal differences."""
+    """Equal within the margin exactly where the interval is within it.
+
+    Statsmodels' two t tests say the same of 400 normal differences.
+    """
     generator = np.random.default_rng(6)
     before, after = generator.normal(5, 1, 400), generator.normal(5.1, 1, 400)
     for margin in (0.15, 0.2, 0.3):

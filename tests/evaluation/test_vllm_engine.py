@@ -72,8 +72,7 @@ def parts_of(weights: Weights, data: Path, out: Path, settings: dict[str, Any]) 
 
 
 def answer(weights: Weights, data: Path, out: Path, engine: str) -> tuple[str, dict[str, Any]]:
-    """Answer six instructions greedily in the folder `out`; return the rows as text and how they
-    were made."""
+    """Answer six instructions greedily in the folder `out`; return rows and protocol."""
     settings = {
         "engine": engine,
         "tokens_per_batch": 2048,

@@ -127,8 +127,10 @@ def test_an_overloaded_judge_is_tried_a_few_times(judge_server: FakeJudge) -> No
 def test_the_question_is_in_the_runs_books(
     judge_server: FakeJudge, tmp_path: Path, kind: str, answer: Callable[[], Response]
 ) -> None:
-    """What the judge bills for the question, and what an answer that cannot be read may have cost,
-    count towards the limit of the run whose jobs ask next, and of no other."""
+    """What the question costs counts towards the limit of its own run only.
+
+    The cost is what the judge bills, and what an answer that cannot be read may have cost.
+    """
     judge_server.respond = lambda number, body: answer() if number else Response(document=b"<html>")
     ask_judges([section(judge_server, kind=kind)], "run")
     assert len(judge_server.requests) == 2 and judge_server.billed == [(100, 10)]

@@ -216,8 +216,10 @@ def test_base_and_adapter_take_one_load(
     data: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One job's rows of two variants and two benchmarks are, bit for bit, those of a job for each;
-    the base's weights are read once."""
+    """One job's rows of two variants and two benchmarks are, bit for bit, those of separate jobs.
+
+    The base's weights are read once.
+    """
     adapted.save_pretrained(str(tmp_path / "adapter"))
     write_json(tmp_path / "adapter" / "fingerprint.json", {})
     adapter = tmp_path / "adapter" / "fingerprint.json"

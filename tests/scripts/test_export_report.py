@@ -80,8 +80,10 @@ def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
 
 
 def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
-    """The hub's own parser reads each score with its error and protocol, from the second export
-    as from the first; an adapter's card without a header gets one."""
+    """The hub's own parser reads each score with its error and protocol.
+
+    From the second export as from the first; an adapter's card without a header gets one.
+    """
     scores = json.loads((published / "eval_results.json").read_text())["scores"]
     for folder, variant in (("adapter", "lora"), ("merged", "merged")):
         text = (published.parent / folder / "README.md").read_text(encoding="utf-8")

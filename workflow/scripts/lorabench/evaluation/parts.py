@@ -73,8 +73,10 @@ class Part:
         return open_shared(self.job.store, self.weights.variant, name, identity)
 
     def made(self, engine: str, tokens: int, started: float) -> Made:
-        """Return how the rows were made, as all jobs record it; `tokens` were computed since
-        `started`, in seconds of the performance counter."""
+        """Return how the rows were made, as all jobs record it.
+
+        `tokens` were computed since `started`, in seconds of the performance counter.
+        """
         return {
             "schema_version": 2,
             "benchmark": self.benchmark,

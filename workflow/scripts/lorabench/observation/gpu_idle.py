@@ -1,5 +1,6 @@
-"""Measure, over a few optimiser steps, which share of the time the GPU had no work, and which share
-went into preparing the next batch.
+"""Measure, over a few steps, the share of time that the GPU had no work or waited for data.
+
+The second is the share that went into preparing the next batch.
 
 A GPU that waits is fed too slowly: mostly because Python launches its kernels one by one, and with
 small layers, short rows or uncompiled layers that takes longer than the kernels themselves.
@@ -32,8 +33,10 @@ class IdleMeter:
         self.data_seconds = 0.0
 
     def step_begins(self) -> None:
-        """Note that a step begins; what comes until the next one belongs to it: passes, optimiser,
-        logging, and the batch of the next step."""
+        """Note that a step begins; what comes until the next one belongs to it.
+
+        That is passes, optimiser, logging, and the batch of the next step.
+        """
         self.steps += 1
         if self.device.type != "cuda":
             return
@@ -58,8 +61,7 @@ class IdleMeter:
             self.data_seconds += time.perf_counter() - started
 
     def reading(self) -> dict[str, Any]:
-        """Return the idle share, the share of data and the measured seconds, or null with the
-        reason."""
+        """Return idle share, share of data and measured seconds, or null with the reason."""
         if self.profiler is not None:
             self.profiler.stop()
         on_gpu = self.device.type == "cuda"

@@ -39,8 +39,10 @@ def check_tracker(tracker: str | None) -> None:
 
 
 def training_name(run: str, started: str) -> str:
-    """Return the name of a tracker's run, by the ISO 8601 time of the training's first start; a
-    resume has the same."""
+    """Return the name of a tracker's run, by the time of the training's first start (ISO 8601).
+
+    A resume has the same.
+    """
     return f"{run}-{re.sub('[^0-9]', '', started)[:14]}"
 
 

@@ -248,8 +248,11 @@ def _is_named(config: dict[str, Any], name: str) -> bool:
 
 
 def check_values(path: Path, entries: dict[str, dict[str, Any]], start: int) -> list[str]:
-    """Find values that are infinite or not a number, by their bits, and an adapter that changes
-    nothing: half of every module is zero, as before the first step of a training."""
+    """Find values that are infinite or not a number, and an adapter that changes nothing.
+
+    Values are read by their bits. In an adapter that changes nothing half of every module is zero,
+    as before the first step of a training.
+    """
     import numpy
 
     wrong, zero = [], set()
