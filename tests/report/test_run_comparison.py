@@ -1,12 +1,15 @@
 """Two runs or exports, compared item by item."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lorabench.control.configuration import load
 from lorabench.errors import DataError
 from lorabench.report.run_comparison import compare_runs, read_run, render_runs, runs_text
+from lorabench.report.seed_spread import runs_of_seeds, seed_spread, seeds_text
 from report.synthetic_run import export, report_inputs
 from write_report import write_report
 
@@ -81,3 +84,25 @@ def test_the_page_of_runs_has_every_run_and_verdict(run: Path, root: Path) -> No
     assert f"{run}, base" in page and f"{run}, lora" in page
     assert page.count("<tr>") == 2 + len(runs) + len(contrasts[0])
     assert page.count("<caption>") == page.count("<table")
+
+
+def test_runs_that_differ_in_the_seed_only_show_its_spread(run: Path, root: Path) -> None:
+    """Mean, standard deviation and extremes of every figure, and whether the gates agree."""
+    config = load([root / "config" / "config.yaml"])
+    training = config["train_adapter"]
+    configs = {
+        "a": {**config, "run": "a"},
+        "b": {**config, "run": "b", "train_adapter": {**training, "seed": 1}},
+        "c": {**config, "run": "c", "train_adapter": {**training, "learning_rate": 1e-5}},
+    }
+    assert runs_of_seeds(configs) == [{"a": 42, "b": 1}]
+    runs = [read_run(run, "lora"), read_run(run, "base")]
+    spread = seed_spread(runs, [42, 1], [run, run])
+    assert spread.rows[0][0] == "AlpacaEval" and len(spread.rows) == 5
+    assert spread.rows[-1] == ("held-out loss", "1.722 nat", "0.066 nat", "1.676 nat", "1.769 nat")
+    assert "2 seeds of one recipe" in seeds_text(spread) and "the seeds agree" in spread.verdict
+    assert "do not agree" in replace(spread, gates=["yes", "no"]).verdict
+    resources = root / "workflow" / "resources" / "report"
+    template = (resources / "runs.html.j2").read_text(encoding="utf-8")
+    page = render_runs(template, "", runs, compare_runs(runs), [spread])
+    assert "2 seeds of one recipe" in page and "0.066 nat" in page
