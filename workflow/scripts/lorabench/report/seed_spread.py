@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,8 @@ def seed_spread(runs: Sequence[Run], seeds: Sequence[int], folders: Sequence[Pat
     for name in runs[0].scores:
         if all(name in run.scores for run in runs):
             values = [float(run.scores[name]["score"]) for run in runs]
-            unit = runs[0].scores[name]["unit"]
-            rows.append(
-                _row(scored_benchmark(name).title, values, lambda x, u=unit: score_text(x, u))
-            )
+            table = scored_benchmark(name)
+            rows.append(_row(table.title, values, partial(score_text, unit=table.unit)))
     losses = [run.held_out_loss for run in runs if run.held_out_loss is not None]
     if len(losses) == len(runs):
         rows.append(_row("held-out loss", losses, "{:.3f} nat".format))
