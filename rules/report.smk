@@ -1,7 +1,6 @@
 rule score_benchmark:
     input:
-        rows=lambda wildcards: plan.results_of(wildcards, "jsonl"),
-        protocols=lambda wildcards: plan.results_of(wildcards, "json"),
+        results=plan.made_by_jobs,
         answers=lambda wildcards: plan.answers_of(wildcards, "jsonl"),
         answers_protocol=lambda wildcards: plan.answers_of(wildcards, "json"),
         length_control_file=plan.length_control_of,
@@ -20,6 +19,8 @@ rule score_benchmark:
     params:
         settings=parameters.section("score_benchmark", "confidence", "min_judged_share"),
         code=parameters.code("score_benchmark", "report"),
+        rows=lambda wildcards: plan.results_of(wildcards, "jsonl"),
+        protocols=lambda wildcards: plan.results_of(wildcards, "json"),
         not_run_reason=plan.not_run_reason,
     message:
         "{wildcards.run}: score {wildcards.benchmark} of {wildcards.variant}"

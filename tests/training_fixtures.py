@@ -1,12 +1,16 @@
 """Fixtures of the training stage."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lorabench.files import write_json, write_jsonl
 from sections import section
+
+if TYPE_CHECKING:
+    from lorabench.training.encode import Encoded
+    from lorabench.training.fit import Fitted
 
 TOPICS = [
     "tides",
@@ -50,7 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_source(tiny_model: Path) -> Path:
-    """Return source.json beside the tiny model's checkpoint."""
+    """Return source.json of the tiny model."""
     return tiny_model / "source.json"
 
 
@@ -89,6 +93,36 @@ def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) 
         settings=settings,
     )
     return describe(folder / "adapter")
+
+
+def encoded(base: Path) -> "list[Encoded]":
+    """Return ten encoded conversations."""
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import encode_conversations
+
+    rows = (("here", row) for row in conversations(10))
+    return encode_conversations(load_tokenizer(base), rows, 128)[0]
+
+
+def fit_ten(
+    base: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
+) -> "Fitted":
+    """Train on ten conversations, without the script around."""
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import TrainingData
+    from lorabench.training.fit import Session, fit
+    from lorabench.training.lora import load_frozen_base
+    from lorabench.training.settings import parse_settings
+
+    options, items = parse_settings(settings), encoded(base)
+    return fit(
+        load_frozen_base(base, options),
+        load_tokenizer(base),
+        TrainingData(train=items, validation=items[:3]),
+        options,
+        Session(work=work),
+        checkpointing=checkpointing,
+    )
 
 
 def describe(adapter: Path) -> Path:

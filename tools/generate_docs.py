@@ -22,7 +22,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from generate_schemas import schemas
 from lorabench.benchmark_tables import benchmark_file
-from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS
+from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS
 from lorabench.control.config.faults import options
 from lorabench.control.config.sections import Config
 from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load
@@ -176,7 +176,7 @@ def reruns_page() -> str:
 
 def benchmarks_of(rule: str) -> tuple[str, ...]:
     """Return the benchmarks that a rule works with."""
-    return {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
+    return ASKED.get(rule, BENCHMARKS)
 
 
 def benchmark_modules(rule: str) -> dict[Path, list[str]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorabench.control.source_hash import closure as imported_files
-from lorabench.training.tracking import PACKAGES
+from lorabench.control import source_hash
+from lorabench.observation.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def pinned(environment: str) -> set[str]:
 def third_party_imports(files: list[Path]) -> dict[str, str]:
     """Return top-level name -> a file that imports it, over all that `files` reach."""
     found: dict[str, str] = {}
-    for path in {reached for file in files for reached in imported_files(file)}:
+    for path in {reached for file in files for reached in source_hash.closure(file, whole=True)}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -158,7 +158,7 @@ def test_there_is_one_conda_file_for_each_stage() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
+def test_conda_files_ask_conda_for_python_and_pip_only(stage: str) -> None:
     """All other packages are exact pip pins, so conda and .venv run the same versions."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
     assert dependencies[:-1] == ["python =3.11", "pip"]

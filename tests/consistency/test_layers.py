@@ -15,8 +15,9 @@ PACKAGE = SCRIPTS / "lorabench"
 # validate_config import `control`.
 MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
+    "observation": {"documents"},
     "data": {"documents"},
-    "training": {"documents"},
+    "training": {"documents", "observation"},
     "evaluation": {"documents"},
     "judging": {"documents"},
     "inference": {"documents"},
@@ -69,7 +70,7 @@ def test_modules_import_downwards_only(path: Path) -> None:
     "path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name
 )
 def test_package_files_hold_a_docstring_only(path: Path) -> None:
-    """Whatever stands in `__init__.py` would make every stage stale."""
+    """Whatever is in `__init__.py` would make every stage stale."""
     assert len(ast.parse(path.read_text()).body) == 1
 
 
@@ -84,7 +85,7 @@ def test_only_scripts_know_snakemake() -> None:
 
 
 def test_scripts_never_read_the_whole_config() -> None:
-    """Config reaches scripts through `params` alone, or its changes would go unnoticed."""
+    """Config reaches scripts through `params` only, or its changes would go unnoticed."""
     assert [path.name for path in SCRIPTS.glob("*.py") if ".config[" in path.read_text()] == []
 
 

@@ -11,7 +11,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 
 def rooms_behind(script: str) -> set[str]:
     """Return the rooms of the package that a script reaches, and the names of shared modules."""
-    modules = closure(SCRIPTS / f"{script}.py") - {SCRIPTS / f"{script}.py"}
+    modules = closure(SCRIPTS / f"{script}.py", whole=True) - {SCRIPTS / f"{script}.py"}
     return {path.relative_to(SCRIPTS).parts[1].removesuffix(".py") for path in modules}
 
 

@@ -149,7 +149,7 @@ def test_wrong_row_is_found_before_the_run(tmp_path: Path) -> None:
 
 
 def test_missing_judge_prompt_is_found_before_the_run(tmp_path: Path) -> None:
-    """AlpacaEval data at a path needs a judge's prompt, there or from a source of its own."""
+    """AlpacaEval data at a path needs a judge's prompt, there or from another source."""
     data = tmp_path / "outputs.json"
     data.write_text(json.dumps([{"dataset": "d", "instruction": "i"}]))
     source: dict[str, Any] = {"kind": "path", "path": str(data)}

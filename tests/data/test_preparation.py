@@ -49,7 +49,7 @@ def message(identity: str, parent: str | None, role: str, **changes: Any) -> dic
 
 
 def conversation(tree: str, split: str | None = "train", **changes: Any) -> list[dict[str, Any]]:
-    """Return a prompt and its answer as a tree of its own; changes apply to both messages."""
+    """Return a prompt and its answer as a tree; changes apply to both messages."""
     shared = {"message_tree_id": tree, "split": split} | changes
     return [
         message(f"{tree}/0", None, "prompter", **shared),
@@ -97,7 +97,7 @@ def test_second_reply_is_preferred(first: dict[str, Any], second: dict[str, Any]
 
 
 def test_smaller_id_decides_a_full_tie() -> None:
-    """Equal replies are told apart by their id, so that file order never matters."""
+    """The id decides between equal replies, so that file order never matters."""
     replies = [message("y", "p", "assistant"), message("x", "p", "assistant")]
     assert path_of(PROMPT, *replies) == ["p", "x"]
 

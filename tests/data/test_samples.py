@@ -126,7 +126,7 @@ def test_coding_references_run(samples: Path) -> None:
     assert total([2, 3, 5]) == list(stream([2, 3, 5])) == [2, 5, 10]
 
 
-def test_judge_prompts_fill_with_their_fields_alone(samples: Path) -> None:
+def test_judge_prompts_fill_with_their_fields_only(samples: Path) -> None:
     """The four judge prompts have FastChat's fields and ask for a rating in double brackets."""
     single, turns = {"question", "answer"}, {"question_1", "question_2", "answer_1", "answer_2"}
     fields = {
@@ -199,7 +199,7 @@ def eight_grams(text: str) -> set[tuple[str, ...]]:
 
 @pytest.mark.slow
 def test_no_text_in_common_with_the_real_data(samples: Path, shared_data: Path) -> None:
-    """No run of eight words of a sample stands in the real data sets."""
+    """No run of eight words of a sample is in the real data sets."""
     ours = set().union(*map(eight_grams, texts_of(samples)))
     assert len(ours) > 10_000
     assert [gram for text in texts_of(shared_data) for gram in eight_grams(text) & ours] == []

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lorabench.data.sources.source import (
-    BuiltInSource,
-    WheelSource,
-    write_record,
-)
+from lorabench.data.sources.source import BuiltInSource, WheelSource, write_record
 from lorabench.staging import staging_folder
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
@@ -47,7 +43,7 @@ def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
 
 
 def test_record_names_origin_and_hashes(tmp_path: Path) -> None:
-    """source.json has the wheel's own hash beside those of the files."""
+    """source.json has the wheel's hash and those of the files."""
     (tmp_path / "rows.jsonl").write_text("{}\n")
     wheel = WheelSource(package="some-data", version="1.0", sha256=DIGEST, member="x")
     write_record(wheel, tmp_path, rows={"rows.jsonl": 1}, licence="MIT")

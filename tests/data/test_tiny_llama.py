@@ -43,7 +43,7 @@ def test_same_seed_gives_the_same_bytes_in_every_process(
     assert hashes(tmp_path / "again") == hashes(tiny_model)
 
 
-def test_another_seed_changes_the_weights_alone(
+def test_another_seed_changes_only_the_weights(
     tiny_model: Path, samples: Path, tmp_path: Path
 ) -> None:
     """The tokenizer depends on the samples, the weights on the seed."""

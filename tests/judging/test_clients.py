@@ -184,7 +184,7 @@ def test_retry_after_may_be_a_date() -> None:
         "messages: text content blocks must be non-empty",
     ],
 )
-def test_bad_request_fails_alone(judge_server: FakeJudge, message: str) -> None:
+def test_bad_request_fails_its_item_only(judge_server: FakeJudge, message: str) -> None:
     """A prompt that does not fit is a failure of its item, at the first try."""
     script(judge_server, error(400, message))
     reply = ask_client(judge_server)[0]

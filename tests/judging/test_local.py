@@ -46,7 +46,7 @@ def test_ten_as_two_tokens_takes_its_mass_from_one() -> None:
     assert math.exp(found["2"]) == pytest.approx(0.1)
 
 
-def test_ten_as_one_token_stands_alone() -> None:
+def test_ten_as_one_token_keeps_every_probability() -> None:
     """With "10" in the vocabulary nothing is appended and "1" keeps its probability."""
     choices = encode_choices(word_tokenizer(r"\d+|\w+|\[\[|:"), RATINGS, RATING_START)
     assert choices.appended == []
@@ -59,7 +59,7 @@ def test_ten_as_one_token_stands_alone() -> None:
 
 
 def test_batches_hold_the_token_budget() -> None:
-    """Every index once, padded size within the budget, a longer row alone."""
+    """Every index once, padded size within the budget, a longer row by itself."""
     lengths = [5, 30, 7, 100, 6, 29]
     batches = form_batches(lengths, 60)
     assert sorted(index for batch in batches for index in batch) == list(range(6))
@@ -71,7 +71,7 @@ def test_batches_hold_the_token_budget() -> None:
 
 @pytest.fixture
 def model_source(tiny_model: Path) -> Path:
-    """Return source.json beside the tiny checkpoint."""
+    """Return source.json of the tiny checkpoint."""
     return tiny_model / "source.json"
 
 

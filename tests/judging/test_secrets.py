@@ -8,19 +8,12 @@ from typing import Any
 
 import pytest
 
-from judging.fake_judge import (
-    FakeJudge,
-    Response,
-    answer_row,
-    error,
-    judge_section,
-    openai_answer,
-)
+from judging.fake_judge import FakeJudge, Response, answer_row, error, judge_section, openai_answer
 from judging.jobs import rate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.job import job
-from lorabench.judging.availability import base_url_fault, judge_available, secret_faults
+from lorabench.judging.availability import SECRETS, base_url_fault, judge_available, secret_faults
 from lorabench.judging.settings import parse_judge
 
 KEY = "sk-planted-0123456789abcdef"
@@ -69,7 +62,7 @@ def test_no_file_of_a_run_holds_the_key(
     with suppress(SystemExit):
         run_job(tmp_path, root, benchmark_folder, judge_section(judge_server, kind=kind))
     judge = {"judge": judge_section(judge_server, kind=kind), "max_tokens": 64}
-    states = ask_judges([("judge_mt_bench", judge)])
+    states = ask_judges([("judge_mt_bench", judge)], "run")
     assert KEY in str(judge_server.headers)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 3
@@ -77,7 +70,7 @@ def test_no_file_of_a_run_holds_the_key(
     assert KEY not in "".join(capsys.readouterr()) + str(states)
 
 
-@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN"])
+@pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("value", ["sk-one\nsk-two", "sk-one\r", "sk\x00one", "sk-\u2026", "\tsk"])
 def test_a_key_with_a_line_break_is_refused_by_name(name: str, value: str) -> None:
     """The line has the variable and never the value."""
@@ -93,7 +86,7 @@ def test_a_judge_with_such_a_key_is_not_asked(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted\nsecond line")
     judge = judge_section(judge_server)
     with pytest.raises(PrerequisiteError, match="OPENAI_API_KEY holds a line break") as caught:
-        ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})])
+        ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})], "run")
     assert "planted" not in str(caught.value) and judge_server.requests == []
     reason = judge_available(judge, {"OPENAI_API_KEY": "sk-planted\nsecond line"})
     assert reason and "OPENAI_API_KEY" in reason and "planted" not in reason

@@ -24,7 +24,7 @@ RUN_FILES = {  # pattern below results/{run} -> schema
     "adapter/run_config.json": "run_config",
     "adapter/fingerprint.json": "fingerprint",
     "merged/merge_report.json": "merge_report",
-    "work/eval/*/*.json": "protocol",
+    "work/*/*/*/*/*.json": "protocol",
     "answers/*/*.json": "protocol",
     "answers/*/*.jsonl": "answer",
     "judgments/*/*.json": "protocol",

@@ -1,7 +1,7 @@
 """The length-controlled win rate against the package alpaca_eval 0.6.6 on equal inputs.
 
 Where the package is installed both are computed (pip install alpaca-eval==0.6.6
-"scikit-learn<1.10", in an environment of its own); elsewhere the figures that the package gave
+"scikit-learn<1.10", in a separate environment); elsewhere the figures that the package gave
 stand for it.
 """
 

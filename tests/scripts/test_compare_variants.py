@@ -109,18 +109,17 @@ def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
     perf = compare_inputs(tmp_path)["perf"]
     for path in perf:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["single_stream"]["launch_bound"] = True
+        document["single_stream"] |= {"launch_bound": True, "gpu_idle_share": 0.6}
         path.write_text(json.dumps(document), encoding="utf-8")
-    compared: dict[str, Any] = {
-        "perf": {document["variant"]: document for document in map(read_json, perf)},
-        "serving": serving_ratios([read_json(path) for path in perf]),
-    }
-    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    measured = [read_json(path) for path in perf]
+    serving = serving_ratios(measured)
+    answer = cost_to_serve(serving, {}, measured)
     assert answer["answer"] == "not known" and "Measure a server" in answer["headline"]
-    assert "launched from Python" in answer["reasons"][0]["text"]
-    served = compared["perf"]["lora"]["load"]
+    said = answer["reasons"][0]["text"]
+    assert "GPU idle for 60% of a step" in said and "launched from Python" in said
+    served = next(part["load"] for part in measured if part["variant"] == "lora")
     served["server"] = served["own"]
-    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    answer = cost_to_serve(serving, {}, measured)
     assert "on the measured server" in answer["reasons"][-1]["text"]
     assert answer["headline"].startswith("Unmerged, the adapter costs")
 

@@ -11,24 +11,9 @@ from huggingface_hub import ModelCard
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
 from lorabench.report.model_index import with_scores
+from report.schema_check import EXPORT_FILES
 from report.synthetic_run import export, report_inputs
 from write_report import write_report
-
-FILES = {
-    "eval_results.json",
-    "gsm8k_results.json",
-    "mmlu_results.json",
-    "mtbench_outputs.json",
-    "alpaca_outputs.json",
-    "perf_results.json",
-    "perf_base.json",
-    "perf_lora.json",
-    "perf_merged.json",
-    "report.md",
-    "report.json",
-    "report.html",
-    "items.html",
-}
 
 
 def answers(folder: Path) -> list[Path]:
@@ -64,7 +49,10 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 def test_all_files_that_users_know_are_there(published: Path) -> None:
     """The folder holds the named files and the figures, and nothing half written."""
-    assert {path.name for path in published.iterdir()} == FILES | {"figures"}
+    assert {path.name for path in published.iterdir()} == {
+        *EXPORT_FILES,
+        *("report.md", "report.html", "items.html", "figures"),
+    }
     assert (published / "figures" / "scores.png").is_file()
 
 
@@ -76,7 +64,7 @@ def test_the_git_state_is_written_inside(published: Path) -> None:
         assert "git" in document
 
 
-def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
+def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
     """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
     items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
     assert {variant: len(part["items"]) for variant, part in items.items()} == {

@@ -1,4 +1,4 @@
-"""fetch_benchmark: canonical rows and the judge's prompts beside one record."""
+"""fetch_benchmark: canonical rows, the judge's prompts and one record."""
 
 import json
 import shutil

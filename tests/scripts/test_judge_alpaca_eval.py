@@ -52,7 +52,7 @@ def run(
 
 
 def prefer_variant(number: int, body: dict[str, Any]) -> Response:
-    """Give 0.9 to the output that begins with "variant", wherever it stands."""
+    """Give 0.9 to the output that begins with "variant", wherever it is shown."""
     first = "m: variant" in body["messages"][1]["content"]
     top = [{"token": "m", "logprob": -0.10536 if first else -2.30259}]
     top.append({"token": "M", "logprob": -2.30259 if first else -0.10536})
@@ -162,5 +162,5 @@ def test_the_question_before_a_run_has_the_same_parameters(
     """What a judge refuses of a judging request it refuses of that question."""
     judge = judge_section(judge_server)
     run(tmp_path, benchmark_folder, judge)
-    ask_judges([("judge_alpaca_eval", {"judge": judge, "max_tokens": 1})])
+    ask_judges([("judge_alpaca_eval", {"judge": judge, "max_tokens": 1})], "run")
     assert sent(judge_server.requests[-1]) == sent(judge_server.requests[0])

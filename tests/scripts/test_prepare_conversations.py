@@ -58,7 +58,7 @@ def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None
         )
 
 
-def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:
+def test_hashes_depend_on_content_only(messages: Path, tmp_path: Path) -> None:
     """Other file times and another folder give the same hashes; another setting gives others."""
     first = prepare_into(tmp_path / "first", messages)
     os.utime(messages, (0, 0))
@@ -67,7 +67,7 @@ def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:
 
 
 def test_real_trees_give_one_conversation_each(shared_data: Path, tmp_path: Path) -> None:
-    """All 60 exported trees have an answered prompt; four have none that people alone wrote."""
+    """All 60 exported trees have an answered prompt; four have no answer written by people."""
     source = tmp_path / "real" / "source.json"
     settings = {"kind": "path", "path": str(shared_data / "oasst" / "trees.jsonl")}
     fetch_conversations(samples=Path("unused"), source=source, settings=settings)

@@ -58,7 +58,7 @@ def test_shards_in_any_order_give_the_unsharded_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("benchmark", ROWS)
 def test_every_score_has_n_error_interval_and_protocol(tmp_path: Path, benchmark: str) -> None:
-    """What a reader needs to judge a number stands beside it."""
+    """What a reader needs to judge a number is next to it."""
     score = run(tmp_path, benchmark, [ROWS[benchmark]("lora")])
     assert score["status"] == "ok" and score["protocol"] and score["n"] > 0
     assert score["interval"][0] < score["score"] < score["interval"][1]

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_jsonl
 from lorabench.llama import load_tokenizer
+from lorabench.observation.matrix_speed import warn_of_slow_bfloat16
 from lorabench.training.encode import encode_conversations
 from lorabench.variants import load_variant
 from merge_adapter import merge_adapter
 from report.schema_check import faults_of
-from train_adapter import _warn_of_slow_bfloat16
 from training_fixtures import train
 
 pytest_plugins = ["training_fixtures"]
@@ -296,7 +296,7 @@ def test_a_slow_precision_is_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """bfloat16 on a processor without such arithmetic; auto never chooses it."""
-    monkeypatch.setattr("train_adapter.fast_bfloat16", lambda: fast)
-    monkeypatch.setattr("train_adapter.device", lambda: torch.device("cpu"))
-    _warn_of_slow_bfloat16(dtype)
+    monkeypatch.setattr("lorabench.observation.matrix_speed.fast_bfloat16", lambda: fast)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    warn_of_slow_bfloat16(dtype)
     assert len(caplog.records) == lines

@@ -10,7 +10,7 @@ from write_notices import write_notices
 
 
 def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str) -> Path:
-    """Write the files for a base model of that name; `texts` lie in its folder."""
+    """Write the files for a base model of that name; `texts` are in its folder."""
     model = write_source(folder / name / "source.json", "path", licence=None, origin=origin)
     for file, text in texts.items():
         (model.parent / file).write_text(text)

@@ -24,7 +24,7 @@ import json, sys
 from pathlib import Path
 from lorabench.errors import LorabenchError
 from lorabench.training.processes import run_processes
-from train_adapter import train_as_one_of_several
+from {module} import train_as_one_of_several
 
 arguments = json.loads(sys.argv[1])
 settings = arguments.pop("settings")
@@ -39,7 +39,12 @@ except LorabenchError as error:
 
 
 def start(
-    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path
+    source: Path,
+    prepared: Path,
+    folder: Path,
+    settings: dict[str, Any],
+    root: Path,
+    module: str = "train_adapter",
 ) -> "subprocess.Popen[str]":
     """Start a training by two processes into `folder`."""
     folder.mkdir(exist_ok=True)
@@ -52,10 +57,10 @@ def start(
         "tracking": str(folder / "tracking"),
         "settings": settings,
     }
-    scripts = root / "workflow" / "scripts"
+    path = os.pathsep.join([str(root / "workflow" / "scripts"), str(root / "tests")])
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT, json.dumps(arguments)],
-        env=os.environ | {"PYTHONPATH": str(scripts), "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"},
+        [sys.executable, "-c", PARENT.replace("{module}", module), json.dumps(arguments)],
+        env=os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,10 +68,15 @@ def start(
 
 
 def train_by_two(
-    source: Path, prepared: Path, folder: Path, settings: dict[str, Any], root: Path
+    source: Path,
+    prepared: Path,
+    folder: Path,
+    settings: dict[str, Any],
+    root: Path,
+    module: str = "train_adapter",
 ) -> Path:
     """Train by two processes and return the adapter's folder."""
-    parent = start(source, prepared, folder, settings, root)
+    parent = start(source, prepared, folder, settings, root, module)
     _, errors = parent.communicate(timeout=300)
     assert parent.returncode == 0, errors
     return describe(folder / "adapter")
@@ -120,7 +130,14 @@ def test_compiled_layers_learn_the_same_in_two_processes(
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
-    both = train_by_two(tiny_source, prepared, tmp_path / "two", settings | {"compile": True}, root)
+    both = train_by_two(
+        tiny_source,
+        prepared,
+        tmp_path / "two",
+        settings | {"compile": True},
+        root,
+        "training_without_inductor",
+    )
     assert read_json(both / "run_config.json")["resolved"]["compiled"]
     losses = [
         [row["loss"] for row in read_json(folder / "train_metrics.json")["steps"]]

@@ -8,7 +8,7 @@ import torch
 
 from lorabench.description.gpus import GPUS, known_gpu
 from lorabench.description.utilisation import gpu_idle, speed_sentences, utilisation
-from lorabench.training.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
+from lorabench.observation.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
 
 
 def record(device: str, **changes: Any) -> Any:
@@ -92,8 +92,10 @@ def test_a_gpu_that_waits_gets_a_sentence_on_what_to_change() -> None:
 
 
 def test_the_report_says_how_a_training_computed() -> None:
-    """What `auto` came to, why layers were not compiled, share of the peak and idle time; what an
-    imported record lacks is left out."""
+    """What `auto` came to, why layers were not compiled, share of the peak and idle time.
+
+    What an imported record lacks is left out.
+    """
     resolved = {"use_4bit": False, "dtype": "bfloat16", "not_compiled_because": "no C compiler"}
     totals = {
         "utilisation": {"share": 0.41, "precision": "bfloat16", "peak_name": "H100"},

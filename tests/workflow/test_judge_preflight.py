@@ -14,7 +14,7 @@ JUDGMENTS = "results/smoke/judgments/base/mt_bench.jsonl"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a copy of the repository for this file alone, since its runs leave results."""
+    """Return a copy of the repository for this file, since its runs leave results."""
     return copy_repository(tmp_path_factory.mktemp("judged") / "lorabench")
 
 

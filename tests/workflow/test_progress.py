@@ -66,8 +66,7 @@ def test_a_failed_job_is_named_and_its_words_are_kept(tmp_path: Path) -> None:
 def test_what_runs_now_has_the_numbers_of_its_progress_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Speed, loss and time left of the newest bar; a job younger than a minute waits for its
-    line."""
+    """Speed, loss and time left are shown once a job has run for a minute."""
     monkeypatch.setattr(view, "JOBS_LOG", tmp_path / "jobs.log")
     monkeypatch.setattr(view.time, "monotonic", lambda: 1000.0)
     newest = "train:  41%|####      | 41/99 [04:10<05:50, 245tok/s, loss=2.3]"
@@ -82,7 +81,7 @@ def test_what_runs_now_has_the_numbers_of_its_progress_bar(
         " 245tok/s, loss=2.3]"
     )
     handler.started = {7: 995.0}
-    assert handler.running(60) is None and handler.running() is not None
+    assert handler.running(60) is None and handler.running(0) is not None
 
 
 def test_every_rule_belongs_to_a_stage() -> None:

@@ -98,7 +98,7 @@ def test_a_missing_vllm_stops_no_jobs_that_do_without(tmp_path: Path) -> None:
     (copy.folder / "vllm.yaml").write_text(
         yaml.safe_dump({"evaluate_task": {"gsm8k": {"engine": "vllm"}}})
     )
-    target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
+    target = "results/smoke/work/evaluate_task/transformers/base.0-of-1"
     answer = copy.snakemake(
         target, "--configfile", "config/smoke.yaml", "vllm.yaml", configfile=None
     )

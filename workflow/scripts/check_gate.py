@@ -15,7 +15,7 @@ from typing import Any
 
 from lorabench.arguments import Folder
 from lorabench.description.licences import base_licence, find_licence, missing_duties
-from lorabench.documents.gate import EXIT_CODES, Declared, GateDocument
+from lorabench.documents.gate import Declared, GateDocument
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.performance import Performance
 from lorabench.documents.score import Score
@@ -29,7 +29,7 @@ from lorabench.report.records import (
     peak_memory_bytes,
     read_optional,
 )
-from lorabench.scoring.gate import Evidence, gate_answer, gate_lines
+from lorabench.scoring.gate import EXIT_CODES, Evidence, gate_answer, gate_lines
 from lorabench.scoring.gate_declaration import declaration_state, existing_results
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.item_rows import read_item_results

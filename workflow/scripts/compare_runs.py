@@ -10,19 +10,14 @@ Runs whose protocols or items differ are refused.
 Exit code 0 = compared, 2 = cannot be compared.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorabench.control.configuration import load, resolve
-from lorabench.errors import ConfigurationError, LorabenchError
+from lorabench.control.command import ROOT, configured_runs, errors_in_lines, parser_of
+from lorabench.errors import ConfigurationError
 from lorabench.files import write_text
 from lorabench.report.run_comparison import Run, compare_runs, read_run, render_runs, runs_text
 from lorabench.report.seed_spread import SeedSpread, runs_of_seeds, seed_spread, seeds_text
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def sweep_runs(files: Sequence[Path], variant: str) -> tuple[list[Run], list[SeedSpread]]:
@@ -32,8 +27,7 @@ def sweep_runs(files: Sequence[Path], variant: str) -> tuple[list[Run], list[See
     Raises:
         ConfigurationError: the configuration has one run only.
     """
-    layers = [ROOT / "config" / "config.yaml", *files]
-    configs = resolve(load(layers), layers, os.environ)
+    configs = configured_runs(files)
     if len(configs) < 2:
         raise ConfigurationError(
             "one run is configured; give two folders as A=... B=..., or a configuration with a"
@@ -52,16 +46,13 @@ def sweep_runs(files: Sequence[Path], variant: str) -> tuple[list[Run], list[See
 
 def main() -> None:
     """Parse the command line, print the comparison, and write it as a page where asked."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("folders", nargs="*", type=Path, help="runs or exports, the first is A")
     parser.add_argument("--variant", choices=("base", "lora", "merged"), default="lora")
     parser.add_argument("--page", type=Path, help="write an HTML page, too")
-    parser.add_argument(
-        "--configfile", nargs="*", type=Path, default=[], help="without folders: of the sweep"
-    )
     given = parser.parse_args()
     spreads: list[SeedSpread] = []
-    try:
+    with errors_in_lines():
         if given.folders:
             runs = [read_run(folder, given.variant) for folder in given.folders]
         else:
@@ -74,9 +65,6 @@ def main() -> None:
                 for name in ("runs.html.j2", "style.css")
             )
             write_text(given.page, render_runs(template, style, runs, contrasts, spreads))
-    except LorabenchError as error:
-        print(f"lorabench: {error}", file=sys.stderr)
-        sys.exit(2)
     print("\n".join([runs_text(runs, contrasts), *map(seeds_text, spreads)]))
 
 

@@ -78,9 +78,7 @@ def compare_variants(
         "settings": settings,
         "answers": {
             "adapter_helps": adapter_helps(benchmarks, validation),
-            "cost_to_serve": cost_to_serve(
-                serving, memory, {document["variant"]: document for document in measured}
-            ),
+            "cost_to_serve": cost_to_serve(serving, memory, measured),
             "may_ship": shipping,
         },
         "benchmarks": benchmarks,

@@ -20,8 +20,8 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.documents.performance import Performance
 from lorabench.documents.score import Score
 from lorabench.files import read_json, read_jsonl, write_json, write_text
-from lorabench.git import git_state
 from lorabench.job import run_job
+from lorabench.observation.git import git_state
 from lorabench.publishing import publish_file, publish_folder
 from lorabench.report.exports import (
     answer_outputs,

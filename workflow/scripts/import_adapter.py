@@ -14,7 +14,7 @@ from typing import Any
 from lorabench.arguments import Folder
 from lorabench.documents.training_record import BroughtFiles, ImportRecord
 from lorabench.errors import ConfigurationError, DataError
-from lorabench.files import read_json, write_beside, write_json
+from lorabench.files import read_json, replacing, write_json
 from lorabench.job import run_job
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
@@ -53,7 +53,7 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
         "brought": _brought(source),
     }
     for name in (CONFIG, WEIGHTS):
-        with write_beside(adapter / name) as temporary:
+        with replacing(adapter / name) as temporary:
             shutil.copyfile(source / name, temporary)
     write_json(adapter / "training_record.json", record)
     write_fingerprint(adapter / "fingerprint.json", adapter)

@@ -42,7 +42,11 @@ def merge_answers(
             " again"
         )
     made: list[dict[str, Any]] = [read_json(path) for path in protocols]
-    different = sorted(key for key in made[0] if key not in FREE and not _alike(made, key))
+    different = sorted(
+        key
+        for key in made[0]
+        if key not in FREE and any(one.get(key) != made[0][key] for one in made)
+    )
     if different:
         raise DataError(
             f"{shards[0].parent}: the shards were made differently ({', '.join(different)}); delete"
@@ -53,10 +57,5 @@ def merge_answers(
     write_json(protocol, made[0] | sums | {"shards": len(shards)})
 
 
-def _alike(documents: list[dict[str, Any]], key: str) -> bool:
-    """Return whether all documents have the same value under a key."""
-    return all(document.get(key) == documents[0][key] for document in documents)
-
-
 if __name__ == "__main__":
-    run_job(snakemake, merge_answers, unused=("settings",))
+    run_job(snakemake, merge_answers, unused=("folders", "settings"))

@@ -97,4 +97,4 @@ def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[st
 
 
 if __name__ == "__main__":
-    run_job(snakemake, score_benchmark, unused=("answers",))
+    run_job(snakemake, score_benchmark, unused=("answers", "results"))

@@ -18,7 +18,7 @@ from typing import Any
 from lorabench.documents.answer import Answer
 from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
-from lorabench.files import read_json, read_jsonl, write_beside, write_json, write_text
+from lorabench.files import read_json, read_jsonl, replacing, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
@@ -99,7 +99,7 @@ def write_report(
     drawings = draw_figures(report, records["train_metrics"], measured)
     for name, drawing in drawings.items():
         write_text(figures / f"{name}.svg", drawing.svg)
-        with write_beside(figures / f"{name}.png") as temporary:
+        with replacing(figures / f"{name}.png") as temporary:
             temporary.write_bytes(drawing.png)
     write_json(document, report)
     paths = {name: f"{figures.name}/{name}.png" for name in drawings}

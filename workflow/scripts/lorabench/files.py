@@ -14,7 +14,7 @@ from lorabench.errors import DataError
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path` that becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
@@ -40,7 +40,7 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
-    with write_beside(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -53,22 +53,27 @@ def read_json(path: Path) -> Any:
     """Return the JSON value in `path`.
 
     Raises:
-        DataError: the file is missing, not UTF-8 or not JSON.
+        DataError: the file is missing or cannot be read, or is not UTF-8 or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        # nested too deeply, or an integer of thousands of digits
+        raise DataError(f"{path}: JSON that cannot be read ({error})") from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one JSON value a line, atomically; return the number of rows."""
     count = 0
-    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1

@@ -80,7 +80,8 @@ def job(snakemake: Any) -> Iterator[None]:
         # where the disk is full the traceback is lost, the line on the terminal is not
         with suppress(OSError):
             stream.write(traceback.format_exc())
-        _end(snakemake.rule, reason or _in_one_line(error, log), stream)
+        where = [" ".join(note.split()) for note in getattr(error, "__notes__", ())]
+        _end(snakemake.rule, ": ".join([*where, reason or _in_one_line(error, log)]), stream)
     except KeyboardInterrupt:
         _end(snakemake.rule, "interrupted", stream)
     finally:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from lorabench.files import read_json, write_beside, write_json
+from lorabench.files import read_json, replacing, write_json
 
 # Snakemake touches the outputs of a finished job. A linked file is touched in its source folder
 # too, and rules that read it there would run again; only weights are large enough to link, and
@@ -27,7 +27,7 @@ MANIFEST = "exported_files.json"
 
 def publish_file(source: Path, target: Path) -> None:
     """Replace `target` by the same file as `source` (large ones) or a copy of it."""
-    with write_beside(target) as temporary:
+    with replacing(target) as temporary:
         if source.stat().st_size >= LINK_FROM_BYTES:
             temporary.unlink()
             _link_or_copy(source, temporary)

@@ -89,9 +89,8 @@ def ratio_estimate(
     error, interval = None, None
     if k > 1:
         error = math.sqrt(robust_variance(tops, weights))
-        interval = _around(
-            ratio, error * t_quantile(0.5 + confidence / 2, degrees_of_freedom(weights))
-        )
+        half = error * t_quantile(0.5 + confidence / 2, degrees_of_freedom(weights))
+        interval = ratio - half, ratio + half
     return Estimate(
         value=ratio,
         standard_error=error,
@@ -282,14 +281,5 @@ def _resampled_means(
 def _expanded_percentiles(means: Floats, k: int, confidence: float) -> Interval:
     """Return Hesterberg's expanded percentile interval for k clusters."""
     tail = float(stats.norm.cdf(-np.sqrt(k / (k - 1)) * t_quantile(0.5 + confidence / 2, k - 1)))
-    return _pair(np.quantile(means, [tail, 1 - tail]))
-
-
-def _around(centre: float, half_width: float) -> Interval:
-    """Return centre +- half_width."""
-    return centre - half_width, centre + half_width
-
-
-def _pair(bounds: Floats) -> Interval:
-    """Return two bounds as plain floats."""
-    return float(bounds[0]), float(bounds[1])
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

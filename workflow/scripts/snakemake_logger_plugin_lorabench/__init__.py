@@ -176,20 +176,20 @@ class LogHandler(LogHandlerBase):
             print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def show_running(self) -> None:
-        """Rewrite the last line of a terminal every second; elsewhere print a line a minute."""
+        """Rewrite the terminal's last line every second; elsewhere print a line every minute."""
         terminal = sys.stderr.isatty()
         while True:
             time.sleep(1 if terminal else SECONDS_BETWEEN_LINES)
-            if terminal and (text := self.running()):
+            text = self.running(0.0 if terminal else SECONDS_BETWEEN_LINES)
+            if text and terminal:
                 width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
                 with self.writing:
                     print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
-            elif text := self.running(SECONDS_BETWEEN_LINES):
+            elif text:
                 self.print(text)
 
-    def running(self, at_least: float = 0.0) -> str | None:
-        """Return the jobs that have run for `at_least` seconds, with the numbers of the newest
-        progress bar; None without such a job."""
+    def running(self, at_least: float) -> str | None:
+        """Return the jobs that have run for `at_least` seconds and the newest bar's numbers."""
         now = time.monotonic()
         jobs = ", ".join(
             f"{self.names[job][1]} ({clock(now - begin)})"

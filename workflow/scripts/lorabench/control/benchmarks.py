@@ -46,6 +46,8 @@ def _of_kind(kind: type) -> tuple[str, ...]:
 TASKS = _of_kind(TaskBenchmark)
 # answered by generate_answers, then judged by the rule of its name
 JUDGED = {name: f"judge_{name}" for name in _of_kind(QuestionBenchmark)}
+# rule -> the benchmarks whose answers its jobs bring
+ASKED = {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}
 
 
 def settings_class(benchmark: str) -> type[BenchmarkSettings]:

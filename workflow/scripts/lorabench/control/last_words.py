@@ -80,7 +80,7 @@ def typed_command(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def as_failed(jobs: Iterable[Any], since: float, cluster_logs: Path | None) -> list[FailedJob]:
-    """Return what is told of Snakemake's failed jobs; members of a group one by one."""
+    """Return Snakemake's failed jobs; members of a group one by one."""
     found = []
     for job in jobs:
         for one in getattr(job, "jobs", None) or [job]:

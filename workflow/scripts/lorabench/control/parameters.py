@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lorabench.control.benchmarks import BENCHMARKS, ROOMS, benchmark_code
+from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS, benchmark_code
 from lorabench.control.plan import FREE_SETTINGS, Plan, Wildcards, ordered
 from lorabench.control.source_hash import closure, code_hash, read_source
 from lorabench.files import sha256_json
@@ -35,6 +35,7 @@ class Parameters:
     """Functions of the wildcards, for the `params` and `conda` of rules."""
 
     def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.runs = plan.runs
         self.scripts = plan.root / "workflow" / "scripts"
         self.environments = plan.root / "envs"
@@ -62,42 +63,32 @@ class Parameters:
 
         return settings
 
-    def benchmark_section(self, rule: str) -> Settings:
-        """Return a function: the section with one benchmark's keys, under `benchmark`."""
+    def asked_section(self, rule: str) -> Settings:
+        """Return a function: the section with the keys of the job's benchmarks, under
+        `benchmarks`."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]
             others = (*BENCHMARKS, "shards")
             common = {key: value for key, value in values.items() if key not in others}
-            whole: dict[str, Any] = ordered(common | {"benchmark": values[wildcards.benchmark]})
+            own = {name: values[name] for name in self.plan.asked(rule, wildcards)}
+            whole: dict[str, Any] = ordered(common | {"benchmarks": own})
             return whole
 
         return settings
 
-    def engine(self, run: str, rule: str, benchmark: str) -> str:
-        """Return what generates the texts of a benchmark."""
-        settings = self.runs[run][rule]
-        if rule == "generate_answers":
-            return str(settings["engine"])
-        return str(settings[benchmark].get("engine", "transformers"))
-
     def vllm_jobs(self, jobs: Iterable[Any]) -> set[tuple[str, str, str]]:
         """Return (run, rule, variant) of the jobs whose texts vLLM generates."""
-        generating = [job for job in jobs if job.rule.name in ("evaluate_task", "generate_answers")]
         return {
-            (job.wildcards.run, job.rule.name, job.wildcards.variant)
-            for job in generating
-            if self.engine(job.wildcards.run, job.rule.name, job.wildcards.benchmark) == "vllm"
+            (job.wildcards.run, job.rule.name, job.wildcards.variants)
+            for job in jobs
+            if job.rule.name in ASKED and job.wildcards.engine == "vllm"
         }
 
-    def engine_environment(self, rule: str) -> Callable[[Wildcards], str]:
-        """Return a function: the environment of what generates for a rule."""
-
-        def environment(wildcards: Wildcards) -> str:
-            engine = self.engine(wildcards.run, rule, wildcards.benchmark)
-            return "vllm" if engine == "vllm" else "evaluation"
-
-        return environment
+    @staticmethod
+    def engine_environment(wildcards: Wildcards) -> str:
+        """Return the environment of what generates."""
+        return "vllm" if wildcards.engine == "vllm" else "evaluation"
 
     def conda_file(self, environment: Callable[[Wildcards], str]) -> Callable[[Wildcards], str]:
         """Return a function: the conda file of the environment that `environment` returns."""
@@ -110,7 +101,7 @@ class Parameters:
     def code(self, rule: str, environment: Environment) -> str | Callable[[Wildcards], str]:
         """Return the hash of the code behind a rule, or a function that does; see docs/reruns.md.
 
-        Of the benchmarks' modules it holds those of the job's benchmark, or of all that its run
+        Of the benchmarks' modules it holds those of the job's benchmarks, or of all that its run
         scores.
         """
         script = self.scripts / f"{rule}.py"
@@ -119,9 +110,13 @@ class Parameters:
             file = self._file(environment, wildcards)
             if rule not in ROOMS:
                 return code_hash(script, file)
-            own = getattr(wildcards, "benchmark", None)
-            scored = self.runs[wildcards.run]["score_benchmark"]["benchmarks"] if not own else [own]
-            return benchmark_code(script, file, scored)
+            if rule in ASKED:
+                names = self.plan.asked(rule, wildcards)
+            elif own := getattr(wildcards, "benchmark", None):
+                names = [own]
+            else:
+                names = self.runs[wildcards.run]["score_benchmark"]["benchmarks"]
+            return benchmark_code(script, file, names)
 
         if isinstance(environment, str) and rule not in ROOMS:
             return code_hash(script, self.environments / f"{environment}.yaml")

@@ -14,8 +14,9 @@ LONG_ROWS = 4096
 
 
 def speed_sentences(totals: Mapping[str, Any], run_config: Mapping[str, Any]) -> list[str]:
-    """Return sentences on arithmetic, compilation, share of the peak and time without work; what an
-    imported adapter's record lacks is left out.
+    """Return sentences on arithmetic, compilation, share of the peak and time without work.
+
+    What an imported adapter's record lacks is left out.
 
     Args:
         totals: of train_metrics.json.
@@ -51,8 +52,10 @@ def _how(resolved: Mapping[str, Any], automatic: bool) -> str:
 
 
 def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
-    """Return the share of time in which the GPU had no work, and a sentence on what bound the
-    training and what to change, or on why it was not measured."""
+    """Return the share of time in which the GPU had no work, and a sentence on it.
+
+    The sentence says what bound the training and what to change, or why it was not measured.
+    """
     reading = record["gpu_idle"]
     share = reading["idle_share"]
     if share is None:
@@ -88,8 +91,7 @@ def launched_slowly(record: TrainingRecord) -> str:
 
 
 def utilisation(flops_per_second: float, record: TrainingRecord) -> Utilisation:
-    """Return the share of the peak that `flops_per_second` is; null, with the reason, where the
-    peak is not known.
+    """Return the share of the peak that `flops_per_second` is; null, with the reason, if unknown.
 
     Args:
         flops_per_second: of all processes together; their devices are taken to be equal.

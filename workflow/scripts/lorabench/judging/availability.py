@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-SECRETS = (*KEY_VARIABLES.values(), "HF_TOKEN")
+SECRETS = ("HF_TOKEN", *KEY_VARIABLES.values(), "INFERENCE_API_KEY")
 
 
 def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from lorabench.description.licences import find_licence
 from lorabench.documents.comparison import (
     BenchmarkComparison,
-    Contrast,
     HeldOutLoss,
     Reason,
     ReasonStatus,
@@ -52,9 +51,8 @@ def adapter_helps(
     for name, benchmark in benchmarks.items():
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
-            reasons.append(
-                reason("unknown", f"{benchmark_title(name)}: not run, {_why(benchmark, contrast)}")
-            )
+            why = (contrast or benchmark).get("reason") or "base or lora was not evaluated"
+            reasons.append(reason("unknown", f"{benchmark_title(name)}: not run, {why}"))
             continue
         if contrast["carries_signal"]:
             words.append(contrast["verdict_word"])
@@ -67,10 +65,6 @@ def adapter_helps(
         reasons.append(reason(STATUS_OF_WORD.get(contrast["verdict_word"], "neutral"), text))
     answer, headline = _help_headline(validation["word"] if validation else None, words)
     return {"answer": answer, "headline": headline, "reasons": reasons}
-
-
-def _why(benchmark: BenchmarkComparison, contrast: Contrast | None) -> str:
-    return str((contrast or benchmark).get("reason") or "base or lora was not evaluated")
 
 
 def _validation_text(validation: HeldOutLoss) -> str:

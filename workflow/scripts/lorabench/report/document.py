@@ -13,7 +13,6 @@ from lorabench.documents.report import (
     AnsweredQuestion,
     BenchmarkReport,
     ItemChanges,
-    PublishedValue,
     Report,
     TrainingReport,
     VariantScore,
@@ -27,7 +26,7 @@ from lorabench.report.ai_act import ai_act_text
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.plain_text import without_paths
-from lorabench.report.published import compared, references_for, warnings
+from lorabench.report.published import published_values, warnings
 from lorabench.report.records import (
     from_open_assistant,
     overlapping_items,
@@ -107,6 +106,8 @@ def assemble_report(
     notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
     for part in benchmarks:
         notices += warnings(part["title"], part["published"], part["unit"])
+    trained = recorded_training(train_metrics)
+    operations = trained["totals"].get("floating_point_operations") if trained else None
     report: Report = {
         "schema_version": 2,
         "run": run,
@@ -132,7 +133,7 @@ def assemble_report(
             remarks(data_summary, train_metrics, run_config)
             + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
-            + [text for text in [ai_act_text(model, trained)] if text]
+            + ([ai_act_text(model, operations)] if operations else [])
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
@@ -166,7 +167,7 @@ def _benchmark(
         "variants": {score["variant"]: _variant(score) for score in scores},
         "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
-        "published": _published(name, model, done),
+        "published": published_values(name, model, done),
         "by_construction": _by_construction(done),
         "changes": changes,
     }
@@ -191,28 +192,6 @@ def _contrast(key: str, contrast: Contrast, unit: str) -> dict[str, Any]:
     describe = equality_text if reference == "lora" else contrast_text
     text = describe(contrast, unit) if contrast["status"] == "ok" else contrast["reason"]
     return {"variant": variant, "reference": reference, **contrast, "text": text}
-
-
-def _published(name: str, model: str, done: Sequence[Scored]) -> list[PublishedValue]:
-    """Return the published values next to our base's, comparable only on the same whole task."""
-    base = next((score for score in done if score["variant"] == "base"), None)
-    # the task with which values were published has the benchmark's name
-    task = next((score["protocol_detail"].get("task", name) for score in done), name)
-    items = max((score["n"] for score in done), default=0)
-    full = scored_benchmark(name).items
-    values: list[PublishedValue] = []
-    for reference in references_for(model):
-        if reference.benchmark != name:
-            continue
-        value = compared(reference, base, task == name)
-        if reference.comparable and task != name:
-            why = f"this run scored the task {task}, another protocol"
-            value = {**value, "comparable": False, "why": why}
-        elif reference.comparable and items < full:
-            why = f"this run scored {items:,} of the benchmark's {full:,} items"
-            value = {**value, "comparable": False, "why": why}
-        values.append(value)
-    return values
 
 
 def _training(

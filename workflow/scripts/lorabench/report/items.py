@@ -86,7 +86,9 @@ def compare_items(
         for variant, generated in answers.items()
     }
     items = [_item(found, made, questions) for found in by_id.values()]
-    return sorted(items, key=lambda item: (_order(item.change), item.shift))
+    return sorted(
+        items, key=lambda item: (math.inf if item.change is None else item.change, item.shift)
+    )
 
 
 def most_changed(items: Sequence[Item], count: int) -> list[Item]:
@@ -134,10 +136,6 @@ def changes_of(items: Sequence[Item]) -> ItemChanges | None:
 def changed_variant(variants: Iterable[str]) -> str | None:
     """Return the variant that items compare with the base: the adapter, else the merged model."""
     return next((name for name in ("lora", "merged") if name in set(variants)), None)
-
-
-def _order(change: float | None) -> float:
-    return math.inf if change is None else change
 
 
 def _item(

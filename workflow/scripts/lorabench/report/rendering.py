@@ -49,7 +49,7 @@ FILTERS = {
     "metric": wording.metric_title,
     "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
-    "shows": lambda contrast, unit: wording.contrast_text(dict(contrast), unit),
+    "shows": wording.contrast_text,
     "shown": printable,
     "cut": lambda text, limit: shortened(printable(text).strip(), limit),
     "duration": duration_text,

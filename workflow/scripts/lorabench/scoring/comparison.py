@@ -1,5 +1,4 @@
-"""Compare variants on the same items: paired differences, tests, flips, and the equivalence of
-merged and lora.
+"""Compare variants on the same items: differences, tests, flips, equivalence.
 
 The family of tests for Holm's correction is fixed before the scores are seen: every benchmark whose
 scores carry a signal, in both contrasts with the base. Merged against lora is not in it: the two
@@ -47,8 +46,7 @@ def compare_benchmark(
     confidence: float,
     settings: ComparisonSettings,
 ) -> dict[PairName, Any]:
-    """Return the contrasts of one benchmark between the variants in `rows`; verdicts still lack
-    Holm's correction, see `add_verdicts`.
+    """Return the contrasts of one benchmark, before `add_verdicts`.
 
     Raises:
         DataError: two variants saw different items.
@@ -135,8 +133,7 @@ def difference_of(
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:
-    """Return whether two paired shares are equal within the margin, by the interval that keeps a
-    width without flips.
+    """Return whether two paired shares are equal within the margin.
 
     The t test would call two variants equal that agree on a handful of items, as it sees no spread.
     """
@@ -153,8 +150,7 @@ def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) ->
 
 
 def add_verdicts(benchmarks: Mapping[str, Mapping[PairName, Any]]) -> TestFamily:
-    """Add `p_value_holm`, `verdict` and `verdict_word` to every contrast in place; return the
-    family of tests."""
+    """Add p_value_holm, verdict and verdict_word to every contrast; return the family."""
     family = {
         f"{benchmark}:{name}": contrast["p_value"]
         for benchmark, contrasts in benchmarks.items()

@@ -1,5 +1,4 @@
-"""Differences between two variants: paired tests, equivalence, family-wise adjustment and the
-verdict in words.
+"""Differences between two variants: tests, equivalence, adjustment, verdict.
 
 Two variants pair by position (the caller joins rows by item id first); differences are variant -
 reference. `clusters` and the treatment of what cannot be computed: see `lorabench.uncertainty`.
@@ -47,7 +46,7 @@ class Difference:
     clusters: int
     # two-sided, of no difference; None below FEWEST_UNITS, as is the interval
     p_value: float | None
-    # true difference found with 80 % power at this n; None where there is no test
+    # true difference found with 80 % power at this n; None without a test
     smallest_detectable: float | None
     method: str
 
@@ -141,8 +140,7 @@ def bootstrap_difference(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Estimate:
-    """Return mean(variant - reference) with its paired (cluster) bootstrap interval; see
-    `bootstrap_mean`.
+    """Return mean(variant - reference) with its paired bootstrap interval.
 
     Without an interval where there are fewer than FEWEST_RESAMPLED units or all are equal.
     """
@@ -172,8 +170,9 @@ def flip_table(reference: Sequence[bool], variant: Sequence[bool]) -> FlipTable:
 
 
 def paired_proportion_difference(table: FlipTable, confidence: float = 0.95) -> Difference:
-    """Return the difference of two paired shares of right answers: McNemar's test and the interval
-    of all differences that the same score test does not reject (Tango 1998,
+    """Return the difference of two paired shares of right answers, with McNemar's test.
+
+    The interval has all differences that the same score test does not reject (Tango 1998,
     doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
 
     McNemar's test without continuity correction keeps its level better than the exact one, which is
@@ -231,8 +230,7 @@ def tango_score(table: FlipTable, delta: float) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return Holm's (1979) adjusted p-values of a family of tests, under the same names in the same
-    order."""
+    """Return Holm's (1979) adjusted p-values of a family of tests."""
     if not p_values:
         return {}
     adjusted = multipletests(list(p_values.values()), method="holm")[1]
@@ -247,8 +245,9 @@ def equivalence_test(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Equivalence:
-    """Test |mean(variant - reference)| < margin by two one-sided tests (Schuirmann 1987), as in
-    `paired_difference`.
+    """Test that |mean(variant - reference)| < margin by two one-sided tests.
+
+    Schuirmann 1987, with the unseen unit of `paired_difference`.
 
     Raises:
         DataError: as `paired_difference`, or the margin is not positive.
@@ -277,8 +276,7 @@ def smallest_detectable_difference(
     confidence: float = 0.95,
     power: float = POWER,
 ) -> float:
-    """Return the true difference that a two-sided test finds with `power`: (t_(1-alpha/2) +
-    t_power) * SE (Bloom 1995).
+    """Return (t_(1-alpha/2) + t_power) * SE, what a two-sided test finds (Bloom 1995).
 
     None degrees of freedom = normal quantiles.
     """
@@ -288,8 +286,7 @@ def smallest_detectable_difference(
 
 
 def verdict(difference: Difference, adjusted_p_value: float | None = None) -> str:
-    """Say what a difference shows, higher being better; `adjusted_p_value` (Holm) decides where it
-    is given."""
+    """Say what a difference shows, higher being better, by the adjusted p-value if given."""
     p_value = difference.p_value if adjusted_p_value is None else adjusted_p_value
     if p_value is None or difference.smallest_detectable is None:
         return (

@@ -1,24 +1,33 @@
-"""The config sections of the training stage."""
+"""The config sections of the training stage: what their keys are, and which values are refused."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from lorabench.section import Count, Distinct, Dtype, LocalPath, Section, Seed, Share, Text
-
-# Keys that change no result: another value of them reruns nothing.
-FREE_SETTINGS = ("save_minutes", "tracker")
-# Keys that first count after the last step: checkpoints made under another value go on.
-LATE_SETTINGS = ("adapter_dtype",)
+from lorabench.context import context_length
+from lorabench.errors import ConfigurationError
+from lorabench.section import (
+    MOST,
+    Count,
+    Distinct,
+    Dtype,
+    Few,
+    LocalPath,
+    Section,
+    Seed,
+    Share,
+    Text,
+)
 
 
 class TrainingSettings(Section):
     """LoRA or QLoRA fine-tuning."""
 
-    lora_r: Count
+    lora_r: int = Field(ge=1, le=16_384)
     """Rank of the adapter."""
-    lora_alpha: float = Field(gt=0)
+    lora_alpha: float = Field(gt=0, le=MOST)
     """Scale: updates are multiplied by lora_alpha / lora_r."""
     lora_dropout: float = Field(ge=0, lt=1)
     """Dropout on the adapter's input."""
@@ -27,9 +36,9 @@ class TrainingSettings(Section):
     it."""
     use_dora: bool
     """Train the magnitude of each weight as well as its direction (DoRA); slower."""
-    loraplus_ratio: float | None = Field(gt=0)
+    loraplus_ratio: float | None = Field(gt=0, le=MOST)
     """Learning rate of the B matrices over that of A (LoRA+); null = the same."""
-    neftune_alpha: float | None = Field(gt=0)
+    neftune_alpha: float | None = Field(gt=0, le=MOST)
     """Strength of the noise on embeddings while training (NEFTune); null = none."""
     target_modules: Distinct[Text] = Field(min_length=1)
     """Names of the linear layers that get an adapter."""
@@ -54,24 +63,24 @@ class TrainingSettings(Section):
     packing: bool
     """Join conversations into full rows without mixing their attention; the tokens an optimiser
     step stay those of the unpacked recipe."""
-    row_tokens: Annotated[int, Field(ge=8)] | Literal["auto"]
+    row_tokens: Annotated[int, Field(ge=8, le=MOST)] | Literal["auto"]
     """Tokens of a packed row, whatever the recipe's step; auto = by `memory` on a GPU,
     max_seq_length on a CPU."""
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=10)
     """Peak learning rate."""
     lr_scheduler: Literal["constant", "linear", "cosine"]
     """Schedule after the warm-up."""
     warmup_share: Share
     """Share of steps with a rising learning rate."""
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=10)
     """Of AdamW, on the adapter."""
-    max_grad_norm: float = Field(gt=0)
+    max_grad_norm: float = Field(gt=0, le=1e9)
     """Gradients are scaled down to this norm."""
-    num_epochs: float = Field(gt=0)
+    num_epochs: float = Field(gt=0, le=1000)
     """Passes over the training conversations."""
-    max_seq_length: int = Field(ge=8)
+    max_seq_length: int = Field(ge=8, le=MOST)
     """Tokens; longer conversations are cut at the end and counted."""
-    evaluations_per_epoch: int = Field(ge=0)
+    evaluations_per_epoch: Few
     """Exact validation losses during training; 0 = only before and after."""
     early_stopping_patience: int | None = Field(ge=1)
     """Stop after this many evaluations without a lower loss; null = never."""
@@ -79,7 +88,7 @@ class TrainingSettings(Section):
     """End with the adapter of the lowest validation loss instead of the last."""
     adapter_dtype: Literal["float32", "bfloat16"]
     """Of the adapter's saved weights; its likelihoods are measured as saved."""
-    save_minutes: float = Field(ge=0)
+    save_minutes: float = Field(ge=0, le=MOST)
     """Minutes between checkpoints; a killed run loses at most this much work; 0 = after every step.
     A change reruns nothing."""
     tracker: Literal["trackio", "mlflow", "wandb", "tensorboard"] | None
@@ -87,20 +96,6 @@ class TrainingSettings(Section):
     its own variables say otherwise; null = none. A change reruns nothing."""
     seed: Seed
     """Of the adapter's start, data order and dropout."""
-
-    def evaluation_steps(self, conversations: int) -> int | None:
-        """Return the optimiser steps between two evaluations for a training set of this size; None
-        = no evaluations."""
-        if not self.evaluations_per_epoch:
-            return None
-        return max(
-            1, -(-conversations // self.conversations_per_step) // self.evaluations_per_epoch
-        )
-
-    @property
-    def conversations_per_step(self) -> int:
-        """Conversations that one optimiser step learns from, over all processes."""
-        return self.batch_size * self.gradient_accumulation
 
 
 def _file_size(text: str) -> str:
@@ -116,7 +111,7 @@ class MergeSettings(Section):
     """Of the saved weights; merged in float32 and cast once."""
     max_shard_size: Annotated[str, AfterValidator(_file_size)]
     """Largest weight file, e.g. 5GB."""
-    max_logit_difference: float = Field(gt=0)
+    max_logit_difference: float = Field(gt=0, le=100)
     """The rule fails where a logit of lora and merged, both in float32, differs by more."""
 
 
@@ -135,3 +130,18 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
         ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
     return TrainingSettings.parse_section(section, "train_adapter")
+
+
+def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
+    """Check that the base model reads sequences of `max_length` tokens.
+
+    Raises:
+        ConfigurationError: its config.json names fewer positions; what a model computes beyond them
+            means nothing.
+    """
+    room = context_length(model_config)
+    if room is not None and max_length > room:
+        raise ConfigurationError(
+            f"train_adapter.max_seq_length is {max_length}, but the base model reads {room} tokens:"
+            f" set it to {room} or less"
+        )

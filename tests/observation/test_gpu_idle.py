@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from lorabench.training import gpu_idle
-from lorabench.training.gpu_idle import IdleMeter, covered, on_device
+from lorabench.observation import gpu_idle
+from lorabench.observation.gpu_idle import IdleMeter, covered, on_device
 
 
 def test_spans_that_overlap_count_once() -> None:
@@ -27,7 +27,7 @@ def test_only_what_ran_on_the_gpu_counts() -> None:
 
 
 def test_a_cpu_gives_a_reason_instead() -> None:
-    """And its steps run as they are."""
+    """And its steps run unchanged."""
     meter = IdleMeter(torch.device("cpu"))
     for _ in range(9):
         meter.step_begins()
@@ -74,9 +74,11 @@ class Profiler:
 def test_whole_steps_are_measured(
     steps: int, measured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the start of the fourth step to that of the seventh, with what gets the batches; a
-    training that ends before has a reason instead. Clock and profiler are made up: two readings a
-    batch, and one at each end."""
+    """From the start of the fourth step to that of the seventh, with what gets the batches.
+
+    A training that ends before has a reason instead. Clock and profiler are made up: two readings a
+    batch, and one at each end.
+    """
     monkeypatch.setattr(gpu_idle, "time", Clock())
     monkeypatch.setattr(gpu_idle, "profile", Profiler)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)

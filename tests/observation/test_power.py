@@ -7,8 +7,8 @@ import pynvml
 import pytest
 
 from lorabench.description.training import power as described
-from lorabench.training import power
-from lorabench.training.power import PowerMeter
+from lorabench.observation import power
+from lorabench.observation.power import PowerMeter
 
 
 class Driver:
