@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lorabench.control.configuration import load
+from lorabench.control.configuration import load, resolve
 from lorabench.errors import DataError
 from lorabench.report.run_comparison import compare_runs, read_run, render_runs, runs_text
 from lorabench.report.seed_spread import runs_of_seeds, seed_spread, seeds_text
@@ -90,13 +90,12 @@ def test_the_page_of_runs_has_every_run_and_verdict(run: Path, root: Path) -> No
 def test_runs_that_differ_in_the_seed_only_show_its_spread(run: Path, root: Path) -> None:
     """Mean, standard deviation and extremes of every figure, and whether the gates agree."""
     config = load([root / "config" / "config.yaml"])
-    training = config["train_adapter"]
-    configs = {
-        "a": {**config, "run": "a"},
-        "b": {**config, "run": "b", "train_adapter": {**training, "seed": 1}},
-        "c": {**config, "run": "c", "train_adapter": {**training, "learning_rate": 1e-5}},
+    config["sweep"] = {
+        "seed": {"train_adapter": {"seed": 1}},
+        "slow": {"train_adapter": {"learning_rate": 1e-5}},
     }
-    assert runs_of_seeds(configs) == [{"a": 42, "b": 1}]
+    configs = resolve(config, [], {})
+    assert runs_of_seeds(configs) == [{"llama3": 42, "llama3-seed": 1}]
     runs = [read_run(run, "lora"), read_run(run, "base")]
     spread = seed_spread(runs, [42, 1], [run, run])
     assert spread.rows[0][0] == "AlpacaEval" and len(spread.rows) == 5

@@ -41,7 +41,7 @@ def runs_of_seeds(configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, in
     groups: list[tuple[dict[str, Any], dict[str, int]]] = []
     for name, config in configs.items():
         training = {**config["train_adapter"], "seed": None}
-        recipe = {**config, "run": None, "train_adapter": training}
+        recipe = {**config, "run": None, "sweep": None, "train_adapter": training}
         names = next((names for known, names in groups if known == recipe), None)
         if names is None:
             groups.append((recipe, names := {}))
