@@ -1,13 +1,16 @@
 """Two runs or exports, compared item by item."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lorabench.control.configuration import load, resolve
 from lorabench.errors import DataError
 from lorabench.report.run_comparison import compare_runs, read_run, render_runs, runs_text
+from lorabench.report.seed_spread import runs_of_seeds, seed_spread, seeds_text
 from report.synthetic_run import export, report_inputs
 from write_report import write_report
 
@@ -82,3 +85,24 @@ def test_the_page_of_runs_has_every_run_and_verdict(run: Path, root: Path) -> No
     assert f"{run}, base" in page and f"{run}, lora" in page
     assert page.count("<tr>") == 2 + len(runs) + len(contrasts[0])
     assert page.count("<caption>") == page.count("<table")
+
+
+def test_runs_that_differ_in_the_seed_only_show_its_spread(run: Path, root: Path) -> None:
+    """Mean, standard deviation and extremes of every figure, and whether the gates agree."""
+    config = load([root / "config" / "config.yaml"])
+    config["sweep"] = {
+        "seed": {"train_adapter": {"seed": 1}},
+        "slow": {"train_adapter": {"learning_rate": 1e-5}},
+    }
+    configs = resolve(config, [], {})
+    assert runs_of_seeds(configs) == [{"llama3": 42, "llama3-seed": 1}]
+    runs = [read_run(run, "lora"), read_run(run, "base")]
+    spread = seed_spread(runs, [42, 1], [run, run])
+    assert spread.rows[0][0] == "AlpacaEval" and len(spread.rows) == 5
+    assert spread.rows[-1] == ("held-out loss", "1.722 nat", "0.066 nat", "1.676 nat", "1.769 nat")
+    assert "2 seeds of one recipe" in seeds_text(spread) and "the seeds agree" in spread.verdict
+    assert "do not agree" in replace(spread, gates=["yes", "no"]).verdict
+    resources = root / "workflow" / "resources" / "report"
+    template = (resources / "runs.html.j2").read_text(encoding="utf-8")
+    page = render_runs(template, "", runs, compare_runs(runs), [spread])
+    assert "2 seeds of one recipe" in page and "0.066 nat" in page

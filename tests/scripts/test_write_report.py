@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lorabench.files import read_json, write_json
 from report.synthetic_run import report_inputs, write_source
 from write_report import write_report
 
@@ -332,3 +333,14 @@ def test_tables_have_captions_and_scopes(local: dict[str, Path]) -> None:
     text = local["page"].read_text(encoding="utf-8")
     assert text.count("<table") == text.count("<caption>")
     assert re.findall(r"<th(?![^>]* scope=)[ >][^>]*", text) == []
+
+
+def test_foreign_and_older_records_do_not_end_the_report(tmp_path: Path, root: Path) -> None:
+    """An imported adapter's metrics without likelihood, and a summary without remarks."""
+    given = report_inputs(tmp_path, root)
+    write_json(given["train_metrics"], {"status": "ok", "from": "elsewhere", "power": 300})
+    summary = read_json(given["data_summary"])
+    summary.pop("remarks", None)
+    write_json(given["data_summary"], summary)
+    write_report(**given)
+    assert read_json(given["document"])["training"]["status"] == "not_run"

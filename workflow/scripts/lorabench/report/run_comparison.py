@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup
 
-from lorabench.documents.comparison import Contrast, PairName
+from lorabench.documents.comparison import Contrast, HeldOutLoss, PairName
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.score import Score, Scored
 from lorabench.errors import DataError
@@ -19,6 +19,7 @@ from lorabench.report.wording import (
     contrast_text,
     difference_text,
     interval_text,
+    loss_change_text,
     p_text,
     score_text,
 )
@@ -51,6 +52,8 @@ class Run:
     opponents: dict[str, str]
     # nats per answer token of the variant, None where it was not measured
     held_out_loss: float | None
+    # of its change against the base, with its interval; None for the base
+    held_out_change: str | None = None
 
 
 def read_run(folder: Path, variant: str) -> Run:
@@ -78,16 +81,19 @@ def read_run(folder: Path, variant: str) -> Run:
         )
     if not done:
         raise DataError(f"{folder}: no benchmark of {variant} has a score; nothing to compare")
-    loss = None
+    loss = change = None
     if document.is_file():
         validation = (read_json(document).get("training") or {}).get("validation") or {}
         loss = validation.get("base_nll" if variant == "base" else "adapter_nll")
+        if validation and variant != "base":
+            change = loss_change_text(cast(HeldOutLoss, validation))
     return Run(
         name=f"{folder}, {variant}",
         scores=done,
         rows=rows,
         opponents=_opponents(scores, done),
         held_out_loss=loss,
+        held_out_change=change,
     )
 
 
@@ -135,6 +141,8 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Contrast]]) 
     lines = []
     for number, run in enumerate(runs):
         loss = "" if run.held_out_loss is None else f", held-out loss {run.held_out_loss:.3f} nat"
+        if run.held_out_change:
+            loss += f" ({run.held_out_change})"
         lines.append(f"{letter(number)}  {run.name}{loss}")
         for name, score in run.scores.items():
             unit = score["unit"]
@@ -158,8 +166,10 @@ def render_runs(
     style: str,
     runs: Sequence[Run],
     contrasts: Sequence[Mapping[str, Contrast]],
+    spreads: Sequence[object] = (),
 ) -> str:
-    """Return the page: a table of runs with their scores, and the paired differences to A."""
+    """Return the page: runs with their scores, the paired differences to A, and the spreads over
+    seeds (`seed_spread.SeedSpread`)."""
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     page = page_environment().from_string(template)
     text = page.render(
@@ -170,6 +180,7 @@ def render_runs(
             for number, found in enumerate(contrasts, start=1)
         ],
         corrected=corrected(contrasts),
+        spreads=spreads,
         style=Markup(style),
     )
     return printable(text)
