@@ -1,5 +1,6 @@
-"""Time decode steps of base and unmerged LoRA, replayed as CUDA graphs and launched from Python, at
-several batch sizes; random weights, because speed does not depend on them.
+"""Time decode steps of base and LoRA, as CUDA graphs and from Python, at several batch sizes.
+
+Weights are random, because speed does not depend on them.
 
     python benchmarks/decode_speed.py --shapes 8b --dtype bfloat16 --batches 1 64 256
     python benchmarks/decode_speed.py --shapes 135m --dtype float32 --batches 1 4 --threads 2

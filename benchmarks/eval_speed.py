@@ -1,5 +1,4 @@
-r"""Time our evaluation model against the harness' own HFLM on the same requests in one run, and
-count differing answers.
+r"""Time our evaluation model against the harness' own HFLM in one run, and count differences.
 
     python benchmarks/eval_speed.py --model resources/models/SmolLM2-135M-Instruct
     python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes
@@ -12,8 +11,9 @@ count differing answers.
 The last line is for a GPU: random weights of named shapes (benchmarks/decode_speed.py) with the
 tokenizer of `--model`. Targets on one H100 or H200 (*not run here*: no GPU): GSM8K at least 10,000
 `ours.tokens_per_second` on the base and 0.75 of it with unmerged LoRA; MMLU's `seconds_ratio` at
-least 5. On a GPU GSM8K is also generated with every step launched from Python (`launched`), and
-texts that differ from that are counted.
+least 5. On a GPU GSM8K is also generated with every step launched from Python (`launched`).
+For each text that differs, from that and from stock's, the margin at the first difference is
+listed: rounding explains small ones only.
 
 `--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k`
 one of train.jsonl and test.jsonl; the project's samples otherwise. The adapter of `--variants lora`
@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,8 +61,7 @@ LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTrainedModel | PeftModel:
-    """Load the model, or make one of these shapes; "lora" adds an unmerged random adapter of rank
-    64."""
+    """Load the model, or make one of these shapes; "lora" adds a random adapter of rank 64."""
     if shapes:
         return cast(PreTrainedModel, build(shapes, resolve_dtype(dtype), variant, rank=64))
     loaded: PreTrainedModel | PeftModel = load_base(model, resolve_dtype(dtype))
@@ -80,8 +80,7 @@ def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTraine
 
 
 def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
-    """Write canonical MMLU rows of the subjects (all where the list is empty) to the folder
-    `target`."""
+    """Write canonical MMLU rows of the subjects (all where the list is empty) to `target`."""
     names = subjects or sorted(
         path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv")
     )
@@ -138,8 +137,7 @@ def timed(method: Callable[..., Any], requests: list[Instance]) -> tuple[Any, di
 def best_batch_size(
     model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
 ) -> tuple[int, dict[int, float]]:
-    """Return the batch size at which the harness' own model is fastest on `requests`, and the
-    seconds of each."""
+    """Return the batch size at which the harness' own model is fastest, and each one's seconds."""
     seconds = {}
     for size in sizes:
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
@@ -183,9 +181,22 @@ def count_generated(model: PrefixCacheLM) -> list[int]:
     return counts
 
 
-def same(first: list[str], second: list[str]) -> int:
-    """Return how many texts are identical."""
-    return sum(a == b for a, b in zip(first, second, strict=True))
+@torch.inference_mode()
+def margins(
+    model: Any, tokenizer: Any, prompts: list[str], ours: list[str], others: list[str]
+) -> list[float]:
+    """Return for each pair of texts that differ the logit of the likeliest token minus that of the
+    second at their first difference, by the model's own pass over what both share."""
+    found = []
+    for prompt, text, other in zip(prompts, ours, others, strict=True):
+        if text != other:
+            both = [tokenizer.encode(prompt + one) for one in (text, other)]
+            pairs = enumerate(zip(*both, strict=False))
+            alike = next((at for at, (a, b) in pairs if a != b), min(map(len, both)))
+            shared = torch.tensor([both[0][:alike]], device=model.device)
+            best, second = model(shared).logits[0, -1].float().topk(2).values.tolist()
+            found.append(best - second)
+    return sorted(found)
 
 
 def measure(
@@ -233,12 +244,14 @@ def measure(
             result |= compare_mmlu(own, other)
         else:
             result["ours"]["tokens_per_second"] = sum(generated) / our_time["seconds"]
-            result |= {"problems": len(own), "identical_texts": same(own, other)}
+            prompts = [request.args[0] for request in requests]
+            compared = partial(margins, model, tokenizer, prompts, own)
+            result |= {"problems": len(own), "margins_of_differing_texts": compared(other)}
             if ours.shared.fixed_shapes:
                 ours.shared.fixed_shapes = False
                 texts, seconds = timed(ours.generate_until, requests)
                 ours.shared.fixed_shapes = True
-                result["launched"] = {**seconds, "identical_texts": same(own, texts)}
+                result["launched"] = {**seconds, "margins_of_differing_texts": compared(texts)}
         results.append(result)
         print(json.dumps(result), flush=True)
     return results

@@ -1,5 +1,4 @@
-"""How large must a difference in speed be to be seen? Runs the base model against itself, several
-sessions in a row.
+"""How large must a difference in speed be to be seen? The base model runs against itself.
 
     python benchmarks/inference_noise.py resources/models/SmolLM2-135M-Instruct --sessions 5
 

@@ -1,5 +1,4 @@
-"""Compare the predicted peak memory of training on this machine with what training takes, over
-several recipes.
+"""Compare the predicted peak memory of training here with what training takes, by recipe.
 
     python benchmarks/memory_model.py --model resources/models/SmolLM2-135M-Instruct
 
@@ -29,6 +28,12 @@ from lorabench.description.flops import shapes_of
 from lorabench.training.settings import TrainingSettings, parse_settings
 
 LABEL_SHARE = 0.75
+# as rules/common.smk sets it
+OWN_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "GLIBC_TUNABLES": GLIBC_TUNABLES,
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "rows of 512": {"max_seq_length": 512},
     "rows of 1024": {"max_seq_length": 1024},
@@ -45,8 +50,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def settings_of(name: str) -> TrainingSettings:
-    """Return config/config.yaml's recipe without quantisation and dropout, with the changes of
-    `name`."""
+    """Return config.yaml's recipe without quantisation and dropout, changed by `name`."""
     section = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))[
         "train_adapter"
     ]
@@ -61,11 +65,12 @@ def train(model: Path, name: str) -> dict[str, Any]:
 
     from lorabench.files import read_json
     from lorabench.llama import load_tokenizer
+    from lorabench.observation.machine import peak_memory
     from lorabench.training.encode import IGNORED, Encoded, TrainingData
     from lorabench.training.fit import Session, fit
     from lorabench.training.likelihood import likelihood
     from lorabench.training.lora import load_frozen_base
-    from lorabench.training.memory_use import keep_freed_memory, peak_memory
+    from lorabench.training.memory_use import keep_freed_memory
 
     keep_freed_memory()
     settings = settings_of(name).model_copy(
@@ -120,7 +125,7 @@ def main() -> None:
                 name,
                 "--child",
             ],
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": GLIBC_TUNABLES},
+            env=os.environ | OWN_ENVIRONMENT,
             stdout=subprocess.PIPE,
             check=True,
             text=True,

@@ -1,5 +1,6 @@
-"""Make a checkpoint of random bfloat16 weights in a named model's shapes: speed and memory of
-training need no real weights, so no hub either.
+"""Make a checkpoint of random bfloat16 weights in a named model's shapes.
+
+Speed and memory of training need no real weights, so no hub either.
 
     python benchmarks/random_llama.py llama3-8b resources/models/random-llama3-8b
 
@@ -64,8 +65,7 @@ LABEL_SHARE = 0.75
 
 
 def random_conversations(count: int, vocabulary: int, longest: int) -> list["Encoded"]:
-    """Return conversations of random tokens with oasst1's lengths, the last three quarters
-    labelled; the same ones each time."""
+    """Return conversations of random tokens with oasst1's lengths, the same ones each time."""
     from lorabench.training.encode import IGNORED, Encoded
 
     generator = random.Random(0)

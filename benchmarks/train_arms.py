@@ -1,5 +1,4 @@
-"""The arms of benchmarks/train_speed.py: the same recipe trained by this project, trl and
-unsloth."""
+"""The arms of train_speed.py: one recipe trained by this project, trl and unsloth."""
 
 import importlib.util
 import itertools
@@ -21,7 +20,7 @@ class Run:
 
 
 def run_lorabench(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
     """Train with this project; the adapter is left in `work`."""
     import torch
@@ -32,7 +31,6 @@ def run_lorabench(
     from lorabench.training.fit import Session, fit
     from lorabench.training.lora import choose_4bit, load_frozen_base
     from lorabench.training.memory_use import keep_freed_memory
-    from lorabench.training.record import resolved
     from lorabench.training.settings import parse_settings
 
     keep_freed_memory()
@@ -50,13 +48,12 @@ def run_lorabench(
     return Run(
         steps=[(row["tokens"], row["seconds"]) for row in rows],
         losses=[row["loss"] for row in rows],
-        how=resolved(fitted),
+        how=fitted.resolved,
     )
 
 
 def clock() -> Any:
-    """Return a callback with `totals`, the trainer's own count of tokens and the time after each
-    step, and `losses`."""
+    """Return a callback with `totals` (tokens and time after each step) and `losses`."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -91,8 +88,10 @@ def clock() -> Any:
 def sft_arguments(
     train: list[Any], settings: dict[str, Any], work: Path, default: bool
 ) -> dict[str, Any]:
-    """Return the arguments of trl's SFTConfig. Packed rows are as many a step as hold the recipe's
-    conversations."""
+    """Return the arguments of trl's SFTConfig.
+
+    Packed rows are as many a step as hold the recipe's conversations.
+    """
     import torch
 
     from lorabench.llama import resolve_dtype
@@ -139,11 +138,12 @@ def data_set(train: list[Any]) -> Any:
     )
 
 
-def run_trl(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
-) -> Run:
-    """Train with trl's SFTTrainer, by default or packed, with all activations kept, FlashAttention
-    and kernels from the hub where their packages are installed."""
+def run_trl(model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str) -> Run:
+    """Train with trl's SFTTrainer, by default or packed with all activations kept.
+
+    Packed with FlashAttention where flash-attn is installed; "trl-kernels" with the hub's fused
+    kernels besides, which must be in the hub's cache already.
+    """
     import torch
     from trl import SFTConfig, SFTTrainer
 
@@ -151,6 +151,7 @@ def run_trl(
     from lorabench.training.lora import lora_config
     from lorabench.training.settings import parse_settings
 
+    default = "default" in arm
     start: dict[str, Any] = {}
     if torch.cuda.is_available():
         start = {"dtype": torch.bfloat16, "device_map": {"": 0}}
@@ -159,7 +160,7 @@ def run_trl(
     if not default and torch.cuda.is_available():
         if importlib.util.find_spec("flash_attn"):
             start["attn_implementation"] = "flash_attention_2"
-        if importlib.util.find_spec("kernels"):
+        if "kernels" in arm:
             start["use_kernels"] = True
     timer = clock()
     trainer = SFTTrainer(
@@ -180,10 +181,9 @@ def run_trl(
 
 
 def run_unsloth(
-    model: Path, train: list[Any], settings: dict[str, Any], work: Path, default: bool
+    model: Path, train: list[Any], settings: dict[str, Any], work: Path, arm: str
 ) -> Run:
-    """Train with unsloth, padded in one pass a step, without dropout, which it needs for its fast
-    kernels. (Written after its documentation; not run here.)"""
+    """Train with unsloth, padded, without dropout, for its fast kernels. (Not run here.)"""
     # unsloth wants to be imported first
     import torch
     from trl import SFTConfig, SFTTrainer

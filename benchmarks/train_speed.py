@@ -1,12 +1,19 @@
-"""Compare the training speed of this project with plain trl and unsloth: same model, conversations
-and recipe, each arm in another process.
+"""Compare training speed with trl and unsloth, each arm in another process.
 
-On a GPU, without a hub (each line answers one question of docs/training.md):
+On a GPU, without a hub. Each target of speed and memory is a row of the table of
 
     python benchmarks/train_speed.py --random-shapes llama3-8b --json speed-8b.json
+
+- bfloat16 tokens/s, and over trl's: "lorabench-bf16" against "trl-default-bf16", "trl-bf16" and
+  "trl-kernels-bf16"
+- NF4 tokens/s, and over trl's: "lorabench" against "trl-default", "trl" and "trl-kernels"
+- NF4 in the least memory, allocated and tokens/s: "lorabench-least" against "trl-default"
+- reserved over allocated memory, first step with its compilation: the columns of these rows
+- predicted time and memory: the two columns "predicted", also with the other shapes that are
+  measured by
+
     python benchmarks/train_speed.py --random-shapes llama3.2-3b --json speed-3b.json
     python benchmarks/train_speed.py --random-shapes llama3.2-1b --json speed-1b.json
-    python benchmarks/train_speed.py --random-shapes llama3-8b --arms lorabench-least trl
 
 On a CPU, with a real model, where the adapters are compared too:
 
@@ -50,8 +57,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "lorabench-bf16": {"use_4bit": False},
     "lorabench-bf16-eager": {"use_4bit": False, "compile": False},
     "trl": {},
+    "trl-kernels": {},
     "trl-default": {},
     "trl-bf16": {"use_4bit": False},
+    "trl-kernels-bf16": {"use_4bit": False},
     "trl-default-bf16": {"use_4bit": False},
     "unsloth": {"lora_dropout": 0.0},
     "unsloth-bf16": {"lora_dropout": 0.0, "use_4bit": False},
@@ -63,9 +72,11 @@ OWN_ENVIRONMENT = {
 }
 COLUMNS = {
     "tokens_per_second": ("tokens/s", 1, ".0f"),
+    "predicted_tokens_per_second": ("predicted", 1, ".0f"),
     "share_of_peak": ("of peak", 0.01, ".1f"),
     "first_step_seconds": ("first step, s", 1, ".1f"),
     "gpu_allocated_bytes": ("allocated, GB", 1e9, ".1f"),
+    "predicted_bytes": ("predicted, GB", 1e9, ".1f"),
     "gpu_reserved_bytes": ("reserved, GB", 1e9, ".1f"),
     "gpu_used_bytes": ("used, GB", 1e9, ".1f"),
     "resident_bytes": ("resident, GB", 1e9, ".1f"),
@@ -74,8 +85,7 @@ COLUMNS = {
 
 
 def recipe(arguments: argparse.Namespace, arm: str) -> dict[str, Any]:
-    """Return an arm's settings: config/config.yaml with the command line's and the arm's
-    changes."""
+    """Return an arm's settings: the config's recipe with changes."""
     import torch
     import yaml
 
@@ -97,7 +107,7 @@ def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from lorabench.files import read_json
-    from lorabench.training.memory_use import peak_memory
+    from lorabench.observation.machine import peak_memory
 
     model, settings = arguments.model, recipe(arguments, arm)
     if arguments.train:
@@ -109,12 +119,14 @@ def run_arm(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
         run = {"lorabench": run_lorabench, "trl": run_trl, "unsloth": run_unsloth}[
             arm.partition("-")[0]
         ]
-        done = run(model, train, settings, Path(folder), "default" in arm)
+        done = run(model, train, settings, Path(folder), arm)
         memory = peak_memory()
         found = speed(done, arguments.warm_up) | memory
         found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         if torch.cuda.is_available():
             found |= share_of_peak(found["tokens_per_second"], train, settings, model)
+        if arm.startswith("lorabench"):
+            found |= prediction(train, settings, model)
         if arguments.validation:
             validation = encoded(model, arguments.validation, arguments.max_length)
             adapter = Path(folder) / "adapter"
@@ -149,8 +161,7 @@ def speed(run: Run, warm_up: int) -> dict[str, Any]:
 def share_of_peak(
     tokens_per_second: float, train: list[Any], settings: dict[str, Any], model: Path
 ) -> dict[str, Any]:
-    """Return which share of a GPU's peak in bfloat16 the recipe's arithmetic is, without what is
-    computed again to save memory."""
+    """Return the recipe's arithmetic as a share of a GPU's peak, recomputation left out."""
     import torch
 
     from lorabench.description.flops import shapes_of, training_flops
@@ -170,6 +181,27 @@ def share_of_peak(
     rate = flops / tokens * tokens_per_second
     known = known_gpu(torch.cuda.get_device_name())
     return {"share_of_peak": rate / known.bfloat16_flops if known else None}
+
+
+def prediction(train: list[Any], settings: dict[str, Any], model: Path) -> dict[str, Any]:
+    """Return what `make doctor` predicts of this training on this device, if it knows it."""
+    import torch
+
+    from lorabench.control.estimate import estimate, this_cpu
+    from lorabench.description.gpus import known_gpu
+    from lorabench.files import read_json
+
+    on_gpu = torch.cuda.is_available()
+    device = known_gpu(torch.cuda.get_device_name()) if on_gpu else this_cpu()
+    if device is None:
+        return {}
+    tokens = sum(len(item.input_ids) for item in train)
+    data = {"train_conversations": len(train), "train_tokens": tokens}
+    found = estimate(settings, read_json(model / "config.json"), data, device)
+    return {
+        "predicted_tokens_per_second": settings["num_epochs"] * tokens / found.seconds,
+        "predicted_bytes": found.peak_memory_bytes,
+    }
 
 
 def held_out(model: Path, adapter: Path, validation: list[Any], settings: dict[str, Any]) -> float:
@@ -242,14 +274,13 @@ def table(medians: dict[str, dict[str, float | None]]) -> str:
 
 
 def installed_arms() -> list[str]:
-    """Return the arms that can run here: unsloth's where it is installed, on a CPU one a
-    project."""
+    """Return the arms whose packages are here; on a CPU one a project."""
     import torch
 
     if not torch.cuda.is_available():
         return ["lorabench", "trl", "trl-default"]
-    present = importlib.util.find_spec("unsloth") is not None
-    return [arm for arm in ARMS if present or not arm.startswith("unsloth")]
+    absent = [name for name in ("unsloth", "kernels") if importlib.util.find_spec(name) is None]
+    return [arm for arm in ARMS if not any(name in arm for name in absent)]
 
 
 def main() -> None:

@@ -147,6 +147,8 @@ localrules:
 wildcard_constraints:
     run=any_of(RUNS),
     variant="base|lora|merged",
+    variants="base-lora|base|lora|merged",
+    engine="transformers|vllm",
     benchmark="|".join(BENCHMARKS),
     shard=r"\d+",
     shards=r"\d+",

@@ -3,18 +3,17 @@ rule evaluate_task:
         source=plan.base_model,
         adapter=plan.adapter_of,
         merged=plan.merged_of,
-        data=lambda wildcards: plan.benchmark_source(wildcards.run, wildcards.benchmark),
+        data=plan.benchmarks_of("evaluate_task"),
     output:
-        rows="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
-        protocol="results/{run}/work/eval/{variant}/{benchmark}.{shard}-of-{shards}.json",
+        answers=directory(
+            "results/{run}/work/evaluate_task/{engine}/{variants}.{shard}-of-{shards}"
+        ),
     log:
-        "logs/{run}/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.log",
+        "logs/{run}/evaluate_task/{engine}.{variants}.{shard}-of-{shards}.log",
     benchmark:
-        "results/{run}/benchmarks/evaluate_task/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
-    wildcard_constraints:
-        benchmark="|".join(TASKS),
+        "results/{run}/benchmarks/evaluate_task/{engine}.{variants}.{shard}-of-{shards}.tsv"
     conda:
-        parameters.conda_file(parameters.engine_environment("evaluate_task"))
+        parameters.conda_file(parameters.engine_environment)
     threads: half_the_cores()
     resources:
         machine_share=50,
@@ -23,12 +22,13 @@ rule evaluate_task:
         mem_mb=model_memory,
         runtime=240,
     params:
-        settings=parameters.benchmark_section("evaluate_task"),
-        task_file=lambda wildcards: or_stop(plan.task_file, wildcards),
-        code=parameters.code("evaluate_task", parameters.engine_environment("evaluate_task")),
+        settings=parameters.asked_section("evaluate_task"),
+        task_files=lambda wildcards: or_stop(plan.task_files, wildcards),
+        benchmarks=lambda wildcards: ", ".join(plan.asked("evaluate_task", wildcards)),
+        code=parameters.code("evaluate_task", parameters.engine_environment),
         store=parameters.answer_store("evaluate_task"),
     message:
-        "{wildcards.run}: {wildcards.benchmark} on {wildcards.variant}"
+        "{wildcards.run}: {params.benchmarks} on {wildcards.variants}"
     script:
         "../workflow/scripts/evaluate_task.py"
 
@@ -38,18 +38,17 @@ rule generate_answers:
         source=plan.base_model,
         adapter=plan.adapter_of,
         merged=plan.merged_of,
-        data=lambda wildcards: plan.benchmark_source(wildcards.run, wildcards.benchmark),
+        data=plan.benchmarks_of("generate_answers"),
     output:
-        answers="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.jsonl",
-        protocol="results/{run}/work/answers/{variant}/{benchmark}.{shard}-of-{shards}.json",
+        answers=directory(
+            "results/{run}/work/generate_answers/{engine}/{variants}.{shard}-of-{shards}"
+        ),
     log:
-        "logs/{run}/generate_answers/{variant}.{benchmark}.{shard}-of-{shards}.log",
+        "logs/{run}/generate_answers/{engine}.{variants}.{shard}-of-{shards}.log",
     benchmark:
-        "results/{run}/benchmarks/generate_answers/{variant}.{benchmark}.{shard}-of-{shards}.tsv"
-    wildcard_constraints:
-        benchmark="|".join(JUDGED),
+        "results/{run}/benchmarks/generate_answers/{engine}.{variants}.{shard}-of-{shards}.tsv"
     conda:
-        parameters.conda_file(parameters.engine_environment("generate_answers"))
+        parameters.conda_file(parameters.engine_environment)
     threads: half_the_cores()
     resources:
         machine_share=50,
@@ -58,19 +57,19 @@ rule generate_answers:
         mem_mb=model_memory,
         runtime=240,
     params:
-        settings=parameters.benchmark_section("generate_answers"),
-        code=parameters.code("generate_answers", parameters.engine_environment("generate_answers")),
+        settings=parameters.asked_section("generate_answers"),
+        benchmarks=lambda wildcards: ", ".join(plan.asked("generate_answers", wildcards)),
+        code=parameters.code("generate_answers", parameters.engine_environment),
         store=parameters.answer_store("generate_answers"),
     message:
-        "{wildcards.run}: answers of {wildcards.variant} to {wildcards.benchmark}"
+        "{wildcards.run}: answers of {wildcards.variants} to {params.benchmarks}"
     script:
         "../workflow/scripts/generate_answers.py"
 
 
 rule merge_answers:
     input:
-        shards=lambda wildcards: plan.shards(wildcards, "generate_answers", "jsonl"),
-        protocols=lambda wildcards: plan.shards(wildcards, "generate_answers", "json"),
+        folders=plan.shards,
     output:
         answers="results/{run}/answers/{variant}/{benchmark}.jsonl",
         protocol="results/{run}/answers/{variant}/{benchmark}.json",
@@ -86,6 +85,8 @@ rule merge_answers:
     resources:
         machine_share=1,
     params:
+        shards=lambda wildcards: plan.shard_files(wildcards, "jsonl"),
+        protocols=lambda wildcards: plan.shard_files(wildcards, "json"),
         settings=parameters.section("generate_answers", "shards"),
         code=parameters.code("merge_answers", "evaluation"),
     message:

@@ -1,7 +1,6 @@
 rule score_benchmark:
     input:
-        rows=lambda wildcards: plan.results_of(wildcards, "jsonl"),
-        protocols=lambda wildcards: plan.results_of(wildcards, "json"),
+        results=plan.made_by_jobs,
         answers=lambda wildcards: plan.answers_of(wildcards, "jsonl"),
         answers_protocol=lambda wildcards: plan.answers_of(wildcards, "json"),
         length_control_file=plan.length_control_of,
@@ -20,6 +19,8 @@ rule score_benchmark:
     params:
         settings=parameters.section("score_benchmark", "confidence", "min_judged_share"),
         code=parameters.code("score_benchmark", "report"),
+        rows=lambda wildcards: plan.results_of(wildcards, "jsonl"),
+        protocols=lambda wildcards: plan.results_of(wildcards, "json"),
         not_run_reason=plan.not_run_reason,
     message:
         "{wildcards.run}: score {wildcards.benchmark} of {wildcards.variant}"
@@ -54,6 +55,7 @@ rule declare_gate:
 rule write_notices:
     input:
         model=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
         adapter="results/{run}/adapter/fingerprint.json",
         merge_report="results/{run}/merged/merge_report.json",
     output:
@@ -221,8 +223,11 @@ rule export_adapter:
         "../workflow/scripts/export_adapter.py"
 
 
+# The cards get their scores here, after evaluation: what was exported by training alone has none.
 rule export_report:
     input:
+        cards=[f"{ADAPTER_EXPORT}/README.md", f"results/{MAIN_RUN}/merged/README.md"],
+        benchmark_sources=plan.benchmark_sources(MAIN_RUN),
         scores=plan.scores(MAIN_RUN),
         rows=plan.scores(MAIN_RUN, "jsonl"),
         answers=plan.answers(MAIN_RUN),

@@ -1,10 +1,10 @@
-"""Fixtures of all tests: the project's samples, a tiny real Llama checkpoint, and real data where
-it is present."""
+"""Fixtures of all tests: samples, a tiny real Llama, and real data if it was fetched."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,33 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def share_cores() -> None:
+    """Give this worker of pytest-xdist its part of the cores.
+
+    Its threads and child processes inherit them.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        cores = sorted(os.sched_getaffinity(0))
+        mine = cores[int(worker.removeprefix("gw")) :: count] or cores
+        os.sched_setaffinity(0, mine)
+        os.environ["OMP_NUM_THREADS"] = str(len(mine))
+
+
+# before anything imports torch
+share_cores()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that share something costly into one worker, and begin with the longest."""
+    for item in items:
+        shared = "finished" if "finished" in getattr(item, "fixturenames", ()) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +60,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Return a folder of real benchmark data beside the repository; skip the test where there is
-    none."""
+    """Return a folder of real benchmark data next to the repository; skip without one."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("needs real benchmark data in ../shared/data")
@@ -42,9 +68,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def annotations(shared_data: Path) -> list[dict[str, Any]]:
+    """Return the 805 real annotations of vicuna-13b-v1.5 against the published reference."""
+    path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
+    return list(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
-    """Return the folder of the built-in tiny random Llama as `fetch_model` makes it; tests never
-    write into it."""
+    """Return the folder of the tiny random Llama; tests never write into it."""
     from fetch_model import fetch_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny-random-llama"

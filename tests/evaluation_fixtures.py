@@ -1,5 +1,4 @@
-"""The tiny checkpoint as base model and with an unmerged adapter, and small benchmark folders from
-the samples."""
+"""The tiny checkpoint as base and with an adapter, and small benchmark folders."""
 
 import csv
 import shutil
@@ -47,7 +46,7 @@ def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
 
 @pytest.fixture
 def source(tiny_model: Path, tmp_path: Path) -> Path:
-    """Return the source.json beside a copy of the tiny model, which stands for its weights."""
+    """Return the source.json of a copy of the tiny model."""
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     write_json(

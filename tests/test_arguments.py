@@ -7,14 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from snakemake.iocontainers import (
-    InputFiles,
-    Log,
-    OutputFiles,
-    Params,
-    ResourceList,
-    Wildcards,
-)
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 
 from lorabench.arguments import Folder, arguments_of
 from lorabench.errors import ConfigurationError

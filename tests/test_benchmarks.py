@@ -27,7 +27,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_every_benchmark_has_its_place_in_every_room(samples: Path, benchmark: str) -> None:
-    """Data, evaluation and scoring have a table, and the project has items of its own."""
+    """Data, evaluation and scoring have a table, and the project has its own items."""
     assert benchmark_data(benchmark).items_file.endswith(".jsonl")
     assert settings_class(benchmark).model_fields
     assert scored_benchmark(benchmark).title

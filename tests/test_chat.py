@@ -1,5 +1,4 @@
-"""Chats are rendered in one place: any tokenizer's control tokens in a message are text, the date
-is fixed, and the template's own end of turn ends answers."""
+"""Chats: control tokens in a message are text, the date is fixed, turns end."""
 
 import re
 import shutil

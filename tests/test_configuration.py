@@ -1,5 +1,4 @@
-"""The config: faults are all named with their place, overrides and sweeps give the runs that users
-expect."""
+"""The config: faults are named with their place; overrides and sweeps give runs."""
 
 from pathlib import Path
 from typing import Any
@@ -18,49 +17,12 @@ def config(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "config" / "config.yaml").read_text())
 
 
-def faults(
-    root: Path, config: dict[str, Any], environment: dict[str, str] | None = None
-) -> list[str]:
-    """Return the lines of the error that `config` raises."""
-    with pytest.raises(ConfigurationError) as caught:
-        resolve(config, [root / "config" / "config.yaml"], environment or {})
-    return str(caught.value).splitlines()
-
-
 @pytest.mark.parametrize("overlay", [None, "demo", "smoke"])
 def test_shipped_configs_are_valid(root: Path, config: dict[str, Any], overlay: str | None) -> None:
     """The default and both overlays are without fault."""
     if overlay:
         config = merge(config, yaml.safe_load((root / "config" / f"{overlay}.yaml").read_text()))
     assert list(resolve(config, [], {})) == [overlay or "llama3"]
-
-
-def test_every_fault_is_named_with_its_nearest_key(root: Path, config: dict[str, Any]) -> None:
-    """A misspelt section, a misspelt key and a wrong type are all in one error."""
-    config["train_adaptor"] = {}
-    config["train_adapter"]["lora_rank_"] = 8
-    config["train_adapter"]["lora_r"] = "64"
-    text = faults(root, config)
-    assert "train_adaptor: unknown key; did you mean 'train_adapter'?" in text
-    assert any(
-        line.endswith("train_adapter.lora_rank_: unknown key; did you mean 'lora_r'?")
-        for line in text
-    )
-    assert any("train_adapter.lora_r: expected a whole number, found '64'" in line for line in text)
-    assert any("config.yaml:" in line for line in text)
-
-
-def test_a_branch_is_no_revision(root: Path, config: dict[str, Any]) -> None:
-    """Hub sources need a full commit."""
-    config["fetch_model"]["base"]["revision"] = "main"
-    assert any("fetch_model.base.revision" in line for line in faults(root, config))
-
-
-def test_a_wrong_environment_value_names_its_variable(root: Path, config: dict[str, Any]) -> None:
-    """BATCH_SIZE=many is reported as BATCH_SIZE's fault, not the config file's."""
-    assert faults(root, config, {"BATCH_SIZE": "many"}) == [
-        "BATCH_SIZE: train_adapter.batch_size: expected a whole number, found 'many'"
-    ]
 
 
 def test_environment_overrides_the_files(
@@ -92,17 +54,11 @@ def test_a_sweep_adds_runs_that_differ_in_their_overrides(
     assert runs["llama3-r16"]["run"] == "llama3-r16"
 
 
-def test_a_fault_in_a_sweep_names_the_entry(root: Path, config: dict[str, Any]) -> None:
-    """A misspelt key inside an override is found before anything runs."""
-    config["sweep"] = {"r16": {"train_adapter": {"lora_rr": 16}}}
-    [line] = faults(root, config)
-    assert line.endswith("sweep.r16.train_adapter.lora_rr: unknown key; did you mean 'lora_r'?")
-
-
-def test_one_model_name_cannot_mean_two_sources(root: Path, config: dict[str, Any]) -> None:
+def test_one_model_name_cannot_mean_two_sources(config: dict[str, Any]) -> None:
     """Two runs would overwrite each other's checkpoint."""
     config["sweep"] = {"other": {"fetch_model": {"base": {"revision": "0" * 40}}}}
-    assert "already names another source" in faults(root, config)[0]
+    with pytest.raises(ConfigurationError, match="already names another source"):
+        resolve(config, [], {})
 
 
 def test_a_source_drops_keys_of_other_kinds() -> None:

@@ -36,6 +36,12 @@ def raises(error: BaseException) -> Callable[[], object]:
     return action
 
 
+def noted(error: Exception, note: str) -> Exception:
+    """Return the error with a note that says what was done."""
+    error.add_note(note)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -44,15 +50,13 @@ def raises(error: BaseException) -> Callable[[], object]:
         (OSError(errno.EROFS, "Read-only file system", "/x/model"), ["/x/model", "read-only"]),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), ["/x/y", "permissions"]),
         (RuntimeError("I/O error: No space left on device (os error 28)"), ["disk /", "free some"]),
+        (noted(DataError("no text"), "mmlu on\nlora"), ["rule: mmlu on lora: no text"]),
         (ValueError("two\nlines"), ["ValueError: two lines", "the traceback is in"]),
         (KeyboardInterrupt(), ["interrupted"]),
     ],
 )
 def test_every_error_is_one_line(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    error: BaseException,
-    words: list[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException, words: list[str]
 ) -> None:
     """The terminal gets the line, the log the traceback and the same line last."""
     text = fail_with(tmp_path, raises(error))

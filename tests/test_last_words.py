@@ -1,5 +1,4 @@
-"""The last lines of a run that did not finish name the cause, the log and the command that goes
-on."""
+"""A run that did not finish ends with the cause, the log and the command."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What rules ask the plan: files of runs, what jobs are told, which runs train and which import."""
+"""What rules ask the plan: files of runs, what jobs get, which runs train and which import."""
 
 import re
 from collections.abc import Mapping
@@ -24,9 +24,14 @@ def plan_of(overlay: Mapping[str, Any], **environment: str) -> Plan:
     return Plan(resolve(merge(load(FILES), dict(overlay)), FILES, {}), ROOT, environment)
 
 
-def job(run: str = "smoke", variant: str = "lora", benchmark: str = "gsm8k") -> Any:
-    """Return wildcards."""
-    return SimpleNamespace(run=run, variant=variant, benchmark=benchmark)
+def job(variant: str = "lora", benchmark: str = "gsm8k") -> Any:
+    """Return the wildcards of a rule with one file a variant and benchmark."""
+    return SimpleNamespace(run="smoke", variant=variant, benchmark=benchmark)
+
+
+def asking(variants: str = "base-lora", engine: str = "transformers") -> Any:
+    """Return the wildcards of a job that answers."""
+    return SimpleNamespace(run="smoke", variants=variants, engine=engine)
 
 
 def test_an_entry_of_a_sweep_that_imports_does_not_train(tmp_path: Path) -> None:
@@ -42,9 +47,10 @@ def test_an_entry_of_a_sweep_that_imports_does_not_train(tmp_path: Path) -> None
 def test_variants_depend_on_their_own_weights() -> None:
     """The base on neither adapter nor merged checkpoint."""
     plan = plan_of({})
-    assert plan.adapter_of(job(variant="lora")) == "results/smoke/adapter/fingerprint.json"
-    assert plan.merged_of(job(variant="merged")) == "results/smoke/merged/merge_report.json"
-    assert plan.adapter_of(job(variant="base")) == plan.merged_of(job(variant="base")) == []
+    for variants in ("lora", "base-lora"):
+        assert plan.adapter_of(asking(variants)) == "results/smoke/adapter/fingerprint.json"
+    assert plan.merged_of(asking("merged")) == "results/smoke/merged/merge_report.json"
+    assert plan.adapter_of(asking("base")) == plan.merged_of(asking("base-lora")) == []
     assert plan.base_model(job()) == "resources/models/tiny-random-llama/source.json"
 
 
@@ -63,9 +69,26 @@ def test_files_follow_variants_benchmarks_and_shards() -> None:
     ]
     assert [Path(path).name for path in plan.answers("smoke")] == ["mt_bench.jsonl"] * 2
     assert plan.results_of(job(), "jsonl") == [
-        f"results/smoke/work/eval/lora/gsm8k.{shard}-of-2.jsonl" for shard in (0, 1)
+        f"results/smoke/work/evaluate_task/transformers/base-lora.{shard}-of-2/lora/gsm8k.jsonl"
+        for shard in (0, 1)
     ]
     assert len(plan.benchmark_sources("smoke")) == 2
+
+
+def test_base_and_adapter_share_a_job_where_both_are_scored() -> None:
+    """The merged checkpoint has a job for itself, and so has each variant with vLLM."""
+    scored = {"score_benchmark": {"variants": ["lora", "merged"]}}
+    vllm = {"generate_answers": {"engine": "vllm"}}
+    for overlay, benchmark, expected in (
+        ({}, "gsm8k", ["base-lora", "base-lora", "merged"]),
+        (scored, "gsm8k", ["base", "lora", "merged"]),
+        (vllm, "mt_bench", ["base", "lora", "merged"]),
+    ):
+        plan = plan_of(overlay)
+        folders = [plan.shards(job(variant, benchmark)) for variant in ("base", "lora", "merged")]
+        assert [Path(folder).name.partition(".")[0] for (folder,) in folders] == expected
+    assert plan.asked("generate_answers", asking(engine="vllm")) == ["alpaca_eval", "mt_bench"]
+    assert plan.asked("generate_answers", asking()) == []
 
 
 def test_a_judge_without_a_key_judges_what_it_judged_before(
@@ -105,8 +128,9 @@ def test_jobs_are_told_their_keys_only() -> None:
     assert list(settings) == sorted(settings) and "save_minutes" not in settings
     free = parameters.free_settings("train_adapter")(job(), None)
     assert set(free) == {"save_minutes", "tracker"}
-    own = parameters.benchmark_section("evaluate_task")(job())
-    assert own["benchmark"]["limit"] == 4 and not {"mmlu", "gsm8k", "shards"} & set(own)
+    own = parameters.asked_section("evaluate_task")(asking())
+    assert list(own["benchmarks"]) == ["gsm8k", "mmlu"] and own["benchmarks"]["gsm8k"]["limit"] == 4
+    assert not {"mmlu", "gsm8k", "shards"} & set(own)
     assert ordered({"b": {"d": 1, "c": 2}, "a": 3}) == {"a": 3, "b": {"c": 2, "d": 1}}
 
 
@@ -128,11 +152,13 @@ def test_texts_of_vllm_are_made_in_its_environment() -> None:
     """Environment, code hash and the check before a run follow the engine."""
     overlay = {"evaluate_task": {"gsm8k": {"engine": "vllm"}}}
     parameters = Parameters(plan_of(overlay))
-    environment = parameters.engine_environment("evaluate_task")
-    assert environment(job()) == "vllm" and environment(job(benchmark="mmlu")) == "evaluation"
-    assert parameters.conda_file(environment)(job()).endswith("envs/vllm.yaml")
+    environment = parameters.engine_environment
+    gsm8k, mmlu = asking("lora", "vllm"), asking()
+    assert (environment(gsm8k), environment(mmlu)) == ("vllm", "evaluation")
+    assert parameters.conda_file(environment)(gsm8k).endswith("envs/vllm.yaml")
+    assert list(parameters.asked_section("evaluate_task")(gsm8k)["benchmarks"]) == ["gsm8k"]
     code = parameters.code("evaluate_task", environment)
-    assert callable(code) and code(job()) != code(job(benchmark="mmlu"))
+    assert callable(code) and code(gsm8k) != code(mmlu)
     rule = SimpleNamespace(name="evaluate_task")
-    jobs = [SimpleNamespace(rule=rule, wildcards=job(benchmark=name)) for name in ("gsm8k", "mmlu")]
+    jobs = [SimpleNamespace(rule=rule, wildcards=wildcards) for wildcards in (gsm8k, mmlu)]
     assert parameters.vllm_jobs(jobs) == {("smoke", "evaluate_task", "lora")}

@@ -1,5 +1,4 @@
-"""What stops a run before its first job: no vLLM where it generates, an adapter that it would not
-serve, a training that does not fit."""
+"""What stops a run before its first job."""
 
 import os
 from dataclasses import replace
@@ -11,8 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from judging.fake_judge import FakeJudge, judge_section
-from lorabench.control.preflight import check, device_here, find_memory_faults
+from doctor import LLAMA_3_8B
+from lorabench.control.preflight import (
+    check,
+    device_here,
+    find_content_faults,
+    find_memory_faults,
+)
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
 from lorabench.files import write_json
@@ -28,8 +32,7 @@ def start(
     require_gpu: bool = False,
     **more: Any,
 ) -> None:
-    """Check a run whose answers vLLM generates; `more` replaces keys of its training or names an
-    adapter to import."""
+    """Check a run whose answers vLLM generates; `more` replaces keys."""
     run = {
         "run": "demo",
         "require_gpu": require_gpu,
@@ -91,16 +94,6 @@ def test_an_imported_adapter_is_looked_at_instead(tmp_path: Path) -> None:
         start(path=str(tmp_path))
 
 
-LLAMA_3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
-
-
 def test_a_training_that_cannot_fit_is_refused_before_the_first_job(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,29 +127,24 @@ def test_the_gpu_here_is_the_one_that_nvidia_smi_lists(
     assert found.bfloat16_flops == GPUS["L4"].bfloat16_flops
 
 
-def test_a_judge_that_may_not_be_used_stops_the_run() -> None:
-    """Not-a-number as a limit, an address with a password, and a key of two lines are faults before
-    the first job, and none of the secrets is shown."""
-    judge = judge_section(FakeJudge(url="http://user:hunter2@host/v1"))
-    plain = judge_section(FakeJudge(url="http://host/v1"), max_judge_usd=float("nan"))
-    run = {
-        "fetch_model": {},
-        "import_adapter": {"path": None},
-        "judge_mt_bench": {"judge": judge},
-        "judge_alpaca_eval": {"judge": plain},
-    }
+def test_a_secret_that_may_not_be_used_stops_the_run() -> None:
+    """It is named without its value."""
     environment = {"OPENAI_API_KEY": "sk-planted\nsecond"}
     with pytest.raises(PrerequisiteError) as caught:
-        check(
-            {"demo": run},
-            set(),
-            vllm=set(),
-            with_conda=False,
-            local=False,
-            environment=environment,
-        )
-    text = str(caught.value)
-    assert "judge_mt_bench: judge.base_url" in text and "holds a user name" in text
-    assert "judge_alpaca_eval: judge.max_judge_usd" in text
-    assert "OPENAI_API_KEY holds a line break" in text
-    assert "hunter2" not in text and "planted" not in text
+        check({}, set(), vllm=set(), with_conda=False, local=False, environment=environment)
+    assert "OPENAI_API_KEY holds a line break" in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
+def test_layers_and_files_that_are_not_what_is_needed(tiny_model: Path, tmp_path: Path) -> None:
+    """Both would stop a job hours later; nothing is said of a base that is not here yet."""
+    run: dict[str, Any] = {
+        "fetch_model": {"base": {"kind": "path", "path": str(tiny_model)}},
+        "train_adapter": {"target_modules": ["q_proj", "nothing"]},
+        "score_benchmark": {"length_control_file": str(tiny_model / "config.json")},
+    }
+    layer, file = find_content_faults(run, {"train_adapter", "score_benchmark"})
+    assert "has no layer 'nothing'; expected some of" in layer and "q_proj" in layer
+    assert file.startswith("score_benchmark.length_control_file: ") and "df_gamed.csv" in file
+    run["fetch_model"]["base"] = {"kind": "built-in", "name": str(tmp_path)}
+    assert find_content_faults(run, {"train_adapter"}) == []

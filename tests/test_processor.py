@@ -1,5 +1,4 @@
-"""Which processors get bfloat16, by what Linux reports of them; no report, as on macOS, means
-float32."""
+"""Which processors get bfloat16, by what Linux reports; no report means float32."""
 
 from pathlib import Path
 

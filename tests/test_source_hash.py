@@ -37,7 +37,7 @@ b"""
 
 
 def test_comments_docstrings_and_blank_lines_do_not_count() -> None:
-    """Two files that differ in documentation alone have the same normal form."""
+    """Two files that differ in documentation only have the same normal form."""
     bare = (
         'import os\nclass Thing:\n    text = """a\n\nb"""\n    def method(self, x: int) -> int:\n  '
         "      return x + 1\n"
@@ -91,7 +91,7 @@ def test_the_closure_follows_imports_through_other_modules(tree: Path) -> None:
         ("run.py", "from package.direct import indirect\nprint(indirect)\n", True),
     ],
 )
-def test_the_hash_changes_with_reached_code_alone(
+def test_the_hash_changes_with_reached_code_only(
     tree: Path, file: str, text: str, changes: bool
 ) -> None:
     """The hash follows the script, what it reaches and its environment, and nothing else."""

@@ -56,8 +56,7 @@ def test_unequal_clusters_lose_degrees_of_freedom() -> None:
 
 
 def test_a_share_is_rejected_at_the_ends_of_its_interval() -> None:
-    """At a bound half the probability of what was seen and all of what is beyond is 2.5 %; the
-    interval is within Clopper and Pearson's and close to Wilson's at full size."""
+    """At a bound half of the seen and all of the rest is 2.5 %; near Wilson's at size."""
     for successes in (0, 3, 20):
         low, high = mid_p_interval(successes, 20, 0.95)
         exact = proportion_confint(successes, 20, 0.05, "beta")
@@ -94,8 +93,7 @@ def test_a_bounded_mean_is_students_at_full_size_and_stays_on_its_scale() -> Non
 
 
 def test_clustered_intervals_cover_and_ignoring_clusters_does_not() -> None:
-    """Over 20 correlated clusters of unequal size the robust and bootstrap intervals cover 93-97 %,
-    plain ones less."""
+    """20 correlated clusters: 93-97 % coverage; plain intervals less."""
     generator = np.random.default_rng(1)
     clusters = [name for name in range(20) for _ in range(4 + name % 3)]
     hits = {"robust": 0, "bootstrap": 0, "plain": 0}
@@ -119,8 +117,7 @@ def test_clustered_intervals_cover_and_ignoring_clusters_does_not() -> None:
 
 
 def test_bootstrap_draws_whole_clusters() -> None:
-    """Where clusters differ and items inside do not, the bootstrap error is that of the
-    clusters."""
+    """Where items inside clusters agree, the error is that of the clusters."""
     values = np.repeat(np.arange(30.0), 5)
     estimate = bootstrap_mean(
         values.tolist(), np.repeat(np.arange(30), 5).tolist(), resamples=20_000
@@ -129,8 +126,7 @@ def test_bootstrap_draws_whole_clusters() -> None:
 
 
 def test_median_estimate_contains_the_median_and_widens_with_repeats_that_disagree() -> None:
-    """A shift shared by one repeat shows in the interval, which a bootstrap over single values
-    would miss."""
+    """A shift of one repeat shows, which resampling single values would miss."""
     noise = np.random.default_rng(2).normal(1.0, 0.01, (5, 20))
     calm, shaken = (
         median_estimate(noise),

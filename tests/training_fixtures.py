@@ -1,13 +1,16 @@
-"""Fixtures of the training stage: a small recipe, prepared conversations, and the tiny model with
-its source.json."""
+"""Fixtures of the training stage."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorabench.files import write_jsonl
+from lorabench.files import write_json, write_jsonl
 from sections import section
+
+if TYPE_CHECKING:
+    from lorabench.training.encode import Encoded
+    from lorabench.training.fit import Fitted
 
 TOPICS = [
     "tides",
@@ -51,7 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_source(tiny_model: Path) -> Path:
-    """Return source.json beside the tiny model's checkpoint."""
+    """Return source.json of the tiny model."""
     return tiny_model / "source.json"
 
 
@@ -76,8 +79,7 @@ def settings() -> dict[str, Any]:
 
 
 def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) -> Path:
-    """Train the run "test" into `folder` in this process, describe the adapter and return its
-    folder."""
+    """Train and describe the run "test" into `folder`; return its adapter's folder."""
     from train_adapter import train_adapter
 
     train_adapter(
@@ -93,12 +95,45 @@ def train(source: Path, prepared: Path, folder: Path, settings: dict[str, Any]) 
     return describe(folder / "adapter")
 
 
+def encoded(base: Path) -> "list[Encoded]":
+    """Return ten encoded conversations."""
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import encode_conversations
+
+    rows = (("here", row) for row in conversations(10))
+    return encode_conversations(load_tokenizer(base), rows, 128)[0]
+
+
+def fit_ten(
+    base: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
+) -> "Fitted":
+    """Train on ten conversations, without the script around."""
+    from lorabench.llama import load_tokenizer
+    from lorabench.training.encode import TrainingData
+    from lorabench.training.fit import Session, fit
+    from lorabench.training.lora import load_frozen_base
+    from lorabench.training.settings import parse_settings
+
+    options, items = parse_settings(settings), encoded(base)
+    return fit(
+        load_frozen_base(base, options),
+        load_tokenizer(base),
+        TrainingData(train=items, validation=items[:3]),
+        options,
+        Session(work=work),
+        checkpointing=checkpointing,
+    )
+
+
 def describe(adapter: Path) -> Path:
     """Write the describing files into the folder of an adapter and return the folder."""
     from describe_adapter import describe_adapter
 
+    source = adapter.parent / "conversations.json"
+    write_json(source, {"kind": "hub", "origin": "OpenAssistant/oasst1@0123"})
     describe_adapter(
         record=adapter / "training_record.json",
+        conversations_source=source,
         metrics=adapter / "train_metrics.json",
         config=adapter / "run_config.json",
         card=adapter / "README.md",

@@ -1,5 +1,4 @@
-"""Write the parts of the documentation that follow from the code; `--check` only names what is out
-of date.
+"""Write the documentation that follows from the code; `--check` only names what is out of date.
 
 config/README.md    every config key: from the classes of its sections and the three config files
 config/schema.json  the same for editors
@@ -23,7 +22,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from generate_schemas import schemas
 from lorabench.benchmark_tables import benchmark_file
-from lorabench.control.benchmarks import BENCHMARKS, JUDGED, ROOMS, TASKS
+from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS
 from lorabench.control.config.faults import options
 from lorabench.control.config.sections import Config
 from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load
@@ -75,8 +74,7 @@ def config_readme() -> str:
 
 
 def config_schema() -> str:
-    """Return the JSON Schema of a config file for editors: overlays name only what they change, so
-    nothing is required."""
+    """Return the JSON Schema of a config file for editors; overlays may leave out any key."""
     schema = Config.model_json_schema()
     for node in (schema, *schema["$defs"].values()):
         node.pop("required", None)
@@ -178,7 +176,7 @@ def reruns_page() -> str:
 
 def benchmarks_of(rule: str) -> tuple[str, ...]:
     """Return the benchmarks that a rule works with."""
-    return {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}.get(rule, BENCHMARKS)
+    return ASKED.get(rule, BENCHMARKS)
 
 
 def benchmark_modules(rule: str) -> dict[Path, list[str]]:
@@ -225,8 +223,7 @@ def readme() -> str:
 
 
 def shortest_edges(graph: str) -> set[tuple[str, str]]:
-    """Return the edges of Snakemake's rule graph by name, without targets and without what longer
-    ways imply.
+    """Return the edges of Snakemake's rule graph by name, without targets and implied edges.
 
     Snakemake numbers and orders rules differently from call to call.
     """

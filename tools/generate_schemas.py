@@ -130,8 +130,6 @@ def schema(name: str, kind: Any, text: str | ModuleType) -> dict[str, Any]:
     """Return the schema of a document.
 
     Args:
-        name: of its file in docs/schemas.
-        kind: the type of the document.
         text: the title, or the module whose docstring begins with it.
     """
     title = text if isinstance(text, str) else _first_sentence(text)
@@ -156,8 +154,11 @@ def schema(name: str, kind: Any, text: str | ModuleType) -> dict[str, Any]:
 
 
 def _plain(node: Any, definitions: dict[str, Any]) -> Any:
-    """Return a part of a schema with plainer alternatives: types as one list, and documents that
-    `status` separates as if and else, so that the fault itself is named."""
+    """Return a part of a schema with plainer alternatives.
+
+    Types become one list. Documents that `status` separates become if and else, so that the fault
+    itself is named.
+    """
     if isinstance(node, list):
         return [_plain(one, definitions) for one in node]
     if not isinstance(node, dict):

@@ -1,5 +1,4 @@
-"""Lock the dependencies and write the environment files: pyproject.toml -> requirements/*.txt ->
-envs/*.yaml.
+"""Lock the dependencies and write envs/*.yaml: pyproject.toml -> requirements/*.txt -> envs/*.yaml.
 
     python tools/sync_envs.py            write envs/*.yaml from the lock (`make fix`)
     python tools/sync_envs.py --check    change nothing; exit 1 when a file is out of step
@@ -87,8 +86,7 @@ class Pin:
 
 
 def parse_lock(text: str) -> dict[str, Pin]:
-    """Return the pins of requirements as `uv pip compile --generate-hashes` writes them, by
-    name."""
+    """Return name -> pin of requirements as `uv pip compile --generate-hashes` writes them."""
     pins = {}
     for block in re.findall(r"^[a-z0-9].*\n(?:    .*\n)*", text, flags=re.MULTILINE):
         name, version = re.match(r"([a-z0-9._-]+)={2,3}(\S+)", block).groups()  # type: ignore[union-attr]
@@ -103,8 +101,7 @@ def parse_lock(text: str) -> dict[str, Pin]:
 
 
 def without_common_marker(text: str) -> str:
-    """Drop what is true on every machine that we lock for: the marker of snakemake, which is needed
-    everywhere."""
+    """Drop the marker of snakemake, which is true on every machine that we lock for."""
     marker = re.search(r"^snakemake==\S+( ; .+?) \\$", text, flags=re.MULTILINE)
     return text.replace(f"{marker[1]} \\\n", " \\\n") if marker else text
 
@@ -138,8 +135,7 @@ def resolve(root: Path) -> dict[str, Pin]:
 
 
 def resolve_vllm(root: Path) -> str:
-    """Return the lock of the evaluation stage with vLLM, which takes its own torch and
-    transformers."""
+    """Return the lock of evaluation with vLLM, which takes its own torch and transformers."""
     own = [f"{name}=={version}" for name, version in direct_pins(root)["eval"].items()]
     wanted = [
         VLLM,
@@ -167,8 +163,7 @@ def resolve_vllm(root: Path) -> str:
 
 
 def torch_cpu_text(cuda: Pin) -> str:
-    """Return the requirement of torch's CPU build; on macOS that is the wheel of the package
-    index."""
+    """Return the requirement of torch's CPU build; macOS takes the wheel of the package index."""
     if cuda.version not in TORCH_CPU_SHA256:
         raise SystemExit(
             f"tools/sync_envs.py: add the CPU wheels of torch {cuda.version} to TORCH_CPU_SHA256"

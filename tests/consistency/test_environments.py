@@ -1,5 +1,4 @@
-"""The environments hold what the code needs; lock, conda files, package list and Makefile agree
-with each other."""
+"""Environments hold what the code needs; lock, conda files and Makefile agree."""
 
 import ast
 import importlib.metadata
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorabench.control.source_hash import closure as imported_files
-from lorabench.training.tracking import PACKAGES
+from lorabench.control import source_hash
+from lorabench.observation.tracking import PACKAGES
 from sync_envs import CUDA_PACKAGE, STAGE_EXTRAS, closure, direct_pins, read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,10 +50,9 @@ def pinned(environment: str) -> set[str]:
 
 
 def third_party_imports(files: list[Path]) -> dict[str, str]:
-    """Return top-level name -> a file that imports it, over `files` and all that they import of the
-    project."""
+    """Return top-level name -> a file that imports it, over all that `files` reach."""
     found: dict[str, str] = {}
-    for path in {reached for file in files for reached in imported_files(file)}:
+    for path in {reached for file in files for reached in source_hash.closure(file, whole=True)}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -68,8 +66,7 @@ def third_party_imports(files: list[Path]) -> dict[str, str]:
 
 
 def site_folder(names: set[str], folder: Path) -> Path:
-    """Fill a folder with links to the installed packages of these names alone: a site-packages
-    without the others."""
+    """Fill a folder with links to these installed packages: a site-packages of no others."""
     folder.mkdir()
     for distribution in importlib.metadata.distributions():
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
@@ -104,8 +101,7 @@ def make(*words: str, environment: dict[str, str] | None = None) -> str:
 
 
 def test_lock_and_conda_files_are_in_step() -> None:
-    """requirements/ holds what pyproject.toml asks for, envs/ what requirements/ says; the message
-    names the repair."""
+    """requirements/ holds what pyproject.toml asks for, envs/ what requirements/ says."""
     answer = subprocess.run(
         [sys.executable, "tools/sync_envs.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
@@ -124,8 +120,7 @@ def test_every_locked_package_is_exact_and_hashed(path: Path) -> None:
 
 
 def test_cpu_machines_get_no_cuda_package() -> None:
-    """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build of the same
-    version."""
+    """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build."""
     names = re.findall(
         r"^([a-z0-9._-]+)==", (ROOT / "requirements" / "lock.txt").read_text(), flags=re.MULTILINE
     )
@@ -150,8 +145,7 @@ def test_no_file_names_a_package_index(path: Path) -> None:
 
 
 def test_there_is_one_conda_file_for_each_stage() -> None:
-    """Stage folder, rules file and conda file have the same word; the engine vLLM has a file of its
-    own."""
+    """Stage folder, rules file and conda file have the same word; vLLM has a separate file."""
     assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == sorted([*STAGES, "vllm"])
     assert (
         sorted(
@@ -164,9 +158,8 @@ def test_there_is_one_conda_file_for_each_stage() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
-    """All other packages are exact pip pins, so that conda and .venv users run the same
-    versions."""
+def test_conda_files_ask_conda_for_python_and_pip_only(stage: str) -> None:
+    """All other packages are exact pip pins, so conda and .venv run the same versions."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
     assert dependencies[:-1] == ["python =3.11", "pip"]
     assert all(
@@ -177,8 +170,7 @@ def test_conda_files_ask_conda_for_python_and_pip_alone(stage: str) -> None:
 
 @pytest.mark.parametrize("environment", [HEAD, *STAGES])
 def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
-    """What a stage's scripts and modules import, at the top or inside a function, is in the stage's
-    environment."""
+    """What a stage's code imports, inside functions too, is in the stage's environment."""
     owners = importlib.metadata.packages_distributions()
     names = pinned(environment)
     for module, importer in third_party_imports(entry_files(environment)).items():
@@ -199,8 +191,7 @@ def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", [HEAD, *STAGES])
 def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_path: Path) -> None:
-    """Each stage's modules can be imported where no package is visible but the ones that its
-    environment pins."""
+    """Each stage's modules import with no other package than its environment pins."""
     site = site_folder(pinned(environment), tmp_path / "site")
     modules = [
         ".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__")
@@ -224,8 +215,7 @@ def test_the_package_list_is_the_folders() -> None:
 
 
 def test_extras_are_the_documented_ones() -> None:
-    """`pip install -e ".[EXTRA]"` knows the extras of the README, and `all` reaches every
-    stage's."""
+    """`pip install -e ".[EXTRA]"` knows the README's extras, and `all` holds every stage's."""
     extras = PROJECT["project"]["optional-dependencies"]
     assert {"train", "eval", "judge", "perf", "report", "bench", "all", "dev"} <= extras.keys()
     assert extras["all"] == ["lorabench[bench,train]"]
@@ -249,31 +239,12 @@ def test_actions_are_pinned(path: Path) -> None:
     ("words", "command"),
     [
         (
-            ["bench-demo"],
-            "snakemake all --profile local --configfile config/demo.yaml --logger lorabench",
-        ),
-        (
-            ["bench-smoke"],
-            "snakemake all --profile local --configfile config/smoke.yaml --logger lorabench",
-        ),
-        (
-            ["lora-smoke"],
-            "snakemake train --profile local --configfile config/smoke.yaml --logger lorabench",
-        ),
-        (["bench-llama3"], "snakemake all --profile local --logger lorabench"),
-        (
-            ["bench-llama3", "PROFILE=slurm-gpu"],
-            "snakemake all --profile slurm-gpu --logger lorabench",
-        ),
-        (["lora-train-llama3"], "snakemake train --profile local --logger lorabench"),
-        (
             ["eval-llama3", "LORA_SMOKE=1"],
             (
                 "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger"
                 " lorabench"
             ),
         ),
-        (["perf-llama3"], "snakemake perf --profile local --logger lorabench"),
         (
             ["report", "CONFIG=my config/it's.yaml"],
             r"snakemake report --profile local --configfile 'my config/it'\''s.yaml'",
@@ -283,13 +254,12 @@ def test_actions_are_pinned(path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_make_prints_the_snakemake_call(words: list[str], command: str) -> None:
-    """Each verb is one thin call of Snakemake, shown as it can be typed."""
+    """Overlays, with spaces and quotes too, and targets reach Snakemake."""
     assert re.sub(r" +", " ", make(*words)) == f".venv/bin/{command}"
 
 
 def test_paths_given_to_make_reach_the_workflow_whole(tmp_path: Path) -> None:
-    """A path with spaces and quotes on make's command line arrives unchanged in the environment of
-    its commands."""
+    """A path with spaces and quotes arrives unchanged in the environment of commands."""
     path = """/some dir/it's "here\""""
     probe = tmp_path / "probe.mk"
     probe.write_text(

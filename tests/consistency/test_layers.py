@@ -15,8 +15,9 @@ PACKAGE = SCRIPTS / "lorabench"
 # validate_config import `control`.
 MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
+    "observation": {"documents"},
     "data": {"documents"},
-    "training": {"documents"},
+    "training": {"documents", "observation"},
     "evaluation": {"documents"},
     "judging": {"documents"},
     "inference": {"documents"},
@@ -69,7 +70,7 @@ def test_modules_import_downwards_only(path: Path) -> None:
     "path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name
 )
 def test_package_files_hold_a_docstring_only(path: Path) -> None:
-    """Whatever stands in `__init__.py` would make every stage stale."""
+    """Whatever is in `__init__.py` would make every stage stale."""
     assert len(ast.parse(path.read_text()).body) == 1
 
 
@@ -84,7 +85,7 @@ def test_only_scripts_know_snakemake() -> None:
 
 
 def test_scripts_never_read_the_whole_config() -> None:
-    """Config reaches scripts through `params` alone, or its changes would go unnoticed."""
+    """Config reaches scripts through `params` only, or its changes would go unnoticed."""
     assert [path.name for path in SCRIPTS.glob("*.py") if ".config[" in path.read_text()] == []
 
 
@@ -127,8 +128,7 @@ def rule_blocks() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(rule_blocks()))
 def test_every_rule_declares_what_it_needs(name: str) -> None:
-    """Log, benchmark, conda, threads, resources, settings and code stand on every rule; the script
-    has its name."""
+    """Each rule has log, benchmark, conda, threads, resources, settings and code."""
     block = rule_blocks()[name]
     for word in (
         "log:",
@@ -144,8 +144,7 @@ def test_every_rule_declares_what_it_needs(name: str) -> None:
 
 
 def test_rules_have_scripts_and_sections() -> None:
-    """Every script that is a rule's has a rule; every rule that reads config has a section of its
-    name."""
+    """Every rule has a script of its name, and a section where it reads config."""
     for name, block in rule_blocks().items():
         assert (SCRIPTS / f"{name}.py").is_file()
         if f'section("{name}"' in block:

@@ -1,5 +1,4 @@
-"""The training room is short to read: from the script to the loss in few modules, and nothing on
-the way that only describes or predicts."""
+"""The training room is short to read, and holds nothing that only describes."""
 
 import ast
 from pathlib import Path
@@ -12,7 +11,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 
 def rooms_behind(script: str) -> set[str]:
     """Return the rooms of the package that a script reaches, and the names of shared modules."""
-    modules = closure(SCRIPTS / f"{script}.py") - {SCRIPTS / f"{script}.py"}
+    modules = closure(SCRIPTS / f"{script}.py", whole=True) - {SCRIPTS / f"{script}.py"}
     return {path.relative_to(SCRIPTS).parts[1].removesuffix(".py") for path in modules}
 
 
@@ -42,15 +41,8 @@ def module_that_defines(name: str) -> str:
 
 
 def test_from_the_script_to_the_loss_in_seven_modules() -> None:
-    """What a reader opens to follow a conversation: tokens, the run, the loop, the batch, the
-    loss."""
-    stations = (
-        "encode_conversations",
-        "fit",
-        "AdapterTrainer",
-        "MicroBatch",
-        "install_label_loss",
-    )
+    """To follow a conversation a reader opens few modules."""
+    stations = ("encode_conversations", "fit", "AdapterTrainer", "MicroBatch", "install_label_loss")
     walk = {"train_adapter.py"}
     for station in stations:
         walk.update(shortest_walk("train_adapter.py", module_that_defines(station)))

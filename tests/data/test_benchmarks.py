@@ -1,5 +1,4 @@
-"""Benchmark readers: public schemas become canonical rows, and a wrong row is named by file, line
-and field."""
+"""Benchmark readers: public schemas become one form; a wrong row is named by its place."""
 
 import json
 from collections.abc import Callable
@@ -61,8 +60,7 @@ def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
 
 
 def test_mt_bench_reads_both_places_of_references(tmp_path: Path) -> None:
-    """References lie in reference_answer/gpt-4.jsonl or beside the questions, in FastChat's
-    schema."""
+    """References are in reference_answer/gpt-4.jsonl, or next to the questions."""
     reference = {
         "question_id": 81,
         "model_id": "gpt-4",
@@ -89,149 +87,104 @@ def test_alpaca_eval_keeps_order_and_marks_missing_references(tmp_path: Path) ->
     assert [
         (row["id"], row["reference_output"])
         for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]
-    ] == [
-        ("alpaca-0", "o"),
-        ("alpaca-1", None),
-    ]
+    ] == [("alpaca-0", "o"), ("alpaca-1", None)]
 
 
-def gsm8k_without_final_answer(folder: Path) -> object:
-    """Read a GSM8K folder whose second test answer has no final number."""
-    write_jsonl(folder / "train.jsonl", [WORD_PROBLEM])
-    write_jsonl(folder / "test.jsonl", [WORD_PROBLEM, WORD_PROBLEM | {"answer": "two"}])
-    return read_gsm8k(folder)
+PROMPT = {"type": "single", "system_prompt": "", "prompt_template": "", "output_format": ""}
+# reader, files of its folder (the reader of a single file gets that), message
+WRONG: list[tuple[Callable[[Path], object], dict[str, Rows | bytes], str]] = [
+    (
+        read_gsm8k,
+        {
+            "train.jsonl": [WORD_PROBLEM],
+            "test.jsonl": [WORD_PROBLEM, WORD_PROBLEM | {"answer": "two"}],
+        },
+        r"test.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'",
+    ),
+    (
+        read_gsm8k,
+        {"train.jsonl": [WORD_PROBLEM | {"question": 7}]},
+        "train.jsonl:1: field 'question': expected text, found 7",
+    ),
+    (
+        read_mmlu,
+        {"dev/anatomy_dev.csv": f'{CSV_HEADER}"Which,\nthen?",a,b,c,d,3\nx,a,b,c,d,D\n'.encode()},
+        r"anatomy_dev.csv:4: field 'answer': expected 0, 1, 2 or 3, found 'D'",
+    ),
+    (
+        read_mmlu,
+        {"dev.jsonl": [CHOICE | {"choices": ["a", "b", "c"]}]},
+        "dev.jsonl:1: expected four choices and an answer from 0 to 3, found 3 choices",
+    ),
+    (
+        read_mmlu,
+        {"dev.jsonl": [CHOICE], "test.jsonl": [CHOICE, CHOICE | {"subject": "virology"}]},
+        "no dev questions for virology",
+    ),
+    (
+        read_mt_bench,
+        {"question.jsonl": [QUESTION | {"turns": ["Only."]}]},
+        "question.jsonl:1: field 'turns': expected 2 turns, found 1",
+    ),
+    (
+        read_mt_bench,
+        {
+            "question.jsonl": [QUESTION],
+            "reference_gpt-4.jsonl": [{"question_id": 7, "turns": ["A", "B"]}],
+        },
+        "reference_gpt-4.jsonl:1: field 'question_id': 7 is not in question.jsonl",
+    ),
+    (
+        read_judge_prompts,
+        {"p.jsonl": [{"name": name, **PROMPT} for name in ("single-v1", "single-v1-multi-turn")]},
+        "no prompt named single-math-v1, single-math-v1-multi-turn",
+    ),
+    (
+        read_alpaca_eval,
+        {"outputs.json": b'{"instruction": "x"}'},
+        "outputs.json: expected a JSON list of objects, found dict",
+    ),
+    (read_alpaca_eval, {"a.json": b"[]", "b.json": b"[]"}, r"several files \(a.json, b.json\)"),
+    (
+        read_judge_prompt,
+        {"judge_prompt.txt": b"{instruction} {output_1}"},
+        r"judge_prompt.txt: no \{output_2\}",
+    ),
+    (
+        read_gsm8k,
+        {"train.jsonl": json.dumps(WORD_PROBLEM).encode() + b'\n{"question": "1'},
+        "train.jsonl:2: not JSON",
+    ),
+    (
+        read_gsm8k,
+        {"train.jsonl": '{"question": "é"}'.encode("latin-1")},
+        "train.jsonl:1: not UTF-8",
+    ),
+    (
+        read_gsm8k,
+        {"main/train-00000-of-00001.parquet": b"PAR1 cut off"},
+        "not a readable parquet file",
+    ),
+    (read_gsm8k, {}, "no GSM8K train split; expected one of train.jsonl"),
+    (read_mt_bench, {}, "no MT-Bench questions"),
+    (read_alpaca_eval, {}, "no AlpacaEval instructions"),
+]
 
 
-def gsm8k_with_number_as_question(folder: Path) -> object:
-    """Read a GSM8K folder with a mistyped field."""
-    write_jsonl(folder / "train.jsonl", [WORD_PROBLEM | {"question": 7}])
-    return read_gsm8k(folder)
-
-
-def mmlu_with_letter(folder: Path) -> object:
-    """Read the header-and-letter variant of MMLU's files."""
-    (folder / "dev").mkdir()
-    (folder / "dev" / "anatomy_dev.csv").write_text(
-        CSV_HEADER + '"Which,\nthen?",a,b,c,d,3\nWhich?,a,b,c,d,D\n'
-    )
-    return read_mmlu(folder)
-
-
-def mmlu_with_three_choices(folder: Path) -> object:
-    """Read a question with a choice too few."""
-    write_jsonl(folder / "dev.jsonl", [CHOICE | {"choices": ["a", "b", "c"]}])
-    return read_mmlu(folder)
-
-
-def mmlu_without_examples(folder: Path) -> object:
-    """Read a test subject without dev questions."""
-    write_jsonl(folder / "dev.jsonl", [CHOICE])
-    write_jsonl(folder / "test.jsonl", [CHOICE, CHOICE | {"subject": "virology"}])
-    return read_mmlu(folder)
-
-
-def mt_bench_with_one_turn(folder: Path) -> object:
-    """Read a one-turn question."""
-    write_jsonl(folder / "question.jsonl", [QUESTION | {"turns": ["Only."]}])
-    return read_mt_bench(folder)
-
-
-def mt_bench_with_stray_reference(folder: Path) -> object:
-    """Read a reference to a question that is not there."""
-    write_jsonl(folder / "question.jsonl", [QUESTION])
-    write_jsonl(folder / "reference_gpt-4.jsonl", [{"question_id": 7, "turns": ["A", "B"]}])
-    return read_mt_bench(folder)
-
-
-def judge_prompts_without_math(folder: Path) -> object:
-    """Read judge prompts that lack the reference-guided ones."""
-    names = ("single-v1", "single-v1-multi-turn")
-    prompt = {
-        "type": "single",
-        "system_prompt": "",
-        "prompt_template": "{question}",
-        "output_format": "[[rating]]",
-    }
-    write_jsonl(folder / "judge_prompts.jsonl", [{"name": name, **prompt} for name in names])
-    return read_judge_prompts(folder / "judge_prompts.jsonl")
-
-
-def alpaca_with_an_object(folder: Path) -> object:
-    """Read a JSON file that is no list."""
-    (folder / "outputs.json").write_text('{"instruction": "x"}')
-    return read_alpaca_eval(folder)
-
-
-def alpaca_with_two_files(folder: Path) -> object:
-    """Read a folder in which two files could be meant."""
-    for name in ("a.json", "b.json"):
-        (folder / name).write_text("[]")
-    return read_alpaca_eval(folder)
-
-
-def alpaca_prompt_without_slot(folder: Path) -> object:
-    """Read a judge's prompt with one output only."""
-    (folder / "judge_prompt.txt").write_text("{instruction} {output_1}")
-    return read_judge_prompt(folder / "judge_prompt.txt")
-
-
-def broken_json(folder: Path) -> object:
-    """Read a file whose second line is cut off."""
-    write_jsonl(folder / "train.jsonl", [WORD_PROBLEM])
-    (folder / "train.jsonl").open("a").write('{"question": "1')
-    return read_gsm8k(folder)
-
-
-def latin_text(folder: Path) -> object:
-    """Read a file that is not UTF-8."""
-    (folder / "train.jsonl").write_bytes('{"question": "é"}'.encode("latin-1"))
-    return read_gsm8k(folder)
-
-
-def broken_parquet(folder: Path) -> object:
-    """Read a cut-off parquet file."""
-    (folder / "main").mkdir()
-    (folder / "main" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 cut off")
-    return read_gsm8k(folder)
-
-
-@pytest.mark.parametrize(
-    ("read", "message"),
-    [
-        (
-            gsm8k_without_final_answer,
-            r"test.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'",
-        ),
-        (gsm8k_with_number_as_question, "train.jsonl:1: field 'question': expected text, found 7"),
-        (mmlu_with_letter, r"anatomy_dev.csv:4: field 'answer': expected 0, 1, 2 or 3, found 'D'"),
-        (
-            mmlu_with_three_choices,
-            "dev.jsonl:1: expected four choices and an answer from 0 to 3, found 3 choices",
-        ),
-        (mmlu_without_examples, "no dev questions for virology"),
-        (mt_bench_with_one_turn, "question.jsonl:1: field 'turns': expected 2 turns, found 1"),
-        (
-            mt_bench_with_stray_reference,
-            "reference_gpt-4.jsonl:1: field 'question_id': 7 is not in question.jsonl",
-        ),
-        (judge_prompts_without_math, "no prompt named single-math-v1, single-math-v1-multi-turn"),
-        (alpaca_with_an_object, "outputs.json: expected a JSON list of objects, found dict"),
-        (alpaca_with_two_files, r"several files \(a.json, b.json\)"),
-        (alpaca_prompt_without_slot, r"judge_prompt.txt: no \{output_2\}"),
-        (broken_json, "train.jsonl:2: not JSON"),
-        (latin_text, "train.jsonl:1: not UTF-8"),
-        (broken_parquet, "not a readable parquet file"),
-        (read_gsm8k, "no GSM8K train split; expected one of train.jsonl"),
-        (read_mt_bench, "no MT-Bench questions"),
-        (read_alpaca_eval, "no AlpacaEval instructions"),
-    ],
-)
+@pytest.mark.parametrize(("read", "files", "message"), WRONG, ids=[case[2] for case in WRONG])
 def test_wrong_schema_is_named(
-    tmp_path: Path, read: Callable[[Path], object], message: str
+    tmp_path: Path, read: Callable[[Path], object], files: dict[str, Rows | bytes], message: str
 ) -> None:
     """The message says which file, which line and which field."""
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        else:
+            write_jsonl(tmp_path / name, content)
+    single = read in (read_judge_prompts, read_judge_prompt)
     with pytest.raises(DataError, match=message):
-        read(tmp_path)
+        read(tmp_path / next(iter(files)) if single else tmp_path)
 
 
 def test_real_files_are_read_whole(shared_data: Path) -> None:

@@ -1,5 +1,4 @@
-"""The check before a run: faults of sources in one line each, in well under a second, without heavy
-imports."""
+"""The check before a run: one line for each fault of a source, without heavy imports."""
 
 import json
 import subprocess
@@ -82,8 +81,7 @@ def test_gated_model_without_token_says_where_to_get_both() -> None:
 def test_hub_is_asked_whether_the_licence_is_accepted(
     hub: str, monkeypatch: pytest.MonkeyPatch, token: str, expected: str | None
 ) -> None:
-    """Refusals become faults; redirects, which are not followed, and trouble of the hub itself do
-    not."""
+    """Refusals become faults; redirects and the hub's own trouble do not."""
     at_hub(monkeypatch, hub)
     monkeypatch.setenv("HF_TOKEN", token)
     faults = check_source("model", GATED)
@@ -109,8 +107,7 @@ def test_a_token_of_the_clients_login_counts(
 def test_offline_switch_needs_a_whole_cached_snapshot(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in the cache needs neither network nor token; a cut-off download counts as
-    missing."""
+    """What is cached needs no network and no token; a cut-off download counts as missing."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     [fault] = check_source("model", GATED)
     assert "not in the hub's cache" in fault
@@ -152,7 +149,7 @@ def test_wrong_row_is_found_before_the_run(tmp_path: Path) -> None:
 
 
 def test_missing_judge_prompt_is_found_before_the_run(tmp_path: Path) -> None:
-    """AlpacaEval data at a path needs a judge's prompt, there or from a source of its own."""
+    """AlpacaEval data at a path needs a judge's prompt, there or from another source."""
     data = tmp_path / "outputs.json"
     data.write_text(json.dumps([{"dataset": "d", "instruction": "i"}]))
     source: dict[str, Any] = {"kind": "path", "path": str(data)}

@@ -1,5 +1,4 @@
-"""Checkpoint folders: only whole ones with safetensors weights and a chat template are taken, by
-links."""
+"""Checkpoint folders: only whole ones with safetensors weights are taken, by links."""
 
 import json
 import shutil
@@ -115,8 +114,7 @@ def test_template_may_stand_in_a_file_of_its_own(checkpoint: Path) -> None:
 
 
 def test_files_are_linked_not_copied(checkpoint: Path, tmp_path: Path) -> None:
-    """Pickles beside the weights are left out, and a missing generation config is made from
-    config.json."""
+    """Pickles are left out, and a missing generation config is made from config.json."""
     (checkpoint / "training_args.bin").write_bytes(b"pickle")
     (checkpoint / "generation_config.json").unlink()
     target = tmp_path / "target"

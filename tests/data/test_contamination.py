@@ -1,5 +1,4 @@
-"""Contamination: shared runs of words are found, whatever the spelling, and short items are said to
-be incomparable."""
+"""Contamination: shared runs of words are found; short items cannot be compared."""
 
 from typing import Any
 

@@ -1,5 +1,4 @@
-"""Data as people have them: every usual shape gives the same conversations, and what is left out is
-counted."""
+"""Data as people have them: every usual shape gives the same conversations."""
 
 import gzip
 import json
@@ -116,8 +115,7 @@ def test_two_files_without_ids_are_two_splits(ids: str | None, tmp_path: Path) -
     "name", ["train.jsonl", "a.json", "lines.json", "a.jsonl.gz", "a.parquet", "test.jsonl"]
 )
 def test_one_file_of_any_kind_is_divided(name: str, tmp_path: Path) -> None:
-    """validation_share works for a file called train, a list, compressed lines and a table; a byte
-    order mark and Windows' line ends are no text."""
+    """validation_share divides any kind of file; marks of encoding are no text."""
     rows = [{"messages": CHAT, "id": None}] * 30
     lines = "\ufeff" + "".join(json.dumps(row) + "\r\n" for row in rows)
     path = tmp_path / name
@@ -135,8 +133,7 @@ def test_one_file_of_any_kind_is_divided(name: str, tmp_path: Path) -> None:
 
 
 def test_what_is_lost_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A question without answer at the end is cut, an empty or null answer drops: both are counted,
-    and above a twentieth said in the log and the summary."""
+    """Both are counted, and above a twentieth said in the log and the summary."""
     null = {"role": "assistant", "content": None}
     rows: list[Any] = [{"messages": CHAT}] * 20
     rows += [{"messages": [*CHAT, USER]}] * 10 + [{"messages": [USER, null]}] * 10

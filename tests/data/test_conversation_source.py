@@ -1,5 +1,4 @@
-"""Conversation sources: trees, flat messages and plain conversations all become the same flat
-messages."""
+"""Conversation sources: every shape becomes the same flat messages."""
 
 import gzip
 import json
@@ -50,6 +49,11 @@ def as_flat() -> list[dict[str, Any]]:
     ]
 
 
+def tree_with(**changes: Any) -> dict[str, Any]:
+    """Return a tree of one prompt with these changes."""
+    return TREE | {"prompt": PROMPT | {"message_id": "q", **changes}}
+
+
 def plain(*roles: str) -> dict[str, Any]:
     """Return a plain conversation with these roles."""
     return {"messages": [{"role": role, "content": "x"} for role in roles]}
@@ -62,8 +66,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def test_trees_and_flat_rows_of_a_conversation_agree(tmp_path: Path) -> None:
-    """JSON Lines of trees, plain or compressed, of flat messages, and parquet give equal
-    messages."""
+    """JSON Lines of trees or messages, compressed or not, and parquet give equal messages."""
     trees = write(tmp_path / "trees.jsonl", [as_tree()])
     flat = write(tmp_path / "flat.jsonl", as_flat())
     with gzip.open(tmp_path / "trees.jsonl.gz", "wt") as file:
@@ -128,30 +131,12 @@ def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
         ({"text": "x"}, r"a.jsonl:2: expected a conversation tree .*found text"),
         ([1], "a.jsonl:2: expected a JSON object, found list"),
         (TREE | {"prompt": {"message_id": "q"}}, "a.jsonl:2: message q: field 'role' is missing"),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "role": "bot"}},
-            "field 'role': expected one of .*found 'bot'",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "text": None}},
-            "message q: field 'text': expected text, found None",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "text": "\ud800"}},
-            "half of a surrogate pair",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "rank": "0"}},
-            "field 'rank': expected an integer, found '0'",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": {"quality": 1}}},
-            "field 'labels': expected names",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "replies": ["x"]}},
-            "field 'replies': expected a list of messages",
-        ),
+        (tree_with(role="bot"), "field 'role': expected one of .*found 'bot'"),
+        (tree_with(text=None), "message q: field 'text': expected text, found None"),
+        (tree_with(text="\ud800"), "half of a surrogate pair"),
+        (tree_with(rank="0"), "field 'rank': expected an integer, found '0'"),
+        (tree_with(labels={"quality": 1}), "field 'labels': expected names"),
+        (tree_with(replies=["x"]), "field 'replies': expected a list of messages"),
         ({"messages": [{"role": "user"}]}, r"a.jsonl:2: messages\[0\]: field 'content' is missing"),
         (
             {"messages": [{"role": "tool", "content": ""}]},
@@ -172,23 +157,9 @@ def test_plain_conversations_become_trees_of_one_path(tmp_path: Path) -> None:
             plain("user", "system"),
             "role 'system' after 'user'; .* at most one system message before them",
         ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "labels": "high"}},
-            "field 'labels': expected names",
-        ),
-        (
-            TREE | {"prompt": PROMPT | {"message_id": "q", "replies": 3}},
-            "field 'replies': expected a list, found 3",
-        ),
-        (
-            TREE
-            | {
-                "prompt": (
-                    PROMPT | {"message_id": "q", "labels": {"quality": {"value": float("nan")}}}
-                )
-            },
-            "field 'labels': expected names",
-        ),
+        (tree_with(labels="high"), "field 'labels': expected names"),
+        (tree_with(replies=3), "field 'replies': expected a list, found 3"),
+        (tree_with(labels={"quality": {"value": float("nan")}}), "field 'labels': expected names"),
         ({"messages": "hi"}, "a.jsonl:2: field 'messages': expected a list, found 'hi'"),
         (as_tree(), "a.jsonl:2: message_id 'p' is already taken"),
     ],
@@ -233,8 +204,7 @@ GOOD = json.dumps(plain("user", "assistant")).encode() + b"\n"
 def test_broken_file_is_one_line_and_leaves_nothing(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
-    """Before the run and in the job: which file and line, what is wrong; no file is half
-    written."""
+    """Before the run and in the job: which line, what is wrong; no file is half written."""
     path = tmp_path / name
     path.write_bytes(content)
     settings = {"kind": "path", "path": str(path)}

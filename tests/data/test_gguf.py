@@ -28,16 +28,14 @@ REFERENCE_ENCODINGS = [
 
 
 def interleave_rotary_rows(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
-    """Return query or key rows in GGUF's order: row i of a head's first half, then row i of its
-    second half."""
+    """Return query or key rows in GGUF's order: the two halves of a head interleaved."""
     halves = weight.reshape(heads, 2, -1, weight.shape[1])
     return numpy.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(weight.shape)
 
 
 @pytest.fixture
 def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndarray]]]:
-    """Return a function that writes a one-layer Llama GGUF file and gives back its Hugging Face
-    weights."""
+    """Return a function that writes a Llama GGUF file and gives back its weights."""
 
     def write(
         architecture: str = "llama", split: str = "smollm"
@@ -95,8 +93,7 @@ def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndar
 def test_converted_weights_are_the_originals_rounded_to_bfloat16(
     write_gguf: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Names, row order of rotary weights and rounding all come back; quantised tensors within their
-    step."""
+    """Names, row order and rounding come back; quantised tensors within their step."""
     import torch
 
     path, weights = write_gguf()
@@ -116,8 +113,7 @@ def test_converted_weights_are_the_originals_rounded_to_bfloat16(
 def test_config_describes_the_model_and_padding_is_not_the_end_of_turn(
     write_gguf: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Sizes, rotary base and tied embeddings are read from the file; padding is the unused unknown
-    token."""
+    """Sizes and tied embeddings are read; padding is the unused unknown token."""
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")
     config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
@@ -136,8 +132,7 @@ def test_config_describes_the_model_and_padding_is_not_the_end_of_turn(
 def test_digits_stay_single_although_the_vocabulary_has_pairs(
     write_gguf: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """The split named "smollm" cuts between digits before any merge; letters merge, control tokens
-    are one token."""
+    """ "smollm" cuts between digits before any merge; control tokens are one token."""
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")
     tokenizer = Tokenizer.from_file(str(tmp_path / "checkpoint" / "tokenizer.json"))
@@ -161,8 +156,7 @@ def test_other_text_split_is_refused() -> None:
 def test_demo_models_tokenizer_encodes_like_the_original(
     root: Path, text: str, ids: list[int]
 ) -> None:
-    """The converted tokenizer of the demo model, where it has been fetched, gives the published
-    ids."""
+    """The demo model's converted tokenizer, where it was fetched, gives published ids."""
     path = root / "resources" / "models" / "SmolLM2-135M-Instruct" / "tokenizer.json"
     if not path.is_file():
         pytest.skip("needs the demo model: make bench-demo fetches it")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import group_trees, top_ranked_path
 from lorabench.data.conversations.preparation import (
     PreparationSettings,
+    clean_text,
     prepare,
     split_by_hash,
     summarise,
@@ -49,7 +49,7 @@ def message(identity: str, parent: str | None, role: str, **changes: Any) -> dic
 
 
 def conversation(tree: str, split: str | None = "train", **changes: Any) -> list[dict[str, Any]]:
-    """Return a prompt and its answer as a tree of its own; changes apply to both messages."""
+    """Return a prompt and its answer as a tree; changes apply to both messages."""
     shared = {"message_tree_id": tree, "split": split} | changes
     return [
         message(f"{tree}/0", None, "prompter", **shared),
@@ -90,15 +90,14 @@ PROMPT = message("p", None, "prompter")
     ],
 )
 def test_second_reply_is_preferred(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """Rank decides, then date; the dead are passed over, whatever their rank and place in the
-    file."""
+    """Rank decides, then date; dead replies are passed over."""
     replies = [message("x", "p", "assistant", **first), message("y", "p", "assistant", **second)]
     assert path_of(PROMPT, *replies) == ["p", "y"]
     assert path_of(PROMPT, *reversed(replies)) == ["p", "y"]
 
 
 def test_smaller_id_decides_a_full_tie() -> None:
-    """Equal replies are told apart by their id, so that file order never matters."""
+    """The id decides between equal replies, so that file order never matters."""
     replies = [message("y", "p", "assistant"), message("x", "p", "assistant")]
     assert path_of(PROMPT, *replies) == ["p", "x"]
 
@@ -142,8 +141,7 @@ def test_synthetic_messages_are_left_out_on_request() -> None:
     ],
 )
 def test_what_is_no_tree_is_refused(extra: list[dict[str, Any]], fault: str) -> None:
-    """A missing parent, a circle and a second prompt would otherwise drop messages without a
-    word."""
+    """A missing parent, a circle or a second prompt would drop messages silently."""
     with pytest.raises(DataError, match=f"conversation tree 't': .*{fault}"):
         group_trees([PROMPT, message("a", "p", "assistant"), *extra])
 
@@ -164,8 +162,7 @@ def test_what_is_no_tree_is_refused(extra: list[dict[str, Any]], fault: str) -> 
 def test_each_filter_drops_and_counts(
     bad: list[dict[str, Any]], settings: dict[str, Any], reason: str
 ) -> None:
-    """A dropped tree has its reason in the audit and in the counts; the others pass the same
-    filter."""
+    """A dropped tree has its reason in audit and counts; the others pass."""
     messages = [*conversation("good"), *bad, *conversation("held out", "validation")]
     prepared = prepare(messages, SETTINGS.model_copy(update=settings))
     assert [(row.id, row.reason) for row in prepared.audit] == [
@@ -196,8 +193,7 @@ def test_source_order_of_replies_does_not_change_the_result() -> None:
 
 
 def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
-    """A tree's split is the same whatever other trees there are; a larger share keeps what was held
-    out."""
+    """Other trees change nothing; a larger share keeps what was held out."""
     trees = [f"tree-{number}" for number in range(2000)]
     held = {tree for tree in trees if split_by_hash(tree, 0.1) == "validation"}
     assert 150 < len(held) < 250
@@ -243,8 +239,7 @@ def test_empty_split_names_the_filters_that_emptied_it() -> None:
     ],
 )
 def test_control_tokens_are_written_apart(text: str, clean: str, found: int) -> None:
-    """Chat control tokens stay readable and lose their meaning; ordinary text is only composed
-    (NFC)."""
+    """Control tokens stay readable and lose their meaning; other text is only composed."""
     assert clean_text(text) == (clean, found)
     assert clean_text(clean) == (clean, 0)
     assert unicodedata.is_normalized("NFC", clean)

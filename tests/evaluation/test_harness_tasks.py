@@ -1,5 +1,4 @@
-"""Our tasks send the very prompts of the harness' own tasks, on any shard, and read no network and
-no cache."""
+"""Our tasks send the prompts of the harness' own tasks, and read no network or cache."""
 
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ def tasks(root: Path) -> Path:
 def packaged(
     folder: Path, file: str, data: Path, splits: dict[str, str], **changes: Any
 ) -> ConfigurableTask:
-    """Return the harness' own task with its data read from local files by the harness' own
-    loader."""
+    """Return the harness' own task with data from local files."""
     own = {
         "include": str(HARNESS_TASKS / file),
         "task": "own",
@@ -55,8 +53,7 @@ def built(task: ConfigurableTask, samples: list[int] | None = None) -> list[Inst
 
 
 def arguments(instances: list[Instance]) -> list[Any]:
-    """Return what is asked, without the limit of new tokens, which the harness' task leaves
-    open."""
+    """Return what is asked, without the limit of new tokens."""
     asked = []
     for instance in instances:
         first, second = instance.args
@@ -77,8 +74,7 @@ def arguments(instances: list[Instance]) -> list[Any]:
 def test_gsm8k_prompts_are_the_harness_own(
     tasks: Path, gsm8k_data: Path, tmp_path: Path, name: str
 ) -> None:
-    """Text and stop strings are those of the packaged task with the first-n sampler; ours add the
-    token limit."""
+    """Text and stop strings are the packaged task's; ours add the token limit."""
     file = {"gsm8k": "gsm8k/gsm8k.yaml", "gsm8k_cot": "gsm8k/gsm8k-cot.yaml"}[name]
     splits = {"train": "train.jsonl", "test": "test.jsonl"}
     changes: dict[str, Any] = {"fewshot_config": {"sampler": "first_n"}} if name == "gsm8k" else {}
@@ -97,8 +93,7 @@ def test_gsm8k_prompts_are_the_harness_own(
 def test_mmlu_prompts_are_the_harness_own(
     tasks: Path, mmlu_data: Path, tmp_path: Path, variant: str
 ) -> None:
-    """Description, examples, question and the four letters or texts are those of the packaged task
-    of the subject."""
+    """Description, examples, question and letters are the packaged task's."""
     splits = {"dev": "dev.jsonl", "test": "test.jsonl"}
     folder = {"mmlu": "default", "mmlu_continuation": "continuation"}[variant]
     for name, task in built_tasks(tasks, mmlu_data, "mmlu", {**MMLU, "task": variant}).items():
@@ -121,7 +116,7 @@ def test_mmlu_prompts_are_the_harness_own(
 
 
 def test_a_prompt_does_not_depend_on_the_shard(tasks: Path, gsm8k_data: Path) -> None:
-    """Item 7 alone has the prompt that it has among all items."""
+    """Item 7 without others has the prompt that it has among all items."""
     whole = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"])
     alone = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"], samples=[7])
     assert arguments(alone) == [arguments(whole)[7]]

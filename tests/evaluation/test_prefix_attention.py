@@ -53,8 +53,7 @@ def test_two_parts_joined_equal_the_whole() -> None:
 
 
 def test_decoding_token_by_token_equals_one_pass() -> None:
-    """Prompts of unlike lengths read once and continued step by step see what a whole pass sees,
-    pads excluded."""
+    """Prompts of unlike lengths, read once and continued, see what a whole pass sees."""
     _, prefix_key, prefix_value = tensors(1, 5, seed=4)
     prefix = Prefix(length=5, keys=[prefix_key], values=[prefix_value])
     query, key, value = tensors(2, 6, seed=5)
@@ -83,8 +82,7 @@ def test_decoding_token_by_token_equals_one_pass() -> None:
 
 
 def test_packing_loses_nothing() -> None:
-    """Unpacked rows hold their own tokens in front, and packing them again gives back what there
-    was."""
+    """Unpacked rows hold their tokens in front; packing again gives back what was there."""
     packing = Packing([3, 1, 4], torch.device("cpu"))
     packed = torch.arange(8.0).reshape(1, 1, 8, 1)
     rows = packing.unpack(packed)

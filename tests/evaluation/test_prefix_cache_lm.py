@@ -1,5 +1,4 @@
-"""The prefix-sharing model answers as the harness' own HFLM does, for base, unmerged and merged
-weights."""
+"""The prefix-sharing model answers as the harness' own HFLM does, for all variants."""
 
 import copy
 from pathlib import Path
@@ -32,8 +31,7 @@ def requests(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
 
 
 def choices() -> list[Instance]:
-    """Return log-likelihood requests: two sets of shots, continuations of one and several tokens,
-    odd ones too."""
+    """Return requests: two sets of shots, continuations of one and several tokens."""
     contexts = [SHOTS[n % 2] + f"Question: What is {'very ' * n}large?\nAnswer:" for n in range(9)]
     pairs = [
         (context, answer) for context in contexts for answer in (" A", " B", " forty two and more")
@@ -79,8 +77,7 @@ def test_log_likelihoods_equal_the_stock_ones(
 def test_generations_equal_the_stock_ones(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """In float32 every greedy text is the one that the stock model gives alone, stop strings
-    included."""
+    """In float32 every greedy text is the stock model's, stop strings included."""
     asked = prompts(["the", "Question:"], 30)
     stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1).generate_until(
         asked, disable_tqdm=True
@@ -96,8 +93,7 @@ def test_fixed_shapes_give_the_same_texts(
     tokenizer: PreTrainedTokenizerBase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The shapes in which a GPU decodes, rows and reach rounded up, change no text and count no
-    added token."""
+    """A GPU's rounded shapes change no text and count no added token."""
     monkeypatch.setattr(fixed_steps, "REACH", 8)
     asked = prompts(["the", "Question:"], 30)
     usual = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
@@ -119,7 +115,7 @@ def test_shapes_are_few() -> None:
 def test_steps_that_cannot_be_captured_are_launched(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A capture that fails is one warning, and all steps run as they are from then on."""
+    """A capture that fails is one warning, and all steps run without it from then on."""
 
     class Refusing(Captured):
         def _capture(self) -> torch.cuda.CUDAGraph:
@@ -139,8 +135,7 @@ def test_steps_that_cannot_be_captured_are_launched(
 def test_rows_follow_free_memory_on_a_gpu(
     base: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """auto is as many rows as 0.7 of the free memory holds, at most 256; a CPU keeps its budget of
-    tokens, a number stays what it says."""
+    """auto fills 0.7 of the free memory, at most 256 rows; a number stays what it says."""
     model = SharedPrefixModel(base)
     config = base.config
     size = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
@@ -209,8 +204,7 @@ def test_truncation_is_recorded(base: PreTrainedModel, tokenizer: PreTrainedToke
 def test_stored_answers_are_not_computed_again(
     base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    """A second run on the same store computes no token and answers the same; a larger one computes
-    only what is new."""
+    """A second run computes no token; a larger one computes only what is new."""
     scored, generated = choices(), prompts(["the"], 8)
     answers = []
     computed = []

@@ -12,8 +12,7 @@ from lorabench.evaluation.response_store import ResponseStore, open_shared
 
 
 def test_answers_outlive_the_process(tmp_path: Path) -> None:
-    """A second store on the same file and identity finds the first one's answers, and counts
-    them."""
+    """A second store on the same file finds the first one's answers."""
     with ResponseStore(tmp_path / "a.jsonl", {"model": "x"}) as store:
         store.add(["loglikelihood", "2 + 2 =", " 4"], [-0.5, True])
     with ResponseStore(tmp_path / "a.jsonl", {"model": "x"}) as again:
@@ -31,8 +30,7 @@ def test_another_model_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    """What a killed process left half written is dropped; lines before it and lines added later can
-    be read."""
+    """What a killed process left half written is dropped; other lines can be read."""
     path = tmp_path / "a.jsonl"
     with ResponseStore(path, {}) as store:
         store.add(["one"], 1)
@@ -59,8 +57,7 @@ PART = "mmlu.0-of-1"
 
 
 def test_another_run_finds_the_answers(tmp_path: Path) -> None:
-    """Those of the same identity and benchmark, from shards of any number; a torn last line of
-    another run is skipped and left as it is."""
+    """Shards may differ in number; a torn last line of another run is left as it is."""
     with open_shared(tmp_path / "one", "base", "mmlu.0-of-2", IDENTITY) as store:
         store.add(["q"], 1)
         store.add(["r"], 2)
@@ -77,8 +74,7 @@ def test_another_run_finds_the_answers(tmp_path: Path) -> None:
 
 
 def test_a_job_waits_for_another_runs_answers(tmp_path: Path) -> None:
-    """While one job answers, the other opens nothing; then it has all answers, also those of a job
-    that was killed."""
+    """While one job answers, the other waits; then it has all answers."""
     opened: list[Any] = []
 
     def second() -> None:

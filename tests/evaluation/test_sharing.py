@@ -8,8 +8,7 @@ from lorabench.evaluation.sharing import PASS_COST, common_length, plan_batches,
 
 
 def subject_rows(subjects: int, questions: int, shots: int) -> list[list[int]]:
-    """Return rows as of a few-shot benchmark: a common opening, a subject's examples, a
-    question."""
+    """Return rows as of a few-shot benchmark: an opening, examples, a question."""
     draw = random.Random(0)
     rows = []
     for _ in range(subjects):
@@ -23,8 +22,7 @@ def subject_rows(subjects: int, questions: int, shots: int) -> list[list[int]]:
 
 
 def test_every_subject_becomes_a_group_on_its_whole_prefix() -> None:
-    """Examples of 300 tokens are shared by all questions of their subject, without any knowledge of
-    subjects."""
+    """Questions share 300 tokens of examples, without any knowledge of subjects."""
     rows = subject_rows(subjects=4, questions=9, shots=300)
     groups = plan_groups(rows, [len(row) - 1 for row in rows])
     assert sorted(group.prefix_length for group in groups) == [303] * 4
@@ -69,8 +67,7 @@ def test_long_chains_of_prefixes_are_grouped_too() -> None:
 
 
 def test_batches_keep_to_the_budget_and_hold_every_member() -> None:
-    """Tokens stay within the budget and pads within as many again; a row above the budget stands
-    alone."""
+    """Tokens stay within the budget, pads within as many; a longer row is separate."""
     lengths = [5, 90, 20, 20, 300, 7, 8]
     batches = list(plan_batches(lengths, range(7), tokens_per_batch=100))
     assert sorted(index for batch in batches for index in batch) == list(range(7))

@@ -19,6 +19,7 @@ from generate_answers import generate_answers
 from lorabench.control.benchmarks import read_task_file
 from lorabench.end_tokens import end_token_ids
 from lorabench.errors import ConfigurationError, PrerequisiteError
+from lorabench.evaluation.parts import Parts
 from lorabench.evaluation.sampling import SeededSampler
 from lorabench.evaluation.shared_prefix_model import GenerationRequest, SharedPrefixModel
 from lorabench.evaluation.stopping import StopAt
@@ -54,27 +55,35 @@ def lora(source: Path, adapted: PeftModel, tmp_path: Path) -> Weights:
     )
 
 
-def answer(weights: Weights, data: Path, out: Path, engine: str) -> tuple[str, dict[str, Any]]:
-    """Answer six instructions greedily in the folder `out`; return the rows as text and how they
-    were made."""
-    generate_answers(
-        weights=weights,
-        benchmark="alpaca_eval",
-        data=data,
-        answers=out / "answers.jsonl",
-        protocol=out / "answers.json",
+def parts_of(weights: Weights, data: Path, out: Path, settings: dict[str, Any]) -> Parts:
+    """Return a job with one benchmark on one variant, with outputs in the folder `out`."""
+    return Parts(
+        variants=weights.variant,
+        source=weights.source,
+        adapter=weights.adapter,
+        merged=None,
+        data=[data / "source.json"],
+        answers=out,
         store=out / "store",
         shard=0,
         shards=1,
-        settings={
-            "dtype": "float32",
-            "engine": engine,
-            "tokens_per_batch": 2048,
-            "seed": 42,
-            "benchmark": {"max_new_tokens": 24, "limit": None},
-        },
+        settings=settings | {"dtype": "float32"},
     )
-    return (out / "answers.jsonl").read_text(), read_json(out / "answers.json")
+
+
+def answer(weights: Weights, data: Path, out: Path, engine: str) -> tuple[str, dict[str, Any]]:
+    """Answer six instructions greedily in the folder `out`; return the rows as text and how they
+    were made."""
+    settings = {
+        "engine": engine,
+        "tokens_per_batch": 2048,
+        "seed": 42,
+        "benchmarks": {"alpaca_eval": {"max_new_tokens": 24, "limit": None}},
+    }
+    parts = parts_of(weights, data, out, settings)
+    generate_answers(parts=parts)
+    (part,) = parts.each()
+    return part.file("jsonl").read_text(), read_json(part.file("json"))
 
 
 @pytest.fixture
@@ -92,8 +101,7 @@ def instructions(tmp_path: Path) -> Path:
 def test_the_engine_answers_as_our_own_passes(
     monkeypatch: pytest.MonkeyPatch, source: Path, lora: Weights, instructions: Path, tmp_path: Path
 ) -> None:
-    """Texts that end out of order reach their questions; the adapter is used; version and tokens
-    are in the result."""
+    """Texts that end out of order reach their questions; the adapter is used."""
     install_vllm(monkeypatch, tmp_path / "site", "0.33.0")
     base = Weights(variant="base", source=source, adapter=None, merged=None)
     texts = []
@@ -112,12 +120,11 @@ def test_the_engine_answers_as_our_own_passes(
 def test_tokens_computed_are_counted(
     monkeypatch: pytest.MonkeyPatch, source: Path, instructions: Path, tmp_path: Path
 ) -> None:
-    """What the prefix cache held is not computed, and neither is anything after a text's last
-    token."""
+    """What the prefix cache held, and what follows a text's end, is not computed."""
     install_vllm(monkeypatch, tmp_path / "site", "0.33.0")
     base = Weights(variant="base", source=source, adapter=None, merged=None)
     _, made = answer(base, instructions, tmp_path, "vllm")
-    rows = [row for _, row in read_jsonl(tmp_path / "answers.jsonl")]
+    rows = [row for _, row in read_jsonl(tmp_path / "base" / "alpaca_eval.jsonl")]
     new = sum(row["output_tokens"][0] + (not row["truncated"][0]) for row in rows)
     prompts = sum(map(len, fake_vllm.enqueued))
     assert made["tokens_computed"] == prompts - 5 * fake_vllm.CACHED + new - 6
@@ -126,8 +133,7 @@ def test_tokens_computed_are_counted(
 def test_gsm8k_rows_are_those_of_our_own_passes(
     monkeypatch: pytest.MonkeyPatch, root: Path, source: Path, gsm8k_data: Path, tmp_path: Path
 ) -> None:
-    """Stop strings end the same texts, and the protocol names the version and counts what was
-    computed."""
+    """Stop strings end the same texts, and the protocol names the version."""
     install_vllm(monkeypatch, tmp_path / "site", "0.33.0")
     own = {
         "task": "gsm8k",
@@ -136,29 +142,21 @@ def test_gsm8k_rows_are_those_of_our_own_passes(
         "max_new_tokens": 12,
         "limit": 5,
     }
-    made = {}
+    made, texts = {}, set()
+    base = Weights(variant="base", source=source, adapter=None, merged=None)
     for engine in ("vllm", "transformers"):
-        evaluate_task(
-            weights=Weights(variant="base", source=source, adapter=None, merged=None),
-            benchmark="gsm8k",
-            data=gsm8k_data,
-            task_file=read_task_file(root / "workflow" / "resources" / "tasks", own),
-            rows=tmp_path / engine / "rows.jsonl",
-            protocol=tmp_path / engine / "rows.json",
-            store=tmp_path / engine,
-            shard=0,
-            shards=1,
-            settings={
-                "dtype": "float32",
-                "apply_chat_template": False,
-                "tokens_per_batch": 1024,
-                "benchmark": own | {"engine": engine},
-            },
-        )
-        made[engine] = read_json(tmp_path / engine / "rows.json")
-    assert (tmp_path / "vllm" / "rows.jsonl").read_text() == (
-        tmp_path / "transformers" / "rows.jsonl"
-    ).read_text()
+        settings = {
+            "apply_chat_template": False,
+            "tokens_per_batch": 1024,
+            "benchmarks": {"gsm8k": own | {"engine": engine}},
+        }
+        parts = parts_of(base, gsm8k_data, tmp_path / engine, settings)
+        task_file = read_task_file(root / "workflow" / "resources" / "tasks", own)
+        evaluate_task(parts=parts, task_files={"gsm8k": task_file})
+        (part,) = parts.each()
+        made[engine] = read_json(part.file("json"))
+        texts.add(part.file("jsonl").read_text())
+    assert len(texts) == 1
     sentences = {name: scored_benchmark("gsm8k").protocol(made[name], None) for name in made}
     assert "generated by vLLM 0.33.0" in sentences["vllm"]
     assert "vLLM" not in sentences["transformers"]
@@ -216,8 +214,7 @@ def test_the_largest_rank_is_rounded_up_to_one_that_vllm_serves(
 def test_adapters_that_peft_writes_are_served(
     tiny_model: Path, tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    """Every key that PEFT writes with its default value is known, so that no plain adapter is
-    refused."""
+    """Every key that PEFT writes is known, so no plain adapter is refused."""
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **more)
     get_peft_model(load_base(tiny_model, torch.float32), config).save_pretrained(str(tmp_path))
     assert adapter_arguments(tmp_path, "float32", gpus=0)["enable_lora"]
@@ -262,8 +259,7 @@ def test_tensors_that_are_no_lora_matrices_of_a_layer_are_refused(tensor: str) -
 
 
 def test_requests_are_translated_whole(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Limits, end tokens, stop strings; greedy, or the question's own temperature and random
-    stream."""
+    """Limits, end tokens, stop strings; temperature and random stream of the question."""
     stop = StopAt(tokenizer, frozenset({7, 3}), ["Question:"])
     greedy = sampling_arguments(GenerationRequest(tokens=[1], max_new_tokens=9, is_complete=stop))
     assert greedy == {
@@ -295,8 +291,7 @@ def test_requests_are_translated_whole(tokenizer: PreTrainedTokenizerBase) -> No
 def test_the_model_without_weights_ends_texts_like_the_model(
     source: Path, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """No weight is allocated, and the end tokens, sampling limits and context are those of the
-    checkpoint."""
+    """No weight is allocated; end tokens and context are the checkpoint's."""
     skeleton = load_skeleton(Weights(variant="base", source=source, adapter=None, merged=None))
     assert all(parameter.is_meta for parameter in skeleton.parameters())
     assert end_token_ids(skeleton.generation_config, tokenizer) == end_token_ids(
@@ -307,8 +302,7 @@ def test_the_model_without_weights_ends_texts_like_the_model(
 
 
 def test_a_float32_adapter_on_a_gpu_is_refused(lora: Weights) -> None:
-    """vLLM's own kernels assert half precision there; on a CPU, and in bfloat16, nothing stands
-    against it."""
+    """vLLM's kernels assert half precision there; a CPU or bfloat16 is no problem."""
     assert lora.adapter
     with pytest.raises(ConfigurationError, match="dtype: bfloat16"):
         adapter_arguments(lora.adapter.parent, "float32", gpus=1)

@@ -1,5 +1,4 @@
-"""An OpenAI-compatible server on loopback that streams answers at planted times, and fails on
-demand."""
+"""An OpenAI-compatible server that streams at planted times, and fails on demand."""
 
 import json
 import subprocess
@@ -45,8 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     fake: FakeServer
 
     def do_GET(self) -> None:
-        """List no model; that takes a moment, so that requests at the same time need connections of
-        their own."""
+        """List no model, slowly, so that requests at the same time need several connections."""
         time.sleep(0.05)
         self._whole(200, {"data": []})
 
@@ -121,8 +119,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving_apart(**planted: float) -> Iterator[str]:
-    """Run a server in a process of its own, which no lock shares with the client, and yield its
-    address."""
+    """Run a server in a separate process and yield its address."""
     process = subprocess.Popen(
         [sys.executable, __file__, json.dumps(planted)], stdout=subprocess.PIPE, text=True
     )

@@ -45,8 +45,7 @@ def test_price_of_a_million_tokens() -> None:
 
 
 def test_users_send_when_they_are_answered(tiny_model: Path) -> None:
-    """Five requests on two slots: each has its tokens, the same that one user alone gets, and is
-    sent when a slot became free."""
+    """Five requests on two slots have the tokens that one user gets."""
     model = load_variant("base", base=tiny_model, adapter=None, merged=None, dtype="float32")
     tokenizer = load_tokenizer(tiny_model)
     prompts = [

@@ -77,8 +77,7 @@ def test_slots_give_the_tokens_of_a_growing_cache(
     padded_to: int | None,
     whole_reach: bool,
 ) -> None:
-    """Rows of different lengths that enter at different times keep their own tokens, also with a
-    GPU's padding and shapes."""
+    """Rows that enter at different times keep their tokens, with a GPU's padding too."""
     capacity = max(map(len, prompts)) + NEW_TOKENS + len(prompts)
     decoder = Decoder(model, slots=4, capacity=capacity, suppressed=[], padded_to=padded_to)
     decoder.slots.whole_reach = whole_reach
@@ -97,8 +96,7 @@ def test_a_slot_can_be_used_again(
 def test_captured_passes_are_replayed_with_their_state(
     model: PreTrainedModel | PeftModel, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The passes before a capture leave no trace in the tokens; the graph itself needs a GPU, so
-    here a replay runs the pass."""
+    """Passes before a capture leave no trace; without a GPU a replay runs the pass."""
 
     class Rehearsed(Captured):
         def _capture(self) -> Any:
@@ -113,8 +111,7 @@ def test_captured_passes_are_replayed_with_their_state(
 
 
 def test_bytes_are_those_of_the_tensors(tiny_model: Path, prompts: list[list[int]]) -> None:
-    """A token's keys and values take 2 x layers x key heads x head size numbers; a step reads all
-    weights, of an untied embedding a row."""
+    """A token takes 2 x layers x key heads x head size numbers; a step reads all weights."""
     model = load_variant("base", base=tiny_model, adapter=None, merged=None, dtype="float32")
     config: Any = model.config
     decoder = Decoder(model, slots=2, capacity=100, suppressed=[])

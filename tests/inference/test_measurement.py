@@ -9,8 +9,7 @@ ARMS = ["base", "lora", "merged", "base_again"]
 
 
 def test_every_arm_stands_equally_often_in_every_place() -> None:
-    """Over two rounds of rotation and reversal places are balanced, so that drift hits all arms
-    alike."""
+    """Rotation and reversal balance places, so that drift hits all arms alike."""
     orders = [turns(ARMS, number) for number in range(2 * len(ARMS))]
     places = Counter((arm, order.index(arm)) for order in orders for arm in ARMS)
     assert all(places[arm, place] == 2 for arm in ARMS for place in range(len(ARMS)))
@@ -31,8 +30,7 @@ def test_neighbouring_turns_mirror_each_other() -> None:
 
 
 def test_models_fit_where_memory_holds_them_with_room_to_spare() -> None:
-    """On a GPU three more models need 1.2 times what three take; on a CPU the system's available
-    memory decides."""
+    """On a GPU three more models need 1.2 times what three take."""
     gpu = {"gpu_free_mib": 60_000.0, "memory": {"steady_peak_gpu_reserved_mib": 15_000.0}}
     assert fits(gpu, 3)
     assert not fits(gpu | {"gpu_free_mib": 50_000.0}, 3)

@@ -87,8 +87,7 @@ def test_planted_latencies_come_back() -> None:
 
 @pytest.mark.slow
 def test_known_slowdown_and_throughput_limit_show() -> None:
-    """A variant 1.5 times as slow has that ratio in its interval; a server with two places serves
-    four users at the rate of two, and their waiting breaks the limit of the first token."""
+    """A planted slowdown is in its interval; waiting breaks the first token's limit."""
     slow = {name: 1.5 * seconds for name, seconds in PLANTED.items()}
     with serving_apart(**PLANTED, places=2) as base, serving_apart(**slow, places=2) as lora:
         settings = settings_of(
@@ -118,8 +117,7 @@ def test_known_slowdown_and_throughput_limit_show() -> None:
 
 
 def test_failed_requests_are_counted_not_timed() -> None:
-    """A refused request, a stream that is cut and an error in the stream each keep their reason;
-    the others are answered."""
+    """Each failure keeps its reason; the other requests are answered."""
     with serving(FakeServer(faults={1: "status", 2: "cut", 3: "error"})) as fake:
         replies = load(client_of(fake.url), requests=5)
     reasons = [reply.reason for reply in replies]
@@ -131,8 +129,7 @@ def test_failed_requests_are_counted_not_timed() -> None:
 
 
 def test_tokens_are_the_server_s_count_where_it_gives_one() -> None:
-    """Pieces of several tokens are no tokens; without the server's count the pieces are what there
-    is."""
+    """Without the server's count its pieces count."""
     with serving(FakeServer(tokens_per_piece=4)) as fake:
         counted = load(client_of(fake.url), tokens=8)[0]
     with serving(FakeServer(sends_usage=False)) as fake:
@@ -142,8 +139,7 @@ def test_tokens_are_the_server_s_count_where_it_gives_one() -> None:
 
 
 def test_a_server_without_fixed_lengths_is_asked_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parameter that the server refuses is left out from then on; the key comes from the
-    environment and goes into the header only."""
+    """A refused parameter is left out from then on; the key is in the header only."""
     monkeypatch.setenv("INFERENCE_API_KEY", "secret-key")
     with serving(FakeServer(knows_ignore_eos=False)) as fake:
         client = client_of(fake.url)

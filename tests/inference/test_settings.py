@@ -19,8 +19,7 @@ def test_unknown_missing_and_small_values_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"measure_inference\.warmup: Field required"):
         parse_settings({key: value for key, value in SECTION.items() if key != "warmup"})
     with pytest.raises(
-        ConfigurationError,
-        match=r"measure_inference\.new_tokens: Input should be greater",
+        ConfigurationError, match=r"measure_inference\.new_tokens: Input should be greater"
     ):
         parse_settings(SECTION | {"new_tokens": 1})
     with pytest.raises(

@@ -24,8 +24,7 @@ REPEATS, PROMPTS, NEW_TOKENS = 4, 6, 9
 def rows(
     variant: str, slowdown: float = 1.0, noise: float = 0.01, seed: int = 0
 ) -> list[TokenTimes]:
-    """Return rows of a variant whose every token takes `slowdown` times as long, give or take
-    `noise`."""
+    """Return rows whose every token takes `slowdown` times as long, within `noise`."""
     generator = np.random.default_rng(seed)
     made = []
     for repeat in range(REPEATS):
@@ -109,8 +108,7 @@ def test_ratios_pair_prompt_and_repeat() -> None:
 
 
 def test_real_slowdown_is_told_from_noise() -> None:
-    """A variant 1.5 times as slow stands beyond the A/A band with its interval around 1/1.5; an
-    equal one does not."""
+    """A variant 1.5 times as slow is outside the A/A band; an equal one is not."""
     base, again = rows("base", seed=1), rows("base_again", seed=2)
     slow = ratios_to_base(base, again, rows("lora", slowdown=1.5, seed=3))[
         "decode_tokens_per_second"
@@ -131,8 +129,7 @@ def test_one_generation_shows_nothing() -> None:
 
 
 def test_missing_partner_and_other_prompt_are_refused() -> None:
-    """Rows without a partner, or with other token ids under the same prompt name, raise an error
-    that names them."""
+    """Rows without a partner, or with other token ids, are an error that names them."""
     base = rows("base")
     with pytest.raises(
         MeasurementError, match="repeat 3 of prompt 'prompt-5' was measured on one side only"

@@ -1,5 +1,4 @@
-"""A judge server on loopback that speaks both HTTP interfaces and misbehaves on demand, and rows to
-judge."""
+"""A judge server that speaks both HTTP interfaces and misbehaves on demand."""
 
 import asyncio
 import json
@@ -28,7 +27,7 @@ class Response:
     """What the server does with one request."""
 
     status: int = 200
-    document: Any = None  # JSON body; bytes are sent as they are
+    document: Any = None  # JSON body; bytes are sent unchanged
     headers: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     cut: bool = False  # close the connection in the middle of the body
@@ -41,8 +40,7 @@ def openai_answer(
     delay_seconds: float = 0.0,
     **changes: Any,
 ) -> Response:
-    """Return a chat completion of so many input and output tokens; `changes` are keys of its one
-    choice."""
+    """Return a chat completion; `changes` are keys of its one choice."""
     choice = {
         "index": 0,
         "finish_reason": "stop",
@@ -198,8 +196,7 @@ def answer_row(index: int, **changes: Any) -> dict[str, Any]:
 
 
 def write_benchmark(folder: Path) -> Path:
-    """Write judge prompts of both judged benchmarks in their public formats, one reference and 40
-    instructions."""
+    """Write judge prompts of both benchmarks, one reference and 40 instructions."""
     folder.mkdir()
     one = "Judge this.\n\n[Question]\n{question}\n\n%s[Answer]\n{answer}\n[End]"
     two = (

@@ -1,5 +1,4 @@
-"""A real model for the judge server: a random Llama of 18 words; some of its answers hold a rating
-or verdict."""
+"""A real model for the judge server: a random Llama of 18 words."""
 
 import hashlib
 import json
@@ -65,8 +64,7 @@ def make_model(folder: Path) -> Path:
 
 
 class ServedModel:
-    """The model behind a server: it generates what is asked for and shows its own
-    log-probabilities."""
+    """The model behind a server: it generates and shows its log-probabilities."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)

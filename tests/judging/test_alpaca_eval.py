@@ -1,8 +1,6 @@
-"""AlpacaEval judging: order of the outputs, the judge's prompt, and how its answer becomes a
-preference."""
+"""AlpacaEval judging: order of outputs, the judge's prompt, and its preferences."""
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -77,15 +75,9 @@ def test_order_is_alpaca_evals(instruction: str, switched: bool) -> None:
     assert shows_variant_first(instruction) is switched
 
 
-def test_order_of_all_real_instructions(shared_data: Path) -> None:
-    """406 of the 805 real instructions show the variant first; the hash pins each (origin:
-    alpaca_eval 0.6.6)."""
-    rows = json.loads(
-        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
-            encoding="utf-8"
-        )
-    )
-    orders = [shows_variant_first(row["instruction"]) for row in rows]
+def test_order_of_all_real_instructions(annotations: list[dict[str, Any]]) -> None:
+    """406 of 805 real instructions show the variant first (origin: alpaca_eval 0.6.6)."""
+    orders = [shows_variant_first(row["instruction"]) for row in annotations]
     assert sum(orders) == 406
     assert (
         hashlib.sha256(bytes(orders)).hexdigest()
@@ -93,16 +85,12 @@ def test_order_of_all_real_instructions(shared_data: Path) -> None:
     )
 
 
-def test_real_answers_of_gpt4_give_the_published_preferences(shared_data: Path) -> None:
-    """Order and log-probabilities of 801 real judge answers give each published preference to 1e-9;
-    win rate 6.72."""
-    rows = json.loads(
-        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
-            encoding="utf-8"
-        )
-    )
+def test_real_answers_of_gpt4_give_the_published_preferences(
+    annotations: list[dict[str, Any]],
+) -> None:
+    """801 real judge answers give each published preference to 1e-9; win rate 6.72."""
     worst, wins = 0.0, []
-    for row in rows:
+    for row in annotations:
         wins.append(row["preference"] - 1)
         if not row["raw_completion"] or not row["raw_completion"].get("logprobs"):
             continue
@@ -119,19 +107,14 @@ def test_real_answers_of_gpt4_give_the_published_preferences(shared_data: Path) 
     assert 100 * sum(wins) / len(wins) == pytest.approx(6.72, abs=5e-3)
 
 
-def test_package_builds_the_same_messages_and_order(shared_data: Path, tmp_path: Path) -> None:
+def test_package_builds_the_same_messages_and_order(annotations: list[dict[str, Any]]) -> None:
     """With the package installed: its prompt, its order and ours are equal for 805 real pairs."""
     utils = pytest.importorskip("alpaca_eval.utils", reason="needs alpaca-eval==0.6.6")
     processors = pytest.importorskip("alpaca_eval.processors")
     pandas = pytest.importorskip("pandas")
     package = Path(utils.__file__).parent
     file = package / "evaluators_configs" / "alpaca_eval_clf_gpt4_turbo" / "alpaca_eval_clf.txt"
-    rows = json.loads(
-        (shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json").read_text(
-            encoding="utf-8"
-        )
-    )
-    frame = pandas.DataFrame(rows)[["instruction", "output_1", "output_2"]]
+    frame = pandas.DataFrame(annotations)[["instruction", "output_1", "output_2"]]
     switch = processors.RandomSwitchTwoColumnsProcessor(
         two_columns_to_switch=["output_1", "output_2"],
         random_seed_columns=["instruction"],
@@ -140,7 +123,7 @@ def test_package_builds_the_same_messages_and_order(shared_data: Path, tmp_path:
     )
     prompts, _ = utils.make_prompts(switch.preprocess(frame), file.read_text())
     messages = read_messages(file)
-    for row, prompt in zip(rows, prompts, strict=True):
+    for row, prompt in zip(annotations, prompts, strict=True):
         pair = (row["output_1"], row["output_2"])
         first, second = pair[::-1] if shows_variant_first(row["instruction"]) else pair
         assert fill_in(messages, row["instruction"], first, second) == utils.prompt_to_chatml(

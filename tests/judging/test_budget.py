@@ -17,8 +17,7 @@ PRICES = {"usd_per_million_input_tokens": 10.0, "usd_per_million_output_tokens":
 
 
 def make_budget(limit: float, spent: float = 0.0) -> Budget:
-    """Return a budget at 10 and 100 USD a million tokens; `REQUEST` costs 0.03 at most, 0.02 as
-    estimated."""
+    """Return a budget; `REQUEST` costs 0.03 at most, 0.02 as estimated."""
     return Budget(judge_settings(FakeJudge(), max_judge_usd=limit, **PRICES), lambda: spent)
 
 
@@ -40,8 +39,7 @@ def test_start_is_refused_when_the_estimate_exceeds_what_is_left() -> None:
 
 
 def test_worst_case_of_each_call_is_reserved() -> None:
-    """Three calls at 0.03 fit into 0.1; the fourth waits for one of them, and is refused when none
-    is in flight."""
+    """Three calls at 0.03 fit into 0.1; the fourth waits for one of them."""
 
     async def run() -> None:
         budget = make_budget(0.1)
@@ -58,8 +56,7 @@ def test_worst_case_of_each_call_is_reserved() -> None:
 
 
 def test_unreported_tokens_cost_the_worst_case() -> None:
-    """A server without usage figures does not make judging free; a request that it turned away
-    is."""
+    """A request without usage figures is not free; one that was turned away is."""
     budget = make_budget(1.0)
     answered = Reply(outcome="answered", sent={"max_tokens": 100})
     assert budget.cost(REQUEST, answered) == pytest.approx(0.03)

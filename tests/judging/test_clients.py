@@ -1,5 +1,4 @@
-"""Remote judges against a real server on loopback: both interfaces, every kind of fault, and what
-each one leads to."""
+"""Remote judges over loopback: both interfaces, every kind of fault."""
 
 import asyncio
 import email.utils
@@ -30,8 +29,7 @@ def script(fake: FakeJudge, *responses: Response) -> None:
 
 
 def test_openai_request_and_answer(judge_server: FakeJudge) -> None:
-    """The request is a chat completion with the key in its header; the answer carries model, text
-    and tokens."""
+    """The key is in the header; the answer has model, text and tokens."""
     reply = ask_client(judge_server)[0]
     assert judge_server.paths == ["/v1/chat/completions"]
     assert judge_server.headers[0]["authorization"] == "Bearer sk-secret-openai"
@@ -48,8 +46,7 @@ def test_openai_request_and_answer(judge_server: FakeJudge) -> None:
 
 
 def test_anthropic_request_and_answer(judge_server: FakeJudge) -> None:
-    """The system prompt is its own field, log-probabilities are not asked for, only text blocks are
-    read."""
+    """The system prompt is a field, no log-probabilities are asked for, text blocks are read."""
     script(judge_server, anthropic_answer())
     parameters = {"temperature": 0.0, "max_tokens": 64, "logprobs": True, "top_logprobs": 5}
     reply = ask_client(judge_server, parameters, kind="anthropic")[0]
@@ -187,7 +184,7 @@ def test_retry_after_may_be_a_date() -> None:
         "messages: text content blocks must be non-empty",
     ],
 )
-def test_bad_request_fails_alone(judge_server: FakeJudge, message: str) -> None:
+def test_bad_request_fails_its_item_only(judge_server: FakeJudge, message: str) -> None:
     """A prompt that does not fit is a failure of its item, at the first try."""
     script(judge_server, error(400, message))
     reply = ask_client(judge_server)[0]
@@ -242,8 +239,7 @@ def test_refusals_are_told_apart(judge_server: FakeJudge, kind: str, response: R
 def test_hopeless_faults_stop_at_once(
     judge_server: FakeJudge, response: Response, words: str
 ) -> None:
-    """No repetition cures a wrong key, a retired model or an empty account; the key is not in the
-    message."""
+    """No repetition cures a wrong key or an empty account; the key is not shown."""
     script(judge_server, response)
     with pytest.raises(JudgeError) as caught:
         ask_client(judge_server)

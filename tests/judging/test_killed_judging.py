@@ -1,5 +1,4 @@
-"""A judging job killed with SIGKILL at random moments: no answer is lost that had arrived, none is
-paid for twice."""
+"""A judging job killed at random: no answer is lost, and none is paid for twice."""
 
 import json
 import os
@@ -56,8 +55,7 @@ def test_killed_runs_pay_for_no_answer_twice(
     tmp_path: Path,
     root: Path,
 ) -> None:
-    """Three kills: stored answers are never asked for again, and the limit is exactly what all
-    answers cost once."""
+    """Three kills: the limit is exactly what all answers cost once."""
     generator = random.Random(7)
 
     def respond(number: int, body: dict[str, Any]) -> Response:

@@ -1,5 +1,4 @@
-"""The local scoring judge: probabilities of strings, batches, and equality with the model's own
-probabilities."""
+"""The local judge: probabilities of strings, batches, the model's own probabilities."""
 
 import math
 from pathlib import Path
@@ -24,8 +23,7 @@ from lorabench.judging.store import AnswerStore
 
 
 def word_tokenizer(split: str) -> PreTrainedTokenizerFast:
-    """Return a tokenizer over digits, "10" and brackets that splits text by a regular
-    expression."""
+    """Return a tokenizer over digits, "10" and brackets."""
     words = ["?", "Rating", ":", "[[", "]]", "m", "M", "10", *map(str, range(10))]
     tokenizer = Tokenizer(
         WordLevel({word: index for index, word in enumerate(words)}, unk_token="?")
@@ -48,9 +46,8 @@ def test_ten_as_two_tokens_takes_its_mass_from_one() -> None:
     assert math.exp(found["2"]) == pytest.approx(0.1)
 
 
-def test_ten_as_one_token_stands_alone() -> None:
-    """With "10" in the vocabulary as Llama 3 has it, nothing is appended and "1" keeps its
-    probability."""
+def test_ten_as_one_token_keeps_every_probability() -> None:
+    """With "10" in the vocabulary nothing is appended and "1" keeps its probability."""
     choices = encode_choices(word_tokenizer(r"\d+|\w+|\[\[|:"), RATINGS, RATING_START)
     assert choices.appended == []
     assert len(choices.tokens["10"]) == 1
@@ -62,7 +59,7 @@ def test_ten_as_one_token_stands_alone() -> None:
 
 
 def test_batches_hold_the_token_budget() -> None:
-    """Every index once, padded size within the budget, a longer row alone."""
+    """Every index once, padded size within the budget, a longer row by itself."""
     lengths = [5, 30, 7, 100, 6, 29]
     batches = form_batches(lengths, 60)
     assert sorted(index for batch in batches for index in batch) == list(range(6))
@@ -74,7 +71,7 @@ def test_batches_hold_the_token_budget() -> None:
 
 @pytest.fixture
 def model_source(tiny_model: Path) -> Path:
-    """Return source.json beside the tiny checkpoint."""
+    """Return source.json of the tiny checkpoint."""
     return tiny_model / "source.json"
 
 
@@ -103,8 +100,7 @@ def ask(source: Path, store: Path, given: list[JudgeRequest], **changes: Any) ->
 
 
 def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Path) -> None:
-    """Batched and padded, each choice has the probability that the plain model gives to its tokens,
-    one at a time."""
+    """Each choice has the plain model's probability of its tokens."""
     given = requests(6)
     replies = ask(model_source, tmp_path, given)
     tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
@@ -140,8 +136,7 @@ def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Pat
 
 
 def test_judge_is_deterministic_and_resumes(model_source: Path, tmp_path: Path) -> None:
-    """Bit-equal in a second run, also in one that resumes after a part; a complete run loads no
-    model."""
+    """Bit-equal in a second run and after a resume; a complete run loads no model."""
     whole = ask(model_source, tmp_path / "a", requests(9), tokens_per_batch=512)
     store = tmp_path / "b"
     ask(model_source, store, requests(9), tokens_per_batch=512)
@@ -173,8 +168,7 @@ def test_served_model_gives_the_local_judges_preference(
     benchmark_folder: Path,
     judge_server: FakeJudge,
 ) -> None:
-    """The same real model behind the OpenAI interface and read locally prefer the same output by
-    the same margin."""
+    """A model behind the OpenAI interface and read locally prefers the same output."""
     judge_server.respond = served_model.respond
     answers = [
         Answer(

@@ -1,5 +1,4 @@
-"""MT-Bench grading: which prompt for which turn, what the judge is sent, how its judgment is
-read."""
+"""MT-Bench grading: prompts by turn, what the judge is sent, how it is read."""
 
 import json
 import math
@@ -43,8 +42,7 @@ def make_answer(**changes: Any) -> Answer:
 
 
 def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
-    """Math questions are graded with references, turn 2 with the whole dialogue and its own system
-    prompt."""
+    """Math is graded with references, turn 2 with the whole dialogue."""
     prompts = read_prompts(benchmark_folder / "judge_prompts.jsonl")
     references = read_references(benchmark_folder / "reference.jsonl")
     answers = [make_answer(), make_answer(id="101", category="math")]
@@ -98,8 +96,7 @@ def test_expected_rating_is_the_mean_over_ten_strings() -> None:
 
 
 def test_real_judgments_reproduce_published_means(shared_data: Path) -> None:
-    """Over 160 real gpt-4 judgments of Meta-Llama-3-8B-Instruct: 7.77, turn 1 8.275, turn 2 7.263,
-    no failures."""
+    """160 real gpt-4 judgments: 7.77, turn 1 8.275, turn 2 7.263, no failures."""
     rows = [
         json.loads(line)
         for line in (shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl").open()

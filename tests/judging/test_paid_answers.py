@@ -1,6 +1,5 @@
 """Whatever comes back with status 200 was paid for: it is booked, kept, and never a wrong score."""
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from judge_alpaca_eval import judge_alpaca_eval
-from judge_mt_bench import judge_mt_bench
 from judging.fake_judge import (
     FakeJudge,
     Response,
@@ -18,8 +15,8 @@ from judging.fake_judge import (
     error,
     judge_section,
     openai_answer,
-    write_rows,
 )
+from judging.jobs import Judged, prefer, rate
 from lorabench.errors import JudgeError
 from lorabench.judging import remote
 from lorabench.judging.clients import Patience
@@ -36,52 +33,10 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def judge_turns(
     tmp_path: Path, folder: Path, judge: dict[str, Any], count: int = 6, share: float = 0.9
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> Judged:
     """Rate both turns of `count` questions; return rows and protocol."""
-    write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(count)])
-    judge_mt_bench(
-        answers=tmp_path / "answers.jsonl",
-        benchmark=folder,
-        references=None,
-        model=None,
-        store=tmp_path / "store",
-        writer="mt_bench-lora",
-        settings={"judge": judge, "max_tokens": 64, "reasks": 2},
-        min_judged_share=share,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-    return read(tmp_path)
-
-
-def compare(
-    tmp_path: Path, folder: Path, judge: dict[str, Any], count: int = 12
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Compare `count` answers with the reference; return rows and protocol."""
-    rows = [
-        answer_row(n, id=f"alpaca-{n}", prompts=[f"Say {n}."], outputs=[f"answer {n}"])
-        for n in range(count)
-    ]
-    write_rows(tmp_path / "answers.jsonl", rows)
-    judge_alpaca_eval(
-        answers=tmp_path / "answers.jsonl",
-        reference_answers=None,
-        benchmark=folder,
-        model=None,
-        store=tmp_path / "store",
-        writer="alpaca_eval-lora",
-        settings={"judge": judge, "max_tokens": 1, "both_orders": False, "reasks": 2},
-        min_judged_share=0.9,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-    return read(tmp_path)
-
-
-def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return rows and protocol."""
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
-    return rows, json.loads((tmp_path / "protocol.json").read_text())
+    rows = [answer_row(n) for n in range(count)]
+    return rate(tmp_path, folder, judge, rows, min_judged_share=share)
 
 
 def bill(fake: FakeJudge) -> float:
@@ -107,7 +62,11 @@ def test_half_of_the_answers_without_log_probabilities(
         return openai_answer("m", logprobs={"content": [{"token": "m", "top_logprobs": top}]})
 
     judge_server.respond = respond
-    rows, protocol = compare(tmp_path, benchmark_folder, judge_section(judge_server))
+    answers = [
+        answer_row(n, id=f"alpaca-{n}", prompts=[f"Say {n}."], outputs=[f"answer {n}"])
+        for n in range(12)
+    ]
+    rows, protocol = prefer(tmp_path, benchmark_folder, judge_section(judge_server), answers)
     assert len(judge_server.requests) == 12 and len(rows) == protocol["judged"] == 12
     assert protocol["usd"] == pytest.approx(bill(judge_server))
     assert protocol["preference_kinds"] == ["binary", "weighted"]
@@ -204,8 +163,7 @@ def no_credit() -> Response:
 def test_credit_that_ends_midway(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The job stops with one line and no outputs; four answers are kept and the rest is asked by
-    the second call."""
+    """The job stops with one line; four answers are kept, the second call asks the rest."""
     judge_server.respond = lambda number, body: anthropic_answer() if number < 4 else no_credit()
     judge = judge_section(judge_server, kind="anthropic", concurrency=1)
     with pytest.raises(JudgeError, match=r"no credit left .* only the missing ones") as caught:
@@ -271,8 +229,7 @@ def test_a_limit_a_minute_is_not_an_empty_account(
 def test_too_many_unjudged_items_fail_the_job(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """An error of a spelling that nobody knows: what was paid is kept, no output is made, and the
-    next call asks the rest."""
+    """An unknown error: what was paid is kept, and the next call asks the rest."""
     judge_server.respond = lambda number, body: (
         openai_answer() if number < 4 else error(400, "wallet says no")
     )
@@ -308,8 +265,7 @@ FAULTS: list[Callable[[Response], Response]] = [
 def test_a_judge_that_fails_three_times_in_ten(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    """All items are judged; the books say what the provider's bill says, and what the lost requests
-    may have cost besides."""
+    """All items are judged; the books agree with the provider's bill."""
     generator = random.Random(11)
     slow = 0
 

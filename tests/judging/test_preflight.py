@@ -1,5 +1,4 @@
-"""The question to remote judges before any expensive work: what is found out, how long it takes,
-what stops a run."""
+"""The question to remote judges before expensive work: what is found out, what stops."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +37,7 @@ def test_a_judge_that_answers_is_described(judge_server: FakeJudge) -> None:
 
 
 def test_refused_parameters_are_told(judge_server: FakeJudge) -> None:
-    """What judging would have to leave out is known before it starts, log-probabilities by what
-    follows from it."""
+    """What judging would have to leave out is known before it starts."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return next(
@@ -99,8 +97,7 @@ def test_a_silent_judge_stops_a_local_run(judge_server: FakeJudge) -> None:
 
 
 def test_a_silent_judge_is_a_warning_on_a_cluster(judge_server: FakeJudge) -> None:
-    """The head node may have no way out where its jobs have one; a judge beside it that answers is
-    described."""
+    """The head node may have no way out where its jobs have one."""
     lines = check_judges(
         [section(judge_server, base_url=NOWHERE), section(judge_server)], run="run", local=False
     )

@@ -36,8 +36,7 @@ REFUSALS = {
 
 
 def test_refused_parameters_are_dropped_once_and_recorded(judge_server: FakeJudge) -> None:
-    """A reasoning model refuses three parameters: three extra requests in all, none for later
-    questions."""
+    """A model refuses three parameters: three extra requests in all."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return next((answer for name, answer in REFUSALS.items() if name in body), openai_answer())

@@ -1,5 +1,4 @@
-"""A round of questions to a remote judge: concurrency, the store, the budget, and what remains
-after a fault."""
+"""A round of questions: concurrency, the store, the budget, and faults."""
 
 from functools import partial
 from pathlib import Path
@@ -37,8 +36,7 @@ def echo(number: int, body: dict[str, Any], tokens: tuple[int, int] = (100, 10))
 
 
 def test_replies_come_in_the_order_of_the_requests(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Whatever order the answers arrive in; at most `concurrency` requests are in flight, the first
-    goes alone."""
+    """At most `concurrency` requests are in flight, and the first goes before the others."""
     judge_server.respond = echo
     replies = ask(judge_server, tmp_path, questions(17), concurrency=3)
     assert [reply.text for reply in replies] == [f"Rate {n}." for n in range(17)]
@@ -47,8 +45,7 @@ def test_replies_come_in_the_order_of_the_requests(judge_server: FakeJudge, tmp_
 
 
 def test_nothing_is_asked_twice(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Equal prompts of one round are one request; a second run sends none and reports the calls as
-    cached."""
+    """Equal prompts are one request; a second run sends none."""
     judge_server.respond = echo
     requests = [*questions(3), *questions(3)]
     first = ask(judge_server, tmp_path, requests)
@@ -69,8 +66,7 @@ def test_another_judge_is_asked_anew(judge_server: FakeJudge, tmp_path: Path) ->
 
 
 def test_fault_in_the_middle_keeps_what_arrived(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """A key that is withdrawn during the run ends it with the reason; the next run asks only the
-    rest."""
+    """A key withdrawn midway ends the run; the next run asks only the rest."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return echo(number, body) if number < 9 else error(401, "key revoked")
@@ -87,8 +83,7 @@ def test_fault_in_the_middle_keeps_what_arrived(judge_server: FakeJudge, tmp_pat
 
 
 def test_few_unanswered_requests_are_failures(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """One question that always meets a 500 is a failure with its reason, and is asked again by the
-    next run."""
+    """A question that always meets a 500 fails with its reason; the next run asks it again."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         return (
@@ -129,8 +124,7 @@ def test_judge_that_fails_everything_is_an_error(judge_server: FakeJudge, tmp_pa
 
 
 def test_budget_is_never_exceeded(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Answers dearer than estimated: the run stops within the limit; a higher limit goes on from
-    there."""
+    """The run stops within the limit; a higher limit goes on from there."""
     judge_server.respond = partial(echo, tokens=(5, 10))
     prices = {
         "usd_per_million_input_tokens": 0.0,
@@ -156,8 +150,7 @@ def test_budget_stops_a_running_round(judge_server: FakeJudge, tmp_path: Path) -
 
 
 def test_limit_holds_with_many_requests_in_flight(judge_server: FakeJudge, tmp_path: Path) -> None:
-    """Answers of 1 USD that were estimated at 0.4: nine fit into 9.5; a limit of 20.5 pays for the
-    other eleven."""
+    """Answers of 1 USD, estimated at 0.4: nine fit into 9.5, the others into 20.5."""
     judge_server.respond = partial(echo, tokens=(0, 1000))
     changes = {
         "concurrency": 8,

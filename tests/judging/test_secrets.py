@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
-from judge_mt_bench import judge_mt_bench
-from judging.fake_judge import (
-    FakeJudge,
-    Response,
-    answer_row,
-    error,
-    judge_section,
-    openai_answer,
-    write_rows,
-)
+from judging.fake_judge import FakeJudge, Response, answer_row, error, judge_section, openai_answer
+from judging.jobs import rate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.job import job
-from lorabench.judging.availability import base_url_fault, judge_available, secret_faults
+from lorabench.judging.availability import SECRETS, base_url_fault, judge_available, secret_faults
 from lorabench.judging.settings import parse_judge
 
 KEY = "sk-planted-0123456789abcdef"
@@ -29,27 +21,14 @@ URL = "http://localhost:8000/v1"
 
 
 def run_job(tmp_path: Path, root: Path, folder: Path, judge: dict[str, Any]) -> None:
-    """Judge two questions as Snakemake's job would, with a log of everything that any library
-    says."""
+    """Judge two questions as Snakemake's job would, with every library's log."""
     log = tmp_path / "logs" / "judge.log"
     scripts = root / "workflow" / "scripts"
-    write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(2)])
     with job(
         SimpleNamespace(log=[str(log)], scriptdir=str(scripts), rule="judge_mt_bench", threads=1)
     ):
         logging.getLogger().setLevel(logging.DEBUG)
-        judge_mt_bench(
-            answers=tmp_path / "answers.jsonl",
-            benchmark=folder,
-            references=None,
-            model=None,
-            store=tmp_path / "store",
-            writer="mt_bench-lora",
-            settings={"judge": judge, "max_tokens": 64, "reasks": 1},
-            min_judged_share=0.9,
-            rows=tmp_path / "rows.jsonl",
-            protocol=tmp_path / "protocol.json",
-        )
+        rate(tmp_path, folder, judge, [answer_row(n) for n in range(2)], reasks=1)
 
 
 ECHOES = {
@@ -91,7 +70,7 @@ def test_no_file_of_a_run_holds_the_key(
     assert KEY not in "".join(capsys.readouterr()) + str(states)
 
 
-@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN"])
+@pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("value", ["sk-one\nsk-two", "sk-one\r", "sk\x00one", "sk-\u2026", "\tsk"])
 def test_a_key_with_a_line_break_is_refused_by_name(name: str, value: str) -> None:
     """The line has the variable and never the value."""

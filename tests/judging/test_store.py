@@ -45,8 +45,7 @@ def test_other_jobs_answers_are_seen_while_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0.2, 0.9, 0.97])
 def test_torn_last_line_costs_that_line_only(tmp_path: Path, kept: float) -> None:
-    """A writer killed in the middle of a line: earlier answers are read, new ones go on a line of
-    their own."""
+    """Earlier answers are read, new ones go on a separate line."""
     with AnswerStore(tmp_path, "a") as store:
         store.put("k1", IDENTITY, REQUEST, REPLY)
         store.put("k2", IDENTITY, REQUEST, REPLY)
@@ -63,8 +62,7 @@ def test_torn_last_line_costs_that_line_only(tmp_path: Path, kept: float) -> Non
 
 
 def test_lost_requests_count_as_spent(tmp_path: Path) -> None:
-    """What a request without an answer may have cost is in the folder's sum, and in the writer's
-    own."""
+    """What an unanswered request may have cost is in the folder's and the writer's sum."""
     with AnswerStore(tmp_path, "a") as first:
         first.put_lost(IDENTITY, REQUEST, 0.125, "cut")
     with AnswerStore(tmp_path, "a") as first, AnswerStore(tmp_path, "b") as second:

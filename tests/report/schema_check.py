@@ -24,7 +24,7 @@ RUN_FILES = {  # pattern below results/{run} -> schema
     "adapter/run_config.json": "run_config",
     "adapter/fingerprint.json": "fingerprint",
     "merged/merge_report.json": "merge_report",
-    "work/eval/*/*.json": "protocol",
+    "work/*/*/*/*/*.json": "protocol",
     "answers/*/*.json": "protocol",
     "answers/*/*.jsonl": "answer",
     "judgments/*/*.json": "protocol",
@@ -71,8 +71,7 @@ def faults_of(path: Path, schema: str) -> list[str]:
 
 
 def faults_below(folder: Path, files: dict[str, str]) -> list[str]:
-    """Return the faults of all files below `folder` that match a pattern; a pattern without a file
-    is a fault too."""
+    """Return the faults of all files below `folder`; a pattern without a file is one too."""
     faults = []
     for pattern, schema in files.items():
         paths = sorted(folder.glob(pattern))

@@ -1,5 +1,4 @@
-"""Make the stage outputs of a run by code: item rows, protocols, token times, train metrics, merge
-report, sources."""
+"""Make the stage outputs of a run by code."""
 
 import random
 from collections.abc import Sequence
@@ -10,15 +9,17 @@ from typing import Any
 from check_gate import check_gate
 from compare_variants import compare_variants
 from declare_gate import declare_gate
-from lorabench.control.configuration import load
+from export_report import export_report
+from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
-from lorabench.files import write_json, write_jsonl
+from lorabench.files import write_json, write_jsonl, write_text
 from lorabench.scoring.inference_summary import ratios_to_base, summarise
 from lorabench.scoring.load_summary import summarise_load
 from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
 from score_benchmark import score_benchmark
+from sections import section
 
 VARIANTS = ("base", "lora", "merged")
 SUBJECTS = ("anatomy", "global_facts", "formal_logic", "sociology")
@@ -152,8 +153,7 @@ def answers_protocol_of(benchmark: str) -> dict[str, Any]:
 def write_scores(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> tuple[list[Path], list[Path]]:
-    """Write eval/{variant}/{benchmark}.json and .jsonl of all variants; return score files and row
-    files."""
+    """Write score files and rows of all variants; return their paths."""
     scores, rows = [], []
     for variant in VARIANTS:
         for benchmark in ROWS:
@@ -188,8 +188,7 @@ def write_scores(
 def token_times(
     variant: str, slowdown: float, repeats: int = 3, prompts: int = 5
 ) -> list[TokenTimes]:
-    """Return times of a variant that is `slowdown` times slower than 20 ms a token, with 2 %
-    noise."""
+    """Return times `slowdown` times slower than 20 ms a token, with 2 % noise."""
     rows = []
     for repeat in range(repeats):
         for prompt in range(prompts):
@@ -215,8 +214,7 @@ def token_times(
 
 
 def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[str, Any]:
-    """Return what perf/{variant}.json says of bounds, memory and load; two levels, the second too
-    slow for the stricter limits."""
+    """Return bounds, memory and load of a perf file; the second of two levels is too slow."""
     step = {
         "captured": False,
         "not_captured": None,
@@ -262,8 +260,7 @@ def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[
 
 
 def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write perf/{variant}.json and .jsonl; the base's files hold the control, the base measured
-    again."""
+    """Write perf files of all variants; the base's rows hold the control too."""
     perf, times = [], []
     base, again = token_times("base", 1.0), token_times("base_again", 1.0)
     for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
@@ -292,8 +289,7 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def write_training(folder: Path) -> dict[str, Path]:
-    """Write train_metrics.json, run_config.json, merge_report.json and summary.json; return their
-    paths by name."""
+    """Write what training and merging leave; return the paths by name."""
     likelihood: dict[str, Any] = {
         key: {
             "nll_per_token": nll,
@@ -315,6 +311,7 @@ def write_training(folder: Path) -> dict[str, Path]:
         "tokens_per_second": 300.0,
     }
     utilisation = {"peak_name": "H100", "precision": "bfloat16", "share": 0.41}
+    idle = {"sentence": "The GPU had no work in 5% of the time."}
     metrics = {
         "schema_version": 1,
         "status": "ok",
@@ -322,7 +319,12 @@ def write_training(folder: Path) -> dict[str, Path]:
             "validation": {**likelihood, "conversations": held_out(-0.093, n=60)},
             "train": likelihood,
         },
-        "totals": {**totals, "trainable_parameters": 4884480, "utilisation": utilisation},
+        "totals": {
+            **totals,
+            "trainable_parameters": 4884480,
+            "utilisation": utilisation,
+            "gpu_idle": idle,
+        },
         "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
     }
@@ -361,8 +363,7 @@ def write_training(folder: Path) -> dict[str, Path]:
 
 
 def held_out(change: float, n: int = 14, spread: float = 0.05) -> list[dict[str, Any]]:
-    """Return n conversations of 50 answer tokens whose losses change by about `change` nat a
-    token."""
+    """Return n conversations whose losses change by about `change` nat a token."""
     rows = []
     for index in range(n):
         # in pairs of equal size, so that the mean is `change`
@@ -425,9 +426,8 @@ def write_source(
 def gate_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True, **changes: Any
 ) -> dict[str, Any]:
-    """Write a whole run with the default gate declared before its results and return the arguments
-    of check_gate; `changes` replace some of them."""
-    settings = changes.get("settings") or gate_settings()
+    """Write a whole run and return the arguments of check_gate, less `changes`."""
+    settings = changes.get("settings") or section("gate")
     declaration = folder / "gate_declaration.json"
     declare_gate(
         settings=settings,
@@ -460,17 +460,10 @@ def gate_inputs(
     return {**given, **changes}
 
 
-def gate_settings(**changes: Any) -> dict[str, Any]:
-    """Return the section `gate` of config/config.yaml with changes."""
-    root = Path(__file__).resolve().parents[2]
-    return {**load([root / "config" / "config.yaml"])["gate"], **changes}
-
-
 def compare_inputs(
     folder: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> dict[str, Any]:
-    """Write a whole run with its gate and return the arguments of compare_variants, but for its
-    output."""
+    """Write a whole run and return the arguments of compare_variants, but for its output."""
     given = gate_inputs(folder, not_run, signal)
     check_gate(**given)
     names = ("scores", "rows", "perf", "merge_report", "train_metrics")
@@ -479,20 +472,14 @@ def compare_inputs(
         "gate": given["document"],
         "model_source": given["model_source"],
         "conversations_source": given["conversations_source"],
-        "settings": {
-            "resamples": 200,
-            "seed": 0,
-            "equivalence_margin_share": 0.01,
-            "equivalence_margin_rating": 0.1,
-        },
+        "settings": section("compare_variants", resamples=200, seed=0),
     }
 
 
 def report_inputs(
     folder: Path, root: Path, not_run: Sequence[str] = (), signal: bool = True
 ) -> dict[str, Any]:
-    """Write a whole run with compare.json and return the arguments of write_report; `root` is the
-    repository."""
+    """Write a whole run and return the arguments of write_report."""
     given = compare_inputs(folder, not_run, signal)
     compare_variants(**given, compare=folder / "compare.json")
     names = ("train_metrics", "run_config", "merge_report", "data_summary")
@@ -526,3 +513,20 @@ def report_inputs(
         "figures": folder / "report" / "figures",
         "durations": str(folder / "benchmarks"),
     }
+
+
+def export(given: dict[str, Any], folder: Path, answers: Sequence[Path] = ()) -> None:
+    """Export the run whose report was written with the arguments `given`."""
+    names = ["run", "scores", "rows", "perf", "compare", "markdown", "document", "page"]
+    names += ["items_page", "figures", "benchmark_sources"]
+    cards = [folder.parent / name / "README.md" for name in ("adapter", "merged")]
+    for card in cards:
+        write_text(card, f"---\nlicense: mit\n---\n\n# some-{card.parent.name}\n")
+    export_report(
+        **{name: given[name] for name in names},
+        answers=answers,
+        cards=cards,
+        folder=folder,
+        items_of_tasks={name: exported_file(name) for name in TASKS},
+        outputs_of_judged={name: exported_file(name) for name in JUDGED},
+    )

@@ -25,13 +25,6 @@ PUBLISHED_PERCENT = {
 
 
 @pytest.fixture(scope="module")
-def annotations(shared_data: Path) -> list[dict[str, Any]]:
-    """Return the 805 real annotations of vicuna-13b-v1.5 against the published reference."""
-    path = shared_data / "alpaca_eval" / "annotations_vicuna-13b-v1.5.json"
-    return list(json.loads(path.read_text(encoding="utf-8")))
-
-
-@pytest.fixture(scope="module")
 def difficulty(shared_data: Path) -> np.ndarray[Any, Any]:
     """Return the recovered difficulty of each instruction."""
     with (shared_data / "alpaca_eval" / "instruction_difficulty_recovered.csv").open(
@@ -62,8 +55,7 @@ def item_rows(annotations: list[dict[str, Any]]) -> list[ItemResult]:
 def test_difficulties_reproduce_the_published_win_rates(
     shared_data: Path, difficulty: np.ndarray[Any, Any]
 ) -> None:
-    """The prediction formula with AlpacaEval's published weights gives the published
-    length-controlled win rates."""
+    """The formula with published weights gives published length-controlled win rates."""
     path = shared_data / "alpaca_eval" / "lc_v1_weights_baseline_gpt4_1106_preview.csv"
     with path.open(encoding="utf-8") as file:
         weights = {row[""]: row for row in csv.DictReader(file)}
@@ -78,8 +70,7 @@ def test_difficulties_reproduce_the_published_win_rates(
 def test_the_fit_is_that_of_alpaca_eval(
     annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]
 ) -> None:
-    """Without the regulariser alpaca_eval 0.6.6 (`length_controlled_noreg`) gives 8.61 % for
-    vicuna-13b-v1.5."""
+    """Origin: alpaca_eval 0.6.6, length_controlled_noreg, vicuna-13b-v1.5: 8.61 %."""
     rows = item_rows(annotations)
     preferences = np.array([row.score for row in rows], dtype=np.float64)
     lengths = np.array(
@@ -94,8 +85,7 @@ def test_the_fit_is_that_of_alpaca_eval(
 def test_the_regularised_fit_is_that_of_alpaca_eval(
     annotations: list[dict[str, Any]], difficulty: np.ndarray[Any, Any]
 ) -> None:
-    """With the gamed rows made here as its df_gamed.csv, alpaca_eval 0.6.6 gives 5.842654916836878
-    %."""
+    """Origin: alpaca_eval 0.6.6 with these gamed rows: 5.842654916836878 %."""
     random = np.random.default_rng(7)
     features, gamed = [], []
     for shift in (2.0, -2.0):
@@ -119,8 +109,7 @@ def test_the_regularised_fit_is_that_of_alpaca_eval(
 
 
 def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[str, Any]]) -> None:
-    """Only all 805 instructions in order against the published reference have a length-controlled
-    win rate."""
+    """Only all 805 instructions in order have a length-controlled win rate."""
     rows = item_rows(annotations)
     assert "was not given" in length_control(rows, None)["text"]
     for part in (rows[:804], rows[::-1]):
@@ -128,8 +117,7 @@ def test_a_full_run_is_recognised_and_a_part_is_refused(annotations: list[dict[s
 
 
 def test_gamed_rows_pull_the_fit_and_missing_preferences_are_predicted() -> None:
-    """A regulariser changes the result; an instruction without a preference still gets a
-    prediction."""
+    """An instruction without a preference gets a prediction."""
     random = np.random.default_rng(0)
     difficulty, lengths = random.normal(size=60), random.normal(size=60) * 100
     preferences = np.clip(0.3 + 0.2 * np.tanh(lengths / 100) + 0.05 * random.normal(size=60), 0, 1)
@@ -147,8 +135,7 @@ def test_gamed_rows_pull_the_fit_and_missing_preferences_are_predicted() -> None
 
 
 def test_the_reference_against_itself_wins_half() -> None:
-    """Ties at equal lengths, or at a constant length difference, are 50 % with a regulariser, too;
-    other preferences at equal lengths keep their mean."""
+    """Ties are 50 % with a regulariser too; other preferences keep their mean."""
     random = np.random.default_rng(0)
     difficulty = random.normal(size=60)
     features = np.column_stack(

@@ -1,8 +1,7 @@
-"""The length-controlled win rate against the package alpaca_eval 0.6.6 on equal inputs, which are
-made here.
+"""The length-controlled win rate against the package alpaca_eval 0.6.6 on equal inputs.
 
 Where the package is installed both are computed (pip install alpaca-eval==0.6.6
-"scikit-learn<1.10", in an environment of its own); elsewhere the figures that the package gave
+"scikit-learn<1.10", in a separate environment); elsewhere the figures that the package gave
 stand for it.
 """
 
@@ -34,8 +33,7 @@ def difficulties() -> list[float]:
 
 
 def make_annotations(missing: int) -> list[dict[str, Any]]:
-    """Return annotations in alpaca_eval's form: longer outputs are preferred; every `missing`-th
-    has no preference."""
+    """Return annotations where longer outputs win and every `missing`-th has no preference."""
     rows = []
     for index, difficulty in enumerate(difficulties()):
         length = 300 + round(250 * math.sin(2.3 * index))
@@ -54,8 +52,7 @@ def make_annotations(missing: int) -> list[dict[str, Any]]:
 
 
 def write_gamed(path: Path) -> None:
-    """Write a regulariser with the columns of df_gamed.csv: a wordy and a terse baseline, with
-    gaps."""
+    """Write a regulariser with a wordy and a terse baseline, with gaps."""
     columns = [
         "model",
         "index",
@@ -111,8 +108,7 @@ def test_figures_are_those_that_the_package_gave(name: str, missing: int, gamed:
 def test_every_prediction_equals_the_packages(
     name: str, missing: int, gamed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The package's own function on the same rows; its download of the regulariser is the file made
-    here."""
+    """The package's own function on the same rows, with its download replaced."""
     package = pytest.importorskip(
         "alpaca_eval.metrics.glm_winrate", reason="needs alpaca-eval==0.6.6"
     )

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from export_report import export_report
-from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from report.schema_check import EXPORT_FILES, RUN_FILES, SCHEMAS, faults_below, faults_of
-from report.synthetic_run import report_inputs
+from report.synthetic_run import export, report_inputs
 from write_report import write_report
 
 OWN = {"eval/*/*.json", "eval/*/*.jsonl", "perf/*.jsonl", "compare.json", "report/report.json"}
@@ -32,29 +30,10 @@ def test_every_schema_is_used() -> None:
 def test_files_of_the_report_stage_keep_their_schemas(
     tmp_path: Path, root: Path, not_run: tuple[str, ...]
 ) -> None:
-    """Scores, comparison, report and exports validate, of a whole run and of one without a
-    judge."""
+    """Files of a whole run and of one without a judge validate."""
     given = report_inputs(tmp_path, root, not_run)
     write_report(**given)
-    names = (
-        "run",
-        "scores",
-        "perf",
-        "compare",
-        "markdown",
-        "document",
-        "page",
-        "items_page",
-        "rows",
-        "figures",
-    )
-    export_report(
-        **{name: given[name] for name in names},
-        answers=[],
-        folder=tmp_path / "bench",
-        items_of_tasks={name: exported_file(name) for name in TASKS},
-        outputs_of_judged={name: exported_file(name) for name in JUDGED},
-    )
+    export(given, tmp_path / "bench")
     assert faults_below(tmp_path, {pattern: RUN_FILES[pattern] for pattern in OWN}) == []
     exports = {
         name: schema for name, schema in EXPORT_FILES.items() if not schema.startswith("perf_")

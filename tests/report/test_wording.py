@@ -31,8 +31,7 @@ def test_intervals_and_sizes_stand_in_the_unit_of_the_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "text"),
-    [(None, "\N{EN DASH}"), (0.0004, "< 0.001"), (0.0421, "0.042"), (1.0, "1")],
+    ("p", "text"), [(None, "\N{EN DASH}"), (0.0004, "< 0.001"), (0.0421, "0.042"), (1.0, "1")]
 )
 def test_p_values_have_two_digits(p: float | None, text: str) -> None:
     """Small ones are bounded, missing ones are a dash."""
@@ -50,8 +49,6 @@ def test_llama_3_is_recognised_under_its_names(name: str) -> None:
 
 def test_the_ai_acts_third_is_named_where_the_original_is_known() -> None:
     """The default run is about two millionths of a third of Llama 3 8B's training."""
-    metrics = {"totals": {"floating_point_operations": 5e17}}
-    text = ai_act_text("Meta-Llama-3-8B-Instruct", metrics)
-    assert text is not None and "5.0e+17" in text and "2e-06 of the third" in text
-    assert "not known here" in (ai_act_text("SmolLM2", metrics) or "")
-    assert ai_act_text("SmolLM2", None) is None
+    text = ai_act_text("Meta-Llama-3-8B-Instruct", 5e17)
+    assert "5.0e+17" in text and "2e-06 of the third" in text
+    assert "not known here" in ai_act_text("SmolLM2", 5e17)

@@ -12,8 +12,7 @@ QUESTION = (
 
 
 def test_borrowed_question_is_listed(tmp_path: Path) -> None:
-    """A test question inside a training answer is found at both lengths; a clean benchmark lists
-    nothing."""
+    """A test question inside a training answer is found at both lengths."""
     train = tmp_path / "train.jsonl"
     turns = [
         {"role": "user", "content": "Ask me."},

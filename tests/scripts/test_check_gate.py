@@ -16,7 +16,6 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from report.schema_check import faults_of
 from report.synthetic_run import (
-    gate_settings,
     held_out,
     logit_difference,
     protocol_of,
@@ -25,6 +24,7 @@ from report.synthetic_run import (
     write_training,
 )
 from score_benchmark import score_benchmark
+from sections import section
 from show_gate import show_gate
 from write_notices import write_notices
 
@@ -35,8 +35,7 @@ Given = dict[str, Any]
 
 
 def item(benchmark: str, index: int, variant: str, gain: float, flips: float) -> ItemResult:
-    """Return an item that the base gets right in 6 of 10 cases (rates at 6 of 10, wins in 4 of 10);
-    another variant differs on the share `flips`, by `gain` on average over all items."""
+    """Return an item; a variant differs on the share `flips`, by `gain` on average."""
     draw = random.Random(f"{benchmark}-{index}")
     skill, changes, direction = draw.random(), draw.random() < flips, draw.random()
     changes = changes and variant != "base"
@@ -99,7 +98,7 @@ def write_benchmark(
 
 def write_evidence(folder: Path, benchmarks: Sequence[str] = tuple(SIZES)) -> Given:
     """Write a run that may ship, its margins declared first, and return check_gate's arguments."""
-    declare(folder, gate_settings())
+    declare(folder, section("gate"))
     for benchmark in benchmarks:
         write_benchmark(folder, benchmark)
     training = write_training(folder)
@@ -124,7 +123,7 @@ def write_evidence(folder: Path, benchmarks: Sequence[str] = tuple(SIZES)) -> Gi
         "shipped": folder / "merged",
         "model_source": write_source(folder / "SmolLM2-135M-Instruct" / "source.json"),
         "conversations_source": write_source(folder / "conversations" / "source.json"),
-        "settings": gate_settings(),
+        "settings": section("gate"),
         "document": folder / "gate.json",
         "remark": folder / "gate.md",
     }
@@ -471,6 +470,7 @@ def test_licences_are_known_and_their_duties_met(given: Given) -> None:
     write_notices(
         run="demo",
         model=named,
+        conversations_source=given["conversations_source"],
         adapter_files=given["document"].parent / "adapter",
         merged_files=given["shipped"],
     )

@@ -14,12 +14,7 @@ from lorabench.report.serving import cost_to_serve
 from lorabench.scoring.comparison import equivalence_of_shares
 from lorabench.scoring.significance import flip_table
 from lorabench.scoring.speed_ratios import serving_ratios
-from report.synthetic_run import (
-    compare_inputs,
-    gsm8k_rows,
-    write_rows,
-    write_source,
-)
+from report.synthetic_run import compare_inputs, gsm8k_rows, write_rows, write_source
 
 
 def compare(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -36,8 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_an_adapter_that_solves_more_problems_is_better(whole: dict[str, Any]) -> None:
-    """The synthetic adapter gains ten of sixty word problems and loses none: chi-squared is 10 by
-    McNemar."""
+    """Ten of sixty problems gained, none lost: chi-squared is 10 by McNemar."""
     contrast = whole["benchmarks"]["gsm8k"]["pairs"]["lora_vs_base"]
     assert contrast["flips"]["only_variant"] == 10 and contrast["flips"]["only_reference"] == 0
     assert contrast["p_value"] == pytest.approx(chi2.sf(10, 1))
@@ -63,8 +57,7 @@ def test_holm_is_over_the_comparisons_with_the_base(whole: dict[str, Any]) -> No
 
 
 def test_merged_and_lora_are_compared_as_equals(whole: dict[str, Any]) -> None:
-    """Equal answers are counted; sixty of them do not show equality within one point, a thousand
-    would."""
+    """Sixty equal answers do not show equality within one point."""
     contrast = whole["benchmarks"]["gsm8k"]["pairs"]["merged_vs_lora"]
     assert contrast["items_changed"] == 0
     assert not contrast["equivalence"]["equivalent"]
@@ -87,16 +80,14 @@ def test_resampling_units_are_subjects_and_questions(whole: dict[str, Any]) -> N
 
 
 def test_items_without_a_score_leave_the_pair(whole: dict[str, Any]) -> None:
-    """One rating of the base could not be read: its turn is dropped from pairs with the base
-    only."""
+    """A turn that the base has no rating of leaves its pairs only."""
     pairs = whole["benchmarks"]["mt_bench"]["pairs"]
     assert (pairs["lora_vs_base"]["n"], pairs["lora_vs_base"]["items_dropped"]) == (15, 1)
     assert (pairs["merged_vs_lora"]["n"], pairs["merged_vs_lora"]["items_dropped"]) == (16, 0)
 
 
 def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any]) -> None:
-    """An adapter of 1.6 times the time per token decodes at 1 / 1.6 of the base's speed; merged
-    equals the base."""
+    """1.6 times the time a token decodes at 1 / 1.6 of the base's speed."""
     decode = whole["serving"]["decode_tokens_per_second"]
     assert decode["ratio_to_base"]["lora"]["ratio"] == pytest.approx(1 / 1.6, rel=0.02)
     assert decode["ratio_to_base"]["lora"]["verdict"] == "slower"
@@ -118,25 +109,23 @@ def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
     perf = compare_inputs(tmp_path)["perf"]
     for path in perf:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["single_stream"]["launch_bound"] = True
+        document["single_stream"] |= {"launch_bound": True, "gpu_idle_share": 0.6}
         path.write_text(json.dumps(document), encoding="utf-8")
-    compared: dict[str, Any] = {
-        "perf": {document["variant"]: document for document in map(read_json, perf)},
-        "serving": serving_ratios([read_json(path) for path in perf]),
-    }
-    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    measured = [read_json(path) for path in perf]
+    serving = serving_ratios(measured)
+    answer = cost_to_serve(serving, {}, measured)
     assert answer["answer"] == "not known" and "Measure a server" in answer["headline"]
-    assert "launched from Python" in answer["reasons"][0]["text"]
-    served = compared["perf"]["lora"]["load"]
+    said = answer["reasons"][0]["text"]
+    assert "GPU idle for 60% of a step" in said and "launched from Python" in said
+    served = next(part["load"] for part in measured if part["variant"] == "lora")
     served["server"] = served["own"]
-    answer = cost_to_serve(compared["serving"], {}, compared["perf"])
+    answer = cost_to_serve(serving, {}, measured)
     assert "on the measured server" in answer["reasons"][-1]["text"]
     assert answer["headline"].startswith("Unmerged, the adapter costs")
 
 
 def test_a_judge_without_signal_decides_nothing(tmp_path: Path) -> None:
-    """Scores of the local judge get no verdict, are outside the family and stay open points before
-    shipping."""
+    """Scores of the local judge get no verdict and are outside the family."""
     result = compare(tmp_path, signal=False)
     assert result["benchmarks"]["mt_bench"]["pairs"]["lora_vs_base"]["verdict_word"] == "no verdict"
     assert len(result["holm"]["adjusted"]) == 4

@@ -1,5 +1,4 @@
-"""A model's context is known to every stage: what does not fit is an error with both numbers before
-anything is computed, or a counted cut, never a prompt without its beginning."""
+"""A model's context is known to every stage: nothing loses its beginning silently."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from lorabench.control.context_limits import find_context_faults
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, write_json
 from lorabench.inference.worker import check_room
-from lorabench.training.encode import check_length
+from lorabench.training.settings import check_length
 from scripts.test_evaluate_task import arguments
-from scripts.test_generate_answers import questions, run
+from scripts.test_generate_answers import made, questions, run
 from training_fixtures import train
 
 pytest_plugins = ["evaluation_fixtures", "training_fixtures"]
@@ -22,7 +21,7 @@ __all__ = ["questions"]
 
 @pytest.fixture
 def short(source: Path) -> Path:
-    """Return source.json beside the tiny model with 256 positions."""
+    """Return source.json of the tiny model with 256 positions."""
     config = read_json(source.parent / "config.json")
     write_json(source.parent / "config.json", config | {"max_position_embeddings": 256})
     return source
@@ -34,8 +33,8 @@ def test_a_prompt_with_its_examples_must_fit(
 ) -> None:
     """Case 5: two examples and the new tokens exceed 256 positions."""
     given = arguments(root, tmp_path, short, gsm8k_data, "gsm8k")
-    own = given["settings"]["benchmark"] | {"few_shot": few_shot, "max_new_tokens": new}
-    given["settings"] = given["settings"] | {"benchmark": own}
+    own = given["parts"].settings["benchmarks"]["gsm8k"]
+    own |= {"few_shot": few_shot, "max_new_tokens": new}
     with pytest.raises(DataError, match=rf"a prompt of \d+ tokens .*{new} exceed .* of 256 tokens"):
         evaluate_task(**given)
 
@@ -49,17 +48,16 @@ def test_an_mmlu_prompt_must_fit(short: Path, mmlu_data: Path, root: Path, tmp_p
 def test_a_second_turn_gets_the_room_that_is_left(
     short: Path, questions: Path, tmp_path: Path
 ) -> None:
-    """Where a first answer of full length leaves less than max_new_tokens, the second turn is
-    shorter and counted; where it leaves nothing, nothing is generated."""
+    """The second turn is shorter and counted, or not generated at all."""
     rows = run(tmp_path / "fits", short, questions, "mt_bench", new=20)
-    assert read_json(tmp_path / "fits" / "answers.json")["turns_with_less_room"] == 0
+    assert made(tmp_path / "fits", "mt_bench")["turns_with_less_room"] == 0
     rows = run(tmp_path / "less", short, questions, "mt_bench", new=110)
-    less = read_json(tmp_path / "less" / "answers.json")["turns_with_less_room"]
+    less = made(tmp_path / "less", "mt_bench")["turns_with_less_room"]
     assert less > 0
     assert any(row["output_tokens"][1] < 110 and row["truncated"][1] for row in rows)
     with pytest.raises(DataError, match=r"turn 2: \d+ prompt tokens, earlier answers of full"):
         run(tmp_path / "none", short, questions, "mt_bench", new=185)
-    assert not (tmp_path / "none" / "answers.jsonl").exists()
+    assert not (tmp_path / "none" / "base" / "mt_bench.jsonl").exists()
 
 
 def test_training_reads_no_positions_that_the_base_lacks(

@@ -1,5 +1,4 @@
-"""The doctor's lines on judges: asked where there is a key, one line each, and a fault where a run
-would stop."""
+"""The doctor's lines on judges."""
 
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,7 @@ def test_each_judge_has_a_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A missing key is named and asked nobody; a judge that answers says who it is; neither is a
-    fault."""
+    """A missing key is named and asks nobody; a judge that answers is named."""
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     judge_server.respond = lambda number, body: openai_answer("m")
     judges = {
@@ -59,8 +57,7 @@ def test_each_judge_has_a_line(
 def test_a_retired_judge_is_a_fault(
     judge_server: FakeJudge, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The provider's reason stands in its line; the smoke run's other judge is a model and is not
-    asked."""
+    """The provider's reason is in its line; a local judge is not asked."""
     judge_server.respond = lambda number, body: error(404, "The model has been deprecated")
     judges = {
         "judge_mt_bench": {"kind": "openai", "model": "some-judge", "base_url": judge_server.url}

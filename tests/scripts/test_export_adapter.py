@@ -20,31 +20,36 @@ def make(folder: Path, size: int) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_large_files_are_linked_and_small_ones_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Weights are stored once; a touch of a published small file leaves its source alone."""
+def export(files: list[Path]) -> None:
+    """Publish adapter files next to their folder."""
+    folder = files[0].parents[1]
+    export_adapter(files=files, model=folder / "source.json", folder=folder / "published")
+
+
+@pytest.fixture(autouse=True)
+def link_from_a_kilobyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Link small files too."""
     monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
+
+
+def test_large_files_are_linked_and_small_ones_copied(tmp_path: Path) -> None:
+    """Weights are stored once; a touch of a published small file leaves its source as it is."""
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
+    export(files)
     published = tmp_path / "published"
     assert (published / "adapter_model.safetensors").samefile(files[1])
     assert not (published / "adapter_config.json").samefile(files[0])
     assert (published / "adapter_config.json").read_text(encoding="utf-8") == "{}"
 
 
-def test_export_again_follows_a_new_adapter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A second export replaces what the first one made, changed or not, and leaves no temporary
-    file."""
-    monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
+def test_export_again_follows_a_new_adapter(tmp_path: Path) -> None:
+    """A second export replaces the first and leaves no temporary file."""
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
-    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
+    export(files)
+    export(files)
     files[1].unlink()
     new = make(tmp_path / "adapter", 2000)
-    export_adapter(files=new, model=tmp_path / "source.json", folder=tmp_path / "published")
+    export(new)
     names = sorted(path.name for path in (tmp_path / "published").iterdir())
     assert names == ["adapter_config.json", "adapter_model.safetensors", "exported_files.json"]
     assert (tmp_path / "published" / names[1]).read_bytes() == new[1].read_bytes()
@@ -58,10 +63,9 @@ def test_without_hard_links_files_are_copied(
     def refuse(source: Path, target: Path) -> None:
         raise OSError("Invalid cross-device link")
 
-    monkeypatch.setattr(publishing, "LINK_FROM_BYTES", 1000)
     monkeypatch.setattr(os, "link", refuse)
     files = make(tmp_path / "adapter", 1000)
-    export_adapter(files=files, model=tmp_path / "source.json", folder=tmp_path / "published")
+    export(files)
     published = tmp_path / "published" / "adapter_model.safetensors"
     assert published.read_bytes() == files[1].read_bytes()
     assert not published.samefile(files[1])
@@ -70,8 +74,7 @@ def test_without_hard_links_files_are_copied(
 def test_the_export_loads_where_its_base_is_found(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A base without an address on the hub is found by its name in the working folder; the
-    tokenizer comes with the adapter."""
+    """A base without an address is found by its name; the tokenizer is there."""
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoTokenizer
 

@@ -3,31 +3,17 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
-from export_report import export_report
-from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
-from report.synthetic_run import report_inputs
+from lorabench.report.model_index import with_scores
+from report.schema_check import EXPORT_FILES
+from report.synthetic_run import export, report_inputs
 from write_report import write_report
-
-FILES = {
-    "eval_results.json",
-    "gsm8k_results.json",
-    "mmlu_results.json",
-    "mtbench_outputs.json",
-    "alpaca_outputs.json",
-    "perf_results.json",
-    "perf_base.json",
-    "perf_lora.json",
-    "perf_merged.json",
-    "report.md",
-    "report.json",
-    "report.html",
-    "items.html",
-}
 
 
 def answers(folder: Path) -> list[Path]:
@@ -55,23 +41,18 @@ def published(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     given = report_inputs(folder, root)
     write_report(**given)
-    names = {"run", "scores", "rows", "perf", "compare", "markdown", "document", "page"}
-    names |= {"items_page", "figures"}
+    target = folder / "reports" / "bench" / "0123456789ab"
     for _ in range(2):
-        target = folder / "reports" / "bench" / "0123456789ab"
-        export_report(
-            **{name: given[name] for name in names},
-            answers=answers(folder),
-            folder=target,
-            items_of_tasks={name: exported_file(name) for name in TASKS},
-            outputs_of_judged={name: exported_file(name) for name in JUDGED},
-        )
+        export(given, target, answers(folder))
     return target
 
 
 def test_all_files_that_users_know_are_there(published: Path) -> None:
     """The folder holds the named files and the figures, and nothing half written."""
-    assert {path.name for path in published.iterdir()} == FILES | {"figures"}
+    assert {path.name for path in published.iterdir()} == {
+        *EXPORT_FILES,
+        *("report.md", "report.html", "items.html", "figures"),
+    }
     assert (published / "figures" / "scores.png").is_file()
 
 
@@ -83,7 +64,7 @@ def test_the_git_state_is_written_inside(published: Path) -> None:
         assert "git" in document
 
 
-def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
+def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
     """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
     items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
     assert {variant: len(part["items"]) for variant, part in items.items()} == {
@@ -96,3 +77,25 @@ def test_items_and_answers_stand_beside_their_scores(published: Path) -> None:
     ]["base"]["outputs"]
     assert outputs[1]["outputs"] == ["One.", "Two."]
     assert len(outputs[1]["scores"]) == 2 and outputs[1]["scores"][1] is None
+
+
+def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
+    """The hub's own parser reads each score with its error and protocol, from the second export
+    as from the first; an adapter's card without a header gets one."""
+    scores = json.loads((published / "eval_results.json").read_text())["scores"]
+    for folder, variant in (("adapter", "lora"), ("merged", "merged")):
+        text = (published.parent / folder / "README.md").read_text(encoding="utf-8")
+        assert text.count("## Scores") == 1 and "5-shot" in text
+        card: Any = ModelCard(text)
+        assert (card.data.model_name, card.data.license) == (f"some-{folder}", "mit")
+        found = {result.dataset_type: result for result in card.data.eval_results}
+        assert set(found) == set(scores)
+        for name, result in found.items():
+            assert result.metric_value == pytest.approx(scores[name][variant]["score"], abs=1e-5)
+            assert result.metric_args["standard_error"] > 0
+            assert result.dataset_args["protocol"] == scores[name][variant]["protocol"]
+    source: Any = {"kind": "hub", "origin": "openai/gsm8k@e53f", "revision": "e53f"}
+    plain: Any = ModelCard(with_scores("# Mine\n", [scores["gsm8k"]["lora"]], {"gsm8k": source}))
+    assert plain.data.eval_results[0].dataset_type == "openai/gsm8k"
+    again = with_scores(str(plain), [scores["gsm8k"]["lora"]], {"gsm8k": source})
+    assert ModelCard(again).data.to_dict() == plain.data.to_dict()

@@ -1,4 +1,4 @@
-"""fetch_benchmark: canonical rows and the judge's prompts beside one record."""
+"""fetch_benchmark: canonical rows, the judge's prompts and one record."""
 
 import json
 import shutil
@@ -46,8 +46,7 @@ def test_samples_are_published_in_canonical_form(
 
 
 def test_judge_prompt_comes_from_its_own_source(samples: Path, tmp_path: Path) -> None:
-    """Data without a prompt takes it from where `judge_prompt` says; without that it is a
-    configuration error."""
+    """Data without a prompt takes it from where `judge_prompt` says, or is refused."""
     data = shutil.copy(samples / "alpaca_eval_instructions.json", tmp_path / "outputs.json")
     prompt = samples / "alpaca_eval_judge_prompt.txt"
     settings = {"kind": "path", "path": str(data)}

@@ -74,8 +74,7 @@ def gated_hub() -> Iterator[str]:
 def fetch_in_process(
     root: Path, tmp_path: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Fetch the repository in a process of its own, since the hub's client reads its variables at
-    import."""
+    """Fetch in a separate process: the hub's client reads its variables at import."""
     settings = json.dumps({"kind": "hub", "repo": REPOSITORY, "revision": COMMIT})
     command = [
         sys.executable,
@@ -138,8 +137,7 @@ def test_unusable_folder_publishes_nothing(tmp_path: Path) -> None:
 def test_cached_snapshot_is_used_without_a_network(
     root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """With HF_HUB_OFFLINE the pinned snapshot is linked from the cache, with the licence of its
-    card."""
+    """With HF_HUB_OFFLINE the pinned snapshot is linked from the cache."""
     make_snapshot(tiny_model, tmp_path)
     run = fetch_in_process(root, tmp_path, HF_HUB_OFFLINE="1")
     assert run.returncode == 0, run.stderr
@@ -157,8 +155,7 @@ def test_missing_snapshot_without_a_network_is_one_line(root: Path, tmp_path: Pa
 
 
 def test_unaccepted_licence_names_its_page(root: Path, tmp_path: Path, gated_hub: str) -> None:
-    """The hub's refusal becomes one line with the page where access is asked for, and no token in
-    it."""
+    """The hub's refusal becomes one line with the page to ask, and no token."""
     run = fetch_in_process(
         root, tmp_path, HF_HUB_OFFLINE="0", HF_ENDPOINT=gated_hub, HF_TOKEN="hf_secret"
     )

@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from generate_answers import generate_answers
 from lorabench.errors import DataError
-from lorabench.evaluation.weights import Weights
+from lorabench.evaluation.parts import Parts
+from lorabench.evaluation.weights import Loader
 from lorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from merge_answers import merge_answers
 
@@ -53,12 +54,13 @@ def run(
     shards: int = 1,
 ) -> list[dict[str, Any]]:
     """Generate the answers in the folder `out` and return the rows."""
-    generate_answers(
-        weights=Weights(variant="base", source=source, adapter=None, merged=None),
-        benchmark=benchmark,
-        data=data,
-        answers=out / "answers.jsonl",
-        protocol=out / "answers.json",
+    parts = Parts(
+        variants="base",
+        source=source,
+        adapter=None,
+        merged=None,
+        data=[data / "source.json"],
+        answers=out,
         store=out / "store",
         shard=shard,
         shards=shards,
@@ -67,10 +69,17 @@ def run(
             "engine": "transformers",
             "tokens_per_batch": tokens_per_batch,
             "seed": 42,
-            "benchmark": {"max_new_tokens": new, "limit": None},
+            "benchmarks": {benchmark: {"max_new_tokens": new, "limit": None}},
         },
     )
-    return [row for _, row in read_jsonl(out / "answers.jsonl")]
+    generate_answers(parts=parts)
+    return [row for _, row in read_jsonl(out / "base" / f"{benchmark}.jsonl")]
+
+
+def made(out: Path, benchmark: str) -> dict[str, Any]:
+    """Return how the answers in the folder `out` were made."""
+    protocol: dict[str, Any] = read_json(out / "base" / f"{benchmark}.json")
+    return protocol
 
 
 def greedy(
@@ -95,8 +104,7 @@ def test_greedy_answers_are_those_of_generate(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Both turns of a greedy question equal transformers' generate; the second sees the model's own
-    first answer."""
+    """The second turn sees the model's own first answer."""
     rows = {row["category"]: row for row in run(tmp_path, source, questions, "mt_bench")}
     for category in ("math", "coding"):
         first, second = rows[category]["prompts"]
@@ -110,8 +118,7 @@ def test_greedy_answers_are_those_of_generate(
 
 
 def test_rows_say_how_they_were_made(tmp_path: Path, source: Path, questions: Path) -> None:
-    """Rows keep order, ids, FastChat's temperatures and token counts; the protocol counts truncated
-    turns."""
+    """Rows keep order, ids, temperatures and counts; truncated turns are counted."""
     rows = run(tmp_path, source, questions, "mt_bench")
     assert [(row["index"], row["id"], row["category"]) for row in rows] == [
         (n, str(81 + n), name) for n, name in enumerate(CATEGORIES)
@@ -124,7 +131,7 @@ def test_rows_say_how_they_were_made(tmp_path: Path, source: Path, questions: Pa
             for count, cut in zip(row["output_tokens"], row["truncated"], strict=True)
             if cut
         )
-    assert read_json(tmp_path / "answers.json")["turns_truncated"] == sum(
+    assert made(tmp_path, "mt_bench")["turns_truncated"] == sum(
         sum(row["truncated"]) for row in rows
     )
 
@@ -143,19 +150,19 @@ def test_batching_changes_no_answer(
 def test_shards_merge_into_what_one_job_answers(
     tmp_path: Path, source: Path, questions: Path, benchmark: str
 ) -> None:
-    """Three jobs' answers, sampled ones included, are those of one; missing and foreign shards are
-    noticed."""
+    """Three jobs' answers are those of one; missing and foreign shards are noticed."""
     whole = run(tmp_path / "whole", source, questions, benchmark)
     folders = [tmp_path / str(shard) for shard in range(3)]
     for shard, folder in enumerate(folders):
         run(folder, source, questions, benchmark, shard=shard, shards=3)
     shards, protocols = (
-        [folder / f"answers.{kind}" for folder in folders] for kind in ("jsonl", "json")
+        [folder / "base" / f"{benchmark}.{kind}" for folder in folders]
+        for kind in ("jsonl", "json")
     )
     out = {"answers": tmp_path / "merged.jsonl", "protocol": tmp_path / "merged.json"}
     merge_answers(shards=shards[::-1], protocols=protocols[::-1], **out)
     assert [row for _, row in read_jsonl(out["answers"])] == whole
-    one, merged = read_json(tmp_path / "whole" / "answers.json"), read_json(out["protocol"])
+    one, merged = made(tmp_path / "whole", benchmark), read_json(out["protocol"])
     for key in ("versions", "model", "questions", "turns_truncated"):
         assert merged[key] == one[key]
     with pytest.raises(DataError, match="do not add up"):
@@ -169,7 +176,7 @@ def test_a_second_run_generates_nothing(tmp_path: Path, source: Path, questions:
     """All turns come from the store, also those that were sampled."""
     first = run(tmp_path, source, questions, "mt_bench")
     assert run(tmp_path, source, questions, "mt_bench") == first
-    protocol = read_json(tmp_path / "answers.json")
+    protocol = made(tmp_path, "mt_bench")
     assert (protocol["tokens_computed"], protocol["turns_from_store"]) == (0, 8)
 
 
@@ -183,17 +190,13 @@ def test_an_answer_that_cannot_fit_is_refused(
 
 @pytest.mark.parametrize("benchmark", ["mt_bench", "alpaca_eval"])
 def test_answers_of_the_store_need_no_weights(
-    tmp_path: Path,
-    source: Path,
-    questions: Path,
-    benchmark: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, source: Path, questions: Path, benchmark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows are the same, both turns, and the protocol keeps the sampling limits."""
     first = run(tmp_path, source, questions, benchmark)
-    made = read_json(tmp_path / "answers.json")
-    monkeypatch.setattr(Weights, "load", lambda *_: pytest.fail("the weights were loaded"))
+    before = made(tmp_path, benchmark)
+    monkeypatch.setattr(Loader, "__call__", lambda *_: pytest.fail("the weights were loaded"))
     assert run(tmp_path, source, questions, benchmark) == first
-    again = read_json(tmp_path / "answers.json")
+    again = made(tmp_path, benchmark)
     assert again["tokens_computed"] == 0
-    assert (again["top_k"], again["top_p"]) == (made["top_k"], made["top_p"])
+    assert (again["top_k"], again["top_p"]) == (before["top_k"], before["top_p"])

@@ -82,8 +82,7 @@ def test_what_comes_from_elsewhere_is_remarked_on(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Case 3: another base, by content where it was recorded, else by name; another tokenizer or
-    template. In the log and in run_config.json, from where the report takes it."""
+    """Another base, tokenizer or template is in the log and in run_config.json."""
     source = make_adapter(tiny_source.parent, tmp_path / "adapter")
     named(source, tiny_source.parent.name)
     change(source, tiny_source.parent)

@@ -1,5 +1,4 @@
-"""The script judge_alpaca_eval: rows and protocol against published references and against the base
-variant."""
+"""judge_alpaca_eval against published references and against the base variant."""
 
 import json
 from pathlib import Path
@@ -7,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from judge_alpaca_eval import judge_alpaca_eval
 from judging.fake_judge import (
     FakeJudge,
     Response,
@@ -17,6 +15,7 @@ from judging.fake_judge import (
     sent,
     write_rows,
 )
+from judging.jobs import Judged, prefer
 from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.judging.alpaca_eval import preference_for_first, shows_variant_first
@@ -42,44 +41,18 @@ def answers(output: str, count: int = 6) -> list[dict[str, Any]]:
 
 
 def run(
-    tmp_path: Path,
-    folder: Path,
-    judge: dict[str, Any],
-    *,
-    base: bool = False,
-    both: bool = False,
-    model: Path | None = None,
-    count: int = 6,
-    reasks: int = 0,
-    min_judged_share: float = 0.9,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Judge and return rows and protocol."""
-    write_rows(tmp_path / "answers.jsonl", answers("variant", count))
+    tmp_path: Path, folder: Path, judge: dict[str, Any], *, base: bool = False, **changes: Any
+) -> Judged:
+    """Judge answers of the variant, against the base's where `base`."""
+    count = changes.pop("count", 6)
     write_rows(tmp_path / "base.jsonl", answers("base", count))
-    judge_alpaca_eval(
-        answers=tmp_path / "answers.jsonl",
-        reference_answers=tmp_path / "base.jsonl" if base else None,
-        benchmark=folder,
-        model=model,
-        store=tmp_path / "store",
-        writer="alpaca_eval-lora",
-        settings={
-            "judge": judge,
-            "reference": "base" if base else "published",
-            "max_tokens": 1,
-            "both_orders": both,
-            "reasks": reasks,
-        },
-        min_judged_share=min_judged_share,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
-    return rows, json.loads((tmp_path / "protocol.json").read_text())
+    reference = tmp_path / "base.jsonl" if base else None
+    given = answers("variant", count)
+    return prefer(tmp_path, folder, judge, given, reference_answers=reference, **changes)
 
 
 def prefer_variant(number: int, body: dict[str, Any]) -> Response:
-    """Give 0.9 to the output that begins with "variant", wherever it stands."""
+    """Give 0.9 to the output that begins with "variant", wherever it is shown."""
     first = "m: variant" in body["messages"][1]["content"]
     top = [{"token": "m", "logprob": -0.10536 if first else -2.30259}]
     top.append({"token": "M", "logprob": -2.30259 if first else -0.10536})
@@ -89,12 +62,9 @@ def prefer_variant(number: int, body: dict[str, Any]) -> Response:
 
 
 def test_weighted_preference_in_the_drawn_order(
-    judge_server: FakeJudge,
-    benchmark_folder: Path,
-    tmp_path: Path,
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The variant gets 0.9 in whatever order it is shown; equal outputs are half a win without a
-    call."""
+    """The variant gets 0.9 in either order; equal outputs are half a win, unasked."""
     judge_server.respond = prefer_variant
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
@@ -117,7 +87,7 @@ def test_both_orders_against_the_base(
     """Two calls a pair; the reference is the base's answer."""
     judge_server.respond = prefer_variant
     rows, protocol = run(
-        tmp_path, benchmark_folder, judge_section(judge_server), base=True, both=True
+        tmp_path, benchmark_folder, judge_section(judge_server), base=True, both_orders=True
     )
     assert protocol["calls"] == 8
     assert [row["score"] for row in rows] == pytest.approx([0.9, 0.9, 0.5, 0.9, 0.9, 0.5], abs=1e-4)
@@ -127,9 +97,7 @@ def test_both_orders_against_the_base(
 
 
 def test_judge_without_log_probabilities_is_binary(
-    judge_server: FakeJudge,
-    benchmark_folder: Path,
-    tmp_path: Path,
+    judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
     """Where they are refused the letter counts, and the protocol says so."""
 
@@ -152,7 +120,12 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
     """Weighted preferences from both orders, labelled as carrying no signal."""
     judge = judge_section(FakeJudge(), kind="local")
     rows, protocol = run(
-        tmp_path, benchmark_folder, judge, base=True, both=True, model=tiny_model / "source.json"
+        tmp_path,
+        benchmark_folder,
+        judge,
+        base=True,
+        both_orders=True,
+        model=tiny_model / "source.json",
     )
     assert all(0 < row["score"] < 1 for row in rows)
     assert [row["score"] for row in rows if row["detail"]["identical"]] == [0.5, 0.5]
@@ -162,8 +135,7 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Real log-probabilities over HTTP give the preferences; without either letter the row is a
-    failure."""
+    """Real log-probabilities give preferences; without either letter a failure."""
     judge_server.respond = served_model.respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), count=30)
     expected = {}

@@ -1,6 +1,5 @@
 """The script judge_mt_bench: rows and protocol from a remote and from the local judge."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from judge_mt_bench import judge_mt_bench
 from judging.fake_judge import (
     FakeJudge,
     Response,
@@ -18,6 +16,7 @@ from judging.fake_judge import (
     sent,
     write_rows,
 )
+from judging.jobs import Judged, rate
 from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import DataError
@@ -25,43 +24,15 @@ from lorabench.judging.mt_bench import REASK
 from lorabench.scoring.benchmark import scored_benchmark
 
 
-def run(
-    tmp_path: Path,
-    folder: Path,
-    judge: dict[str, Any],
-    model: Path | None = None,
-    reasks: int = 2,
-    references: Path | None = None,
-    max_tokens: int = 64,
-) -> None:
+def run(tmp_path: Path, folder: Path, judge: dict[str, Any], **changes: Any) -> Judged:
     """Judge three questions, one of them guided by a reference."""
-    tmp_path.mkdir(exist_ok=True)
     answers = [answer_row(0), answer_row(1), answer_row(2, id="101", category="math")]
-    write_rows(tmp_path / "answers.jsonl", answers)
-    judge_mt_bench(
-        answers=tmp_path / "answers.jsonl",
-        benchmark=folder,
-        references=references,
-        model=model,
-        store=tmp_path / "store",
-        writer="mt_bench-lora",
-        settings={"judge": judge, "max_tokens": max_tokens, "reasks": reasks},
-        min_judged_share=0.9,
-        rows=tmp_path / "rows.jsonl",
-        protocol=tmp_path / "protocol.json",
-    )
-
-
-def read(tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return rows and protocol."""
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf-8")]
-    return rows, json.loads((tmp_path / "protocol.json").read_text())
+    return rate(tmp_path, folder, judge, answers, **changes)
 
 
 @pytest.fixture
 def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
-    """Return a judge that forgets the rating of turn 2 until asked again, and never rates question
-    82's turn 1."""
+    """Return a judge that is silent on turn 2 at first, and on one item for ever."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
         text = body["messages"][1]["content"]
@@ -77,10 +48,8 @@ def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
 
 
 def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
-    """Six rows, re-asked where needed; the one without a rating is a counted failure; the protocol
-    tells the cost."""
-    run(tmp_path, benchmark_folder, judge_section(quiet_first))
-    rows, protocol = read(tmp_path)
+    """Six rows; the one without a rating is a counted failure."""
+    rows, protocol = run(tmp_path, benchmark_folder, judge_section(quiet_first))
     assert [(row["index"], row["id"], row["cluster"]) for row in rows] == [
         (0, "81-1", "81"),
         (1, "81-2", "81"),
@@ -114,19 +83,17 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
 def test_corrected_references_take_the_place_of_the_originals(
     judge_server: FakeJudge, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """The judge reads the corrected answer, the protocol says so, and a file that corrects nothing
-    is refused."""
+    """A file that corrects nothing is refused."""
     file = tmp_path / "corrected.jsonl"
     write_rows(file, [{"question_id": 101, "turns": ["five", "ten"]}])
-    run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
+    _, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
     guided = [
         body["messages"][1]["content"] for body in judge_server.requests if "Reference" in str(body)
     ]
     assert any("five" in text for text in guided) and not any("four" in text for text in guided)
-    protocol = read(tmp_path)[1]
     assert protocol["corrected_references"] is True
-    run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
-    assert read(tmp_path / "plain")[1]["reference_sha256"] != protocol["reference_sha256"]
+    _, plain = run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
+    assert plain["reference_sha256"] != protocol["reference_sha256"]
     for row, fault in (
         ({"question_id": 7, "turns": ["a", "b"]}, "question_id 7"),
         ({"question_id": 101}, "jsonl:1"),
@@ -142,30 +109,23 @@ def test_second_run_asks_nothing(
     """All answers, re-asked ones too, come from the store; the rows are the same bytes."""
     run(tmp_path, benchmark_folder, judge_section(quiet_first))
     first, asked = (tmp_path / "rows.jsonl").read_bytes(), len(quiet_first.requests)
-    run(tmp_path, benchmark_folder, judge_section(quiet_first))
-    assert len(quiet_first.requests) == asked
+    _, protocol = run(tmp_path, benchmark_folder, judge_section(quiet_first))
+    assert len(quiet_first.requests) == protocol["cached_calls"] == asked
     assert (tmp_path / "rows.jsonl").read_bytes() == first
-    assert read(tmp_path)[1]["cached_calls"] == asked
 
 
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Expected ratings between 1 and 10, and the warning that they carry no signal."""
-    run(
-        tmp_path,
-        benchmark_folder,
-        judge_section(FakeJudge(), kind="local"),
-        tiny_model / "source.json",
-    )
-    rows, protocol = read(tmp_path)
+    judge, model = judge_section(FakeJudge(), kind="local"), tiny_model / "source.json"
+    rows, protocol = run(tmp_path, benchmark_folder, judge, model=model)
     assert all(1 < row["score"] < 10 and row["detail"]["expected_score"] for row in rows)
     assert all(
         sum(row["detail"]["rating_probabilities"].values()) == pytest.approx(1) for row in rows
     )
     assert (protocol["signal"], protocol["judge"]["kind"]) == (False, "local")
     assert "too small to tell" in scored_benchmark("mt_bench").protocol(protocol, None)
-    vouched = judge_section(FakeJudge(), kind="local", carries_signal=True)
-    run(tmp_path, benchmark_folder, vouched, tiny_model / "source.json")
-    again, protocol = read(tmp_path)
+    vouched = judge | {"carries_signal": True}
+    again, protocol = run(tmp_path, benchmark_folder, vouched, model=model)
     assert again == rows and protocol["cached_calls"] == 6
     assert protocol["signal"] is True
     assert "says that it counts" in scored_benchmark("mt_bench").protocol(protocol, None)
@@ -174,17 +134,10 @@ def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -
 def test_a_served_model_as_the_judge(
     judge_server: FakeJudge, served_model: ServedModel, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    """Texts that a real model generated: every call, token and unreadable judgment is counted, then
-    all is stored."""
+    """Every call, token and unreadable judgment is counted, then all is stored."""
     judge_server.respond = served_model.respond
-    run(
-        tmp_path,
-        benchmark_folder,
-        judge_section(judge_server, temperature=1.0),
-        reasks=1,
-        max_tokens=3,
-    )
-    rows, protocol = read(tmp_path)
+    given = (tmp_path, benchmark_folder, judge_section(judge_server, temperature=1.0))
+    rows, protocol = run(*given, reasks=1, max_tokens=3)
     unparsed = [row for row in rows if row["outcome"] == "judge_unparsed"]
     assert len(rows) == protocol["items"] == 6
     assert 0 < len(unparsed) < 6 and protocol["failures"] == {"judge_unparsed": len(unparsed)}
@@ -197,14 +150,7 @@ def test_a_served_model_as_the_judge(
     assert protocol["models_returned"] == [NAME] and {
         row["detail"]["judge_model"] for row in rows
     } == {NAME}
-    run(
-        tmp_path,
-        benchmark_folder,
-        judge_section(judge_server, temperature=1.0),
-        reasks=1,
-        max_tokens=3,
-    )
-    again, protocol = read(tmp_path)
+    again, protocol = run(*given, reasks=1, max_tokens=3)
     assert again == rows
     assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (
         0,

@@ -1,5 +1,4 @@
-"""The script end to end on the tiny model: real worker processes, complete rows, and nothing left
-behind on failure."""
+"""Real worker processes on the tiny model: complete rows, nothing left on failure."""
 
 import json
 import logging
@@ -51,8 +50,7 @@ WAIT_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def checkpoints(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return folders of the tiny model, of a random adapter, and of a merged model of the same
-    shape."""
+    """Return folders of the tiny model, a random adapter and a model of the same shape."""
     folder = tmp_path_factory.mktemp("variants")
     model = get_peft_model(
         AutoModelForCausalLM.from_pretrained(tiny_model),
@@ -142,8 +140,7 @@ def test_figures_can_be_recomputed_from_the_rows(measured: Path) -> None:
 
 
 def test_summary_says_how_and_on_what_it_was_measured(measured: Path) -> None:
-    """Status, conditions, memory and environment are there; variants differ in parameters only by
-    the adapter."""
+    """Variants differ in parameters only by the adapter."""
     base, lora, merged = (read_json(measured / f"{variant}.json") for variant in VARIANTS)
     for figures in (base, lora, merged):
         assert (figures["schema_version"], figures["status"], figures["threads"]) == (1, "ok", 1)
@@ -161,8 +158,7 @@ def test_summary_says_how_and_on_what_it_was_measured(measured: Path) -> None:
 def test_variants_that_are_not_wanted_are_reported_so(
     checkpoints: dict[str, Path], samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With too little memory for all models they run one after another; a variant left out has
-    status not_run."""
+    """Without the memory they run one after another; one left out is not_run."""
     monkeypatch.setattr(measurement, "HEADROOM", 1e12)
     run(checkpoints, tmp_path, samples, variants=["base"], prompts=1, repeats=1)
     assert read_json(tmp_path / "lora.json")["status"] == "not_run"
@@ -174,8 +170,7 @@ def test_variants_that_are_not_wanted_are_reported_so(
 def test_merged_that_is_slower_than_its_base_is_called_a_fault(
     measured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Merged and base compute the same, so a difference beyond the noise is a warning about the
-    run."""
+    """They compute the same, so a difference beyond noise is a warning."""
     shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
     rows = [row for row in rows_of(measured, "base") if row.variant == "base"]
     slow = [replace(row, variant="merged", end_to_end_ms=9 * row.end_to_end_ms) for row in rows]
@@ -214,8 +209,7 @@ def test_load_is_measured_at_every_level(measured: Path) -> None:
 
 
 def test_one_user_s_speed_is_a_share_of_the_memory_s(measured: Path) -> None:
-    """The share follows from bytes read, tokens a second and the copy's speed; a CPU is never
-    launch-bound."""
+    """The share follows from bytes, speed and the copy; a CPU is never launch-bound."""
     one = read_json(measured / "base.json")["single_stream"]
     assert one["bandwidth_share"] == pytest.approx(
         one["tokens_per_second"]
@@ -246,8 +240,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 def test_killed_worker_ends_the_run_cleanly(
     checkpoints: dict[str, Path], samples: Path, tmp_path: Path
 ) -> None:
-    """One line says which variant's process was killed, no other process stays and no file is
-    written."""
+    """One line says which process was killed; no process and no file is left."""
 
     def kill_one() -> None:
         workers = wait_for(lambda: len(found := workers_of(psutil.Process())) == 2 and found)

@@ -1,5 +1,4 @@
-"""merge_adapter writes a checkpoint equal to base + adapter, says how equal, and refuses one that
-is not."""
+"""merge_adapter writes a checkpoint equal to base + adapter, or refuses."""
 
 from pathlib import Path
 

@@ -7,6 +7,7 @@ import pytest
 
 from lorabench.control.configuration import load, resolve
 from lorabench.control.forecast import item_count, judge_cost, measured_seconds, power_of
+from lorabench.files import write_json
 from plan import plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +27,7 @@ def run_of(overlay: str | None = None, **changes: Any) -> dict[str, Any]:
 def test_what_full_benchmarks_can_show_is_known(
     benchmark: str, units: int, published: float
 ) -> None:
-    """Paired differences with 80 % power: 2.7 points of GSM8K at 12 % of changed items, 0.75 of
-    MMLU at 10 %, 0.28 of MT-Bench at a spread of 0.9."""
+    """80 % power: 2.7 points of GSM8K, 0.75 of MMLU, 0.28 of MT-Bench."""
     found = power_of(benchmark, units, None, 0.05)
     assert found.smallest_detectable == pytest.approx(published, rel=0.03)
     assert found.chance_of_equal is None and found.units_for_margin is None
@@ -62,12 +62,11 @@ def test_a_judges_cost_is_its_calls_at_its_prices() -> None:
 
 
 def test_times_are_measured_or_unknown(tmp_path: Path) -> None:
-    """Snakemake's own timings of the jobs before, of all variants."""
+    """What the jobs before recorded, of all variants."""
     assert measured_seconds(tmp_path, "gsm8k") is None
-    folder = tmp_path / "evaluate_task"
-    folder.mkdir()
     for variant, seconds in (("base", 30.5), ("lora", 40.0)):
-        (folder / f"{variant}.gsm8k.0-of-1.tsv").write_text(f"s\th:m:s\n{seconds}\t0:00:30\n")
+        folder = tmp_path / "evaluate_task" / "transformers" / "base-lora.0-of-1" / variant
+        write_json(folder / "gsm8k.json", {"seconds": seconds})
     assert measured_seconds(tmp_path, "gsm8k") == 70.5
 
 
@@ -77,7 +76,7 @@ def test_the_plan_says_whether_the_items_suffice(
     """The full benchmarks can show an equal adapter, 16 items cannot."""
     monkeypatch.chdir(tmp_path)
     text = "\n".join(plan(run_of()))
-    assert text.count(": enough;") == 4 and "unknown, these jobs have not run here yet" in text
+    assert text.count(": enough;") == 4 and "unknown, it has not been asked here yet" in text
     small = run_of()
     small["evaluate_task"]["gsm8k"]["limit"] = 16
     assert "not enough" in "\n".join(plan(small))

@@ -1,5 +1,4 @@
-"""prepare_conversations: files that other stages read, and a summary that proves what is in
-them."""
+"""prepare_conversations: files that other stages read, and their summary."""
 
 import json
 import os
@@ -41,8 +40,7 @@ def messages(samples: Path, tmp_path: Path) -> Path:
 
 
 def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None:
-    """The audit has one row a tree; kept ones are exactly those in the data files; the counts add
-    up."""
+    """The audit has one row a tree; kept ones are in the data files."""
     summary = prepare_into(tmp_path / "data", messages)
     audit = [row for _, row in read_jsonl(tmp_path / "data" / "audit.jsonl")]
     trees = {row["message_tree_id"] for _, row in read_jsonl(messages)}
@@ -60,7 +58,7 @@ def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None
         )
 
 
-def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:
+def test_hashes_depend_on_content_only(messages: Path, tmp_path: Path) -> None:
     """Other file times and another folder give the same hashes; another setting gives others."""
     first = prepare_into(tmp_path / "first", messages)
     os.utime(messages, (0, 0))
@@ -69,7 +67,7 @@ def test_hashes_depend_on_content_alone(messages: Path, tmp_path: Path) -> None:
 
 
 def test_real_trees_give_one_conversation_each(shared_data: Path, tmp_path: Path) -> None:
-    """All 60 exported trees have an answered prompt; four have none that people alone wrote."""
+    """All 60 exported trees have an answered prompt; four have no answer written by people."""
     source = tmp_path / "real" / "source.json"
     settings = {"kind": "path", "path": str(shared_data / "oasst" / "trees.jsonl")}
     fetch_conversations(samples=Path("unused"), source=source, settings=settings)

@@ -22,25 +22,26 @@ from score_benchmark import score_benchmark
 
 
 def run(
-    folder: Path, benchmark: str, shards: list[list[ItemResult]], reason: str | None = None
+    folder: Path, benchmark: str, shards: list[list[ItemResult]], **changes: Any
 ) -> dict[str, Any]:
-    """Score shards and return the score file."""
+    """Score shards and return the score file; `changes` are of score_benchmark's arguments."""
     rows = [write_rows(folder / f"{number}.jsonl", shard) for number, shard in enumerate(shards)]
     protocols = [folder / f"{number}.json" for number in range(len(shards))]
     for path in protocols:
         write_json(path, protocol_of(benchmark))
-    score_benchmark(
-        rows=rows,
-        protocols=protocols,
-        answers_protocol=None,
-        length_control_file=None,
-        not_run_reason=reason,
-        benchmark=benchmark,
-        variant="base",
-        settings={"confidence": 0.95, "min_judged_share": 0.9},
-        rows_output=folder / "eval.jsonl",
-        score_output=folder / "eval.json",
-    )
+    given: dict[str, Any] = {
+        "rows": rows,
+        "protocols": protocols,
+        "answers_protocol": None,
+        "length_control_file": None,
+        "not_run_reason": None,
+        "benchmark": benchmark,
+        "variant": "base",
+        "settings": {"confidence": 0.95, "min_judged_share": 0.9},
+        "rows_output": folder / "eval.jsonl",
+        "score_output": folder / "eval.json",
+    }
+    score_benchmark(**{**given, **changes})
     return dict(json.loads((folder / "eval.json").read_text(encoding="utf-8")))
 
 
@@ -57,7 +58,7 @@ def test_shards_in_any_order_give_the_unsharded_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("benchmark", ROWS)
 def test_every_score_has_n_error_interval_and_protocol(tmp_path: Path, benchmark: str) -> None:
-    """What a reader needs to judge a number stands beside it."""
+    """What a reader needs to judge a number is next to it."""
     score = run(tmp_path, benchmark, [ROWS[benchmark]("lora")])
     assert score["status"] == "ok" and score["protocol"] and score["n"] > 0
     assert score["interval"][0] < score["score"] < score["interval"][1]
@@ -96,7 +97,7 @@ def test_oasst_instructions_are_set_apart(tmp_path: Path) -> None:
 
 def test_without_rows_the_score_says_why(tmp_path: Path) -> None:
     """A benchmark that did not run has no number, not a zero."""
-    score = run(tmp_path, "mt_bench", [], reason="OPENAI_API_KEY is not set")
+    score = run(tmp_path, "mt_bench", [], not_run_reason="OPENAI_API_KEY is not set")
     assert (score["status"], score["reason"]) == ("not_run", "OPENAI_API_KEY is not set")
     assert "score" not in score
     assert list(read_jsonl(tmp_path / "eval.jsonl")) == []
@@ -119,41 +120,17 @@ def test_incomplete_shards_are_refused(tmp_path: Path, change: Any, fault: str) 
 
 def test_shards_of_different_protocols_are_refused(tmp_path: Path) -> None:
     """Rows made in two ways have no common score."""
-    rows = gsm8k_rows("base")
-    write_json(tmp_path / "0.json", protocol_of("gsm8k"))
-    write_json(tmp_path / "1.json", protocol_of("gsm8k") | {"few_shot": 8})
+    other = tmp_path / "other.json"
+    write_json(other, protocol_of("gsm8k") | {"few_shot": 8})
     with pytest.raises(DataError, match=r"different ways \(few_shot\)"):
-        score_benchmark(
-            rows=[write_rows(tmp_path / "rows.jsonl", rows)],
-            protocols=[tmp_path / "0.json", tmp_path / "1.json"],
-            answers_protocol=None,
-            length_control_file=None,
-            not_run_reason=None,
-            benchmark="gsm8k",
-            variant="base",
-            settings={"confidence": 0.95, "min_judged_share": 0.9},
-            rows_output=tmp_path / "eval.jsonl",
-            score_output=tmp_path / "eval.json",
-        )
+        run(tmp_path, "gsm8k", [gsm8k_rows("base")], protocols=[tmp_path / "0.json", other])
 
 
 def test_a_judged_score_tells_how_the_answers_were_made(tmp_path: Path) -> None:
     """The protocol sentence names generation and judging, the detail holds both."""
-    write_json(tmp_path / "judging.json", protocol_of("mt_bench"))
-    write_json(tmp_path / "answers.json", answers_protocol_of("mt_bench"))
-    score_benchmark(
-        rows=[write_rows(tmp_path / "rows.jsonl", mt_bench_rows("base"))],
-        protocols=[tmp_path / "judging.json"],
-        answers_protocol=tmp_path / "answers.json",
-        length_control_file=None,
-        not_run_reason=None,
-        benchmark="mt_bench",
-        variant="base",
-        settings={"confidence": 0.95, "min_judged_share": 0.9},
-        rows_output=tmp_path / "eval.jsonl",
-        score_output=tmp_path / "eval.json",
-    )
-    score = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    answers = tmp_path / "answers.json"
+    write_json(answers, answers_protocol_of("mt_bench"))
+    score = run(tmp_path, "mt_bench", [mt_bench_rows("base")], answers_protocol=answers)
     assert score["protocol"].startswith(
         "MT-Bench questions, two turns, chat template, at most 96 new tokens a turn, float32;"
     )

@@ -1,5 +1,4 @@
-"""train_adapter end to end on the tiny model: files, repeatability, resume after a kill, equal
-recipes."""
+"""train_adapter end to end: files, repeatability, resume after a kill."""
 
 import json
 import signal
@@ -15,11 +14,11 @@ from safetensors.torch import load_file
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, write_jsonl
 from lorabench.llama import load_tokenizer
+from lorabench.observation.matrix_speed import warn_of_slow_bfloat16
 from lorabench.training.encode import encode_conversations
 from lorabench.variants import load_variant
 from merge_adapter import merge_adapter
 from report.schema_check import faults_of
-from train_adapter import _warn_of_slow_bfloat16
 from training_fixtures import train
 
 pytest_plugins = ["training_fixtures"]
@@ -58,8 +57,7 @@ train_adapter(**paths, run="test", settings=arguments["settings"])
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Compute on one thread: the model is too small for more, and sums do not depend on the
-    machine's cores."""
+    """Compute on one thread: sums do not depend on the machine's cores."""
     torch.set_num_threads(1)
 
 
@@ -151,8 +149,7 @@ def test_metrics_and_run_config_keep_their_schemas(
 def test_the_adapter_is_saved_in_the_precision_asked_for(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """bfloat16 holds the float32 adapter rounded once; it merges, and loads with the likelihood
-    that was recorded."""
+    """bfloat16 holds the adapter rounded once; it merges and loads as recorded."""
     saved = {}
     for dtype in ("float32", "bfloat16"):
         adapter = train(
@@ -218,8 +215,7 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
     checkpoint: int | None,
     changes: dict[str, Any],
 ) -> None:
-    """Killed inside a step, while saving or at the end, then run again: the same adapter and the
-    same loss curve.
+    """Killed in a step, while saving or at the end: same adapter, same loss curve.
 
     The metrics say at which step the last process began.
     """
@@ -245,8 +241,7 @@ def test_a_killed_run_ends_bit_identical_to_an_uninterrupted_one(
 def test_packing_and_batch_split_do_not_change_the_recipe(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """Packed, padded and one at a time learn the same adapter up to rounding, in the same number of
-    steps."""
+    """Packed, padded and one at a time learn the same adapter up to rounding."""
     settings |= {"lora_dropout": 0.0, "max_seq_length": 4096}
     variants: dict[str, dict[str, Any]] = {
         "packed": {"packing": True},
@@ -268,8 +263,7 @@ def test_packing_and_batch_split_do_not_change_the_recipe(
 def test_a_changed_recipe_does_not_resume_old_checkpoints(
     tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
 ) -> None:
-    """Checkpoints of another learning rate are discarded, so that the result is that of the new
-    settings."""
+    """Checkpoints of another learning rate are discarded."""
     kill_while_training(tiny_source, prepared, tmp_path / "old", settings, "training_step", 2, root)
     changed = settings | {"learning_rate": 5e-3}
     fresh = train(tiny_source, prepared, tmp_path / "fresh", changed)
@@ -301,9 +295,8 @@ def test_a_slow_precision_is_one_warning(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """bfloat16 that was asked for on a processor without such arithmetic; auto never chooses
-    it."""
-    monkeypatch.setattr("train_adapter.fast_bfloat16", lambda: fast)
-    monkeypatch.setattr("train_adapter.device", lambda: torch.device("cpu"))
-    _warn_of_slow_bfloat16(dtype)
+    """bfloat16 on a processor without such arithmetic; auto never chooses it."""
+    monkeypatch.setattr("lorabench.observation.matrix_speed.fast_bfloat16", lambda: fast)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    warn_of_slow_bfloat16(dtype)
     assert len(caplog.records) == lines

@@ -10,12 +10,18 @@ from write_notices import write_notices
 
 
 def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str) -> Path:
-    """Write the files for a base model of that name; `texts` lie in its folder."""
+    """Write the files for a base model of that name; `texts` are in its folder."""
     model = write_source(folder / name / "source.json", "path", licence=None, origin=origin)
     for file, text in texts.items():
         (model.parent / file).write_text(text)
     adapter, merged = folder / "adapter", folder / "merged"
-    write_notices(run="run", model=model, adapter_files=adapter, merged_files=merged)
+    write_notices(
+        run="run",
+        model=model,
+        conversations_source=write_source(folder / "oasst" / "source.json"),
+        adapter_files=adapter,
+        merged_files=merged,
+    )
     return merged
 
 

@@ -51,13 +51,26 @@ def write(folder: Path, root: Path, **changes: Any) -> dict[str, Path]:
     return {name: given[name] for name in ("markdown", "document", "page", "figures")}
 
 
+def of_llama_3(folder: Path, root: Path) -> dict[str, Any]:
+    """Write a whole run of the model with published values; return write_report's arguments."""
+    source = folder / "Meta-Llama-3-8B-Instruct" / "source.json"
+    return {**report_inputs(folder, root), "model_source": write_source(source, licence="llama3")}
+
+
+def document_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Write the report and return its document."""
+    write_report(**given)
+    document: dict[str, Any] = json.loads(given["document"].read_text(encoding="utf-8"))
+    return document
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, Path]:
     """Return the files of a report whose judge carries no signal."""
     return write(tmp_path_factory.mktemp("local"), root, signal=False)
 
 
-def test_the_page_needs_nothing_beside_itself(local: dict[str, Path]) -> None:
+def test_the_page_needs_no_other_file(local: dict[str, Path]) -> None:
     """No address leads out of the page, no script runs, and every id occurs once."""
     page = Page()
     page.feed(local["page"].read_text(encoding="utf-8"))
@@ -90,8 +103,7 @@ def test_the_three_questions_come_first(local: dict[str, Path]) -> None:
 
 
 def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[str, Path]) -> None:
-    """Each table row, heading and figure title with its numbers says that the judge carries no
-    signal."""
+    """Each table row, heading and figure title says that the judge has no signal."""
     text = local["markdown"].read_text(encoding="utf-8")
     for title in ("MT-Bench", "AlpacaEval"):
         assert f"### {title} (judge {NO_SIGNAL})" in text
@@ -132,7 +144,7 @@ def test_the_same_inputs_give_the_same_bytes(
 
 
 def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> None:
-    """Without judge, measurement and training the report stands and says why."""
+    """Without judge, measurement and training the report says why."""
     bare = dict.fromkeys(
         ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
     )
@@ -159,31 +171,24 @@ def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: 
         for form in ("markdown", "page"):
             text = given[form].read_text(encoding="utf-8")
             assert "0.250 kWh" in text
+            assert "41% of the bfloat16 peak of H100. The GPU had no work in 5% of" in text
             assert ("the steps after 7 only" in text) == (step == 7)
 
 
-def test_published_values_stand_beside_llama_3_only(tmp_path: Path, root: Path) -> None:
+def test_published_values_are_shown_for_llama_3_only(tmp_path: Path, root: Path) -> None:
     """A run on a part of the items marks every published value as not comparable, and says why."""
-    given = report_inputs(tmp_path, root)
-    given["model_source"] = write_source(
-        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
-    )
-    write_report(**given)
+    given = of_llama_3(tmp_path, root)
+    report = document_of(given)
     text = given["markdown"].read_text(encoding="utf-8")
     assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text
-    report = json.loads(given["document"].read_text(encoding="utf-8"))
     assert not any(
         value["comparable"] for part in report["benchmarks"] for value in part["published"]
     )
 
 
 def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root: Path) -> None:
-    """MMLU scored by the texts of the choices compares with no published value, whatever the number
-    of items."""
-    given = report_inputs(tmp_path, root)
-    given["model_source"] = write_source(
-        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
-    )
+    """MMLU scored by the texts of the choices compares with no published value."""
+    given = of_llama_3(tmp_path, root)
     for path in given["scores"]:
         score = json.loads(path.read_text(encoding="utf-8"))
         if score["benchmark"] == "mmlu":
@@ -191,8 +196,7 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
             path.write_text(
                 json.dumps({**score, "n": 14042, "protocol_detail": detail}), encoding="utf-8"
             )
-    write_report(**given)
-    report = json.loads(given["document"].read_text(encoding="utf-8"))
+    report = document_of(given)
     published = next(
         part["published"] for part in report["benchmarks"] if part["benchmark"] == "mmlu"
     )
@@ -214,12 +218,10 @@ def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root:
 def test_instructions_from_the_training_datas_source_are_told_apart(
     tmp_path: Path, root: Path, origin: str, shown: bool
 ) -> None:
-    """Trained on OpenAssistant's data, AlpacaEval is shown with and without its share of it; else
-    only as it is."""
+    """AlpacaEval is shown with and without OpenAssistant's share, if trained on that."""
     given = report_inputs(tmp_path, root)
     given["conversations_source"] = write_source(tmp_path / "trained_on.json", origin=origin)
-    write_report(**given)
-    report = json.loads(given["document"].read_text(encoding="utf-8"))
+    report = document_of(given)
     limit = [
         text
         for text in report["limits"]
@@ -304,16 +306,12 @@ def test_no_folder_of_this_machine_is_named(tmp_path: Path, root: Path) -> None:
 
 def test_a_base_far_from_its_published_score_is_warned_of(tmp_path: Path, root: Path) -> None:
     """More than 3 standard errors from a value of the same protocol is said on the first screen."""
-    given = report_inputs(tmp_path, root)
-    given["model_source"] = write_source(
-        tmp_path / "Meta-Llama-3-8B-Instruct" / "source.json", licence="llama3"
-    )
+    given = of_llama_3(tmp_path, root)
     for score, off in ((0.30, True), (0.757, False)):
         path = next(path for path in given["scores"] if path.match("base/gsm8k.json"))
         changed = {**json.loads(path.read_text()), "score": score, "standard_error": 0.0126}
         path.write_text(json.dumps({**changed, "n": 1319}))
-        write_report(**given)
-        report = json.loads(given["document"].read_text(encoding="utf-8"))
+        report = document_of(given)
         warned = [text for text in report["notices"] if text.startswith("GSM8K: our base scores")]
         assert bool(warned) == off
         values = next(part["published"] for part in report["benchmarks"])

@@ -53,8 +53,7 @@ def test_a_python_without_venv_is_named_with_the_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["my project", "it's", 'a "b"', "a$b", "a;b"])
 def test_a_folder_that_snakemake_cannot_run_in_is_refused(tmp_path: Path, name: str) -> None:
-    """Snakemake starts scripts with the interpreter's path unquoted, so a space or quote in it
-    fails every job."""
+    """Snakemake starts scripts with the interpreter's path unquoted."""
     answer = build(tmp_path / name, interpreter(tmp_path / "python", ""))
     assert answer.returncode == 1
     assert "space or quote" in answer.stderr and str(tmp_path / name) in answer.stderr

@@ -1,5 +1,4 @@
-"""An adapter is used whole or not at all: what PEFT can do is merged as the files say, and what it
-would pass over without a word is refused by name."""
+"""An adapter is used whole or not at all."""
 
 import json
 import re
@@ -86,8 +85,7 @@ def configure(adapter: Path, **changes: Any) -> None:
 
 
 def test_names_without_their_prefix_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    """Case 1: such an adapter loads as nothing. It is refused by its header; loaded all the same it
-    is noticed; and a merge that is the bare base is noticed without the loader."""
+    """Case 1: it loads as nothing; header, loader and merge each notice."""
     adapter = make_adapter(tiny_model, tmp_path / "adapter")
     good = shutil.copytree(adapter, tmp_path / "good")
     prefix = "base_model.model."
@@ -226,7 +224,7 @@ def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path
 def test_a_configuration_of_nonsense_is_one_line(
     changes: dict[str, Any], tiny_model: Path, tmp_path: Path
 ) -> None:
-    """Whatever stands in the file, the check answers with lines."""
+    """Whatever is in the file, the check answers with lines."""
     adapter = make_adapter(tiny_model, tmp_path / "adapter")
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(read_json(path) | changes))

@@ -1,5 +1,4 @@
-"""Attention for packed rows: equal to eager attention, forward and backward, in every way that it
-is computed."""
+"""Attention for packed rows equals eager attention, forward and backward."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,8 +24,7 @@ pytest_plugins = ["varlen_on_cpu"]
 def test_outputs_and_gradients_are_those_of_eager_attention(
     heads: tuple[int, int], rows: int, documents: list[int]
 ) -> None:
-    """float32, with and without grouped key-value heads, packed and padded: within 1e-5 of plain
-    softmax attention under a mask."""
+    """float32, with grouped heads or not, packed and padded: within 1e-5."""
     torch.manual_seed(0)
     length = sum(documents) // rows
     query = torch.randn(rows, heads[0], length, 16, requires_grad=True)

@@ -1,5 +1,4 @@
-"""Compiled layers: same losses and gradients as eager ones, with everything that a recipe may ask
-for, and a reason where they are not compiled.
+"""Compiled layers: same losses and gradients as eager ones, or a reason why not.
 
 Most tests compile with `aot_eager`: dynamo's graph, its guards and the joint graph of gradients as
 on a GPU, without the minute that a C++ compiler takes. One runs inductor's own code.
@@ -11,16 +10,18 @@ from typing import Any
 import pytest
 import torch
 
-from lorabench.llama import load_tokenizer
+from lorabench.control.memory_model import layer_bytes
+from lorabench.description.flops import shapes_of
+from lorabench.files import read_json
 from lorabench.training import compilation, fit
+from lorabench.training.activations import CPU_ALLOCATOR, bytes_kept_by_a_layer
 from lorabench.training.attention import VARLEN
 from lorabench.training.compilation import what_is_missing, why_not_compiled
-from lorabench.training.encode import Encoded, TrainingData, encode_conversations
-from lorabench.training.fit import Fitted, Session
+from lorabench.training.fit import Fitted
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
+from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.settings import parse_settings
-from training_fixtures import conversations
+from training_fixtures import encoded, fit_ten
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 CPU = torch.device("cpu")
@@ -34,28 +35,6 @@ def forget_graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def encoded(folder: Path) -> list[Encoded]:
-    """Return ten encoded conversations."""
-    rows = (("here", row) for row in conversations(10))
-    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
-
-
-def run(
-    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
-) -> Fitted:
-    """Train on ten conversations."""
-    options = parse_settings(settings)
-    items = encoded(folder)
-    return fit.fit(
-        load_frozen_base(folder, options),
-        load_tokenizer(folder),
-        TrainingData(train=items, validation=items[:3]),
-        options,
-        Session(work=work),
-        checkpointing=checkpointing,
-    )
 
 
 def losses(fitted: Fitted) -> list[float]:
@@ -90,14 +69,12 @@ def test_compiled_layers_train_like_eager_ones(
     recomputed: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the kernel of a GPU, packed and padded, with activations kept and computed again: losses
-    within 1e-4, norms of the gradient within 1e-3 of eager float32; ten times that in NF4, which a
-    CPU multiplies in bfloat16."""
+    """Losses within 1e-4 of eager float32, gradients 1e-3; ten times that in NF4."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
-    eager = run(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
-    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
-    assert compiled.attention == VARLEN and compiled.not_compiled_because is None
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
+    assert compiled.attention == VARLEN and compiled.resolved["compiled"]
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     tolerance = 1e-3 if settings["use_4bit"] else 1e-4
     assert losses(compiled) == pytest.approx(losses(eager), rel=tolerance)
@@ -114,11 +91,10 @@ def test_one_graph_serves_all_layers_and_lengths(
     use_4bit: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No graph break, in NF4 neither; one graph for training, one for the likelihoods of the
-    adapter and one for those of the base, with dropout and NEFTune."""
+    """No graph break; one graph for training and two for the likelihoods."""
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
     changes = {"compile": True, "use_4bit": use_4bit, "neftune_alpha": 5.0}
-    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | changes)
     counters = torch._dynamo.utils.counters
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 1
@@ -133,27 +109,74 @@ def test_one_graph_serves_all_layers_and_lengths(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("varlen_on_cpu")
+@pytest.mark.parametrize("dropout", [0.0, 0.05])
+def test_a_compiled_layer_keeps_what_the_memory_model_counts(
+    tiny_model: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    dropout: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Measured with inductor's own division into forward and backward pass."""
+    monkeypatch.setattr(compilation, "BACKEND", "aot_eager_decomp_partition")
+    monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
+    settings |= {"compile": True, "lora_dropout": dropout, "num_epochs": 1}
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings)
+    (batch, *_) = pack(encoded(tiny_model), Rows(capacity=128, longest=128))
+    inputs = batch.model_inputs(fitted.attention, CPU)
+    measured = bytes_kept_by_a_layer(fitted.model, inputs) / CPU_ALLOCATOR
+    shapes = shapes_of(read_json(tiny_model / "config.json"))
+    a_token = layer_bytes(shapes, parse_settings(settings), 4, 128, gpu=True, compiled=True)
+    assert measured == pytest.approx(a_token * inputs["input_ids"].numel(), rel=0.1)
+
+
+@pytest.mark.slow
 def test_a_cpu_runs_compiled_layers_on_request(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inductor's own code, compiled by this machine's C++ compiler: losses within 1e-4 of eager
-    float32, norms of the gradient within 1e-3; its kernels are kept in the work folder."""
+    """Inductor's own code trains like eager float32, and a resumed run compiles nothing again.
+
+    Losses agree within 1e-4, norms of the gradient within 1e-3. The kernels are in the work folder.
+    """
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
-    settings |= {"lora_dropout": 0.0, "num_epochs": 1}
-    eager = run(tiny_model, tmp_path / "eager", settings)
-    compiled = run(tiny_model, tmp_path / "compiled", settings | {"compile": True})
-    assert compiled.attention == "sdpa"
-    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
-    assert norms(compiled) == pytest.approx(norms(eager), rel=1e-3)
-    assert list((tmp_path / "compiled" / "compiled").rglob("*.so"))
+    settings |= {"lora_dropout": 0.0}
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings)
+    # ends as if it were killed after an epoch
+    fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True, "num_epochs": 1})
+    kernels = set((tmp_path / "compiled" / "compiled").rglob("*.so"))
+    assert kernels
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    resumed = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    assert resumed.attention == "sdpa" and resumed.resumed_at_step
+    counters = torch._dynamo.utils.counters["aot_autograd"]
+    assert counters["autograd_cache_hit"] > 0 and not counters["autograd_cache_miss"]
+    assert set((tmp_path / "compiled" / "compiled").rglob("*.so")) == kernels
+    assert losses(resumed) == pytest.approx(losses(eager), rel=1e-4)
+    assert norms(resumed) == pytest.approx(norms(eager), rel=1e-3)
+
+
+def test_a_compiler_that_fails_is_a_reason(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `auto` the training goes on uncompiled, and the record says so."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no space left for kernels")
+
+    monkeypatch.setattr(compilation, "BACKEND", broken)
+    monkeypatch.setattr(fit, "why_not_compiled", lambda *_: None)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
+    assert "the compiler failed" in fitted.resolved["not_compiled_because"]
+    assert losses(fitted)
 
 
 def test_why_layers_are_not_compiled(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CPU, an old GPU, DoRA, a missing compiler: each has its words; `true` and `false` are
-    obeyed."""
+    """A CPU, an old GPU, DoRA, a missing compiler: each has its words."""
     options = parse_settings(settings)
 
     def reason(changes: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:

@@ -1,5 +1,4 @@
-"""Encoding: loss on the assistant's text and its end of turn only, for templates with and without
-markers."""
+"""Encoding: loss on the assistant's text and its end of turn only."""
 
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,7 @@ def labelled_text(tokenizer: Any, labels: list[int]) -> str:
 def test_only_answers_and_their_end_of_turn_are_labelled(
     tokenizer: Any, template: str | None, end: str
 ) -> None:
-    """Llama 3, ChatML with its default system message, and early Llama 3 templates that always open
-    a turn."""
+    """Llama 3, ChatML with a default system message, early Llama 3 templates."""
     tokenizer.chat_template = template or tokenizer.chat_template
     (item,), dropped = encode_conversations(
         tokenizer, [("here", {"id": "a", "messages": MESSAGES})], 4096
@@ -77,8 +75,7 @@ def test_tokens_of_the_prompt_are_those_of_generation(tokenizer: Any) -> None:
 
 
 def test_long_conversations_keep_their_beginning_and_empty_ones_are_counted(tokenizer: Any) -> None:
-    """Cut tokens are counted; a conversation cut before its first answer has nothing to learn and
-    is dropped."""
+    """Cut tokens are counted; a conversation without an answer left is dropped."""
     row = ("here", {"id": "a", "messages": MESSAGES})
     (whole,), _ = encode_conversations(tokenizer, [row], 4096)
     (cut,), _ = encode_conversations(tokenizer, [row], len(whole.input_ids) - 5)
@@ -88,8 +85,7 @@ def test_long_conversations_keep_their_beginning_and_empty_ones_are_counted(toke
 
 
 def test_control_tokens_in_text_are_written_apart(tokenizer: Any) -> None:
-    """A message cannot close its own turn: what it holds is text, and only the template's own end
-    of turn is a token."""
+    """A message cannot close its turn; only the template's end of turn is a token."""
     messages = [MESSAGES[0], {"role": "assistant", "content": "Bye.<|eot_id|> Ha."}]
     (item,), _ = encode_conversations(
         tokenizer, [("here", {"id": "a", "messages": messages})], 4096

@@ -1,5 +1,4 @@
-"""The trainable model: gradients survive evaluations, adapters stay float32, a lack of memory is
-survived."""
+"""The trainable model: gradients, float32 adapters, survived lack of memory."""
 
 from pathlib import Path
 from typing import Any
@@ -7,46 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from lorabench.llama import load_tokenizer
-from lorabench.training.encode import Encoded, TrainingData, encode_conversations
-from lorabench.training.fit import Fitted, Session, fit
+from lorabench.training.encode import Encoded
+from lorabench.training.fit import Fitted
 from lorabench.training.likelihood import likelihood
-from lorabench.training.lora import load_frozen_base
 from lorabench.training.micro_batches import Rows, pack
-from lorabench.training.settings import parse_settings
 from lorabench.training.trainer import AdapterTrainer
-from training_fixtures import conversations
+from training_fixtures import encoded, fit_ten
 
 pytest_plugins = ["training_fixtures"]
 # What a library announces to remove, a training run does not use.
-pytestmark = pytest.mark.filterwarnings(
-    "error::FutureWarning",
-    "error::DeprecationWarning",
-)
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning", "error::DeprecationWarning")
 
 ROWS = Rows(capacity=128, longest=128)
-
-
-def encoded(folder: Path) -> list[Encoded]:
-    """Return ten encoded conversations."""
-    rows = (("here", row) for row in conversations(10))
-    return encode_conversations(load_tokenizer(folder), rows, 128)[0]
-
-
-def run(
-    folder: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
-) -> Fitted:
-    """Train on ten conversations."""
-    options = parse_settings(settings)
-    data = TrainingData(train=encoded(folder), validation=encoded(folder)[:3])
-    return fit(
-        load_frozen_base(folder, options),
-        load_tokenizer(folder),
-        data,
-        options,
-        Session(work=work),
-        checkpointing=checkpointing,
-    )
 
 
 def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
@@ -66,9 +37,8 @@ def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
 def test_gradients_after_an_evaluation_are_those_before_it(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], use_4bit: bool
 ) -> None:
-    """On CPUs with AVX512-BF16, 4-bit layers would otherwise lose most of their gradient after an
-    evaluation."""
-    fitted = run(
+    """With AVX512-BF16, 4-bit layers would lose most of their gradient."""
+    fitted = fit_ten(
         tiny_model,
         tmp_path / "work",
         settings | {"use_4bit": use_4bit, "lora_dropout": 0.0, "num_epochs": 1},
@@ -99,17 +69,16 @@ def test_adapters_and_optimiser_state_are_float32(
         original(self, logs, start_time)
 
     monkeypatch.setattr(AdapterTrainer, "log", look)
-    run(tiny_model, tmp_path / "work", settings | {"use_4bit": use_4bit, "num_epochs": 1})
+    fit_ten(tiny_model, tmp_path / "work", settings | {"use_4bit": use_4bit, "num_epochs": 1})
     assert set(seen) == {torch.float32}
 
 
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Activations are computed again first, then the step is repeated in more passes; the events
-    are recorded, the loss is the same."""
+    """Recompute first, then more passes; events are recorded, the loss is the same."""
     settings |= {"lora_dropout": 0.0}
-    calm = run(tiny_model, tmp_path / "calm", settings)
+    calm = fit_ten(tiny_model, tmp_path / "calm", settings)
     original = AdapterTrainer._loss
 
     def scarce(self: AdapterTrainer, model: Any, batch: Any, device: torch.device) -> torch.Tensor:
@@ -118,12 +87,13 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
         return original(self, model, batch, device)
 
     monkeypatch.setattr(AdapterTrainer, "_loss", scarce)
-    tight = run(tiny_model, tmp_path / "tight", settings)
+    tight = fit_ten(tiny_model, tmp_path / "tight", settings)
     first, *others = [event for event in tight.history if event["event"] == "out_of_memory"]
     assert first["activation_checkpointing"]
-    assert tight.recomputed_layers > 0 and calm.recomputed_layers == 0
-    assert [event["halvings"] for event in others] == list(range(1, tight.halvings + 1))
-    assert tight.halvings >= 1
+    assert tight.resolved["recomputed_layers"] > 0 and calm.resolved["recomputed_layers"] == 0
+    halvings = tight.resolved["micro_batch_halvings"]
+    assert [event["halvings"] for event in others] == list(range(1, halvings + 1))
+    assert halvings >= 1
     losses = [
         [row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)
     ]
@@ -146,7 +116,7 @@ def test_every_variant_of_the_recipe_learns(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """rsLoRA, DoRA, LoRA+, NEFTune and schedules lower the training loss."""
-    fitted = run(tiny_model, tmp_path / "work", settings | changes)
+    fitted = fit_ten(tiny_model, tmp_path / "work", settings | changes)
     losses = [row["loss"] for row in fitted.log_history if "loss" in row]
     assert losses[-1] < losses[0] - 0.1
 
@@ -154,15 +124,14 @@ def test_every_variant_of_the_recipe_learns(
 def test_the_best_adapter_is_kept_and_training_stops_early(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """With a learning rate that ruins the model, the first evaluation stays the best and training
-    ends soon after."""
+    """At a ruinous learning rate the first evaluation stays the best."""
     changes = {
         "learning_rate": 300.0,
         "evaluations_per_epoch": 3,
         "early_stopping_patience": 2,
         "keep_best": True,
     }
-    fitted = run(
+    fitted = fit_ten(
         tiny_model, tmp_path / "work", settings | changes | {"num_epochs": 6, "warmup_share": 0.0}
     )
     losses = [row["eval_loss"] for row in fitted.log_history if "eval_loss" in row]
@@ -178,8 +147,8 @@ def test_activation_checkpointing_changes_memory_only(
 ) -> None:
     """Recomputed activations, dropout included, give the same losses."""
     settings |= {"use_4bit": use_4bit}
-    kept = run(tiny_model, tmp_path / "kept", settings)
-    recomputed = run(tiny_model, tmp_path / "recomputed", settings, checkpointing=True)
+    kept = fit_ten(tiny_model, tmp_path / "kept", settings)
+    recomputed = fit_ten(tiny_model, tmp_path / "recomputed", settings, checkpointing=True)
     assert [fitted.model.is_activation_checkpointing for fitted in (kept, recomputed)] == [
         False,
         True,

@@ -1,5 +1,4 @@
-"""Micro-batches: no token lost, none padded when packed, and the loss of a packed row that of its
-conversations."""
+"""Micro-batches: no token lost, no padding when packed, losses unchanged."""
 
 import random
 from pathlib import Path
@@ -12,14 +11,19 @@ from transformers import AutoModelForCausalLM
 from lorabench.training.attention import DOCUMENT_SDPA, VARLEN, use_attention
 from lorabench.training.encode import IGNORED, Encoded
 from lorabench.training.label_loss import install_label_loss
-from lorabench.training.micro_batches import Rows, best_fit_decreasing, pack, pad
+from lorabench.training.micro_batches import (
+    MicroBatch,
+    Rows,
+    best_fit_decreasing,
+    pack,
+    padded_rows,
+)
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 
 
 def items(lengths: list[int]) -> list[Encoded]:
-    """Return made-up conversations of the given lengths, about half of whose tokens are
-    labelled."""
+    """Return made-up conversations of these lengths, about half labelled."""
     generator = random.Random(0)
     made = []
     for number, length in enumerate(lengths):
@@ -38,6 +42,12 @@ def rows(capacity: int, multiple: int = 1) -> Rows:
     return Rows(capacity=capacity, longest=64, multiple=multiple)
 
 
+def pad(made: list[Encoded], count: int, sizes: Rows) -> list[MicroBatch]:
+    """Return passes of `count` conversations, in order."""
+    parts = [made[start : start + count] for start in range(0, len(made), count)]
+    return [padded_rows(part, sizes, 0) for part in parts]
+
+
 def test_best_fit_uses_few_bins_and_every_item_once() -> None:
     """No bin overflows, no item is lost, and two half-empty bins never stand side by side."""
     lengths = [random.Random(1).randrange(1, 100) for _ in range(200)]
@@ -50,7 +60,7 @@ def test_best_fit_uses_few_bins_and_every_item_once() -> None:
 def test_packed_rows_have_no_padding_and_padded_ones_count_it() -> None:
     """Both hold the same tokens and targets."""
     made = items([5, 9, 3, 12, 7])
-    packed, padded = pack(made, rows(16)), pad(made, 2, rows(16), 0)
+    packed, padded = pack(made, rows(16)), pad(made, 2, rows(16))
     assert sum(batch.tokens for batch in packed) == sum(batch.tokens for batch in padded) == 36
     assert all(batch.padding == 0 for batch in packed)
     assert [batch.padding for batch in padded] == [4, 9, 0]
@@ -62,14 +72,13 @@ def test_packed_rows_have_no_padding_and_padded_ones_count_it() -> None:
 
 
 def test_rows_are_filled_up_to_few_lengths() -> None:
-    """What fills a packed row is a document of its own, without labels; a padded pass gets longer
-    rows."""
+    """What fills a packed row is a document without labels."""
     made = items([5, 9, 3, 12, 7])
-    packed, padded = pack(made, rows(64, 8)), pad(made, 2, rows(64, 8), 0)
+    packed, padded = pack(made, rows(64, 8)), pad(made, 2, rows(64, 8))
     assert [batch.input_ids.shape for batch in packed] == [(1, 40)]
     assert packed[0].documents == [5, 9, 3, 12, 7, 4] and packed[0].padding == 4
     assert [batch.input_ids.shape for batch in padded] == [(2, 16), (2, 16), (1, 8)]
-    unfilled = [pack(made, rows(64)), pad(made, 2, rows(64), 0)]
+    unfilled = [pack(made, rows(64)), pad(made, 2, rows(64))]
     for batches, plain in zip((packed, padded), unfilled, strict=True):
         assert [batch.targets.tolist() for batch in batches] == [
             batch.targets.tolist() for batch in plain
@@ -81,8 +90,7 @@ def test_rows_are_filled_up_to_few_lengths() -> None:
 def test_packed_padded_and_single_losses_agree_with_the_models_own(
     tiny_model: Path, attention: str
 ) -> None:
-    """Conversations in one row do not see each other, and the chunked loss is the cross-entropy of
-    full logits, whatever the capacity of rows and what they are filled up to."""
+    """Conversations in a row do not see each other; any capacity gives the same loss."""
     made = items([40, 25, 33, 12])
     model = (
         AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
@@ -107,8 +115,8 @@ def test_packed_padded_and_single_losses_agree_with_the_models_own(
         pack(made, rows(80)),
         pack(made, rows(1)),
         pack(made, rows(1000, 64)),
-        pad(made, 4, rows(64), 0),
-        pad(made, 3, rows(64, 16), 0),
+        pad(made, 4, rows(64)),
+        pad(made, 3, rows(64, 16)),
     ]
     for batches in ways:
         passes = [batch.model_inputs(attention, torch.device("cpu")) for batch in batches]

@@ -1,5 +1,4 @@
-"""Utilisation: a share of a named peak, or null with the reason; and the reading that is a CPU's
-peak."""
+"""Utilisation: a share of a named peak, or null with the reason."""
 
 from itertools import count
 from typing import Any
@@ -8,8 +7,8 @@ import pytest
 import torch
 
 from lorabench.description.gpus import GPUS, known_gpu
-from lorabench.description.utilisation import gpu_idle, utilisation
-from lorabench.training.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
+from lorabench.description.utilisation import gpu_idle, speed_sentences, utilisation
+from lorabench.observation.matrix_speed import BUDGET_SECONDS, LARGEST_SIDE, REPEATS, matrix_speed
 
 
 def record(device: str, **changes: Any) -> Any:
@@ -72,8 +71,8 @@ def test_a_gpu_that_waits_gets_a_sentence_on_what_to_change() -> None:
     resolved = {"compiled": False, "not_compiled_because": "no C compiler", "row_tokens": 2048}
     settings = {"packing": True}
 
-    def sentence(share: float, **changes: Any) -> str:
-        reading = {"idle_share": share, "seconds": 3.0, "reason": None}
+    def sentence(share: float, data: float = 0.01, **changes: Any) -> str:
+        reading = {"idle_share": share, "data_share": data, "seconds": 3.0, "reason": None}
         found = gpu_idle(
             record("cuda:0", resolved=resolved | changes, settings=settings, gpu_idle=reading)
         )
@@ -81,16 +80,47 @@ def test_a_gpu_that_waits_gets_a_sentence_on_what_to_change() -> None:
 
     assert sentence(0.05) == "The GPU had no work in 5% of the time."
     assert "no C compiler" in sentence(0.6) and "rows had 2048 tokens" in sentence(0.6)
-    fast = {"compiled": True, "not_compiled_because": None, "row_tokens": 8192}
+    fast: dict[str, Any] = {"compiled": True, "not_compiled_because": None, "row_tokens": 8192}
     assert sentence(0.6, **fast).endswith("the model is small for this GPU.")
+    assert "bound by launching kernels" in sentence(0.6, 0.2)
+    slow_data = sentence(0.6, 0.4)
+    assert "bound by its data" in slow_data and "processor cores" in slow_data
     absent = {"idle_share": None, "seconds": 0.0, "reason": "trained on a CPU"}
-    assert gpu_idle(record("cpu", gpu_idle=absent))["sentence"] is None
+    assert gpu_idle(record("cpu", gpu_idle=absent))["sentence"] == (
+        "Time in which the GPU had no work: not measured (trained on a CPU)."
+    )
+
+
+def test_the_report_says_how_a_training_computed() -> None:
+    """What `auto` came to, why layers were not compiled, share of the peak and idle time.
+
+    What an imported record lacks is left out.
+    """
+    resolved = {"use_4bit": False, "dtype": "bfloat16", "not_compiled_because": "no C compiler"}
+    totals = {
+        "utilisation": {"share": 0.41, "precision": "bfloat16", "peak_name": "H100"},
+        "gpu_idle": {"sentence": "The GPU had no work in 5% of the time."},
+    }
+    config: dict[str, Any] = {"resolved": resolved, "settings": {"use_4bit": "auto"}}
+    assert speed_sentences(totals, config) == [
+        "The base was held in bfloat16 (use_4bit: auto: 16-bit weights take at most a third of the"
+        " free memory), its layers were not compiled (no C compiler).",
+        "41% of the bfloat16 peak of H100.",
+        "The GPU had no work in 5% of the time.",
+    ]
+    resolved |= {"use_4bit": True, "not_compiled_because": None}
+    first = speed_sentences(totals, config | {"settings": {"use_4bit": True}})[0]
+    assert first == "The base was held in NF4, its layers were compiled."
+    unknown = {"utilisation": {"share": None, "reason": "no bfloat16 peak is known of L40"}}
+    assert speed_sentences(unknown, {}) == [
+        "Share of the device's peak: not known (no bfloat16 peak is known of L40)."
+    ]
+    assert speed_sentences({}, {}) == []
 
 
 @pytest.mark.parametrize("rate", [3e8, 1e11, 1e13])
 def test_the_reading_keeps_to_its_budget(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of any speed is timed within about a second, with the largest product that allows;
-    the machine here is made up, so that its speed does not count."""
+    """A machine of any speed is timed within about a second; this one is made up."""
     spent = 0.0
     calls = count()
 

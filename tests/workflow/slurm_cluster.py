@@ -1,5 +1,4 @@
-"""A SLURM cluster of one node on this machine, without systemd and without accounting, for a
-test."""
+"""A SLURM cluster of one node, without systemd and accounting, for a test."""
 
 import os
 import platform

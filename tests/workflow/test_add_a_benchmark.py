@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT, Checkout
-from lorabench.files import read_jsonl
+from lorabench.files import read_json, read_jsonl
 
 pytestmark = pytest.mark.slow
 
@@ -50,13 +50,14 @@ def extended(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ch
     return Checkout(folder)
 
 
-def test_a_new_benchmark_makes_nothing_else_stale(extended: Checkout) -> None:
-    """Only jobs of the new benchmark are scheduled, and what shows all benchmarks together."""
+def test_a_new_benchmark_makes_no_judged_one_stale(extended: Checkout) -> None:
+    """Only jobs with the new benchmark are scheduled, and what shows all benchmarks together."""
     assert extended.scheduled() == {
         "fetch_benchmark": 1,
         "check_contamination": 1,
-        "evaluate_task": 3,
-        "score_benchmark": 3,
+        "evaluate_task": 2,
+        # of the other tasks, too, whose rows the same jobs take from the store
+        "score_benchmark": 9,
         # its contamination line reads all benchmarks
         "check_gate": 1,
         "compare_variants": 1,
@@ -69,6 +70,11 @@ def test_the_guide_ends_with_a_score_and_a_row_of_the_report(extended: Checkout)
     """The benchmark is asked, scored, compared, reported and published as the others are."""
     answer = extended.snakemake()
     assert answer.returncode == 0, answer.stderr[-6000:]
+    made = [
+        read_json(file)
+        for file in (extended.folder / "results/smoke/work/evaluate_task").rglob("*.json")
+    ]
+    assert {one["benchmark"] for one in made if one["tokens_computed"]} == {"capitals"}
     results = extended.folder / "results" / "smoke"
     for variant in ("base", "lora", "merged"):
         score = json.loads((results / "eval" / variant / "capitals.json").read_text())

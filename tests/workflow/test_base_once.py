@@ -43,7 +43,11 @@ def evaluate(checkout: Checkout, run: str, url: str, limit: float = 50.0) -> str
 
 def documents(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the facts of a run's jobs on the base, by file."""
-    patterns = ("work/eval/base/*.json", "answers/base/*.json", "judgments/base/*.json")
+    patterns = (
+        "work/evaluate_task/*/*/base/*.json",
+        "answers/base/*.json",
+        "judgments/base/*.json",
+    )
     files = [file for pattern in patterns for file in sorted(folder.glob(pattern))]
     return {str(file.relative_to(folder)): json.loads(file.read_text()) for file in files}
 

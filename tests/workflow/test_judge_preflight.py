@@ -1,5 +1,4 @@
-"""A remote judge is asked before the first job: what stops a run, what lets it start, and when
-nobody is asked."""
+"""A remote judge is asked before the first job."""
 
 from pathlib import Path
 
@@ -15,7 +14,7 @@ JUDGMENTS = "results/smoke/judgments/base/mt_bench.jsonl"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a copy of the repository for this file alone, since its runs leave results."""
+    """Return a copy of the repository for this file, since its runs leave results."""
     return copy_repository(tmp_path_factory.mktemp("judged") / "lorabench")
 
 
@@ -27,8 +26,7 @@ def start(
     profile: str = "local",
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Run the smoke configuration with both judges at `url`; return exit code and what was
-    printed."""
+    """Run the smoke configuration with both judges at `url`."""
     judge = {"judge": {"kind": "openai", "model": model, "base_url": url}}
     overlay = {"judge_mt_bench": judge, "judge_alpaca_eval": judge}
     (checkout.folder / "judge.yaml").write_text(yaml.safe_dump(overlay))
@@ -45,8 +43,7 @@ def start(
 def test_a_retired_judge_stops_the_run_before_its_first_job(
     checkout: Checkout, judge_server: FakeJudge
 ) -> None:
-    """Two questions, one for each judged benchmark; the provider's reason is shown and nothing was
-    made."""
+    """One question for each benchmark; the reason is shown and nothing was made."""
     judge_server.respond = lambda number, body: error(
         404, "The model `some-judge` has been deprecated"
     )
@@ -90,8 +87,7 @@ def test_a_silent_judge_does_not_stop_a_cluster(checkout: Checkout, tmp_path: Pa
 def test_no_judge_is_asked_where_none_will_judge(
     checkout: Checkout, judge_server: FakeJudge
 ) -> None:
-    """A target without judged scores starts, whatever the judge would say, and so does a dry run of
-    everything."""
+    """A target without judged scores starts, and so does a dry run."""
     judge_server.respond = lambda number, body: error(404, "gone")
     for words in (("results/smoke/data/summary.json",), ("all", "-n")):
         code, text = start(checkout, judge_server.url, *words)
@@ -102,8 +98,7 @@ def test_no_judge_is_asked_where_none_will_judge(
 def test_a_judge_that_answers_lets_the_run_start(
     checkout: Checkout, judge_server: FakeJudge
 ) -> None:
-    """Asked once, named, and then it judges; a second run, and declaring another judge's results
-    done, ask nobody."""
+    """It is asked once; a second run and --touch ask nobody."""
     judge_server.respond = lambda number, body: openai_answer("m [[5]]")
     code, text = start(checkout, judge_server.url, JUDGMENTS)
     assert code == 0, text

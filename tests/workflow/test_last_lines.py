@@ -1,5 +1,4 @@
-"""What the terminal shows last when a run does not finish, with Snakemake's own logger and with the
-project's."""
+"""The terminal's last lines when a run does not finish, with both loggers."""
 
 import fcntl
 import os
@@ -54,8 +53,7 @@ def test_a_killed_job_is_named(copy: Checkout, logger: tuple[str, ...]) -> None:
 
 
 def test_the_cause_is_shown_once(copy: Checkout) -> None:
-    """The project's logger shows the cause in the last lines only; here that the job still runs,
-    since its Snakemake was killed and it was not."""
+    """The last lines have the cause once: here a job outlived its Snakemake."""
     (copy.folder / "logs" / "fetch_conversations").mkdir(parents=True)
     with (copy.folder / LOCK).open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -3,8 +3,12 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import pytest
+
+import snakemake_logger_plugin_lorabench as view
 from checkout import CLEAN, ROOT
 from snakemake_logger_plugin_lorabench import STAGE_OF, clock
 
@@ -32,8 +36,7 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
-    """Starts and ends are told in order, with what is done in every stage; noise of jobs goes to
-    their log."""
+    """Starts and ends in order, with every stage; noise goes to the log."""
     answer = run(tmp_path, "touch {output}")
     lines = [
         re.sub(r"\d+:\d\d", "T", line)
@@ -51,14 +54,34 @@ def test_lines_tell_jobs_and_stages(tmp_path: Path) -> None:
 
 
 def test_a_failed_job_is_named_and_its_words_are_kept(tmp_path: Path) -> None:
-    """One line names the job; what it and Snakemake say about it is in the jobs' log, where a
-    second call leaves it."""
+    """One line names the job; all that was said is in the jobs' log."""
     answer = run(tmp_path, "echo the reason >&2; exit 3")
     assert answer.returncode == 1
     assert "failed write a report" in answer.stderr.splitlines()[-1]
     run(tmp_path, "touch {output}")
     log = (tmp_path / "logs" / "jobs.log").read_text()
     assert "the reason" in log and "did not complete successfully" in log
+
+
+def test_what_runs_now_has_the_numbers_of_its_progress_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Speed, loss and time left are shown once a job has run for a minute."""
+    monkeypatch.setattr(view, "JOBS_LOG", tmp_path / "jobs.log")
+    monkeypatch.setattr(view.time, "monotonic", lambda: 1000.0)
+    newest = "train:  41%|####      | 41/99 [04:10<05:50, 245tok/s, loss=2.3]"
+    (tmp_path / "jobs.log").write_text(f"train:   1%|  | 9/900\r{newest}")
+    handler = object.__new__(view.LogHandler)
+    handler.begin, handler.log_begin = 700.0, 0
+    handler.totals, handler.finished = Counter(training=2), Counter(training=1)
+    handler.names = {7: ("train_adapter", "train the adapter of demo")}
+    handler.started = {7: 725.0}
+    assert handler.running(60) == (
+        "[1/2   5:00] now    train the adapter of demo (4:35) | train:  41% 41/99 [04:10<05:50,"
+        " 245tok/s, loss=2.3]"
+    )
+    handler.started = {7: 995.0}
+    assert handler.running(60) is None and handler.running(0) is not None
 
 
 def test_every_rule_belongs_to_a_stage() -> None:

@@ -36,8 +36,7 @@ def test_make_targets_exist(command: str) -> None:
     "command", [command for command in COMMANDS if command.startswith("snakemake ")]
 )
 def test_snakemake_commands_find_profile_and_config(checkout: Checkout, command: str) -> None:
-    """Every snakemake command of the README builds its job graph as typed, in the repository's
-    root."""
+    """Every snakemake command of the README builds its job graph as typed."""
     path = os.pathsep.join([str(Path(sys.executable).parent), CLEAN["PATH"]])
     words = [*command.split(), *([] if command.endswith(" -n") else ["-n"])]
     answer = subprocess.run(

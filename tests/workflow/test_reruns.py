@@ -1,5 +1,4 @@
-"""Only stale stages rerun: change one thing, ask a dry run, compare with exactly the jobs that
-should be stale."""
+"""Only stale stages rerun: change one thing and compare with a dry run."""
 
 import os
 from collections import Counter
@@ -24,14 +23,16 @@ REPORT = Counter(check_gate=1) + COMPARISON
 NOTICES = Counter(write_notices=1, export_adapter=1)
 # another description of the same adapter
 DESCRIPTION = Counter(describe_adapter=1, export_adapter=1) + REPORT
-PER_TASK = Counter(evaluate_task=3, score_benchmark=3) + REPORT
+# Jobs that answer: one for base and adapter, one for the merged model, each with all benchmarks of
+# its rule. Only changed benchmarks compute there; the others' answers are in the store.
+TASKS = Counter(evaluate_task=2, score_benchmark=6) + REPORT
 MT_BENCH_JUDGE = Counter(judge_mt_bench=3, score_benchmark=3) + REPORT
 ALPACA_JUDGE = Counter(judge_alpaca_eval=3, score_benchmark=3) + REPORT
 MERGE = (
     Counter(
         merge_adapter=1,
-        evaluate_task=2,
-        generate_answers=2,
+        evaluate_task=1,
+        generate_answers=1,
         merge_answers=2,
         judge_mt_bench=1,
         judge_alpaca_eval=1,
@@ -41,42 +42,18 @@ MERGE = (
     + INFERENCE
     + REPORT
 )
+ANSWERS = Counter(generate_answers=2, merge_answers=6) + MT_BENCH_JUDGE + ALPACA_JUDGE - REPORT
 TRAINING = (
-    Counter(
-        train_adapter=1,
-        describe_adapter=1,
-        merge_adapter=1,
-        evaluate_task=4,
-        generate_answers=4,
-        merge_answers=4,
-        judge_mt_bench=2,
-        judge_alpaca_eval=2,
-    )
-    + Counter(score_benchmark=8)
+    Counter(train_adapter=1, describe_adapter=1, merge_adapter=1)
+    + TASKS
+    + ANSWERS
     + NOTICES
     + INFERENCE
-    + REPORT
+    - REPORT
 )
 PREPARATION = Counter(prepare_conversations=1, check_contamination=1) + TRAINING
 CONTAMINATION = Counter(check_contamination=1) + REPORT
-ALL_JUDGING = MT_BENCH_JUDGE + ALPACA_JUDGE - REPORT
-GENERATION = Counter(generate_answers=6, merge_answers=6) + ALL_JUDGING
-MODEL = (
-    Counter(
-        fetch_model=1,
-        train_adapter=1,
-        describe_adapter=1,
-        merge_adapter=1,
-        evaluate_task=6,
-        generate_answers=6,
-        merge_answers=6,
-        judge_mt_bench=3,
-    )
-    + Counter(judge_alpaca_eval=3, score_benchmark=12)
-    + NOTICES
-    + INFERENCE
-    + REPORT
-)
+MODEL = Counter(fetch_model=1) + TRAINING
 EVERYTHING = MODEL + Counter(
     fetch_conversations=1,
     fetch_benchmark=4,
@@ -91,17 +68,11 @@ SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"train_adapter": {"save_minutes": 3, "tracker": "wandb"}}, Counter()),
     ({"prepare_conversations": {"max_conversations": 7}}, PREPARATION),
     ({"merge_adapter": {"max_logit_difference": 0.4}}, MERGE),
-    ({"evaluate_task": {"gsm8k": {"limit": 3}}}, PER_TASK),
-    ({"evaluate_task": {"mmlu": {"few_shot": 3}}}, PER_TASK),
-    ({"evaluate_task": {"dtype": "float32"}}, PER_TASK + PER_TASK - REPORT),
-    (
-        {"generate_answers": {"mt_bench": {"limit": 3}}},
-        Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
-    ),
-    (
-        {"generate_answers": {"alpaca_eval": {"limit": 3}}},
-        Counter(generate_answers=3, merge_answers=3) + ALPACA_JUDGE,
-    ),
+    ({"evaluate_task": {"gsm8k": {"limit": 3}}}, TASKS),
+    ({"evaluate_task": {"mmlu": {"few_shot": 3}}}, TASKS),
+    ({"evaluate_task": {"dtype": "float32"}}, TASKS),
+    ({"generate_answers": {"mt_bench": {"limit": 3}}}, ANSWERS),
+    ({"generate_answers": {"alpaca_eval": {"limit": 3}}}, ANSWERS),
     ({"judge_mt_bench": {"max_tokens": 100}}, MT_BENCH_JUDGE),
     ({"judge_alpaca_eval": {"both_orders": False}}, ALPACA_JUDGE),
     ({"score_benchmark": {"confidence": 0.9}}, Counter(score_benchmark=12) + REPORT),
@@ -115,11 +86,15 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/train_adapter.py", TRAINING),
     ("workflow/scripts/write_report.py", Counter(write_report=1, export_report=1)),
     ("workflow/scripts/lorabench/training/encode.py", TRAINING),
-    ("workflow/scripts/lorabench/documents/token_times.py", INFERENCE + REPORT),
-    (
-        "workflow/scripts/lorabench/scoring/load_summary.py",
-        Counter(summarise_inference=1) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/training/trainer.py", TRAINING),
+    # what only declares, observes or refuses
+    ("workflow/scripts/lorabench/observation/power.py", Counter()),
+    ("workflow/scripts/lorabench/observation/progress.py", Counter()),
+    ("workflow/scripts/lorabench/gpu_state.py", INFERENCE + REPORT),
+    ("workflow/scripts/lorabench/documents/training_record.py", Counter()),
+    ("workflow/scripts/lorabench/training/settings.py", Counter()),
+    ("workflow/scripts/lorabench/job.py", Counter()),
+    ("workflow/scripts/lorabench/scoring/load_summary.py", Counter(summarise_inference=1) + REPORT),
     ("workflow/scripts/lorabench/files.py", EVERYTHING),
     ("workflow/scripts/lorabench/control/preflight.py", Counter()),
     ("workflow/scripts/lorabench/control/estimate.py", Counter()),
@@ -131,35 +106,28 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/lorabench/description/flops.py", DESCRIPTION),
     ("workflow/scripts/lorabench/description/training.py", DESCRIPTION),
     ("envs/inference.yaml", INFERENCE + REPORT),
-    # a benchmark's modules make only that benchmark stale
+    # a benchmark's modules make only jobs with that benchmark stale
     (
         "workflow/scripts/lorabench/data/benchmarks/alpaca_eval.py",
-        Counter(fetch_benchmark=1, check_contamination=1, generate_answers=3, merge_answers=3)
-        + ALPACA_JUDGE,
+        Counter(fetch_benchmark=1, check_contamination=1) + ANSWERS,
     ),
-    ("workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py", PER_TASK),
-    (
-        "workflow/scripts/lorabench/evaluation/benchmarks/mt_bench.py",
-        Counter(generate_answers=3, merge_answers=3) + MT_BENCH_JUDGE,
-    ),
-    (
-        "workflow/scripts/lorabench/scoring/benchmarks/mmlu.py",
-        Counter(score_benchmark=3) + REPORT,
-    ),
+    ("workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py", TASKS),
+    ("workflow/scripts/lorabench/evaluation/benchmarks/mt_bench.py", ANSWERS),
+    ("workflow/scripts/lorabench/scoring/benchmarks/mmlu.py", Counter(score_benchmark=3) + REPORT),
     ("workflow/scripts/lorabench/scoring/protocols.py", Counter(score_benchmark=12) + REPORT),
 ]
 TASK_FILES: list[tuple[str, str, Counter[str]]] = [
     *((name, "# a comment\n", Counter()) for name in ("gsm8k", "gsm8k_cot")),
     *((name, "# a comment\n", Counter()) for name in ("mmlu", "mmlu_continuation")),
-    ("gsm8k", "num_fewshot: 4\n", PER_TASK),
+    ("gsm8k", "num_fewshot: 4\n", TASKS),
     # no run of the smoke configuration asks it
     ("gsm8k_cot", "num_fewshot: 4\n", Counter()),
-    ("mmlu", "num_fewshot: 4\n", PER_TASK),
+    ("mmlu", "num_fewshot: 4\n", TASKS),
 ]
 DATA: list[tuple[str, Counter[str]]] = [
     (
         "workflow/resources/samples/gsm8k_test.jsonl",
-        Counter(fetch_benchmark=1, check_contamination=1) + PER_TASK,
+        Counter(fetch_benchmark=1, check_contamination=1) + TASKS,
     ),
     ("workflow/resources/samples/performance_prompts.jsonl", INFERENCE + REPORT),
 ]
@@ -198,8 +166,7 @@ def test_a_setting_reruns_its_rule_and_what_follows(
 def test_code_reruns_the_rules_that_reach_it(
     finished: Checkout, name: str, expected: Counter[str]
 ) -> None:
-    """A change of a script, a module or an environment schedules exactly the rules that use it and
-    what follows."""
+    """Exactly the rules that use the changed file, and what follows, run."""
     path = finished.folder / name
     addition = "\nADDED = 1\n" if name.endswith(".py") else "\nadded: 1\n"
     with changed(path, path.read_text() + addition):
@@ -234,7 +201,7 @@ def test_a_changed_protocol_sentence_asks_no_model(finished: Checkout) -> None:
 
 
 def test_the_text_of_a_key_reruns_nothing(finished: Checkout) -> None:
-    """What config/README.md says of a benchmark's key is beside the key and makes nothing stale."""
+    """What config/README.md says of a key makes nothing stale."""
     path = finished.folder / "workflow/scripts/lorabench/evaluation/benchmarks/gsm8k.py"
     with changed(path, path.read_text().replace("Longest answer", "Longest reply")):
         assert finished.scheduled() == {}
@@ -285,7 +252,7 @@ def test_a_branch_and_back_reruns_nothing(finished: Checkout) -> None:
     finished.git("branch", "-D", "other")
 
 
-def test_a_new_commit_reruns_the_export_alone(finished: Checkout) -> None:
+def test_a_new_commit_reruns_only_the_export(finished: Checkout) -> None:
     """A commit that changes no code asks for its own export folder and nothing else."""
     finished.git("commit", "-q", "--allow-empty", "-m", "empty")
     assert finished.scheduled() == {"export_report": 1}

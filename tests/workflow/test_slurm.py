@@ -14,17 +14,16 @@ pytestmark = [
 
 
 def test_jobs_end_without_accounting(tmp_path: Path) -> None:
-    """A job with the model runs in the cluster, short jobs here; where it fails, the last lines
-    say why."""
+    """A job with the model runs in the cluster; where it fails, the end says why."""
     copy = copy_repository(tmp_path / "lorabench")
-    target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
+    target = "results/smoke/work/evaluate_task/transformers/base.0-of-1"
     fast = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5")
     with one_node_cluster(tmp_path / "slurm"):
         done = copy.snakemake(*fast, target, profile="slurm-gpu")
         assert done.returncode == 0, done.stderr[-3000:]
-        assert (copy.folder / target).is_file()
+        assert (copy.folder / target).is_dir()
         jobs = said("squeue", "-h", "--states=all", "-o", "%T %P %k").splitlines()
-        assert jobs == ["COMPLETED cpu rule_evaluate_task_wildcards_smoke_base_mmlu_0_1"]
+        assert jobs == ["COMPLETED cpu rule_evaluate_task_wildcards_smoke_transformers_base_0_1"]
         script = copy.folder / "workflow" / "scripts" / "evaluate_task.py"
         text = script.read_text().replace("    run_job(", "    evaluate_task = print\n    run_job(")
         script.write_text(text)
@@ -32,6 +31,6 @@ def test_jobs_end_without_accounting(tmp_path: Path) -> None:
         assert failed.returncode == 1
         assert len(said("squeue", "-h", "--states=FAILED", "-o", "%i").splitlines()) == 1
         last = (failed.stdout + failed.stderr).splitlines()[-3:]
-        assert last[0].startswith("lorabench: smoke: mmlu on base failed: ")
+        assert last[0].startswith("lorabench: smoke: gsm8k, mmlu on base failed: ")
         assert last[1].startswith("  log: logs/smoke/evaluate_task/")
         assert last[2].startswith("  to go on: snakemake ")

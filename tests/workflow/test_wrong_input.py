@@ -1,5 +1,4 @@
-"""Wrong input stops before any job starts: one clear line a fault, exit code 2, no
-traceback."""
+"""Wrong input stops before any job: one line a fault, exit code 2."""
 
 import json
 from importlib.metadata import packages_distributions
@@ -31,19 +30,7 @@ def stopped(checkout: Checkout, overlay: dict, *configs: str, **options: object)
             {"train_adapter": {"lora_rank": 8}},
             "train_adapter.lora_rank: unknown key; did you mean 'lora_r'?",
         ),
-        (
-            {"train_adapter": {"lora_r": "eight"}},
-            "train_adapter.lora_r: expected a whole number, found 'eight'",
-        ),
         ({"evaluat_task": {}}, "evaluat_task: unknown key; did you mean 'evaluate_task'?"),
-        (
-            {"fetch_model": {"base": {"kind": "hub", "repo": "a/b", "revision": "main"}}},
-            "fetch_model.base.revision",
-        ),
-        (
-            {"score_benchmark": {"variants": ["base", "adapter"]}},
-            "expected one of base, lora, merged, found 'adapter'",
-        ),
     ],
 )
 def test_a_wrong_config_names_key_place_and_nearest_key(
@@ -106,13 +93,12 @@ def test_a_missing_vllm_is_named_before_training(checkout: Checkout, overlay: di
 
 
 def test_a_missing_vllm_stops_no_jobs_that_do_without(tmp_path: Path) -> None:
-    """MMLU stays on our passes, so that its jobs run in a configuration whose GSM8K answers are
-    vLLM's."""
+    """MMLU stays on our passes where only GSM8K's answers are vLLM's."""
     copy = copy_repository(tmp_path / "lorabench")
     (copy.folder / "vllm.yaml").write_text(
         yaml.safe_dump({"evaluate_task": {"gsm8k": {"engine": "vllm"}}})
     )
-    target = "results/smoke/work/eval/base/mmlu.0-of-1.jsonl"
+    target = "results/smoke/work/evaluate_task/transformers/base.0-of-1"
     answer = copy.snakemake(
         target, "--configfile", "config/smoke.yaml", "vllm.yaml", configfile=None
     )
@@ -120,8 +106,7 @@ def test_a_missing_vllm_stops_no_jobs_that_do_without(tmp_path: Path) -> None:
 
 
 def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
-    """Without a key the judged scores are asked for again and nothing else; no judging is
-    scheduled."""
+    """The judged scores are asked for again and nothing else."""
     judge = {"judge": {"kind": "openai", "model": "some-model"}}
     path = finished.folder / "no_key.yaml"
     path.write_text(yaml.safe_dump({"run": "smoke", "judge_mt_bench": judge}))

@@ -1,5 +1,4 @@
-"""Check contamination: training conversations and benchmark items ->
-results/{run}/data/contamination.json.
+"""Check contamination: training conversations, benchmark items -> data/contamination.json.
 
 For each benchmark and each n: how many of its scored items share a run of n words with a training
 conversation, and which. An overlap does not prove that the model learned the item; it marks items
@@ -28,9 +27,7 @@ def check_contamination(
     """Write the overlap of each benchmark with the training conversations.
 
     Args:
-        train: prepared training conversations.
         benchmarks: source.json of each benchmark, in resources/benchmarks/{benchmark}/{source}/.
-        contamination: the file to write.
         settings: `ngrams`, the lengths to compare, in words.
     """
     conversations = [

@@ -15,7 +15,7 @@ from typing import Any
 
 from lorabench.arguments import Folder
 from lorabench.description.licences import base_licence, find_licence, missing_duties
-from lorabench.documents.gate import EXIT_CODES, Declared, GateDocument
+from lorabench.documents.gate import Declared, GateDocument
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.performance import Performance
 from lorabench.documents.score import Score
@@ -29,7 +29,7 @@ from lorabench.report.records import (
     peak_memory_bytes,
     read_optional,
 )
-from lorabench.scoring.gate import Evidence, gate_answer, gate_lines
+from lorabench.scoring.gate import EXIT_CODES, Evidence, gate_answer, gate_lines
 from lorabench.scoring.gate_declaration import declaration_state, existing_results
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.item_rows import read_item_results
@@ -57,14 +57,11 @@ def check_gate(
     """Write gate.json and gate.md.
 
     Args:
-        run: the run's name.
         scores, rows: parallel lists, one file a variant and benchmark.
         perf: perf/{variant}.json.
         declaration: gate_declaration.json, in the run's folder.
         shipped: the folder that would ship: the adapter's or the merged model's.
         model_source, conversations_source: source.json of the base model and the training data.
-        settings: the config section `gate`.
-        document, remark: gate.json and gate.md.
     """
     chosen = GateSettings.parse_section(settings, "gate")
     measured: list[Performance] = [read_json(path) for path in perf]
@@ -104,8 +101,7 @@ def check_gate(
 def read_scores(
     scores: Sequence[Path], rows: Sequence[Path]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[ItemResult]]]]:
-    """Return benchmark -> the base's score file, and benchmark -> variant -> rows of what was
-    scored.
+    """Return benchmark -> the base's score file, and benchmark -> variant -> rows that were scored.
 
     A benchmark carries a signal where it does for every variant; its reason is the first that a
     variant gives.

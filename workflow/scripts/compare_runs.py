@@ -1,5 +1,4 @@
-"""Compare runs item by item: `make compare A=results/x B=results/y`, or all runs of a sweep with
-`make compare CONFIG=FILE`.
+"""Compare runs item by item: `make compare A=results/x B=results/y`, or `CONFIG=FILE` of a sweep.
 
 A and B are folders of runs (results/{run}) or of exported reports (reports/bench/{git-sha}). The
 variant of B and of each further folder is compared with that of A on the same items, with the
@@ -10,19 +9,13 @@ Runs whose protocols or items differ are refused.
 Exit code 0 = compared, 2 = cannot be compared.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorabench.control.configuration import load, resolve
-from lorabench.errors import ConfigurationError, LorabenchError
+from lorabench.control.command import ROOT, configured_runs, errors_in_lines, parser_of
+from lorabench.errors import ConfigurationError
 from lorabench.files import write_text
-from lorabench.report.run_comparison import Run, compare_runs, read_run, runs_text
-from lorabench.report.runs_page import render_runs
-
-ROOT = Path(__file__).resolve().parents[2]
+from lorabench.report.run_comparison import Run, compare_runs, read_run, render_runs, runs_text
 
 
 def sweep_runs(files: Sequence[Path], variant: str) -> list[Run]:
@@ -31,8 +24,7 @@ def sweep_runs(files: Sequence[Path], variant: str) -> list[Run]:
     Raises:
         ConfigurationError: the configuration has one run only.
     """
-    layers = [ROOT / "config" / "config.yaml", *files]
-    folders = [Path("results") / run for run in resolve(load(layers), layers, os.environ)]
+    folders = [Path("results") / run for run in configured_runs(files)]
     if len(folders) < 2:
         raise ConfigurationError(
             "one run is configured; give two folders as A=... B=..., or a configuration with a"
@@ -43,15 +35,12 @@ def sweep_runs(files: Sequence[Path], variant: str) -> list[Run]:
 
 def main() -> None:
     """Parse the command line, print the comparison, and write it as a page where asked."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("folders", nargs="*", type=Path, help="runs or exports, the first is A")
     parser.add_argument("--variant", choices=("base", "lora", "merged"), default="lora")
     parser.add_argument("--page", type=Path, help="write an HTML page, too")
-    parser.add_argument(
-        "--configfile", nargs="*", type=Path, default=[], help="without folders: of the sweep"
-    )
     given = parser.parse_args()
-    try:
+    with errors_in_lines():
         if given.folders:
             runs = [read_run(folder, given.variant) for folder in given.folders]
         else:
@@ -64,9 +53,6 @@ def main() -> None:
                 for name in ("runs.html.j2", "style.css")
             )
             write_text(given.page, render_runs(template, style, runs, contrasts))
-    except LorabenchError as error:
-        print(f"lorabench: {error}", file=sys.stderr)
-        sys.exit(2)
     print(runs_text(runs, contrasts))
 
 

@@ -57,8 +57,7 @@ def compare_variants(
     settings: dict[str, Any],
     compare: Path,
 ) -> None:
-    """Write compare.json. `scores` and `rows` are parallel lists, one file a variant and
-    benchmark."""
+    """Write compare.json; `scores` and `rows` have one file a variant and benchmark each."""
     chosen = ComparisonSettings(**settings)
     documents: list[Score] = [read_json(path) for path in scores]
     confidence = next((score["confidence"] for score in documents if score["status"] == "ok"), 0.95)
@@ -79,9 +78,7 @@ def compare_variants(
         "settings": settings,
         "answers": {
             "adapter_helps": adapter_helps(benchmarks, validation),
-            "cost_to_serve": cost_to_serve(
-                serving, memory, {document["variant"]: document for document in measured}
-            ),
+            "cost_to_serve": cost_to_serve(serving, memory, measured),
             "may_ship": shipping,
         },
         "benchmarks": benchmarks,
@@ -95,13 +92,9 @@ def compare_variants(
 
 
 def compare_items(
-    scores: Sequence[Score],
-    rows: Sequence[Path],
-    confidence: float,
-    settings: ComparisonSettings,
+    scores: Sequence[Score], rows: Sequence[Path], confidence: float, settings: ComparisonSettings
 ) -> tuple[dict[str, BenchmarkComparison], dict[str, Any]]:
-    """Return benchmark -> unit, signal and contrasts, and benchmark -> item-level agreement of
-    merged and lora."""
+    """Return contrasts, and item-level agreement of merged and lora, both by benchmark."""
     by_benchmark: dict[str, list[tuple[Score, Path]]] = {}
     for score, path in zip(scores, rows, strict=True):
         by_benchmark.setdefault(score["benchmark"], []).append((score, path))

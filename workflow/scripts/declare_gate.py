@@ -1,5 +1,4 @@
-"""Record the gate's margins before there are results: config ->
-results/{run}/gate_declaration.json.
+"""Record the gate's margins before there are results: config -> gate_declaration.json.
 
 The first job of a run, which nothing else waits for but the gate itself. Each change of the margins
 adds an entry with its time and the results that existed then; entries are never taken away. The
@@ -19,16 +18,11 @@ from lorabench.scoring.gate_declaration import declare, existing_results
 
 
 def declare_gate(
-    *,
-    settings: dict[str, Any],
-    history: Path,
-    declaration: Path,
-    declared_at: str | None = None,
+    *, settings: dict[str, Any], history: Path, declaration: Path, declared_at: str | None = None
 ) -> None:
     """Write the declaration.
 
     Args:
-        settings: the config section `gate`.
         history: JSON file of all declarations of this run, extended in place.
         declaration: gate_declaration.json, in the run's folder, which is looked through for results
             that exist already.

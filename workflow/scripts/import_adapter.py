@@ -1,5 +1,4 @@
-"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/, after checking that it
-fits the base model.
+"""Use an adapter trained elsewhere: its folder -> results/{run}/adapter/.
 
 The same files as train_adapter writes; the record says that training was not run here, and holds
 what the folder says about itself, from which describe_adapter makes the describing files. Where the
@@ -15,7 +14,7 @@ from typing import Any
 from lorabench.arguments import Folder
 from lorabench.documents.training_record import BroughtFiles, ImportRecord
 from lorabench.errors import ConfigurationError, DataError
-from lorabench.files import read_json, write_beside, write_json
+from lorabench.files import read_json, replacing, write_json
 from lorabench.job import run_job
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
@@ -30,8 +29,6 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
 
     Args:
         model: source.json next to the base model's checkpoint.
-        adapter: folder of the outputs.
-        settings: the config section.
 
     Raises:
         ConfigurationError: no path is set.
@@ -56,7 +53,7 @@ def import_adapter(*, model: Path, adapter: Folder, settings: dict[str, Any]) ->
         "brought": _brought(source),
     }
     for name in (CONFIG, WEIGHTS):
-        with write_beside(adapter / name) as temporary:
+        with replacing(adapter / name) as temporary:
             shutil.copyfile(source / name, temporary)
     write_json(adapter / "training_record.json", record)
     write_fingerprint(adapter / "fingerprint.json", adapter)

@@ -1,5 +1,4 @@
-"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.jsonl and
-.json.
+"""Judge AlpacaEval answers: answers -> results/{run}/judgments/{variant}/alpaca_eval.*.
 
 AlpacaEval 2's pairwise comparison with a reference output (https://arxiv.org/abs/2404.04475): the
 benchmark's published outputs, or the base variant's answers. One row an instruction; its score is
@@ -48,13 +47,11 @@ def judge_alpaca_eval(
     """Write the preference for the variant on every instruction, and how it was made.
 
     Args:
-        answers: jsonl of Answer rows.
         reference_answers: the same of the base variant; None = the benchmark's published outputs.
         benchmark: folder with instructions.jsonl and judge_prompt.txt.
         model: source.json of a local judge's model.
         store, writer: folder of the answer store that all runs share, and this job's file in it,
             `{run}/{job}`.
-        settings: judge, both_orders, max_tokens, reasks.
         min_judged_share: the share of the instructions that a score will need.
     """
     started = time.monotonic()

@@ -1,5 +1,4 @@
-"""Measure inference of all variants: checkpoints + performance prompts -> raw figures in
-results/{run}/perf.
+"""Measure inference of all variants: checkpoints, prompts -> raw figures in results/{run}/perf.
 
 One job for all variants, because speeds compare only within one run on one machine: each variant
 has its own process and they take turns. {variant}.jsonl has the raw times of one user
@@ -45,10 +44,7 @@ def measure_inference(
 
     Args:
         base, adapter, merged: checkpoint and adapter folders.
-        prompts: JSON Lines of {id, category, prompt}.
         times: variant -> file of its generations; empty for a variant that is not measured.
-        load: file of the requests under load.
-        conditions: file of how it was measured.
         settings: the config section, without what only the summary needs.
         threads: CPU threads of a worker.
 

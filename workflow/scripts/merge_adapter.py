@@ -1,5 +1,4 @@
-"""Merge the adapter into the base: adapter -> results/{run}/merged/, a checkpoint that needs no
-adapter library.
+"""Merge the adapter into the base: adapter -> a whole checkpoint in results/{run}/merged/.
 
 Base and adapter are added in float32 and cast once. Every merged weight is compared with W +
 scaling B A, computed from the two files without the library that loads adapters. merge_report.json
@@ -56,7 +55,6 @@ def merge_adapter(
         adapter: the adapter's fingerprint.json, in its folder.
         conversations: check prompts, JSON Lines of conversations.
         report: merge_report.json; the checkpoint is written next to it.
-        settings: the config section.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not what the key takes.

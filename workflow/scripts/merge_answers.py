@@ -1,5 +1,4 @@
-"""Put the shards of a benchmark's answers together: results/{run}/work/answers ->
-results/{run}/answers/{variant}/.
+"""Put the shards of a benchmark's answers together -> results/{run}/answers/{variant}/.
 
 The rows are those that one job would have made, in the order of the questions.
 """
@@ -30,7 +29,6 @@ def merge_answers(
 
     Args:
         shards: rows (`Answer`) of every shard; `protocols` says how each was made.
-        answers, protocol: outputs.
 
     Raises:
         DataError: a question is missing or occurs twice, or shards were made in different ways.
@@ -44,7 +42,11 @@ def merge_answers(
             " again"
         )
     made: list[dict[str, Any]] = [read_json(path) for path in protocols]
-    different = sorted(key for key in made[0] if key not in FREE and not _alike(made, key))
+    different = sorted(
+        key
+        for key in made[0]
+        if key not in FREE and any(one.get(key) != made[0][key] for one in made)
+    )
     if different:
         raise DataError(
             f"{shards[0].parent}: the shards were made differently ({', '.join(different)}); delete"
@@ -55,10 +57,5 @@ def merge_answers(
     write_json(protocol, made[0] | sums | {"shards": len(shards)})
 
 
-def _alike(documents: list[dict[str, Any]], key: str) -> bool:
-    """Return whether all documents have the same value under a key."""
-    return all(document.get(key) == documents[0][key] for document in documents)
-
-
 if __name__ == "__main__":
-    run_job(snakemake, merge_answers, unused=("settings",))
+    run_job(snakemake, merge_answers, unused=("folders", "settings"))

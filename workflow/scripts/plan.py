@@ -5,14 +5,11 @@ the gate's margin and how many would, how long the jobs took here before, and wh
 cost. Loads no model and asks nobody.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lorabench.control.configuration import load, resolve
+from lorabench.control.command import configured_runs, errors_in_lines, parser_of
 from lorabench.control.forecast import (
     Power,
     evaluated,
@@ -21,11 +18,9 @@ from lorabench.control.forecast import (
     measured_seconds,
     power_of,
 )
-from lorabench.errors import LorabenchError
 from lorabench.report.wording import benchmark_title, size_text
 from lorabench.scoring.benchmark import RATING, scored_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 # of the items, to show what another size would change
 OTHER_SIZES = (0.5, 2)
 
@@ -97,26 +92,19 @@ def describe_size(name: str, power: Power) -> str:
 
 
 def time_text(run: Mapping[str, Any], name: str, variants: int) -> str:
-    """Return how long the jobs of a benchmark took here before, or that this is not known."""
-    seconds = measured_seconds(Path("results") / run["run"] / "benchmarks", name)
+    """Return how long the answers to a benchmark took here before, or that this is not known."""
+    seconds = measured_seconds(Path("results") / run["run"] / "work", name)
     if seconds is None:
-        return "unknown, these jobs have not run here yet"
+        return "unknown, it has not been asked here yet"
     return f"{seconds / 60:.1f} min for {variants} variants, as measured in the last run here"
 
 
 def main() -> None:
     """Parse the command line and print the plan of every run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml"
-    )
-    files = [ROOT / "config" / "config.yaml", *parser.parse_args().configfile]
-    try:
-        runs = resolve(load(files), files, os.environ)
+    overlays = parser_of(__doc__).parse_args().configfile
+    with errors_in_lines():
+        runs = configured_runs(overlays)
         print("\n".join(line for run in runs.values() for line in plan(run)).rstrip())
-    except LorabenchError as error:
-        print(f"lorabench: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Prepare the conversations: flat messages -> results/{run}/data/{train,validation}.jsonl,
-audit.jsonl, summary.json.
+"""Prepare the conversations: flat messages -> results/{run}/data/.
 
 One top-ranked path a tree, the source's own split or one by hash, optional filters, clean text.
 audit.jsonl says of every tree why it was kept or dropped; summary.json counts that and holds the
@@ -30,13 +29,7 @@ def prepare_conversations(
     summary: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Write the conversations of both splits, the audit and the summary.
-
-    Args:
-        messages: flat messages as fetch_conversations writes them.
-        train, validation, audit, summary: the files to write.
-        settings: the section prepare_conversations.
-    """
+    """Write the conversations of both splits, the audit and the summary."""
     prepared = prepare((row for _, row in read_jsonl(messages)), PreparationSettings(**settings))
     write_jsonl(train, map(asdict, prepared.train))
     write_jsonl(validation, map(asdict, prepared.validation))

@@ -1,5 +1,4 @@
-"""Score a benchmark of a variant: shards or judgments ->
-results/{run}/eval/{variant}/{benchmark}.json and .jsonl.
+"""Score a benchmark of a variant: shards or judgments -> results/{run}/eval/{variant}/.
 
 Rows of all shards are joined by index, checked to be complete, and written next to their score:
 the metric of lorabench/scoring/benchmarks/{benchmark}.py with standard error, interval, breakdown
@@ -46,9 +45,7 @@ def score_benchmark(
             judge.
         length_control_file: AlpacaEval 2's df_gamed.csv, None without a length-controlled win rate.
         not_run_reason: why there are no rows, None where there are.
-        benchmark, variant: which score.
         settings: the keys `confidence` and `min_judged_share` of the section score_benchmark.
-        rows_output, score_output: the files to write.
     """
     table = scored_benchmark(benchmark)
     head: ScoreHead = {
@@ -94,13 +91,10 @@ def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> di
 def length_controlled(items: Sequence[ItemResult], file: Path | None) -> dict[str, Any]:
     """Return the length-controlled win rate, or why there is none."""
     # a second that others need not wait
-    from lorabench.scoring.length_control import (
-        length_control,
-        read_regulariser,
-    )
+    from lorabench.scoring.length_control import length_control, read_regulariser
 
     return length_control(items, read_regulariser(file) if file else None)
 
 
 if __name__ == "__main__":
-    run_job(snakemake, score_benchmark, unused=("answers",))
+    run_job(snakemake, score_benchmark, unused=("answers", "results"))

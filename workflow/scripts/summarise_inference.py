@@ -1,5 +1,4 @@
-"""Summarise the measured inference: raw token times, requests under load and conditions ->
-results/{run}/perf/{variant}.json.
+"""Summarise the measured inference: raw times -> results/{run}/perf/{variant}.json.
 
 Nothing is timed here, so that another percentile, limit or price costs seconds.
 """
@@ -38,8 +37,6 @@ def summarise_inference(
 
     Args:
         times: variant -> file of its generations; base's has the control, too.
-        load: file of the requests under load.
-        conditions: file of how it was measured.
         summaries: variant -> output file; a variant that was not measured gets status "not_run".
         settings: usd_per_gpu_hour and limits of the config section.
     """
@@ -107,8 +104,7 @@ def load_part(
     conditions: InferenceConditions,
     settings: Mapping[str, Any],
 ) -> Load:
-    """Return for each engine its levels of load, users within limits and their cost; None for an
-    engine that was not measured."""
+    """Return levels of load, users within limits and their cost, for each engine measured."""
     part: Load = {"own": None, "server": None}
     for engine in ENGINES:
         levels = summarise_load(requests, engine, variant, CONTROL, settings["limits"])

@@ -6,7 +6,6 @@ training_record.json, the raw readings and facts that describe_adapter turns int
 card. A killed run goes on from its newest checkpoint in results/{run}/work/train_adapter.
 """
 
-import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,22 +20,24 @@ from lorabench.documents.training_record import SplitLikelihood, TrainedModel, T
 from lorabench.errors import DataError
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json
 from lorabench.job import job, log_process
-from lorabench.llama import device, load_tokenizer, resolve_dtype
-from lorabench.processor import fast_bfloat16
+from lorabench.llama import load_tokenizer, resolve_dtype
+from lorabench.observation.data_counts import count_split
+from lorabench.observation.machine import machine_readings
+from lorabench.observation.matrix_speed import warn_of_slow_bfloat16
+from lorabench.observation.power import PowerMeter
+from lorabench.observation.tracking import check_tracker
 from lorabench.training.adapter.files import round_adapter, save_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
-from lorabench.training.encode import Encoded, TrainingData, check_length, encode_conversations
+from lorabench.training.encode import Encoded, TrainingData, encode_conversations
 from lorabench.training.fit import Fitted, Session, fit
 from lorabench.training.likelihood import likelihood
 from lorabench.training.lora import choose_4bit, load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
-from lorabench.training.power import PowerMeter
 from lorabench.training.processes import is_first, run_processes
-from lorabench.training.record import count_data, split_likelihood, training_record
-from lorabench.training.settings import FREE_SETTINGS, LATE_SETTINGS, parse_settings
-from lorabench.training.tracking import check_tracker
+from lorabench.training.settings import check_length, parse_settings
 
-logger = logging.getLogger("lorabench.train_adapter")
+# Keys that first count after the last step: checkpoints made under another value go on.
+LATE_SETTINGS = ("adapter_dtype",)
 
 
 def train_adapter(
@@ -56,22 +57,18 @@ def train_adapter(
 
     Args:
         model: source.json next to the base's checkpoint.
-        train, validation: prepared conversations.
-        adapter: folder of the outputs.
         work: folder of checkpoints, removed at the end.
-        run: the run's name.
-        settings: the config section.
-        free_settings: those of its keys that change no result.
+        free_settings: keys of the section that change no result.
         attempt: counts the tries of the job.
         tracking: folder of the trackers' files.
     """
-    settings = settings | (free_settings or {})
-    options = parse_settings(settings)
+    all_settings = settings | (free_settings or {})
+    options = parse_settings(all_settings)
     source = read_json(model)
     check_tracker(options.tracker)
     model_config = read_json(model.parent / "config.json")
     check_length(options.max_seq_length, model_config)
-    _warn_of_slow_bfloat16(options.dtype)
+    warn_of_slow_bfloat16(options.dtype)
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     seconds: dict[str, float] = {}
     with _timed(seconds, "encode"):
@@ -97,31 +94,39 @@ def train_adapter(
     round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
     with _timed(seconds, "likelihood"):
         likelihoods = _likelihoods(fitted, data)
-    about: TrainedModel = {
+    facts: TrainedModel = {
         "name": model.parent.name,
         "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
         "source": source,
         "chat_template_sha256": sha256_json(tokenizer.chat_template),
         "config": model_config,
     }
-    record = training_record(
-        fitted,
-        run=run,
-        settings=settings,
-        model=about,
-        data=counts,
-        data_sha256=hashes,
-        likelihood=likelihoods,
-        phase_seconds=seconds,
-        meter=meter,
-    )
+    record: TrainingRecord = {
+        # count up where older records mean something else; a new reading is absent from them
+        "schema_version": 1,
+        "status": "ok",
+        "run": run,
+        "settings": all_settings,
+        "resolved": fitted.resolved,
+        "trainable_parameters": fitted.trainable,
+        "model": facts,
+        "data_sha256": hashes,
+        "data": counts,
+        "log": fitted.log_history,
+        "history": fitted.history,
+        "resumed_at_step": fitted.resumed_at_step,
+        "likelihood": likelihoods,
+        "phase_seconds": seconds,
+        "gpu_idle": fitted.gpu_idle,
+        **machine_readings(meter, fitted.dtype, options.seed),
+    }
     if is_first():
         _publish(fitted.model, adapter, record)
         shutil.rmtree(work)
 
 
 def train_as_one_of_several(*, log: Path, **arguments: Any) -> None:
-    """Train in a process that the job started; the first of them appends to the job's log."""
+    """Train in a process that the job started."""
     log_process(log)
     keep_freed_memory()
     train_adapter(**arguments)
@@ -135,21 +140,11 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     seconds[phase] = time.monotonic() - started
 
 
-def _warn_of_slow_bfloat16(dtype: str) -> None:
-    if dtype == "bfloat16" and device().type == "cpu" and not fast_bfloat16():
-        logger.warning(
-            "train_adapter.dtype is bfloat16, which this processor computes several times slower"
-            " than float32; dtype: auto chooses the faster one"
-        )
-
-
 def _recipe(
     settings: dict[str, Any], data: dict[str, str], source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what decides the adapter: two runs with the same recipe may continue each other's
-    checkpoints."""
-    free = (*FREE_SETTINGS, *LATE_SETTINGS)
-    deciding = {key: value for key, value in settings.items() if key not in free}
+    """Return what decides the adapter: a run continues only checkpoints of the same recipe."""
+    deciding = {key: value for key, value in settings.items() if key not in LATE_SETTINGS}
     return {"settings": deciding, "data": data, "model": source["sha256"]}
 
 
@@ -157,26 +152,22 @@ def _encode_both(
     tokenizer: Any, train: Path, validation: Path, max_length: int
 ) -> tuple[TrainingData, dict[str, int]]:
     """Return both sets as tokens, and counts of what they hold."""
-    train_set, train_dropped = _encode(tokenizer, train, max_length)
-    validation_set, validation_dropped = _encode(tokenizer, validation, max_length)
-    data = TrainingData(train=train_set, validation=validation_set)
-    return data, count_data(data, {"train": train_dropped, "validation": validation_dropped})
-
-
-def _encode(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Encoded], int]:
-    rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
-    encoded, dropped = encode_conversations(tokenizer, rows, max_length)
-    if not encoded:
-        raise DataError(
-            f"{path}: no conversation with an assistant's text within {max_length} tokens; nothing"
-            " to learn"
-        )
-    return encoded, dropped
+    splits: dict[str, list[Encoded]] = {}
+    counts: dict[str, int] = {}
+    for split, path in (("train", train), ("validation", validation)):
+        rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
+        splits[split], dropped = encode_conversations(tokenizer, rows, max_length)
+        if not splits[split]:
+            raise DataError(
+                f"{path}: no conversation with an assistant's text within {max_length} tokens;"
+                " nothing to learn"
+            )
+        counts |= count_split(split, splits[split], dropped)
+    return TrainingData(**splits), counts
 
 
 def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihood]:
-    """Measure base and adapter on the validation set and on as many training conversations, the
-    first in file order."""
+    """Measure base and adapter on the validation set and as many first training conversations."""
     splits = {"validation": data.validation, "train": data.train[: len(data.validation)]}
     results: dict[str, SplitLikelihood] = {}
     for split, items in splits.items():
@@ -184,13 +175,17 @@ def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihoo
         with fitted.model.disable_adapter():
             base = likelihood(*arguments, f"{split} likelihood, base")
         adapter = likelihood(*arguments, f"{split} likelihood, adapter")
-        results[split] = split_likelihood(items, base, adapter)
+        results[split] = {
+            "ids": [item.id for item in items],
+            "label_tokens": base.labels,
+            "base_nll": base.nll,
+            "adapter_nll": adapter.nll,
+        }
     return results
 
 
 def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
-    """Write the outputs; the adapter's two files go through a temporary folder, the fingerprint
-    comes last."""
+    """Write the outputs: the adapter's two files whole or not at all, the fingerprint last."""
     partial = folder.with_name(f".{folder.name}.part")
     partial.mkdir(parents=True, exist_ok=True)
     dtype = resolve_dtype(record["settings"]["adapter_dtype"])

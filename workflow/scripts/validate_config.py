@@ -1,21 +1,16 @@
-"""Check a configuration without running anything: `make validate`, `make validate
-CONFIG=config/demo.yaml`.
+"""Check a configuration without running anything: `make validate CONFIG=config/demo.yaml`.
 
 Reads the config files as Snakemake does, checks every key, and looks at
 each model and data source that the config names. Prints the runs that it describes. Exit code 2
 where something is wrong.
 """
 
-import argparse
-import os
-import sys
 from pathlib import Path
 
-from lorabench.control.configuration import load, resolve
+from lorabench.control.command import configured_runs, errors_in_lines, parser_of
 from lorabench.control.preflight import find_source_faults
 from lorabench.errors import LorabenchError
 
-ROOT = Path(__file__).resolve().parents[2]
 FETCHING = {"fetch_model", "fetch_conversations", "fetch_benchmark"}
 
 
@@ -25,8 +20,7 @@ def validate_config(overlays: list[Path]) -> list[str]:
     Raises:
         LorabenchError: with every fault found, one a line.
     """
-    files = [ROOT / "config" / "config.yaml", *overlays]
-    runs = resolve(load(files), files, os.environ)
+    runs = configured_runs(overlays)
     faults = [fault for run in runs.values() for fault in find_source_faults(run, FETCHING)]
     if faults:
         raise LorabenchError("\n".join(dict.fromkeys(faults)))
@@ -40,15 +34,9 @@ def validate_config(overlays: list[Path]) -> list[str]:
 
 def main() -> None:
     """Parse the command line, print the runs or the faults."""
-    parser = argparse.ArgumentParser(description=validate_config.__doc__)
-    parser.add_argument(
-        "--configfile", nargs="*", type=Path, default=[], help="overlays on config/config.yaml"
-    )
-    try:
-        print("\n".join(validate_config(parser.parse_args().configfile)))
-    except LorabenchError as error:
-        print(f"lorabench: {error}", file=sys.stderr)
-        sys.exit(2)
+    overlays = parser_of(__doc__).parse_args().configfile
+    with errors_in_lines():
+        print("\n".join(validate_config(overlays)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Write the report: everything a run has measured ->
-results/{run}/report/{report.md,report.json,report.html,items.html,figures/}.
+"""Write the report: everything a run has measured -> results/{run}/report/.
 
 The first screen answers three questions: did the adapter help, what does it cost to serve, may I
 ship it; next to them are date, commit, times and hardware. Below are scores with intervals, paired
@@ -19,7 +18,7 @@ from typing import Any
 from lorabench.documents.answer import Answer
 from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
-from lorabench.files import read_json, read_jsonl, write_beside, write_json, write_text
+from lorabench.files import read_json, read_jsonl, replacing, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
@@ -63,13 +62,11 @@ def write_report(
     """Write the three forms of the report and its figures.
 
     Args:
-        run: the run's name.
         scores, rows: parallel lists, one file a variant and benchmark.
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
         model_source, conversations_source: source.json of what the run starts from.
         benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
         markdown, document, page, items_page: report.md, report.json, report.html, items.html.
-        figures: folder of the figures, next to the report.
         durations: folder of Snakemake's benchmark files, which no rule declares as its output.
     """
     records = {
@@ -102,7 +99,7 @@ def write_report(
     drawings = draw_figures(report, records["train_metrics"], measured)
     for name, drawing in drawings.items():
         write_text(figures / f"{name}.svg", drawing.svg)
-        with write_beside(figures / f"{name}.png") as temporary:
+        with replacing(figures / f"{name}.png") as temporary:
             temporary.write_bytes(drawing.png)
     write_json(document, report)
     paths = {name: f"{figures.name}/{name}.png" for name in drawings}

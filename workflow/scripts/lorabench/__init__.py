@@ -1,2 +1,1 @@
-"""lorabench: fine-tune, evaluate, measure and report a LoRA adapter; the package behind the
-Snakemake rules."""
+"""lorabench, the package behind the Snakemake rules."""

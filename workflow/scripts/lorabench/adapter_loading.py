@@ -4,6 +4,7 @@ PEFT loads what fits and passes over the rest with a warning at most, so that a 
 the base's own answers. Here the tensors in the model are compared with those in the file.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,7 @@ NAMED = 3
 
 
 def attach_adapter(base: PreTrainedModel, folder: Path) -> "PeftModel":
-    """Return the base with the adapter in `folder`, unmerged; the adapter's weights take the base's
-    dtype.
+    """Return the base with the adapter in `folder`, unmerged, in the base's dtype.
 
     Raises:
         DataError: a tensor of the file is not in the model with the same values, or one of the
@@ -33,9 +33,12 @@ def attach_adapter(base: PreTrainedModel, folder: Path) -> "PeftModel":
     from peft import PeftModel
 
     try:
-        model = PeftModel.from_pretrained(
-            base, folder, autocast_adapter_dtype=False, local_files_only=True
-        )
+        with warnings.catch_warnings():
+            # peft asks for a property that transformers has renamed
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            model = PeftModel.from_pretrained(
+                base, folder, autocast_adapter_dtype=False, local_files_only=True
+            )
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{folder}: PEFT cannot put this adapter on the base: {reason}") from error

@@ -57,8 +57,10 @@ class Captured:
 
 
 def rehearse(run: Callable[[], None], state: Sequence[Tensor]) -> None:
-    """Do a pass a few times and put `state` back as it was; keys and values that this leaves behind
-    are written anew before any pass sees them."""
+    """Do a pass a few times, then put `state` back as it was.
+
+    Keys and values that this leaves behind are written anew before any pass sees them.
+    """
     before = [tensor.clone() for tensor in state]
     for _ in range(PASSES_BEFORE_CAPTURE):
         run()

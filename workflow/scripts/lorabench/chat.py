@@ -1,5 +1,4 @@
-"""Render conversations with a tokenizer's chat template: the one place for training, evaluation,
-measurement and judging.
+"""Render conversations with a tokenizer's chat template, for every stage.
 
 Two things that are no input of a run are kept out of the text. Templates that print today's date
 (Llama 3.1 and later) get a fixed one, or the same run would give other tokens tomorrow. And what
@@ -32,8 +31,7 @@ def control_pattern(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
 
 
 def as_plain_text(text: str, control: re.Pattern[str]) -> tuple[str, int]:
-    """Return the text with its control tokens written apart ("< |eot_id| >"), and how many there
-    were.
+    """Return the text with its control tokens written apart ("< |eot_id| >"), and their number.
 
     They stay readable, but no tokenizer takes them for real ones.
     """
@@ -81,10 +79,7 @@ def render_chat(
     try:
         _pin_date(tokenizer)
         text = tokenizer.apply_chat_template(
-            safe,
-            tokenize=False,
-            add_generation_prompt=prompt,
-            continue_final_message=continued,
+            safe, tokenize=False, add_generation_prompt=prompt, continue_final_message=continued
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)

@@ -1,5 +1,4 @@
-"""How many tokens a model reads at once, from its config.json; without torch, so that the head
-process may ask too."""
+"""How many tokens a model reads at once, from its config.json; needs no torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +8,7 @@ POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length"
 
 
 def context_length(config: Mapping[str, Any]) -> int | None:
-    """Return the positions that a model's config.json names, None where the architecture has no
-    such limit."""
+    """Return the positions that a model's config.json names, None where it names no limit."""
     for part in (config, config.get("text_config")):
         if isinstance(part, Mapping):
             for key in POSITION_KEYS:

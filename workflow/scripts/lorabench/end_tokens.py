@@ -25,8 +25,7 @@ def end_token_ids(
 
 
 def turn_end_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the first control token that the chat template writes after an answer, which is also
-    the last one that training teaches; None without a template or such a token."""
+    """Return the first control token that the chat template writes after an answer."""
     if not tokenizer.chat_template:
         return None
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": ANSWER}]

@@ -21,8 +21,7 @@ class ConfigurationError(LorabenchError):
 
 
 class PrerequisiteError(LorabenchError):
-    """Something outside the project is missing: a token, a licence, a GPU, disk space, a
-    package."""
+    """Something outside the project is missing: a token, a licence, a GPU, disk space."""
 
 
 class DataError(LorabenchError):
@@ -34,4 +33,4 @@ class JudgeError(LorabenchError):
 
 
 class MeasurementError(LorabenchError):
-    """A measurement failed one of its own checks."""
+    """A measurement failed one of its checks."""

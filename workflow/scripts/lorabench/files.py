@@ -1,5 +1,4 @@
-"""Read and write the pipeline's files: JSON and JSON Lines, whole or not at all, and content
-hashes."""
+"""Read and write JSON, JSON Lines and text, whole or not at all, and hash them."""
 
 import errno
 import hashlib
@@ -15,9 +14,8 @@ from lorabench.errors import DataError
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends
-    without an error."""
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path` that becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -42,13 +40,12 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
-    with write_beside(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. Not-a-number is refused, since JSON has no word
-    for it."""
+    """Write `value` as indented JSON, atomically; not-a-number is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -76,7 +73,7 @@ def read_json(path: Path) -> Any:
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one JSON value a line, atomically; return the number of rows."""
     count = 0
-    with write_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1
@@ -113,8 +110,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces), independent of
-    insertion order."""
+    """Return the SHA-256 of a value's JSON with sorted keys."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

@@ -1,5 +1,4 @@
-"""Read GPUs through their driver (NVML): memory, power, energy, clocks, and who computes on them.
-Needs no torch."""
+"""Read GPUs through their driver (NVML); needs no torch."""
 
 from typing import Any
 
@@ -7,8 +6,7 @@ import pynvml
 
 
 def open_gpu(uuid: str) -> Any:
-    """Return NVML's handle of a GPU. By UUID ("GPU-…"), since NVML's order of devices does not
-    follow CUDA_VISIBLE_DEVICES.
+    """Return NVML's handle of a GPU; its order of devices is not that of CUDA_VISIBLE_DEVICES.
 
     Raises:
         pynvml.NVMLError: the driver does not answer; so do all functions here, unless they say
@@ -38,8 +36,7 @@ def watts(gpu: Any) -> float:
 
 
 def joules(gpu: Any) -> float | None:
-    """Return the energy that a GPU has used since its driver was loaded; None where it does not
-    count (before Volta)."""
+    """Return the energy used since the driver was loaded, None where it is not counted."""
     try:
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
     except pynvml.NVMLError:

@@ -37,21 +37,14 @@ REMEDIES = {
 
 
 def run_job(snakemake: Any, function: Callable[..., None], unused: Sequence[str] = ()) -> None:
-    """Call the rule's function with the arguments that the rule names, as a job.
-
-    Args:
-        snakemake: the object that Snakemake puts into a script.
-        function: see `lorabench.arguments`.
-        unused: names of the rule that the function does not take.
-    """
+    """Call the rule's function with the arguments that the rule names, as a job."""
     with job(snakemake):
         function(**arguments_of(snakemake, function, unused))
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Run the body of a Snakemake `script:` job: messages go to the rule's log, our own warnings
-    also to stderr.
+    """Run the body of a Snakemake `script:` job, with messages in the rule's log.
 
     Any error ends the job with exit code 1 and one line; the traceback is in the log. While the job
     runs, a second process for the same job is refused.
@@ -72,10 +65,7 @@ def job(snakemake: Any) -> Iterator[None]:
             stream,
         )
     file = logging.StreamHandler(stream)
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(_for_people)
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[file, terminal], force=True)
-    logging.captureWarnings(True)
+    _log_to(file)
     # one line a request
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.setdefault("TQDM_MININTERVAL", "1" if sys.stderr.isatty() else "10")
@@ -90,7 +80,8 @@ def job(snakemake: Any) -> Iterator[None]:
         # where the disk is full the traceback is lost, the line on the terminal is not
         with suppress(OSError):
             stream.write(traceback.format_exc())
-        _end(snakemake.rule, reason or _in_one_line(error, log), stream)
+        where = [" ".join(note.split()) for note in getattr(error, "__notes__", ())]
+        _end(snakemake.rule, ": ".join([*where, reason or _in_one_line(error, log)]), stream)
     except KeyboardInterrupt:
         _end(snakemake.rule, "interrupted", stream)
     finally:
@@ -101,8 +92,7 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """Return one line for an error of a disk or of its files, with the name of the disk; None for
-    other errors.
+    """Return one line for an error of a disk or of its files, None for other errors.
 
     Libraries that write files themselves put the system's error number into their message.
     """
@@ -130,8 +120,7 @@ def _disk_of(path: Path) -> Path:
 
 
 def _running_elsewhere(lock: TextIO) -> str | None:
-    """Take a job's lock; return which process holds it where that fails. The lock ends with the
-    process.
+    """Take a job's lock until the process ends; return who holds it where that fails.
 
     A disk that cannot lock files is no reason to stop.
     """
@@ -169,12 +158,15 @@ def log_process(log: Path) -> None:
 
     The first process logs as the job does, the others log warnings only.
     """
+    first = os.environ.get("RANK", "0") == "0"
+    _log_to(*[logging.FileHandler(log, encoding="utf-8")] * first)
+
+
+def _log_to(*files: logging.Handler) -> None:
+    """Log to files, and to the terminal what is for people."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(_for_people)
-    handlers: list[logging.Handler] = [terminal]
-    if os.environ.get("RANK", "0") == "0":
-        handlers.append(logging.FileHandler(log, encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[*files, terminal], force=True)
     logging.captureWarnings(True)
 
 

@@ -16,7 +16,7 @@ from lorabench.processor import fast_bfloat16
 
 
 def device() -> torch.device:
-    """Return this process's GPU where there is one, else the CPU."""
+    """Return this process's GPU, or the CPU without one."""
     return (
         torch.device("cuda", torch.cuda.current_device())
         if torch.cuda.is_available()
@@ -28,8 +28,8 @@ def resolve_dtype(name: str) -> torch.dtype:
     """Turn the config's `dtype` into a torch dtype.
 
     "auto" is bfloat16 where the machine multiplies it fast (a GPU that supports it, a CPU by
-    `fast_bfloat16`), else
-    float32: without such instructions bfloat16 is several times slower than float32 on a CPU.
+    `fast_bfloat16`), else float32: a CPU without such instructions is several times slower in
+    bfloat16.
     """
     if name == "auto":
         on_gpu = torch.cuda.is_available()
@@ -43,8 +43,7 @@ def resolve_dtype(name: str) -> torch.dtype:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint's tokenizer, with a padding token that is not the end of a turn where there
-    is one."""
+    """Load a checkpoint's tokenizer, with a padding token that ends no turn where it has one."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         # Llama 3 ends turns with <|eot_id|>, so this one is free
@@ -54,8 +53,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def four_bit() -> BitsAndBytesConfig:
-    """Return QLoRA's quantisation: NF4, double quantised, bfloat16 arithmetic (arXiv 2305.14314,
-    section 3)."""
+    """Return QLoRA's quantisation (arXiv 2305.14314, section 3)."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -1,5 +1,4 @@
-"""Let a model's layers attend through an object that the caller hands to its forward pass: what the
-pass remembers, and how.
+"""Let a model's layers attend through an object that the caller gives to its forward pass.
 
 This uses transformers' attention interface, so that every architecture that has it can be run so.
 """
@@ -44,8 +43,7 @@ AttentionInterface.register(NAME, _forward)
 
 @contextmanager
 def memory_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend through the `memory` argument of its forward pass while the
-    block runs."""
+    """Let the model's layers attend through the `memory` argument while the block runs."""
     usual = model.config._attn_implementation
     model.config._attn_implementation = NAME
     try:

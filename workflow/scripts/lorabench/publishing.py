@@ -1,12 +1,11 @@
-"""Put copies of result files where users look for them: whole or not at all, large ones as hard
-links."""
+"""Put copies of result files where users look for them, large ones as hard links."""
 
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from lorabench.files import read_json, write_beside, write_json
+from lorabench.files import read_json, replacing, write_json
 
 # Snakemake touches the outputs of a finished job. A linked file is touched in its source folder
 # too, and rules that read it there would run again; only weights are large enough to link, and
@@ -27,9 +26,8 @@ MANIFEST = "exported_files.json"
 
 
 def publish_file(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source` (large, same file system) or a copy of it, replacing
-    what was there."""
-    with write_beside(target) as temporary:
+    """Replace `target` by the same file as `source` (large ones) or a copy of it."""
+    with replacing(target) as temporary:
         if source.stat().st_size >= LINK_FROM_BYTES:
             temporary.unlink()
             _link_or_copy(source, temporary)
@@ -53,8 +51,7 @@ def note_exports(folder: Path, names: Iterable[str]) -> None:
 
 
 def publish_folder(source: Path, target: Path) -> None:
-    """Publish every file of a flat folder; files that the target had before and the source has not
-    are removed."""
+    """Publish every file of a flat folder; other files of the target are removed."""
     for file in sorted(source.iterdir()):
         publish_file(file, target / file.name)
     for file in sorted(target.iterdir()) if target.is_dir() else ():

@@ -1,5 +1,4 @@
-"""Read the header of a safetensors file: which tensors it holds and whether it is whole. No torch,
-and no weight is read."""
+"""Read the header of a safetensors file; needs no torch and reads no weight."""
 
 import json
 import math
@@ -21,8 +20,7 @@ def read_header(path: Path) -> dict[str, list[int]]:
 
 
 def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """Return name -> dtype, shape and data_offsets of a safetensors file's tensors, and where in
-    the file the offsets begin.
+    """Return name -> dtype, shape, data_offsets of the tensors, and where the offsets begin.
 
     The file is 8 bytes with the header's length (little endian), the header as JSON, then the
     tensors.

@@ -24,11 +24,7 @@ class Section(BaseModel):
     """A part of the config. Unknown keys, values of another type, NaN and infinity are refused."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     @classmethod

@@ -8,8 +8,7 @@ from shutil import rmtree
 
 @contextmanager
 def staging_folder(record: Path) -> Iterator[Path]:
-    """Yield an empty folder next to `record`'s; when the block ends without an error, its files
-    replace those there.
+    """Yield an empty folder whose files replace those next to `record` when the block ends well.
 
     `record` is a file that the block writes under that name. It is moved last, so that the rest is
     whole where it exists. What a killed job left in the staging folder is removed first.

@@ -89,9 +89,8 @@ def ratio_estimate(
     error, interval = None, None
     if k > 1:
         error = math.sqrt(robust_variance(tops, weights))
-        interval = _around(
-            ratio, error * t_quantile(0.5 + confidence / 2, degrees_of_freedom(weights))
-        )
+        half = error * t_quantile(0.5 + confidence / 2, degrees_of_freedom(weights))
+        interval = ratio - half, ratio + half
     return Estimate(
         value=ratio,
         standard_error=error,
@@ -153,8 +152,7 @@ def bounded_mean_estimate(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Return the mean of values on a scale with two ends, with an interval that stays on the scale
-    and holds for skewed values.
+    """Return the mean of values on a bounded scale, with an interval that stays on the scale.
 
     The mean counts as a share of n_eff right answers: n over the design effect, the ratio of the
     robust variance to that of as many zeros and ones (Korn and Graubard 1998, with the mid-p
@@ -226,8 +224,7 @@ def t_quantile(share: float, freedom: float | None) -> float:
 def cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable] | None
 ) -> tuple[Floats, Floats]:
-    """Return per cluster the sum of its values and its size, [k] each, clusters in order of first
-    appearance."""
+    """Return sum of values and size by cluster, [k] each, in order of first appearance."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
         raise DataError(
@@ -243,8 +240,7 @@ def cluster_sums(
 
 
 def robust_variance(sums: Floats, sizes: Floats) -> float:
-    """Return the squared error of a ratio of sums of at least two clusters; see
-    `ratio_estimate`."""
+    """Return the squared error of a ratio of sums of clusters; see `ratio_estimate`."""
     total = sizes.sum()
     weights = sizes / total
     residuals = (sums - sizes * (sums.sum() / total)) / total
@@ -272,8 +268,7 @@ def degrees_of_freedom(sizes: Floats) -> float:
 def _resampled_means(
     sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
 ) -> Floats:
-    """Return [resamples] means of k clusters drawn with replacement, in chunks that bound
-    memory."""
+    """Return [resamples] means of k clusters drawn with replacement, chunk by chunk."""
     k = len(sums)
     step = max(1, BOOTSTRAP_CHUNK // k)
     means = []
@@ -286,14 +281,5 @@ def _resampled_means(
 def _expanded_percentiles(means: Floats, k: int, confidence: float) -> Interval:
     """Return Hesterberg's expanded percentile interval for k clusters."""
     tail = float(stats.norm.cdf(-np.sqrt(k / (k - 1)) * t_quantile(0.5 + confidence / 2, k - 1)))
-    return _pair(np.quantile(means, [tail, 1 - tail]))
-
-
-def _around(centre: float, half_width: float) -> Interval:
-    """Return centre +- half_width."""
-    return centre - half_width, centre + half_width
-
-
-def _pair(bounds: Floats) -> Interval:
-    """Return two bounds as plain floats."""
-    return float(bounds[0]), float(bounds[1])
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

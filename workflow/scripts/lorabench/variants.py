@@ -1,5 +1,4 @@
-"""Load a variant of the model for inference: the base, the base with the unmerged adapter, or the
-merged checkpoint."""
+"""Load a variant for inference: base, base with the unmerged adapter, or merged."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def load_variant(
     variant: str,
     *,
-    base: Path,
+    base: Path | PreTrainedModel,
     adapter: Path | None,
     merged: Path | None,
     dtype: str,
@@ -30,7 +29,7 @@ def load_variant(
     Args:
         variant: "base", "lora" (the adapter stays unmerged) or "merged".
         base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant
-            only.
+            only. A base that is loaded already replaces its folder.
         dtype: the config's word, see `resolve_dtype`.
         use_4bit: load the base weights in NF4.
 
@@ -44,7 +43,9 @@ def load_variant(
         raise DataError(
             f"variant {variant!r} needs its {'merged' if variant == 'merged' else 'adapter'} folder"
         )
-    checkpoint = load_base(folder, resolve_dtype(dtype), use_4bit)
+    checkpoint = (
+        load_base(folder, resolve_dtype(dtype), use_4bit) if isinstance(folder, Path) else folder
+    )
     model: PreTrainedModel | PeftModel = checkpoint
     if variant == "lora" and adapter is not None:
         model = attach_adapter(checkpoint, adapter)

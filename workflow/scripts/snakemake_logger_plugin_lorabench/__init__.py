@@ -1,14 +1,13 @@
-"""Progress view for Snakemake (`--logger lorabench`): a line when a job starts or ends, and what
-every stage has done.
+"""Progress view for Snakemake (`--logger lorabench`).
 
     [ 7/38  1:12] start  demo: gsm8k on base
     [ 8/38  1:45] done   demo: gsm8k on base (0:33) | data 6/6 · training 2/2 · evaluation 1/12 ·
     judging 0/6 · ...
 
-On a terminal a last line says what runs now, with the newest progress bar of the jobs. What jobs
-write to stderr goes to logs/jobs.log. A job that fails is named with its log; the cause ends the
-run's output (`lorabench.control.last_words`). Warnings, and errors before the first job, pass
-through in Snakemake's own words.
+On a terminal a last line says what runs now, with the newest progress bar of the jobs; elsewhere
+such a line follows every minute. What jobs write to stderr goes to logs/jobs.log. A job that fails
+is named with its log; the cause ends the run's output (`lorabench.control.last_words`). Warnings,
+and errors before the first job, pass through in Snakemake's own words.
 """
 
 import logging
@@ -51,12 +50,22 @@ STAGES = {
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 JOBS_LOG = Path("logs/jobs.log")
+SECONDS_BETWEEN_LINES = 60.0
+# the drawn part of a progress bar
+BAR = re.compile(r"\|[^|]*\| ?")
 # The SLURM plugin's search for an account that the profile does not name: it works without.
 ACCOUNT_NOISE = re.compile("SLURM account given|No account was given|Unable to guess SLURM")
 
 
 class LogHandler(LogHandlerBase):
     """Snakemake's logger plugin: turns job events into progress lines on stderr."""
+
+    # it replaces Snakemake's terminal output; Snakemake's own log file, filter and format stay
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = False
+    has_formatter = False
+    needs_rulegraph = False
 
     def __post_init__(self) -> None:
         """Start with nothing known; the totals come with the first run information."""
@@ -72,43 +81,16 @@ class LogHandler(LogHandlerBase):
         self.writing = threading.Lock()
         if not self.common_settings.dryrun:
             self.take_stderr()
-            if sys.stderr.isatty():
-                threading.Thread(target=self.show_running, daemon=True).start()
+            threading.Thread(target=self.show_running, daemon=True).start()
 
     def take_stderr(self) -> None:
-        """Keep the terminal for this process; what child processes write to stderr goes to
-        `JOBS_LOG`."""
+        """Keep the terminal for this process; other writers to stderr go to `JOBS_LOG`."""
         JOBS_LOG.parent.mkdir(exist_ok=True)
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
         # a second call, refused or not, leaves what the first one's jobs said
         with JOBS_LOG.open("ab") as file:
             self.log_begin = file.tell()
             os.dup2(file.fileno(), 2)
-
-    @property
-    def writes_to_stream(self) -> bool:
-        """This handler replaces Snakemake's own terminal output."""
-        return True
-
-    @property
-    def writes_to_file(self) -> bool:
-        """No file: Snakemake's own log file stays complete."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """Use Snakemake's filter."""
-        return False
-
-    @property
-    def has_formatter(self) -> bool:
-        """Use Snakemake's formatter for what passes through."""
-        return False
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """The rule graph is not needed."""
-        return False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record, or remember what it says."""
@@ -143,8 +125,7 @@ class LogHandler(LogHandlerBase):
             os.write(2, f"{said}\n".encode(errors="replace"))
 
     def pass_on(self, record: logging.LogRecord) -> None:
-        """Print a warning or an error; once jobs run, errors about them go to their log, since the
-        run's last lines say the cause."""
+        """Print a warning or an error; once jobs run, errors go to their log."""
         text = self.format(record)
         if ACCOUNT_NOISE.search(text):
             return
@@ -195,24 +176,28 @@ class LogHandler(LogHandlerBase):
             print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def show_running(self) -> None:
-        """Rewrite the last terminal line every second: running jobs, their times, the newest
-        progress bar."""
+        """Rewrite the terminal's last line every second; elsewhere print a line every minute."""
+        terminal = sys.stderr.isatty()
         while True:
-            time.sleep(1)
-            jobs = ", ".join(
-                f"{self.names[job][1]} ({clock(time.monotonic() - begin)})"
-                for job, begin in [*self.started.items()]
-            )
-            bar = last_bytes(400, self.log_begin).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
-            if jobs:
+            time.sleep(1 if terminal else SECONDS_BETWEEN_LINES)
+            text = self.running(0.0 if terminal else SECONDS_BETWEEN_LINES)
+            if text and terminal:
                 width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
                 with self.writing:
-                    print(
-                        f"\r\x1b[K{f'{self.head()} now    {jobs} | {bar}'[:width]}",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
+            elif text:
+                self.print(text)
+
+    def running(self, at_least: float) -> str | None:
+        """Return the jobs that have run for `at_least` seconds and the newest bar's numbers."""
+        now = time.monotonic()
+        jobs = ", ".join(
+            f"{self.names[job][1]} ({clock(now - begin)})"
+            for job, begin in [*self.started.items()]
+            if now - begin >= at_least
+        )
+        bar = last_bytes(400, self.log_begin).replace("\r", "\n").strip().rsplit("\n", 1)[-1]
+        return f"{self.head()} now    {jobs} | {BAR.sub(' ', bar)}" if jobs else None
 
 
 def last_bytes(count: int, begin: int) -> str:
@@ -230,8 +215,7 @@ def clock(seconds: float) -> str:
 
 
 def use_a_cache_that_can_be_written() -> None:
-    """Move the cache folder into the project where HOME is missing or read-only, as in containers:
-    Snakemake ends with a traceback there."""
+    """Move the cache folder into the project where HOME is missing or read-only."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         cache.mkdir(parents=True, exist_ok=True)

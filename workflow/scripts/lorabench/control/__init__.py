@@ -1,2 +1,1 @@
-"""What the head process needs: configuration, the plan of runs, checks before a run, predictions.
-No torch; no stage imports it."""
+"""What the head process needs; no torch, and no stage imports it."""

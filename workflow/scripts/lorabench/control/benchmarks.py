@@ -46,6 +46,8 @@ def _of_kind(kind: type) -> tuple[str, ...]:
 TASKS = _of_kind(TaskBenchmark)
 # answered by generate_answers, then judged by the rule of its name
 JUDGED = {name: f"judge_{name}" for name in _of_kind(QuestionBenchmark)}
+# rule -> the benchmarks whose answers its jobs bring
+ASKED = {"evaluate_task": TASKS, "generate_answers": tuple(JUDGED)}
 
 
 def settings_class(benchmark: str) -> type[BenchmarkSettings]:
@@ -91,13 +93,6 @@ def read_task_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def benchmark_code(script: Path, environment: Path, benchmarks: list[str]) -> str:
-    """Return the hash of the code behind a job: its script and what that imports, and the modules
-    of the benchmarks that it works with, no others.
-
-    Args:
-        script: of a rule in ROOMS.
-        environment: the rule's conda file.
-        benchmarks: of the job.
-    """
+    """Return the hash of the code behind a job, with the modules of its benchmarks only."""
     own = [benchmark_file(ROOMS[script.stem], benchmark) for benchmark in benchmarks]
     return code_hash(script, environment, own)

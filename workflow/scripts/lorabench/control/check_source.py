@@ -21,12 +21,10 @@ FIRST_ROWS = 200
 
 
 def check_source(kind_of_data: str, source: Mapping[str, Any]) -> list[str]:
-    """Return one line for each fault of a source, as far as it can be seen without fetching or
-    computing anything.
+    """Return one line for each fault of a source that can be seen without fetching anything.
 
     Args:
         kind_of_data: "model", "conversations" or the name of a benchmark.
-        source: the source of the config.
     """
     prompt, form = source.get("judge_prompt"), source.get("format", AUTO)
     more = ("judge_prompt", "format")

@@ -43,10 +43,6 @@ def check_cluster(
 ) -> None:
     """Check that jobs can be sent to SLURM and that their ends will be seen.
 
-    Args:
-        which: finds a program.
-        config: see `scontrol_config`.
-
     Raises:
         PrerequisiteError: SLURM is not here, or it forgets finished jobs too early and keeps no
             accounts of them: Snakemake would wait for ever.

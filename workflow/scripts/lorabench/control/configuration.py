@@ -31,8 +31,10 @@ NOT_IN_SWEEP = ("run", "sweep")
 def resolve(
     config: Mapping[str, Any], files: Sequence[Path], environment: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the runs of a config: run name -> its whole config, checked, with overrides from the
-    environment and with the shared keys of `judge` in both judging sections.
+    """Return run name -> whole config, checked.
+
+    Variables of the environment override keys, and both judging sections hold the shared keys of
+    `judge`.
 
     Args:
         config: the merged config files.
@@ -107,8 +109,7 @@ def share_judge(config: Mapping[str, Any]) -> dict[str, Any]:
 def override_from_environment(
     config: dict[str, Any], environment: Mapping[str, str]
 ) -> dict[tuple[str, ...], str]:
-    """Write set variables of `ENVIRONMENT_KEYS` into `config`, numbers as numbers; return path ->
-    variable. Sections that are not mappings are left for the check to name."""
+    """Write set variables of `ENVIRONMENT_KEYS` into `config`; return path -> variable."""
     overridden: dict[tuple[str, ...], str] = {}
     for variable, path in ENVIRONMENT_KEYS.items():
         value = environment.get(variable)
@@ -168,8 +169,7 @@ def _origin_label(entry: Mapping[str, Any]) -> str:
 
 
 def load(files: Sequence[Path]) -> dict[str, Any]:
-    """Return the config that Snakemake makes of these files: later ones replace values of earlier
-    ones, deeply.
+    """Return the config that Snakemake makes of these files; later ones win, deeply.
 
     Raises:
         ConfigurationError: a file cannot be read, is no YAML mapping, or has a key twice; all

@@ -165,7 +165,7 @@ def estimate(
         peak_memory_bytes=choice.memory.peak,
         memory_terms=dict(vars(choice.memory)),
         choice=choice,
-        tokens_per_step=options.conversations_per_step * mean,
+        tokens_per_step=options.batch_size * options.gradient_accumulation * mean,
         flops=flops,
         seconds=flops / (speed * share.share),
         speed_source=share.source,
@@ -193,6 +193,9 @@ def choose(
     in_bfloat16 = uses_bfloat16(settings, device)
     number_bytes = 2 if in_bfloat16 else 4
     flash = device.gpu and in_bfloat16
+    # the rules of `lorabench.training.compilation`, for a machine with a compiler
+    automatic = flash and not settings.use_dora and not settings.fsdp
+    compiled = automatic if settings.compile == "auto" else settings.compile is True
     shortest, longest = _row_bounds(settings, flash)
 
     def predict(tokens: int, recomputed: int) -> MemoryModel:
@@ -203,25 +206,25 @@ def choose(
             tokens=tokens,
             recomputed=recomputed,
             gpu=device.gpu,
+            compiled=compiled,
             processes=processes,
         )
 
     usable = USABLE * device.memory_bytes
     found = predict(shortest, 0)
     plan = plan_memory(
-        layer_costs(shapes, settings, number_bytes, device.gpu),
+        layer_costs(shapes, settings, number_bytes, gpu=device.gpu, compiled=compiled),
         usable - (found.peak - found.activations),
         memory=settings.memory,
         shortest=shortest,
         longest=longest,
     )
     model = predict(plan.row_tokens, plan.recomputed_layers)
-    automatic = flash and not settings.use_dora
     return Choice(
         fits=model.peak <= usable,
         use_4bit=use_4bit,
         arithmetic="bfloat16" if in_bfloat16 else "float32",
-        compiled=automatic if settings.compile == "auto" else settings.compile is True,
+        compiled=compiled,
         row_tokens=plan.row_tokens,
         recomputed_layers=plan.recomputed_layers,
         layers=shapes.layers,
@@ -230,15 +233,18 @@ def choose(
 
 
 def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
-    """Return the shortest and longest rows to choose from: long ones pay with FlashAttention only,
-    and no step has more tokens than its conversations may have."""
+    """Return the shortest and longest rows to choose from.
+
+    Long ones pay with FlashAttention only, and no step has more tokens than its conversations may
+    have.
+    """
     if not settings.packing:
         tokens = settings.batch_size * settings.max_seq_length
         return tokens, tokens
     if settings.row_tokens != "auto":
         tokens = max(int(settings.row_tokens), settings.max_seq_length)
         return tokens, tokens
-    step = settings.conversations_per_step * settings.max_seq_length
+    step = settings.batch_size * settings.gradient_accumulation * settings.max_seq_length
     return settings.max_seq_length, step if flash else settings.max_seq_length
 
 
@@ -248,7 +254,10 @@ def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[
         ("packing: true", {"packing": True}),
         (
             "batch_size: 1",
-            {"batch_size": 1, "gradient_accumulation": settings.conversations_per_step},
+            {
+                "batch_size": 1,
+                "gradient_accumulation": settings.batch_size * settings.gradient_accumulation,
+            },
         ),
         ("use_4bit: true", {"use_4bit": True}),
         ("max_seq_length: 1024", {"max_seq_length": min(1024, settings.max_seq_length)}),

@@ -16,6 +16,7 @@ from typing import Any
 from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
 from lorabench.control.configuration import source_label
 from lorabench.data.benchmark import benchmark_data
+from lorabench.files import read_json
 from lorabench.scoring.benchmark import RATING, scored_benchmark
 
 POWER = 0.8
@@ -121,19 +122,17 @@ def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | No
     return float(calls * (asked * prices[0] + output * prices[1]) / 1e6)
 
 
-def measured_seconds(folder: Path, benchmark: str) -> float | None:
-    """Return the seconds that the jobs of a benchmark took in this run before, all variants; None
-    where they did not run.
+def measured_seconds(work: Path, benchmark: str) -> float | None:
+    """Return the seconds that the answers of a benchmark took in this run before, all variants;
+    None where there are none.
 
     Args:
-        folder: results/{run}/benchmarks, Snakemake's own timings.
+        work: results/{run}/work, which has how each part was made.
         benchmark: its name.
     """
     rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
-    files = sorted((folder / rule).glob(f"*.{benchmark}.*.tsv"))
-    texts = [file.read_text(encoding="utf-8").splitlines() for file in files]
-    seconds = [float(lines[1].split("\t")[0]) for lines in texts if len(lines) > 1]
-    return sum(seconds) if seconds else None
+    files = sorted((work / rule).glob(f"*/*/*/{benchmark}.json"))
+    return sum(read_json(file)["seconds"] for file in files) if files else None
 
 
 def evaluated(run: Mapping[str, Any]) -> list[str]:

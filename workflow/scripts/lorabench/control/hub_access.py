@@ -18,8 +18,7 @@ TIMEOUT_SECONDS = 5
 
 
 def find_hub_faults(source: HubSource, repo_type: Literal["model", "dataset"]) -> list[str]:
-    """Return one line for each reason why the snapshot cannot be fetched, as far as that can be
-    found out in seconds.
+    """Return one line for each reason why the snapshot cannot be fetched, found in seconds.
 
     Only gated models cost a request, and only with a token: whether its account accepted the
     licence. A hub that cannot be reached is no fault here, since jobs may run on machines with

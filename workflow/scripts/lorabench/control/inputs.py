@@ -17,8 +17,7 @@ LEFT_BY_PROGRAMS = (".pyc", ".swp", ".tmp", ".part", ".lock", "~")
 
 
 def local_files(entry: Mapping[str, Any]) -> list[str]:
-    """Return the files of a data source of kind `path`, so that an edit of them reruns the fetch;
-    an empty list for other kinds."""
+    """Return the files of a data source of kind `path`, which are inputs of its fetch."""
     if entry["kind"] != "path":
         return []
     path = Path(entry["path"])

@@ -1,5 +1,7 @@
-"""Ask remote judges one tiny question each before any expensive work, with the parameters that
-judging will send; what the answers cost is in the run's books."""
+"""Ask remote judges one tiny question each before any expensive work.
+
+It has the parameters that judging will send; what the answers cost is in the run's books.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,4 @@
-"""The last lines of a run that did not finish: why, where to read more, and the command that goes
-on."""
+"""The last lines of a run that did not finish: why, and the command that goes on."""
 
 import os
 import re
@@ -23,8 +22,7 @@ SLURM_END = re.compile(r"^.*(?:DUE TO|exceeded memory limit|oom.kill|Killed|NODE
 
 @dataclass(frozen=True)
 class FailedJob:
-    """A job whose last attempt failed: its message, its log, when the run started (seconds since
-    the epoch; older logs are of other runs), and SLURM's logs of its rule."""
+    """A job whose last attempt failed."""
 
     message: str
     log: Path
@@ -82,7 +80,7 @@ def typed_command(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def as_failed(jobs: Iterable[Any], since: float, cluster_logs: Path | None) -> list[FailedJob]:
-    """Return what is told of Snakemake's failed jobs; members of a group one by one."""
+    """Return Snakemake's failed jobs; members of a group one by one."""
     found = []
     for job in jobs:
         for one in getattr(job, "jobs", None) or [job]:

@@ -18,6 +18,8 @@ NF4_BYTES = (
 )
 # logits at a time, as in label_loss
 CHUNK = 2**25
+# queries at a time, as in block_attention
+BLOCK = 128
 # glibc keeps the small remainders at the edges of aligned blocks in separate caches, so that a
 # freed tensor's place does not grow together again and is too small for the next tensor. Without
 # these caches training on a CPU takes a fifth to a quarter less memory, and not more time
@@ -56,6 +58,7 @@ def predict_memory(
     tokens: int,
     recomputed: int,
     gpu: bool,
+    compiled: bool,
     processes: int = 1,
 ) -> MemoryModel:
     """Predict the peak of one process.
@@ -67,18 +70,19 @@ def predict_memory(
         tokens: positions of the largest micro-batch, padding counted.
         recomputed: layers that compute their activations again.
         gpu: on a GPU; else the resident memory of a CPU process.
+        compiled: the layers run compiled.
         processes: that divide the layers' weights among them where the recipe says `fsdp`.
     """
     adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)
     embeddings = shapes.head_parameters * (1 if shapes.tied else 2) * number_bytes
     layer = NF4_BYTES if settings.use_4bit is True else number_bytes
-    allocated = layer_costs(shapes, settings, number_bytes, gpu).kept(tokens, recomputed)
+    allocated = layer_costs(shapes, settings, number_bytes, gpu=gpu, compiled=compiled).kept(
+        tokens, recomputed
+    )
     largest = shapes.hidden * max(shapes.intermediate, shapes.attention_width)
     head = max(CHUNK, shapes.vocabulary) * (4 + 2 * number_bytes)
-    evaluation = shapes.head_parameters * (
-        4.0 if number_bytes == 2 else 0.0
-        # float32 copy for exact likelihoods
-    )
+    # float32 logits in parts, for exact likelihoods
+    evaluation = 2 * 4 * CHUNK
     layers = shapes.layer_parameters * layer
     if settings.fsdp and processes > 1:
         layers = (
@@ -95,11 +99,13 @@ def predict_memory(
 
 
 def layer_costs(
-    shapes: Shapes, settings: TrainingSettings, number_bytes: int, gpu: bool
+    shapes: Shapes, settings: TrainingSettings, number_bytes: int, *, gpu: bool, compiled: bool
 ) -> LayerCosts:
     """Return what the layers keep for the backward pass; on a CPU with the C library's share."""
     share = 1 if gpu else CPU_ALLOCATOR
-    whole = layer_bytes(shapes, settings, number_bytes, settings.max_seq_length, gpu)
+    whole = layer_bytes(
+        shapes, settings, number_bytes, settings.max_seq_length, gpu=gpu, compiled=compiled
+    )
     return LayerCosts(
         layers=shapes.layers,
         bytes_a_token=whole * share,
@@ -108,33 +114,45 @@ def layer_costs(
 
 
 def layer_bytes(
-    shapes: Shapes, settings: TrainingSettings, number_bytes: int, length: int, gpu: bool
+    shapes: Shapes,
+    settings: TrainingSettings,
+    number_bytes: int,
+    length: int,
+    *,
+    gpu: bool,
+    compiled: bool,
 ) -> float:
-    """Return the bytes that autograd keeps of a layer for one token of a conversation."""
+    """Return the bytes that autograd keeps of a layer for one token of a conversation.
+
+    Without dropout the adapters keep their inputs, which adapters of one input share; with dropout
+    each keeps its own, and a mask. The compiler keeps no float32 copy of what a norm gets, and
+    computes the gate's activation again.
+    """
     hidden, width, key_value = shapes.hidden, shapes.attention_width, shapes.key_value_width
-    norms = (
-        2 * (4 + number_bytes) * hidden
-        # float32 input and the output, which feeds several adapters
-    )
-    attention = number_bytes * (
-        2.0 * width + 2 * key_value
-        # query, key, value, and the output, which feeds o_proj
-    )
-    if not gpu:
+    dropout = settings.lora_dropout > 0
+    norms = 2 * hidden * (number_bytes if compiled else 4)
+    # query, key, value
+    attention = number_bytes * (width + 2.0 * key_value)
+    if gpu or compiled:
+        # FlashAttention keeps its output
+        attention += number_bytes * width
+    else:
         heads = shapes.attention_width // shapes.head_size
-        # probabilities, kept by BlockAttention
-        attention += number_bytes * heads * length / 2
-    gated = (
-        4 * number_bytes * shapes.intermediate
-        # gate, its activation, up, and their product, which feeds down_proj
-    )
+        # probabilities, kept by BlockAttention: of whole blocks
+        attention += number_bytes * heads * (length + min(length, BLOCK)) / 2
+        attention += 0 if dropout else number_bytes * width
+    # gate, its activation, up
+    gated = number_bytes * shapes.intermediate * (2 if compiled else 3)
     inner = number_bytes * settings.lora_r * len(settings.target_modules)
-    dropped = sum(
-        shapes.linear_shapes[name][0]
-        for name in settings.target_modules
-        if name in shapes.linear_shapes
-    )
-    mask = 1 if gpu else number_bytes
-    # output and mask
-    dropout = (number_bytes + mask) * dropped if settings.lora_dropout > 0 else 0
-    return norms + attention + gated + inner + dropout
+    if dropout:
+        # on a CPU the mask is of the numbers' kind
+        mask = 1 if gpu or compiled else number_bytes
+        inputs = (number_bytes + mask) * sum(
+            shapes.linear_shapes[name][0]
+            for name in settings.target_modules
+            if name in shapes.linear_shapes
+        )
+    else:
+        # outputs of the norms, and the product of gate and up
+        inputs = number_bytes * (2 * hidden + shapes.intermediate)
+    return norms + attention + gated + inner + inputs

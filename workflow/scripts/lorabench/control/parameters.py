@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lorabench.control.benchmarks import BENCHMARKS, ROOMS, benchmark_code
+from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS, benchmark_code
 from lorabench.control.plan import FREE_SETTINGS, Plan, Wildcards, ordered
 from lorabench.control.source_hash import closure, code_hash, read_source
 from lorabench.files import sha256_json
@@ -35,13 +35,13 @@ class Parameters:
     """Functions of the wildcards, for the `params` and `conda` of rules."""
 
     def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.runs = plan.runs
         self.scripts = plan.root / "workflow" / "scripts"
         self.environments = plan.root / "envs"
 
     def section(self, rule: str, *keys: str) -> Settings:
-        """Return a function: the run's section of that rule without keys that change no result, or
-        the named keys of it, as one sorted dict."""
+        """Return a function: the run's section, or `keys` of it, as one sorted dict."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]
@@ -53,8 +53,7 @@ class Parameters:
         return settings
 
     def free_settings(self, rule: str) -> Callable[[Wildcards, Any], dict[str, Any]]:
-        """Return a function: the keys of the section that change no result, so that a change of
-        them reruns nothing.
+        """Return a function: the keys of the section that change no result.
 
         It takes `input`, because Snakemake does not record a parameter that follows from inputs.
         """
@@ -64,43 +63,32 @@ class Parameters:
 
         return settings
 
-    def benchmark_section(self, rule: str) -> Settings:
-        """Return a function: the section without other benchmarks' keys; the own ones under
-        `benchmark`."""
+    def asked_section(self, rule: str) -> Settings:
+        """Return a function: the section with the keys of the job's benchmarks, under
+        `benchmarks`."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]
             others = (*BENCHMARKS, "shards")
             common = {key: value for key, value in values.items() if key not in others}
-            whole: dict[str, Any] = ordered(common | {"benchmark": values[wildcards.benchmark]})
+            own = {name: values[name] for name in self.plan.asked(rule, wildcards)}
+            whole: dict[str, Any] = ordered(common | {"benchmarks": own})
             return whole
 
         return settings
 
-    def engine(self, run: str, rule: str, benchmark: str) -> str:
-        """Return what generates the texts of a benchmark."""
-        settings = self.runs[run][rule]
-        if rule == "generate_answers":
-            return str(settings["engine"])
-        return str(settings[benchmark].get("engine", "transformers"))
-
     def vllm_jobs(self, jobs: Iterable[Any]) -> set[tuple[str, str, str]]:
         """Return (run, rule, variant) of the jobs whose texts vLLM generates."""
-        generating = [job for job in jobs if job.rule.name in ("evaluate_task", "generate_answers")]
         return {
-            (job.wildcards.run, job.rule.name, job.wildcards.variant)
-            for job in generating
-            if self.engine(job.wildcards.run, job.rule.name, job.wildcards.benchmark) == "vllm"
+            (job.wildcards.run, job.rule.name, job.wildcards.variants)
+            for job in jobs
+            if job.rule.name in ASKED and job.wildcards.engine == "vllm"
         }
 
-    def engine_environment(self, rule: str) -> Callable[[Wildcards], str]:
-        """Return a function: the environment of what generates for a rule."""
-
-        def environment(wildcards: Wildcards) -> str:
-            engine = self.engine(wildcards.run, rule, wildcards.benchmark)
-            return "vllm" if engine == "vllm" else "evaluation"
-
-        return environment
+    @staticmethod
+    def engine_environment(wildcards: Wildcards) -> str:
+        """Return the environment of what generates."""
+        return "vllm" if wildcards.engine == "vllm" else "evaluation"
 
     def conda_file(self, environment: Callable[[Wildcards], str]) -> Callable[[Wildcards], str]:
         """Return a function: the conda file of the environment that `environment` returns."""
@@ -111,10 +99,9 @@ class Parameters:
         return file
 
     def code(self, rule: str, environment: Environment) -> str | Callable[[Wildcards], str]:
-        """Return the hash of the code behind a rule, or the function of the wildcards that does;
-        see docs/reruns.md.
+        """Return the hash of the code behind a rule, or a function that does; see docs/reruns.md.
 
-        Of the benchmarks' modules it holds those of the job's benchmark, or of all that its run
+        Of the benchmarks' modules it holds those of the job's benchmarks, or of all that its run
         scores.
         """
         script = self.scripts / f"{rule}.py"
@@ -123,17 +110,20 @@ class Parameters:
             file = self._file(environment, wildcards)
             if rule not in ROOMS:
                 return code_hash(script, file)
-            own = getattr(wildcards, "benchmark", None)
-            scored = self.runs[wildcards.run]["score_benchmark"]["benchmarks"] if not own else [own]
-            return benchmark_code(script, file, scored)
+            if rule in ASKED:
+                names = self.plan.asked(rule, wildcards)
+            elif own := getattr(wildcards, "benchmark", None):
+                names = [own]
+            else:
+                names = self.runs[wildcards.run]["score_benchmark"]["benchmarks"]
+            return benchmark_code(script, file, names)
 
         if isinstance(environment, str) and rule not in ROOMS:
             return code_hash(script, self.environments / f"{environment}.yaml")
         return hash_of
 
     def answer_store(self, rule: str) -> str:
-        """Return the run's folder in the store of answers that all runs share; it is named after
-        the code that answers."""
+        """Return the run's folder in the shared store, named after the code that answers."""
         behind = closure(self.scripts / f"{rule}.py")
         files = [name for name in ANSWERING if self.scripts / name in behind]
         texts = {name: read_source(self.scripts / name).text for name in files}

@@ -1,4 +1,4 @@
-"""What the rules ask: which files a run starts from and makes, and what its jobs are told.
+"""What the rules ask: which files a run starts from and makes, and what its jobs get.
 
 Methods that take `wildcards` are functions of Snakemake's wildcards, so that rules name them
 without a lambda; the others take names.
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lorabench.control.benchmarks import (
+    ASKED,
     BENCHMARKS,
     JUDGED,
+    TASKS,
     exported_file,
     read_task_file,
     sample_files,
@@ -21,7 +23,6 @@ from lorabench.control.benchmarks import (
 from lorabench.control.configuration import source, source_label
 from lorabench.files import read_json, sha256_file
 from lorabench.judging.availability import judge_available
-from lorabench.training.settings import FREE_SETTINGS as FREE_TRAINING_SETTINGS
 
 # what training and importing write
 TRAINED_FILES = (
@@ -47,7 +48,7 @@ REPORT_FILES = (
     *EXPORTED_ITEMS.values(),
 )
 # by section: the keys that change no result
-FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": FREE_TRAINING_SETTINGS}
+FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": ("save_minutes", "tracker")}
 # of measure_inference: the keys that what is timed depends on; the others are the summary's
 TIMED_SETTINGS = (
     "variants",
@@ -59,7 +60,8 @@ TIMED_SETTINGS = (
     "load",
     "server",
 )
-SHARD_FOLDERS = {"evaluate_task": "eval", "generate_answers": "answers"}
+# base and unmerged LoRA: one load of the weights, and the adapter goes onto them
+TOGETHER = ("base", "lora")
 
 
 class Wildcards(Protocol):
@@ -67,6 +69,9 @@ class Wildcards(Protocol):
 
     run: str
     variant: str
+    # of jobs that answer: one variant, or "base-lora"
+    variants: str
+    engine: str
     benchmark: str
 
 
@@ -109,17 +114,19 @@ class Plan:
         folder = self.root / "workflow" / "resources" / "samples"
         return [os.path.relpath(file) for file in sample_files(folder, benchmark)]
 
-    def task_file(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the content of the task file that a benchmark's settings name.
+    def task_files(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return benchmark -> content of the task file that its settings name, for a job.
 
         Raises:
             ConfigurationError: there is no such file, or it is no plain YAML mapping.
         """
-        settings = self.runs[wildcards.run]["evaluate_task"][wildcards.benchmark]
-        content: dict[str, Any] = ordered(
-            read_task_file(self.root / "workflow" / "resources" / "tasks", settings)
+        folder = self.root / "workflow" / "resources" / "tasks"
+        section = self.runs[wildcards.run]["evaluate_task"]
+        names = self.asked("evaluate_task", wildcards)
+        contents: dict[str, Any] = ordered(
+            {name: read_task_file(folder, section[name]) for name in names}
         )
-        return content
+        return contents
 
     def models(self) -> dict[str, dict[str, Any]]:
         """Return model name -> source over all runs."""
@@ -151,8 +158,7 @@ class Plan:
         return f"results/{wildcards.run}/{folder}/LICENSE"
 
     def judge_model(self, benchmark: str) -> Callable[[Wildcards], str | list[str]]:
-        """Return a function of the wildcards: the source.json of a local judge's model, nothing for
-        other judges."""
+        """Return a function: the source.json of a local judge's model, [] for other judges."""
 
         def model(wildcards: Wildcards) -> str | list[str]:
             run = self.runs[wildcards.run]
@@ -193,34 +199,70 @@ class Plan:
 
     # What a run makes.
 
-    def adapter_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return the adapter's fingerprint for the variant that loads the adapter."""
-        path = f"results/{wildcards.run}/adapter/fingerprint.json"
-        return path if wildcards.variant == "lora" else []
+    def engine(self, run: str, rule: str, benchmark: str) -> str:
+        """Return what generates the texts of a benchmark."""
+        settings = self.runs[run][rule]
+        whole = settings.get("engine", "transformers")
+        return str(settings[benchmark].get("engine", whole))
 
-    def merged_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return the merge report for the variant that loads the merged checkpoint."""
-        path = f"results/{wildcards.run}/merged/merge_report.json"
-        return path if wildcards.variant == "merged" else []
-
-    def shards(self, wildcards: Wildcards, rule: str, suffix: str) -> list[str]:
-        """Return the shard files of a benchmark that `rule` makes."""
-        count = self.runs[wildcards.run][rule]["shards"]
-        folder = f"results/{wildcards.run}/work/{SHARD_FOLDERS[rule]}/{wildcards.variant}"
+    def asked(self, rule: str, wildcards: Wildcards) -> list[str]:
+        """Return the benchmarks that one job of `rule` asks: all of the run's with its engine."""
+        run = wildcards.run
+        scored = self.runs[run]["score_benchmark"]["benchmarks"]
         return [
-            f"{folder}/{wildcards.benchmark}.{shard}-of-{count}.{suffix}" for shard in range(count)
+            name
+            for name in ASKED[rule]
+            if name in scored and self.engine(run, rule, name) == wildcards.engine
         ]
 
+    def benchmarks_of(self, rule: str) -> Callable[[Wildcards], list[str]]:
+        """Return a function: the source.json files of the benchmarks of a job."""
+        return lambda wildcards: [
+            self.benchmark_source(wildcards.run, name) for name in self.asked(rule, wildcards)
+        ]
+
+    def adapter_of(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the adapter's fingerprint for a job with the variant that loads the adapter."""
+        path = f"results/{wildcards.run}/adapter/fingerprint.json"
+        return path if "lora" in wildcards.variants.split("-") else []
+
+    def merged_of(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the merge report for a job with the merged checkpoint."""
+        path = f"results/{wildcards.run}/merged/merge_report.json"
+        return path if wildcards.variants == "merged" else []
+
+    def shards(self, wildcards: Wildcards) -> list[str]:
+        """Return the folders that jobs fill with answers, a variant's to a benchmark among them; a
+        folder a shard."""
+        run, variant, benchmark = wildcards.run, wildcards.variant, wildcards.benchmark
+        rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
+        engine, count = self.engine(run, rule, benchmark), self.runs[run][rule]["shards"]
+        scored = self.runs[run]["score_benchmark"]["variants"]
+        if engine != "vllm" and variant in TOGETHER and {*TOGETHER} <= {*scored}:
+            variant = "-".join(TOGETHER)
+        folder = f"results/{run}/work/{rule}/{engine}"
+        return [f"{folder}/{variant}.{shard}-of-{count}" for shard in range(count)]
+
+    def shard_files(self, wildcards: Wildcards, suffix: str) -> list[str]:
+        """Return the files of one variant and benchmark in the folders of `shards`."""
+        name = f"{wildcards.variant}/{wildcards.benchmark}.{suffix}"
+        return [f"{folder}/{name}" for folder in self.shards(wildcards)]
+
     def results_of(self, wildcards: Wildcards, suffix: str) -> list[str]:
-        """Return the per-item results that a score is made of; nothing where a judge cannot be
-        asked and never was."""
+        """Return the results that a score is made of; [] where no judge can or did judge."""
         run, variant, benchmark = wildcards.run, wildcards.variant, wildcards.benchmark
         if benchmark not in JUDGED:
-            return self.shards(wildcards, "evaluate_task", suffix)
+            return self.shard_files(wildcards, suffix)
         judged = self.why_not_judged(run, benchmark) is None or self.judged_before(
             run, variant, benchmark
         )
         return [f"results/{run}/judgments/{variant}/{benchmark}.{suffix}"] if judged else []
+
+    def made_by_jobs(self, wildcards: Wildcards) -> list[str]:
+        """Return what jobs make of `results_of`: the folders of tasks, the files of judgments."""
+        if wildcards.benchmark not in JUDGED:
+            return self.shards(wildcards)
+        return [*self.results_of(wildcards, "jsonl"), *self.results_of(wildcards, "json")]
 
     def answers_of(self, wildcards: Wildcards, suffix: str) -> str | list[str]:
         """Return the answers that a judged score speaks of, or how they were made."""
@@ -230,8 +272,7 @@ class Plan:
         return f"{folder}/{wildcards.benchmark}.{suffix}"
 
     def length_control_of(self, wildcards: Wildcards) -> str | list[str]:
-        """Return the regulariser of the length-controlled win rate for a benchmark that has one,
-        where the config names it."""
+        """Return the configured regulariser of a length-controlled win rate, [] without one."""
         file: str | None = self.runs[wildcards.run]["score_benchmark"]["length_control_file"]
         if file is None:
             return []
@@ -280,8 +321,7 @@ class Plan:
         return judge_available(self.runs[run][JUDGED[benchmark]]["judge"], self.environment)
 
     def judged_before(self, run: str, variant: str, benchmark: str) -> bool:
-        """Return whether there are judgments of these very answers that the configured judge made,
-        in a call with its key."""
+        """Return whether the configured judge has already judged these very answers."""
         protocol = Path(f"results/{run}/judgments/{variant}/{benchmark}.json")
         answers = Path(f"results/{run}/answers/{variant}/{benchmark}.jsonl")
         judge = self.runs[run][JUDGED[benchmark]]["judge"]
@@ -293,8 +333,7 @@ class Plan:
         return same_answers and asked == (judge["kind"], judge["model"])
 
     def judgeable_runs(self, benchmark: str) -> str:
-        """Return a wildcard pattern of the runs whose judge can be asked; for the others a judgment
-        is whatever is there."""
+        """Return a pattern of the runs whose judge can be asked; others keep their judgments."""
         return any_of(run for run in self.runs if self.why_not_judged(run, benchmark) is None)
 
     def not_run_reason(self, wildcards: Wildcards) -> str | None:

@@ -13,11 +13,10 @@ from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import ConfigurationError, LorabenchError, PrerequisiteError
+from lorabench.errors import LorabenchError, PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
-from lorabench.judging.settings import parse_judge
 from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.check import base_shapes, check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
@@ -50,14 +49,12 @@ def check(
         vllm: (run, rule, variant) of the jobs whose texts vLLM generates.
         with_conda: Snakemake builds the jobs' environments.
         local: jobs run on this machine, so that its GPU and disk count.
-        environment: os.environ, for tokens.
 
     Raises:
         PrerequisiteError: with every fault found, one a line.
     """
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
-        faults += find_judge_faults(run)
         faults += find_source_faults(run, rules)
         faults += find_content_faults(run, rules)
         if rules & LENGTHS.keys():
@@ -77,18 +74,6 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
-
-
-def find_judge_faults(run: dict[str, Any]) -> list[str]:
-    """Return one line for each judge whose address, prices or limit may not be used."""
-    faults = []
-    for name in ("judge_mt_bench", "judge_alpaca_eval"):
-        if name in run and run[name]["judge"]["kind"] != "none":
-            try:
-                parse_judge(run[name]["judge"])
-            except ConfigurationError as error:
-                faults.append(f"{name}: {error}")
-    return faults
 
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
@@ -115,8 +100,8 @@ def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
 def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
     """Return a line for layers that the base model does not have, where it is on this machine, and
     for a file that is not what a score needs."""
-    faults, folder = [], model_folder(run)
-    if "train_adapter" in rules and folder is not None:
+    faults = []
+    if "train_adapter" in rules and (folder := model_folder(run)):
         shapes = base_shapes(folder)
         layers = {name.rpartition(".")[2] for name in modules_of(shapes) if "norm" not in name}
         wanted = run["train_adapter"]["target_modules"]
@@ -125,8 +110,7 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
                 f"train_adapter.target_modules: {folder} has no layer {missing[0]!r}; expected some"
                 f" of {', '.join(sorted(layers))}"
             )
-    file = run["score_benchmark"]["length_control_file"]
-    if file is not None and "score_benchmark" in rules:
+    if "score_benchmark" in rules and (file := run["score_benchmark"]["length_control_file"]):
         # where it is needed only: it brings numpy
         from lorabench.scoring.length_control import read_regulariser
 
@@ -156,8 +140,7 @@ def find_missing_vllm() -> list[str]:
 
 
 def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
-    """Return one line where vLLM would not serve the adapter that the run imports or trains, for
-    jobs of `rule`."""
+    """Return one line where vLLM would not serve the run's adapter in jobs of `rule`."""
     imported = run["import_adapter"]["path"]
     if imported and check_adapter(Path(imported), None):
         # not whole, or already copied and gone: this check cannot say
@@ -179,8 +162,7 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
 
 
 def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free: int) -> list[str]:
-    """Return one line for each thing that this machine lacks: a GPU that the run requires, `free`
-    bytes of disk."""
+    """Return one line for each thing that this machine lacks: a GPU, `free` bytes of disk."""
     faults = []
     if run["require_gpu"] and rules & GPU_RULES and not gpu:
         faults.append(
@@ -198,8 +180,7 @@ def find_machine_faults(run: dict[str, Any], rules: Set[str], *, gpu: bool, free
 
 
 def find_memory_faults(run: dict[str, Any], device: Device) -> list[str]:
-    """Return one line where the run's training cannot fit into the memory of `device`; nothing
-    where the model is not here yet, or several GPUs divide it."""
+    """Return one line where the run's training cannot fit into the memory of `device`."""
     folder = model_folder(run)
     settings = run["train_adapter"]
     if folder is None or settings["fsdp"]:
@@ -226,8 +207,7 @@ def device_here() -> Device:
 
 
 def disk_needed(run: dict[str, Any], rules: Set[str]) -> int:
-    """Return the bytes that scheduled rules will write: model size by its name ("8B", "135M") at 2
-    bytes a weight.
+    """Return the bytes that scheduled rules will write, by the model's name ("8B"), 2 a weight.
 
     One copy for the downloaded checkpoint, one for the merged one, half a copy for adapter,
     checkpoints and answers.

@@ -1,9 +1,12 @@
-"""Hash the code behind a rule: its script, every package module that the script reaches, and its
-environment file.
+"""Hash the code behind a rule: script, modules that can change a result, environment file.
 
 Comments, docstrings and blank lines do not count, so that documentation never makes a trained
 adapter stale. The text itself is hashed, not the syntax tree, whose printed form changes between
 Python versions.
+
+Modules that only declare, observe or refuse do not count (`UNCOUNTED`), nor does what only they
+import. A result that is there was not refused, and nothing that they return goes into its bits;
+tests hold both, see docs/decisions.md.
 """
 
 import ast
@@ -15,10 +18,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+UNCOUNTED = (
+    # the form of the files between stages; their versions are in the code that writes them
+    "lorabench/documents",
+    # what reads the machine, shows progress and notes versions
+    "lorabench/observation",
+    # the keys of the config; their values are parameters of the rule, which Snakemake compares
+    "lorabench/section.py",
+    "lorabench/data/settings.py",
+    "lorabench/training/settings.py",
+    # the frame of a job: log, lock, last line, and the arguments that the rule names
+    "lorabench/arguments.py",
+    "lorabench/errors.py",
+    "lorabench/job.py",
+)
+
 
 def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str:
-    """Return a hash over the normalised text of `script`, the modules it imports and the
-    `environment` YAML.
+    """Return a hash over `script`, the modules it imports and the `environment` YAML.
 
     Args:
         script: a file in the scripts folder; imports are resolved against that folder.
@@ -39,17 +56,24 @@ def code_hash(script: Path, environment: Path, more: Iterable[Path] = ()) -> str
     return digest.hexdigest()[:16]
 
 
-def closure(script: Path, scripts: Path | None = None) -> set[Path]:
-    """Return `script` and all files of the folder `scripts` (its own where None) that it imports,
-    directly or through others."""
+def closure(script: Path, scripts: Path | None = None, *, whole: bool = False) -> set[Path]:
+    """Return `script` and the files of `scripts` (its own folder if None) that it reaches.
+
+    Without those of `UNCOUNTED` and what only they import, unless `whole`.
+    """
+    folder = scripts or script.parent
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path not in found and (whole or _counts(path.relative_to(folder))):
             found.add(path)
-            waiting.extend(_files(read_source(path).imports, scripts or script.parent))
+            waiting.extend(_files(read_source(path).imports, folder))
     return found
+
+
+def _counts(module: Path) -> bool:
+    return not any(module.is_relative_to(place) for place in UNCOUNTED)
 
 
 @dataclass(frozen=True)
@@ -93,15 +117,12 @@ def _files(names: Iterable[str], scripts: Path) -> set[Path]:
     return files
 
 
-Span = tuple[
-    int, int, int, int
-    # first line, column, last line, column; lines from 0, columns in characters
-]
+# first line, column, last line, column; lines from 0, columns in characters
+Span = tuple[int, int, int, int]
 
 
 def normalise(text: str, tree: ast.Module) -> str:
-    """Return Python source without comments, docstrings, trailing spaces and blank lines; other
-    strings stay whole."""
+    """Return Python source without comments, docstrings, trailing spaces and blank lines."""
     lines = text.splitlines()
     strings: list[Span] = []
     cuts: list[Span] = []

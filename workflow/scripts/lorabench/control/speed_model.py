@@ -1,5 +1,4 @@
-"""Which share of a device's peak a training step reaches, by kind of setting, and where that figure
-is from. Needs no torch."""
+"""Which share of a device's peak a training step reaches, and where that is from; no torch."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,4 @@
-"""What the data stage knows of a benchmark: how its files are read, and what a model could have
-learned of it."""
+"""What the data stage knows of a benchmark."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

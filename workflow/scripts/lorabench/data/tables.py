@@ -86,10 +86,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     # here, because the check before a run reads no parquet as a rule
-    from pyarrow import (
-        ArrowException,
-        parquet,
-    )
+    from pyarrow import ArrowException, parquet
 
     try:
         file = parquet.ParquetFile(path)

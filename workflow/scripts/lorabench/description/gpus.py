@@ -1,5 +1,4 @@
-"""What GPUs can do, from NVIDIA's data sheets: the peaks that a finished training is compared with
-and that predictions start from."""
+"""What GPUs can do, from NVIDIA's data sheets."""
 
 import re
 from dataclasses import dataclass

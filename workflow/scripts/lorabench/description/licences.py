@@ -1,5 +1,4 @@
-"""What the licences of the base model and of the training data ask of somebody who distributes the
-adapter or the merged model.
+"""What licences ask of somebody who distributes the adapter or the merged model.
 
 A reminder of the texts' main duties, not legal advice.
 """

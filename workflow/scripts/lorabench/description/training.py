@@ -67,8 +67,7 @@ def step_rows(log: list[dict[str, Any]]) -> list[Step]:
 
 
 def likelihoods(split: SplitLikelihood) -> SplitLosses:
-    """Return sum, mean in nats a token and perplexity exp(mean), of base and adapter, and the sums
-    of each conversation."""
+    """Return sum, mean (nats a token) and perplexity of base and adapter, and the sums."""
     labels = sum(split["label_tokens"])
     whole: dict[str, WholeLikelihood] = {
         who: {

@@ -1,5 +1,6 @@
-"""Compare the speed of training with the peak of its device, if that is known."""
+"""Say how a training computed, and how well it used its device."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lorabench.description.gpus import known_gpu
@@ -12,34 +13,85 @@ BOUND = 0.2
 LONG_ROWS = 4096
 
 
-def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
-    """Return the share of time in which the GPU had no work, and a sentence on what bound the
-    training and what to change; null, with the reason, where it was not measured.
+def speed_sentences(totals: Mapping[str, Any], run_config: Mapping[str, Any]) -> list[str]:
+    """Return sentences on arithmetic, compilation, share of the peak and time without work.
 
-    The conversations are in memory as tokens before training begins, so a GPU never waits for data:
-    it waits for Python to launch its kernels.
+    What an imported adapter's record lacks is left out.
+
+    Args:
+        totals: of train_metrics.json.
+        run_config: the content of run_config.json.
     """
-    share = record["gpu_idle"]["idle_share"]
+    resolved = run_config.get("resolved") or {}
+    sentences = []
+    if "use_4bit" in resolved:
+        asked = (run_config.get("settings") or {}).get("use_4bit")
+        sentences.append(_how(resolved, automatic=asked == "auto"))
+    if peak := totals.get("utilisation"):
+        sentences.append(
+            f"{peak['share']:.0%} of the {peak['precision']} peak of {peak['peak_name']}."
+            if peak["share"] is not None
+            else f"Share of the device's peak: not known ({peak['reason']})."
+        )
+    if sentence := (totals.get("gpu_idle") or {}).get("sentence"):
+        sentences.append(sentence)
+    return sentences
+
+
+def _how(resolved: Mapping[str, Any], automatic: bool) -> str:
+    """Return what the settings' "auto" came to, as a sentence."""
+    base = "NF4" if resolved["use_4bit"] else resolved["dtype"]
+    why = ""
+    if automatic:
+        size = "more than" if resolved["use_4bit"] else "at most"
+        why = f" (use_4bit: auto: 16-bit weights take {size} a third of the free memory)"
+    layers = "compiled"
+    if resolved.get("not_compiled_because"):
+        layers = f"not compiled ({resolved['not_compiled_because']})"
+    return f"The base was held in {base}{why}, its layers were {layers}."
+
+
+def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
+    """Return the share of time in which the GPU had no work, and a sentence on it.
+
+    The sentence says what bound the training and what to change, or why it was not measured.
+    """
+    reading = record["gpu_idle"]
+    share = reading["idle_share"]
     if share is None:
-        return record["gpu_idle"] | {"sentence": None}
-    resolved = record["resolved"]
+        words = f"Time in which the GPU had no work: not measured ({reading['reason']})."
+        return reading | {"sentence": words}
+    sentence = f"The GPU had no work in {share:.0%} of the time"
+    # records of earlier versions have no share of data
+    data = reading.get("data_share") or 0.0
+    if share > BOUND and data > share / 2:
+        sentence += (
+            f": training was bound by its data, since preparing the next rows took {data:.0%} of"
+            " the time; give the job more or faster processor cores"
+        )
+    elif share > BOUND:
+        sentence += (
+            ": training was bound by launching kernels from Python, because "
+            + launched_slowly(record)
+        )
+    return reading | {"sentence": f"{sentence}."}
+
+
+def launched_slowly(record: TrainingRecord) -> str:
+    """Return what makes kernels many and small, with the settings that change it."""
+    resolved, packing = record["resolved"], record["settings"]["packing"]
     advice = []
     if not resolved["compiled"]:
         advice.append(f"layers were not compiled ({resolved['not_compiled_because']})")
-    if resolved["row_tokens"] < LONG_ROWS and record["settings"]["packing"]:
+    if resolved["row_tokens"] < LONG_ROWS and packing:
         advice.append(f"rows had {resolved['row_tokens']} tokens (see memory and row_tokens)")
-    if not record["settings"]["packing"]:
+    if not packing:
         advice.append("conversations were padded (see packing)")
-    words = "; ".join(advice) or "the model is small for this GPU"
-    sentence = f"The GPU had no work in {share:.0%} of the time"
-    if share > BOUND:
-        sentence += f": training was bound by launching kernels from Python, because {words}"
-    return record["gpu_idle"] | {"sentence": f"{sentence}."}
+    return "; ".join(advice) or "the model is small for this GPU"
 
 
 def utilisation(flops_per_second: float, record: TrainingRecord) -> Utilisation:
-    """Return the share of the peak that `flops_per_second` is; null, with the reason, where the
-    peak is not known.
+    """Return the share of the peak that `flops_per_second` is; null, with the reason, if unknown.
 
     Args:
         flops_per_second: of all processes together; their devices are taken to be equal.

@@ -12,11 +12,7 @@ SpeedVerdict = Literal["faster", "slower", "no difference detectable"]
 Question = Literal["adapter_helps", "cost_to_serve", "may_ship"]
 PairName = Literal["lora_vs_base", "merged_vs_base", "merged_vs_lora"]
 VerdictWord = Literal[
-    "better",
-    "worse",
-    "no difference detectable at this n",
-    "not shown",
-    "no verdict",
+    "better", "worse", "no difference detectable at this n", "not shown", "no verdict"
 ]
 
 

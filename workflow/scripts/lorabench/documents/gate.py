@@ -13,8 +13,6 @@ from lorabench.documents.limits import Positive, Sha256
 
 LineVerdict = Literal["pass", "fail", "not_shown", "missing"]
 Answer = Literal["yes", "no", "not_shown"]
-# of `make gate`'s command: 3 = the evidence does not decide
-EXIT_CODES: dict[Answer, Literal[0, 1, 3]] = {"yes": 0, "no": 1, "not_shown": 3}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from lorabench.documents.limits import Whole, one_of
 
 Outcome = Annotated[
-    str,
-    one_of("correct", "incorrect", "judged", "judge_unparsed", "judge_refused", "judge_failed"),
+    str, one_of("correct", "incorrect", "judged", "judge_unparsed", "judge_refused", "judge_failed")
 ]
 
 

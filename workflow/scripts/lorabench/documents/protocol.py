@@ -9,8 +9,6 @@ from typing_extensions import TypedDict
 
 from lorabench.documents.limits import one_of
 
-VERSION: Literal[2] = 2
-
 
 class Made(TypedDict):
     """What all generating jobs record."""

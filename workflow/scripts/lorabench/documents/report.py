@@ -172,6 +172,8 @@ class TrainingReport(TypedDict):
     peak_memory: NotRequired[dict[str, int | None] | None]
     power: NotRequired[Mapping[str, Any] | None]
     data: NotRequired[dict[str, int] | None]
+    speed: NotRequired[list[str]]
+    """Sentences on how it computed and how well it used its device."""
     settings: NotRequired[dict[str, Any] | None]
     resolved: NotRequired[dict[str, Any] | None]
 

@@ -31,7 +31,21 @@ class TrainedModel(TypedDict):
     """The content of its config.json."""
 
 
-class TrainingRecord(TypedDict):
+class MachineReadings(TypedDict):
+    """What was read of the machine, by the process that ended the training."""
+
+    peak_memory: dict[str, int | None]
+    """Bytes."""
+    power: dict[str, Any]
+    matrix_speed: dict[str, Any] | None
+    """How fast the CPU multiplies in the training's dtype; None = a GPU trained."""
+    hardware: dict[str, Any]
+    software: dict[str, Any]
+    determinism: dict[str, Any]
+    git: dict[str, Any] | None
+
+
+class TrainingRecord(MachineReadings):
     """results/{run}/adapter/training_record.json of a training that was run here."""
 
     schema_version: Literal[1]
@@ -55,18 +69,9 @@ class TrainingRecord(TypedDict):
     """Of the checkpoint that the last process began with; None = it trained from the start."""
     likelihood: dict[str, SplitLikelihood]
     phase_seconds: dict[str, float]
-    """Of the process that ended the training, as are memory and power."""
-    peak_memory: dict[str, int | None]
-    """Bytes."""
+    """Of the process that ended the training."""
     gpu_idle: dict[str, Any]
     """Share of a few steps' time in which the GPU had no work, or why it is not known."""
-    power: dict[str, Any]
-    matrix_speed: dict[str, Any] | None
-    """How fast the CPU multiplies in the training's dtype; None = a GPU trained."""
-    hardware: dict[str, Any]
-    software: dict[str, Any]
-    determinism: dict[str, Any]
-    git: dict[str, Any] | None
 
 
 class BroughtFiles(TypedDict):

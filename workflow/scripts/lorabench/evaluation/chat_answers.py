@@ -123,8 +123,7 @@ class ChatAnswerer:
             bar.update()
 
     def _check_room(self, question: Question) -> None:
-        """Check, before anything is generated, that the first answer has all of its room, and that
-        later turns have some after answers of full length.
+        """Check before generating that each turn has room, the first one all of it.
 
         Raises:
             DataError: they have not.

@@ -1,5 +1,4 @@
-"""Tasks of lm-evaluation-harness on the project's own copies of the data: prompts and filters are
-the harness' own."""
+"""Tasks of lm-evaluation-harness on our copies of the data; prompts and filters are its own."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

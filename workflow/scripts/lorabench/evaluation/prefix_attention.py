@@ -1,5 +1,4 @@
-"""Attention over a prefix that all rows of a batch share, without copying the prefix's keys and
-values for each row.
+"""Attention over a prefix that all rows of a batch share, without a copy for each row.
 
 A row's attention has two parts: over the shared prefix (all rows at once, as if they were one long
 row) and over the row's own tokens. Each part is a separate softmax; the two are joined exactly by
@@ -127,8 +126,10 @@ class Decoding:
         self.packing = packing
 
     def step(self, positions: Tensor, dtype: torch.dtype, length: int | None = None) -> None:
-        """Announce a pass over one token for each of the slots 0 to n - 1, at these own positions
-        (n,); `length` is of the rows that it attends to, None = the longest's own."""
+        """Announce a pass over one token for slots 0 to n - 1, at these positions (n,).
+
+        `length` is of the rows that it attends to, None = the longest's own.
+        """
         self.packing = None
         self.positions = positions
         # without a length the device is asked, which a captured pass cannot
@@ -248,7 +249,7 @@ def plain_attention(
 def prefix_attention(
     prefix: Prefix, layer: int, query: Tensor, scale: float
 ) -> tuple[Tensor, Tensor] | None:
-    """Attend from all queries of a batch to the shared prefix; None where there is no prefix."""
+    """Attend from all queries of a batch to the shared prefix; None without a prefix."""
     if prefix.length == 0:
         return None
     key, value = prefix.keys[layer], prefix.values[layer]

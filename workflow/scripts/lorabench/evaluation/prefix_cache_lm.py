@@ -1,5 +1,4 @@
-"""A model for lm-evaluation-harness that encodes shared few-shot prefixes once and answers as the
-harness' own."""
+"""A model for lm-evaluation-harness that encodes shared few-shot prefixes once."""
 
 import sys
 from collections import defaultdict
@@ -78,15 +77,13 @@ class PrefixCacheLM(HFLM):
         self._end_ids = end_token_ids(self.shared.outline.generation_config, tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return nothing: the harness would ask the hub for the revision of a model that is loaded
-        from a folder."""
+        """Return nothing: the harness would ask the hub for a revision."""
         return {}
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """Return the text of a conversation, as training and measuring render it; a template that
-        knows no system message gets none, as the harness does."""
+        """Return the text of a conversation; where a template has no system message, without it."""
         self._chat = True
         render = partial(
             render_chat,
@@ -103,8 +100,9 @@ class PrefixCacheLM(HFLM):
             return render(others)
 
     def check_room(self, prompt: int, new: int, what: str) -> None:
-        """Check that a prompt and what follows it fit the model's context; the harness would cut
-        the prompt's beginning, its examples first, without a word.
+        """Check that a prompt and what follows it fit the model's context.
+
+        The harness would cut the prompt's beginning, its examples first, without a word.
 
         Raises:
             DataError: they do not fit.
@@ -201,8 +199,7 @@ class PrefixCacheLM(HFLM):
         return [answers[number] for number in range(len(requests))]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Return the greedy continuation of each request up to its stop sequences; see `HFLM` for
-        the requests."""
+        """Return the greedy continuation of each request up to its stop sequences; see `HFLM`."""
         answers: dict[int, dict[str, Any]] = {}
         by_settings: dict[str, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):

@@ -1,5 +1,4 @@
-"""What models have answered so far, on disk as it comes: a killed job repeats nothing that was
-finished, and a run asks nothing that another run has asked of the same weights.
+"""What models have answered so far, on disk as it comes: nothing finished is asked again.
 
     {all runs}/{run}/{variant}-{identity}/{benchmark}.{shard}-of-{shards}.jsonl
 
@@ -58,8 +57,7 @@ class ResponseStore:
         return answer
 
     def add(self, request: list[Any], answer: Any) -> None:
-        """Store an answer (a JSON value other than null); the line has left the process when this
-        returns."""
+        """Store an answer (any JSON value but null); the line is written when this returns."""
         key = self._key(request)
         self._answers[key] = answer
         self._file.write(
@@ -127,8 +125,7 @@ def _lock(path: Path) -> int | None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the answers in a store's file, by key, and the bytes of its whole lines; a torn last
-    line is none.
+    """Return the answers in a store's file by key, and the bytes of its whole lines.
 
     Raises:
         DataError: another line than the last cannot be read.

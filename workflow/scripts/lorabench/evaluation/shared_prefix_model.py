@@ -190,8 +190,7 @@ class SharedPrefixModel:
     def generate(
         self, prefix: Prefix, requests: Sequence[GenerationRequest], slots: int
     ) -> Iterator[tuple[int, Generation]]:
-        """Yield (position in `requests`, result) as rows are finished; the next in line takes a
-        finished row's place.
+        """Yield (position in `requests`, result) as rows end; the next row takes the place.
 
         Args:
             prefix: what all prompts share; the requests' tokens begin after it.
@@ -241,8 +240,7 @@ class SharedPrefixModel:
         )
 
     def _fixed_steps(self, memory: Decoding) -> FixedSteps:
-        """Return the steps of a generation in fixed shapes; what they add to a shape counts as no
-        computed token."""
+        """Return the steps of a generation in fixed shapes; what they add is not counted."""
 
         def step(inputs: Tensor, places: Tensor, length: int) -> Tensor:
             memory.step(places[:, 0], self.model.dtype, length)

@@ -57,8 +57,7 @@ def _split(
     stop: int,
     depth: int = 0,
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Return the least cost in tokens of the sorted rows from `start` to `stop`, and the ranges
-    that reach it."""
+    """Return the least cost in tokens of sorted rows `start` to `stop`, and its ranges."""
     if start == stop:
         return 0, []
     length = _prefix_length(order, common, limits, start, stop)

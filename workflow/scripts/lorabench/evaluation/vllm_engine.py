@@ -23,8 +23,7 @@ from lorabench.safetensors_header import read_header
 
 
 def adapter_arguments(folder: Path, dtype: str, gpus: int) -> dict[str, Any]:
-    """Return what vLLM needs to know to serve the adapter in `folder` unmerged; its own default
-    takes ranks up to 16.
+    """Return what vLLM needs to know to serve the adapter in `folder` unmerged.
 
     Raises:
         ConfigurationError: vLLM would refuse the adapter after loading the model, or answer
@@ -115,8 +114,7 @@ class VllmEngine:
         return self._loader(**self._arguments)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Generation]]:
-        """Yield (position in `requests`, its generation) as generations end, so that each can be
-        stored at once."""
+        """Yield (position in `requests`, its generation) as generations end."""
         names = self._llm.enqueue(
             [{"prompt_token_ids": request.tokens} for request in requests],
             [self._parameters(**sampling_arguments(request)) for request in requests],

@@ -60,8 +60,7 @@ PLAIN_STARTS = (
 
 
 def vllm_version() -> str:
-    """Return the version of the installed vLLM; its builds for CPUs are distributions of another
-    name.
+    """Return the version of the installed vLLM, whose CPU builds have other names.
 
     Raises:
         PrerequisiteError: vLLM is not installed.

@@ -1,7 +1,7 @@
-"""The weights of a variant, their name in the answer store, and what else a stored answer depends
-on."""
+"""The weights of a variant, their name in the answer store, and what stored answers depend on."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from lorabench.evaluation.vllm_support import vllm_version
 from lorabench.files import sha256_file
-from lorabench.llama import device, resolve_dtype
+from lorabench.llama import device, load_tokenizer, resolve_dtype
 from lorabench.variants import load_variant
 
 # importing peft takes 2 s, and base and merged do without it
@@ -44,15 +44,37 @@ class Weights:
             self.merged.parent if self.variant == "merged" and self.merged else self.source.parent
         )
 
-    def load(self, dtype: str) -> "PreTrainedModel | PeftModel":
-        """Load the model; `dtype` is the config's word."""
-        return load_variant(
-            self.variant,
-            base=self.source.parent,
-            adapter=self.adapter.parent if self.adapter else None,
-            merged=self.merged.parent if self.merged else None,
-            dtype=dtype,
-        )
+
+class Loader:
+    """Loads the variants of a job when they are needed: the adapter goes onto the base that is
+    loaded already, so that both take one reading of the weights. The base cannot be used after
+    that.
+
+    Args:
+        dtype: the config's word.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        # of a checkpoint folder
+        self.tokenizer = cache(load_tokenizer)
+        self._dtype = dtype
+        self._variant = ""
+        self._model: Any = None
+
+    def __call__(self, weights: Weights) -> "PreTrainedModel | PeftModel":
+        """Return the model of a variant; the one that was returned last is kept."""
+        if weights.variant != self._variant:
+            on = self._model if (self._variant, weights.variant) == ("base", "lora") else None
+            self._model = load_variant(
+                weights.variant,
+                base=weights.source.parent if on is None else on,
+                adapter=weights.adapter.parent if weights.adapter else None,
+                merged=weights.merged.parent if weights.merged else None,
+                dtype=self._dtype,
+            )
+            self._variant = weights.variant
+        model: PreTrainedModel | PeftModel = self._model
+        return model
 
 
 def load_skeleton(weights: Weights) -> PreTrainedModel:
@@ -75,8 +97,9 @@ def dtype_name(dtype: str) -> str:
 def answer_identity(
     weights: Weights, dtype: str, engine: str, more: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the identity under which answers are stored; `more` is what a generation itself
-    depends on.
+    """Return the identity under which answers are stored.
+
+    `more` is what a generation itself depends on.
 
     Raises:
         PrerequisiteError: the engine is not installed.

@@ -15,8 +15,7 @@ MICROSECONDS = 1e6
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Return the bytes a second that the fastest of a few large copies read and wrote, with this
-    process's threads."""
+    """Return the bytes a second that the fastest of a few large copies read and wrote."""
     source = torch.ones(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     seconds = []
@@ -30,8 +29,7 @@ def copy_bandwidth(device: torch.device) -> float:
 
 
 def gpu_idle_share(decoder: Decoder, prompt: Sequence[int]) -> float | None:
-    """Return the share of a few decode steps in which no kernel ran on the GPU, by torch's
-    profiler; None on a CPU or where the profiler saw none."""
+    """Return the share of a few decode steps without a kernel on the GPU, None if not known."""
     if decoder.ids.device.type != "cuda":
         return None
     decoder.read(0, prompt)

@@ -80,8 +80,7 @@ class Slots:
         self._mask = zeros.masked_fill_(outside, float("-inf"))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Keep the new keys and values and return the attention output, shaped like `query`:
-        (batch, heads, length, head size)."""
+        """Keep the new keys and values and return the attention output, shaped like `query`."""
         if layer == len(self.keys):
             shape = (self.count, key.shape[1], self.capacity, key.shape[3])
             self.keys.append(key.new_zeros(shape))
@@ -113,8 +112,7 @@ class Slots:
 
 
 class Decoder:
-    """A model with fixed slots for requests: `read` puts a prompt into a slot, `step` adds a token
-    to every slot.
+    """A model with slots for requests: `read` fills a slot, `step` adds a token to every slot.
 
     Args:
         model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention
@@ -177,8 +175,7 @@ class Decoder:
         return list(self.ids[:, 0].tolist())
 
     def prepare(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Meet every padded length of these prompts and the step once, so that captures are done
-        before anything is timed."""
+        """Meet every padded length and the step once, so that captures come before timing."""
         lengths: dict[int, Sequence[int]] = {}
         for prompt in prompts:
             lengths.setdefault(-(-len(prompt) // self._multiple), prompt)
@@ -189,8 +186,7 @@ class Decoder:
 
     @property
     def weight_bytes_per_step(self) -> int:
-        """Return the bytes of parameters that a step reads; of an embedding that is not also the
-        output layer, it reads a row."""
+        """Return the bytes of parameters that a step reads; of an untied embedding, a row."""
         embedding: Any = self.model.get_input_embeddings().weight
         head: Any = self.model.get_output_embeddings()
         tied = head is not None and getattr(head, "weight", None) is embedding

@@ -1,5 +1,4 @@
-"""Load on our own decoder: a fixed number of users, each of whom sends the next request when the
-last one is answered.
+"""Load on our own decoder: each user sends the next request when the last one is answered.
 
 Prompts that wait are read before the next step, one after the other, as servers without chunked
 reading do: a request's first token waits for the prompts before it, and the running requests wait
@@ -36,8 +35,7 @@ class Served:
 def serve(
     decoder: Decoder, prompts: Sequence[Sequence[int]], requests: int, new_tokens: int
 ) -> list[Served]:
-    """Answer `requests` requests with `new_tokens` tokens each, one a slot at any time; request i
-    has prompt i modulo the number of prompts.
+    """Answer `requests` requests of `new_tokens` tokens, one a slot; prompts take turns.
 
     Python's garbage collector rests meanwhile.
     """

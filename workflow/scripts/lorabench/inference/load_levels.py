@@ -125,8 +125,7 @@ def server_arm(
 def measure_servers(
     session: LoadSession, settings: InferenceSettings, prompts: Sequence[PerformancePrompt]
 ) -> dict[str, dict[str, Any]]:
-    """Measure the configured endpoints, the base's a second time as control; return for each
-    variant its address, model and whether its answers had a fixed length."""
+    """Measure the endpoints, the base's twice; return what each variant's is."""
     served = [variant for variant in settings.variants if variant in settings.servers]
     clients = {
         arm: ServerClient(

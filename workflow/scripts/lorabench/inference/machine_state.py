@@ -1,5 +1,4 @@
-"""The machine's state that speed depends on: CPU, load, GPU clocks and temperature, foreign GPU
-processes. No torch."""
+"""The machine's state that speed depends on: CPU, load, GPUs, foreign processes; no torch."""
 
 import os
 import platform
@@ -60,8 +59,7 @@ def available_memory_mib() -> float:
 
 
 def gpu_process_mib(uuid: str | None, process: int) -> float | None:
-    """Return what the driver books for a process on a GPU, CUDA context included; None without a
-    GPU or an answer."""
+    """Return what the driver books for a process on a GPU, None without an answer."""
     if uuid is None:
         return None
     try:
@@ -71,8 +69,7 @@ def gpu_process_mib(uuid: str | None, process: int) -> float | None:
 
 
 def gpu_state(uuid: str | None, own: Collection[int]) -> dict[str, Any] | None:
-    """Return a GPU's driver, clocks, power, temperature, throttling and processes other than `own`;
-    None on a CPU."""
+    """Return a GPU's state and the processes other than `own` on it, None on a CPU."""
     if uuid is None:
         return None
     try:

@@ -1,5 +1,4 @@
-"""Time all variants against each other on one machine: one process a variant, one of them
-generating at a time.
+"""Time all variants on one machine: one process each, one of them generating at a time.
 
 What drifts (clocks, temperature, neighbours) hits every variant alike, because the variants take
 turns prompt by prompt in an order that rotates and reverses. The base runs a second time in its own
@@ -81,8 +80,7 @@ class Measurement:
 
 
 def fits(first: dict[str, Any], further: int) -> bool:
-    """Return whether memory holds `further` workers like the `first`, by what the first reported
-    after loading."""
+    """Return whether memory holds `further` workers like the loaded `first`."""
     if first["gpu_free_mib"] is not None:
         each, free = (
             first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB,

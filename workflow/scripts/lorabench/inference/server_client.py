@@ -1,5 +1,4 @@
-"""Measure an OpenAI-compatible server under load: requests stream their answers, and every piece of
-an answer is timed where it arrives.
+"""Measure an OpenAI-compatible server under load; every streamed piece is timed on arrival.
 
 As in our own load, a fixed number of users each sends the next request when the last one is
 answered. Time to first token is that of the first piece with text; the end is that of the last
@@ -61,8 +60,7 @@ class ServerClient:
 
     @property
     def lengths_fixed(self) -> bool:
-        """Return whether the server takes the parameter that fixes the length of answers; known
-        after `load`."""
+        """Return whether the server takes the parameter of fixed lengths, known after `load`."""
         return bool(self._fixed_length)
 
     def load(
@@ -73,8 +71,9 @@ class ServerClient:
         requests: int,
         new_tokens: int,
     ) -> list[Reply]:
-        """Send `requests` requests, `concurrency` of them in flight; request i has prompt i modulo
-        the number of prompts. The first call sends one more before, which is not counted.
+        """Send `requests` requests, `concurrency` of them in flight; prompts take turns.
+
+        The first call sends one more before, which is not counted.
 
         Raises:
             MeasurementError: the server does not answer that first request.
@@ -108,8 +107,7 @@ class ServerClient:
         return sorted(replies, key=lambda reply: reply.number)
 
     async def _connect(self, http: httpx.AsyncClient, connections: int) -> None:
-        """Open that many connections, so that no timed request has to; what the list of models says
-        does not matter."""
+        """Open that many connections before timing; the answer does not matter."""
         url = self.server.base_url.rstrip("/") + "/models"
         with suppress(httpx.HTTPError):
             await asyncio.gather(*(http.get(url) for _ in range(connections)))

@@ -39,8 +39,11 @@ class Worker:
     """One loaded variant with its tokenised prompts."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        """Load the variant; keys of `request`: variant, base, adapter, merged (folders), dtype,
-        threads, prompts, new_tokens, most_new_tokens (under load, too)."""
+        """Load the variant.
+
+        Keys of `request`: variant, base, adapter, merged (folders), dtype, threads, prompts,
+        new_tokens, most_new_tokens (under load, too).
+        """
         torch.set_num_threads(request["threads"])
         base = Path(request["base"])
         # the base's for every variant: all see the same token ids
@@ -92,8 +95,7 @@ class Worker:
         }
 
     def _decoder(self, slots: int, new_tokens: int) -> Decoder:
-        """Return a decoder for prompts of any length here; where a GPU's passes cannot be captured,
-        one that launches them from Python."""
+        """Return a decoder, one that launches from Python where passes cannot be captured."""
         capacity = self._longest + new_tokens
         made: dict[str, Any] = {"slots": slots, "capacity": capacity, "suppressed": self.suppressed}
         if self.not_captured is None:
@@ -132,8 +134,7 @@ class Worker:
         return self.meter.read()
 
     def step(self, _: None) -> dict[str, Any]:
-        """Describe the single-stream decode step: what it reads, how it was launched, and how long
-        the GPU waited."""
+        """Describe the single-stream decode step: reads, launches, idle time."""
         lengths = [len(prompt) for prompt in self.prompts]
         return {
             "captured": self.decoder.captured,
@@ -149,8 +150,10 @@ class Worker:
         return copy_bandwidth(device())
 
     def load(self, wanted: dict[str, int]) -> dict[str, Any]:
-        """Answer requests, `concurrency` of them at a time; keys: concurrency, requests,
-        new_tokens. The reply has `skipped`, a reason, where memory does not hold them."""
+        """Answer requests under load; keys: concurrency, requests, new_tokens.
+
+        The reply has `skipped`, a reason, where memory does not hold them.
+        """
         capacity = self._longest + wanted["new_tokens"]
         per_token = self.decoder.slots.bytes_per_token
         skipped = lacking_memory(per_token, capacity, wanted["concurrency"])

@@ -1,5 +1,4 @@
-"""AlpacaEval 2's pairwise judging (Dubois et al. 2024, arXiv 2404.04475; protocol of the package
-alpaca_eval 0.6.6).
+"""AlpacaEval 2's pairwise judging (arXiv 2404.04475; package alpaca_eval 0.6.6).
 
 The judge sees the instruction and two outputs, called m (shown first) and M, and answers with one
 letter. Which output is shown first is drawn once for each instruction, from the instruction's own
@@ -20,7 +19,7 @@ from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
-from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.exchange import Judge, JudgeRequest, Reply, unjudged
 from lorabench.judging.reasks import ask_until_clear
 from lorabench.judging.settings import JudgeSettings
 
@@ -152,8 +151,7 @@ def pairs_to_judge(
 
 
 def preference_for_first(reply: Reply) -> tuple[float | None, str]:
-    """Return (preference for the output shown first, "weighted" or "binary"); None where the answer
-    names neither."""
+    """Return preference for the output shown first (None: unclear), and "weighted" or "binary"."""
     if reply.log_probabilities is not None:
         weights = {
             name: math.exp(reply.log_probabilities.get(name, -math.inf)) for name in (FIRST, SECOND)
@@ -167,8 +165,7 @@ def preference_for_first(reply: Reply) -> tuple[float | None, str]:
 def compare_pairs(
     judge: Judge, pairs: list[Pair], reasks: int
 ) -> tuple[list[ItemResult], list[Reply]]:
-    """Return one row an instruction and all answers of the judge; identical outputs are a tie
-    without a question.
+    """Return one row an instruction and all answers of the judge; identical outputs are a tie.
 
     An answer that names neither output is asked for again up to `reasks` times; then the row is a
     failure `judge_unparsed`.
@@ -205,16 +202,9 @@ def _row(index: int, pair: Pair, replies: list[Reply]) -> ItemResult:
             }
         )
         if preference is None:
-            fault = fault or {"refused": "judge_refused", "failed": "judge_failed"}.get(
-                reply.outcome, "judge_unparsed"
-            )
-    score = (
-        0.5
-        if not replies
-        else None
-        if fault
-        else sum(p for p in preferences if p is not None) / len(preferences)
-    )
+            fault = fault or unjudged(reply)
+    given = [value for value in preferences if value is not None]
+    score = None if fault else sum(given) / len(given) if replies else 0.5
     detail = {
         "category": pair.answer.category,
         "dataset": pair.answer.category,

@@ -1,5 +1,4 @@
-"""Say before any work whether a judge can run. Standard library only: this is asked while the job
-graph is built."""
+"""Say before any work whether a judge can run; asked while the job graph is built."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-SECRETS = (*KEY_VARIABLES.values(), "HF_TOKEN")
+SECRETS = ("HF_TOKEN", *KEY_VARIABLES.values(), "INFERENCE_API_KEY")
 
 
 def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
@@ -18,7 +17,6 @@ def judge_available(judge: Mapping[str, Any], environ: Mapping[str, str]) -> str
 
     Args:
         judge: the `judge` key of a judging section.
-        environ: os.environ.
     """
     kind = judge.get("kind")
     if kind == "local":

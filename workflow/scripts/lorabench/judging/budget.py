@@ -88,8 +88,7 @@ class Budget:
         return worst
 
     def check_reserved(self) -> None:
-        """Stop where a request may have been charged for without an answer, so that what is in
-        flight does not fit any more.
+        """Stop where lost answers leave too little for what is in flight.
 
         Raises:
             JudgeError: the limit might be exceeded.
@@ -123,8 +122,7 @@ class Budget:
         return self._usd(_bytes(request) // FEWEST_BYTES_PER_TOKEN, _limit(request))
 
     def cost(self, request: JudgeRequest, reply: Reply) -> float:
-        """Return the cost of an answer by its reported tokens, the worst case where none are
-        reported: no prompt is of 0 tokens."""
+        """Return the cost of an answer by its reported tokens, else the worst case."""
         # the server turned the request away
         if reply.sent is None:
             return 0.0

@@ -41,13 +41,11 @@ def encode_choices(
     tokens = {}
     for choice in choices:
         joined = tokenizer.encode(context + choice, add_special_tokens=False)
-        apart = (
-            joined[: len(before)] != before
-            # the tokenizer merges over the boundary; generation cannot
-        )
-        tokens[choice] = (
-            tokenizer.encode(choice, add_special_tokens=False) if apart else joined[len(before) :]
-        )
+        # where the tokenizer merges over the boundary, which generation cannot
+        if joined[: len(before)] != before:
+            tokens[choice] = tokenizer.encode(choice, add_special_tokens=False)
+        else:
+            tokens[choice] = joined[len(before) :]
     appended = max((ids[:-1] for ids in tokens.values()), key=len)
     for choice, ids in tokens.items():
         if not ids or ids[:-1] != appended[: len(ids) - 1]:
@@ -63,7 +61,6 @@ def choice_log_probabilities(tokens: dict[str, list[int]], table: torch.Tensor) 
     """Return the log-probability of each choice.
 
     Args:
-        tokens: the tokens of each choice.
         table: log-probabilities (position, vocabulary) after the prompt and after each appended
             token.
     """

@@ -13,10 +13,8 @@ class JudgeRequest:
     # for messages and logs, e.g. "81-1"
     item: str
     messages: list[dict[str, str]]
-    parameters: dict[
-        str, Any
-        # remote: max_tokens, temperature, logprobs, ...; local: choices, assistant_prefix
-    ]
+    # remote: max_tokens, temperature, logprobs, ...; local: choices, assistant_prefix
+    parameters: dict[str, Any]
     # a re-ask has its own place in the store
     attempt: int = 0
 
@@ -44,10 +42,8 @@ class Reply:
     # as the judge names itself
     model: str | None = None
     finish_reason: str | None = None
-    log_probabilities: dict[str, float] | None = (
-        # local: of each choice; remote: of the first token's alternatives
-        None
-    )
+    # local: of each choice; remote: of the first token's alternatives
+    log_probabilities: dict[str, float] | None = None
     # None = not reported
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -75,3 +71,9 @@ class Judge(Protocol):
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
         """Return one answer for each request, in their order."""
         ...
+
+
+def unjudged(reply: Reply) -> str:
+    """Return the outcome of an item to which this reply gives no score."""
+    named = {"refused": "judge_refused", "failed": "judge_failed"}
+    return named.get(reply.outcome, "judge_unparsed")

@@ -1,5 +1,4 @@
-"""The local scoring judge: a HF model reads the prompt, and its probabilities of the possible
-answers are its answer.
+"""The local scoring judge: a model's probabilities of the possible answers are its answer.
 
 Nothing is sampled: the prompt goes through the model's own chat template, then the beginning of the
 judge's answer (for MT-Bench "Rating: [["), and one forward pass gives the probability of each
@@ -51,8 +50,7 @@ class LocalJudge:
         }
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
-        """Return the choices' log-probabilities of each request; batches that the store holds are
-        not computed.
+        """Return the choices' log-probabilities of each request.
 
         Each request's parameters are `choices` (list of strings) and `assistant_prefix` (start of
         the judge's answer).
@@ -80,8 +78,7 @@ class LocalJudge:
 
 
 def form_batches(lengths: list[int], tokens_per_batch: int) -> list[list[int]]:
-    """Return indices in batches of similar length, each with at most `tokens_per_batch` padded
-    tokens or one row."""
+    """Return indices in batches of similar length, of at most `tokens_per_batch` padded tokens."""
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= tokens_per_batch:
@@ -143,16 +140,12 @@ class _Scorer:
         hidden = self.network.get_decoder()(
             input_ids=ids.to(self.network.device), use_cache=False
         ).last_hidden_state
-        ends = [
-            hidden[
-                row,
-                len(prompts[index])
-                - len(self.choices(requests[index].parameters).appended)
-                - 1 : len(prompts[index]),
-            ]
-            for row, index in enumerate(fitting)
-            # (choice positions, hidden) each
-        ]
+        # (choice positions, hidden) each
+        ends = []
+        for row, index in enumerate(fitting):
+            end = len(prompts[index])
+            appended = self.choices(requests[index].parameters).appended
+            ends.append(hidden[row, end - len(appended) - 1 : end])
         tables = self._log_softmax(torch.cat(ends)).split([len(end) for end in ends])
         for index, table in zip(fitting, tables, strict=True):
             replies[index] = Reply(

@@ -1,5 +1,4 @@
-"""MT-Bench single-answer grading as FastChat's llm_judge does it (Zheng et al. 2023, arXiv
-2306.05685; fschat 0.2.36).
+"""MT-Bench single-answer grading as FastChat's llm_judge does it (arXiv 2306.05685; fschat 0.2.36).
 
 Each turn of each question is rated from 1 to 10 by one request. Questions of the categories math,
 reasoning and coding are graded against reference answers. For turn 1 the instruction is in the
@@ -17,7 +16,7 @@ from lorabench.documents.answer import Answer
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
-from lorabench.judging.exchange import Judge, JudgeRequest, Reply
+from lorabench.judging.exchange import Judge, JudgeRequest, Reply, unjudged
 from lorabench.judging.ratings import parse_rating
 from lorabench.judging.reasks import ask_until_clear
 from lorabench.judging.settings import JudgeSettings
@@ -214,10 +213,7 @@ def _row(index: int, turn: Turn, reply: Reply, tries: int, kind: str) -> ItemRes
         "expected_score": kind == "local",
         "tries": tries,
     }
-    score, outcome = (
-        None,
-        {"refused": "judge_refused", "failed": "judge_failed"}.get(reply.outcome, "judge_unparsed"),
-    )
+    score = None
     if reply.outcome == "answered" and kind == "local" and reply.log_probabilities:
         score, detail["rating_mass"] = expected_rating(reply.log_probabilities)
         detail["rating_probabilities"] = {
@@ -232,6 +228,6 @@ def _row(index: int, turn: Turn, reply: Reply, tries: int, kind: str) -> ItemRes
         id=turn.id,
         cluster=turn.answer.id,
         score=score,
-        outcome=outcome if score is None else "judged",
+        outcome=unjudged(reply) if score is None else "judged",
         detail=detail,
     )

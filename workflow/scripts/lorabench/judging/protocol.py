@@ -70,8 +70,7 @@ def describe_judging(
 
 
 def check_share(rows: Sequence[ItemResult], settings: JudgeSettings, least: float) -> None:
-    """End the job where a remote judge left so many items without an answer that there would be no
-    score; what it answered is in the store.
+    """End the job where a remote judge left too many items without an answer for a score.
 
     An answer that cannot be read, and a refusal, are answers: nothing is gained by asking again.
 
@@ -100,8 +99,7 @@ def _reason(row: ItemResult) -> str:
 
 
 def _parameters(replies: Sequence[Reply]) -> list[dict[str, Any]]:
-    """Return each distinct set of parameters that reached the judge; more than one where one was
-    dropped on the way."""
+    """Return each distinct set of parameters that reached the judge."""
     distinct: list[dict[str, Any]] = []
     for reply in replies:
         if reply.sent is not None and reply.sent not in distinct:

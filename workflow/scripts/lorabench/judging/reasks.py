@@ -51,8 +51,7 @@ def ask_until_clear(
 
 
 def ask_again(request: JudgeRequest, reply: Reply, instruction: str) -> JudgeRequest:
-    """Return the follow-up to an unclear answer, with what the judge wrote and the instruction; an
-    empty answer is simply asked for once more."""
+    """Return the follow-up to an unclear answer; an empty one is simply asked for again."""
     more = []
     if reply.text.strip():
         more = [

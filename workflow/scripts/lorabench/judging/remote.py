@@ -38,8 +38,7 @@ class RemoteJudge:
 
         Raises:
             JudgeError: the judge cannot be used, too many requests stayed unanswered, or the budget
-                ends. Answers that
-                arrived are in the store.
+                ends. Answers that arrived are in the store.
         """
         identity = self._settings.identity
         keys = [request.key(identity) for request in requests]
@@ -146,8 +145,7 @@ class _Round:
         return self._failed
 
     async def _work(self, bar: "tqdm[None]", at_most: int) -> None:
-        """Take requests until none is left or a fault ends the round; what is in flight elsewhere
-        is still stored."""
+        """Take requests until no more are waiting or a fault ends the round."""
         while self._waiting and at_most > 0 and self._fatal is None:
             at_most -= 1
             try:

@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class AnswerStore:
-    """The answers in `folder`, those of all runs; new ones are appended to `{writer}.jsonl`, with a
-    writer of `{run}/{job}`. Use as a context manager."""
+    """The answers in `folder`; new ones go to `{writer}.jsonl`. Use as a context manager."""
 
     def __init__(self, folder: Path, writer: str) -> None:
         """Open the store and read what is there."""
@@ -148,8 +147,7 @@ class AnswerStore:
         self.refresh()
 
     def spent_usd(self) -> float:
-        """Return what this run has paid: the cost of its answers, those of its other jobs and of
-        earlier calls included, and of requests whose answers were lost."""
+        """Return what this run has paid, lost answers included."""
         self.refresh()
         return self._usd
 

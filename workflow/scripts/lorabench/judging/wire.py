@@ -51,8 +51,7 @@ class Refusals:
 
 
 def sent_parameters(kind: str, request: JudgeRequest, refusals: Refusals) -> dict[str, Any]:
-    """Return the request's parameters that are sent: those with a value that neither interface nor
-    provider refuses."""
+    """Return the request's parameters that neither interface nor provider refuses."""
     sent = {}
     for name, value in request.parameters.items():
         own = refusals.limit_name if name == "max_tokens" and kind == "openai" else name
@@ -160,8 +159,7 @@ def _count(value: Any) -> int | None:
 
 
 def _first_token(log_probabilities: Any) -> dict[str, float] | None:
-    """Return the alternatives of the first generated token; None where the server gave none, or one
-    that is no log-probability."""
+    """Return the alternatives of the first generated token, None without valid ones."""
     position = _mapping(_first(_mapping(log_probabilities).get("content")))
     listed = position.get("top_logprobs")
     alternatives = {}

@@ -5,25 +5,15 @@ its provider above one third of the compute that trained the original. A reminde
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 # 6 N D of published parameters and training tokens: Llama 3 8B, 8.03e9 and 15e12
 ORIGINAL_FLOPS = {re.compile(r"llama[-_ ]?3-8b", re.IGNORECASE): 7.2e23}
 
 
-def ai_act_text(model: str, train_metrics: Mapping[str, Any] | None) -> str | None:
-    """Return one sentence, None where no training was counted.
-
-    Args:
-        model: the base model's name.
-        train_metrics: the content of train_metrics.json.
-    """
-    used = ((train_metrics or {}).get("totals") or {}).get("floating_point_operations")
-    if not used:
-        return None
+def ai_act_text(model: str, operations: float) -> str:
+    """Return one sentence on the floating-point operations of a training."""
     known = next((flops for name, flops in ORIGINAL_FLOPS.items() if name.search(model)), None)
-    start = f"EU AI Act: this training took {used:.1e} floating-point operations"
+    start = f"EU AI Act: this training took {operations:.1e} floating-point operations"
     if known is None:
         return (
             f"{start}; who modifies a model becomes its provider above a third of the original"
@@ -31,6 +21,6 @@ def ai_act_text(model: str, train_metrics: Mapping[str, Any] | None) -> str | No
         )
     third = known / 3
     return (
-        f"{start}, {used / third:.0e} of the third of the original training's ({third:.1e})"
+        f"{start}, {operations / third:.0e} of the third of the original training's ({third:.1e})"
         " above which who modifies a model becomes its provider."
     )

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from lorabench.description.licences import find_licence
 from lorabench.documents.comparison import (
     BenchmarkComparison,
-    Contrast,
     HeldOutLoss,
     Reason,
     ReasonStatus,
@@ -52,9 +51,8 @@ def adapter_helps(
     for name, benchmark in benchmarks.items():
         contrast = benchmark["pairs"].get("lora_vs_base")
         if contrast is None or contrast["status"] != "ok":
-            reasons.append(
-                reason("unknown", f"{benchmark_title(name)}: not run, {_why(benchmark, contrast)}")
-            )
+            why = (contrast or benchmark).get("reason") or "base or lora was not evaluated"
+            reasons.append(reason("unknown", f"{benchmark_title(name)}: not run, {why}"))
             continue
         if contrast["carries_signal"]:
             words.append(contrast["verdict_word"])
@@ -69,10 +67,6 @@ def adapter_helps(
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
-def _why(benchmark: BenchmarkComparison, contrast: Contrast | None) -> str:
-    return str((contrast or benchmark).get("reason") or "base or lora was not evaluated")
-
-
 def _validation_text(validation: HeldOutLoss) -> str:
     base, adapter = validation["base_nll"], validation["adapter_nll"]
     over = f" over {validation['tokens']:,} answer tokens" if validation.get("tokens") else ""
@@ -83,8 +77,7 @@ def _validation_text(validation: HeldOutLoss) -> str:
 
 
 def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
-    """Return the answer and its sentence from the change of the held-out loss and the verdicts that
-    carry a signal."""
+    """Return the answer and its sentence from the loss and the verdicts that carry a signal."""
     better, worse = words.count("better"), words.count("worse")
     start = {
         None: "The loss on held-out conversations was not measured",
@@ -115,7 +108,6 @@ def may_ship(
     """Answer from the release gate, the lines that do not pass first; the licences' duties last.
 
     Args:
-        gate: the content of gate.json.
         model_licence, data_licence: as the sources of base model and training data state them.
     """
     open_lines = [line for line in gate.lines if line.required and line.verdict != "pass"]
@@ -140,8 +132,7 @@ def may_ship(
 
 
 def licence_reason(subject: str, text: str | None) -> Reason:
-    """Return what the licence of the base model or data means; an unnamed or unknown one is an open
-    point."""
+    """Return what a licence means; an unnamed or unknown one is an open point."""
     licence = find_licence(text)
     if licence is None:
         found = (

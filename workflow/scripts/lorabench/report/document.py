@@ -1,9 +1,9 @@
-"""Assemble report.json: everything that the report says, as numbers and sentences; the templates
-only lay it out."""
+"""Assemble report.json: everything that the report says; templates only lay it out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from lorabench.description.utilisation import speed_sentences
 from lorabench.documents.comparison import Comparison, Contrast, Question
 from lorabench.documents.contamination import Contamination
 from lorabench.documents.gate import GateDocument
@@ -13,7 +13,6 @@ from lorabench.documents.report import (
     AnsweredQuestion,
     BenchmarkReport,
     ItemChanges,
-    PublishedValue,
     Report,
     TrainingReport,
     VariantScore,
@@ -27,7 +26,7 @@ from lorabench.report.ai_act import ai_act_text
 from lorabench.report.gate_text import gate_table
 from lorabench.report.part_tables import WITHOUT_OASST, part_tables
 from lorabench.report.plain_text import without_paths
-from lorabench.report.published import compared, references_for, warnings
+from lorabench.report.published import published_values, warnings
 from lorabench.report.records import (
     from_open_assistant,
     overlapping_items,
@@ -35,12 +34,7 @@ from lorabench.report.records import (
     validation_losses,
 )
 from lorabench.report.run_facts import run_facts
-from lorabench.report.wording import (
-    VARIANT_TITLES,
-    contrast_text,
-    equality_text,
-    score_text,
-)
+from lorabench.report.wording import VARIANT_TITLES, contrast_text, equality_text, score_text
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.held_out import recorded_training
 
@@ -86,13 +80,12 @@ def assemble_report(
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
-        run: the run's name.
-        model: the base model's name.
         scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
         changes: benchmark -> which items changed, by group.
         seconds: stage -> seconds.
     """
+    trained = recorded_training(train_metrics)
     oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
         _benchmark(
@@ -113,11 +106,13 @@ def assemble_report(
     notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
     for part in benchmarks:
         notices += warnings(part["title"], part["published"], part["unit"])
+    trained = recorded_training(train_metrics)
+    operations = trained["totals"].get("floating_point_operations") if trained else None
     report: Report = {
         "schema_version": 2,
         "run": run,
         "model": model,
-        "facts": run_facts(run_config, train_metrics, gate.declaration.declared_at, seconds),
+        "facts": run_facts(run_config, trained, gate.declaration.declared_at, seconds),
         "confidence": compare["confidence"],
         "answers": answers,
         "gate": gate_table(gate),
@@ -138,7 +133,7 @@ def assemble_report(
             remarks(data_summary, train_metrics, run_config)
             + (_shared_origin(benchmarks) if oasst else [])
             + _limits(benchmarks, compare, sources["model"])
-            + [text for text in [ai_act_text(model, train_metrics)] if text]
+            + ([ai_act_text(model, operations)] if operations else [])
         ),
         "provenance": {"sources": dict(sources), "run_config": run_config},
     }
@@ -172,7 +167,7 @@ def _benchmark(
         "variants": {score["variant"]: _variant(score) for score in scores},
         "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
-        "published": _published(name, model, done),
+        "published": published_values(name, model, done),
         "by_construction": _by_construction(done),
         "changes": changes,
     }
@@ -197,29 +192,6 @@ def _contrast(key: str, contrast: Contrast, unit: str) -> dict[str, Any]:
     describe = equality_text if reference == "lora" else contrast_text
     text = describe(contrast, unit) if contrast["status"] == "ok" else contrast["reason"]
     return {"variant": variant, "reference": reference, **contrast, "text": text}
-
-
-def _published(name: str, model: str, done: Sequence[Scored]) -> list[PublishedValue]:
-    """Return the published values next to our base's; a run of another task or on a part of the
-    benchmark is comparable with none."""
-    base = next((score for score in done if score["variant"] == "base"), None)
-    # the task with which values were published has the benchmark's name
-    task = next((score["protocol_detail"].get("task", name) for score in done), name)
-    items = max((score["n"] for score in done), default=0)
-    full = scored_benchmark(name).items
-    values: list[PublishedValue] = []
-    for reference in references_for(model):
-        if reference.benchmark != name:
-            continue
-        value = compared(reference, base, task == name)
-        if reference.comparable and task != name:
-            why = f"this run scored the task {task}, another protocol"
-            value = {**value, "comparable": False, "why": why}
-        elif reference.comparable and items < full:
-            why = f"this run scored {items:,} of the benchmark's {full:,} items"
-            value = {**value, "comparable": False, "why": why}
-        values.append(value)
-    return values
 
 
 def _training(
@@ -248,14 +220,14 @@ def _training(
         "peak_memory": trained.get("peak_memory"),
         "power": trained.get("power"),
         "data": trained.get("data"),
+        "speed": speed_sentences(trained["totals"], config),
         "settings": config.get("settings"),
         "resolved": config.get("resolved"),
     }
 
 
 def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
-    """Return how AlpacaEval reads without the instructions that come from where the training
-    conversations do."""
+    """Return AlpacaEval's win rates without the instructions that come from OpenAssistant."""
     limits = []
     for part in benchmarks:
         both = {
@@ -280,8 +252,7 @@ def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
 
 
 def _shorter_turns(part: BenchmarkReport) -> int:
-    """Return how many later turns of one variant were left less room than asked for; the first
-    variant's, since questions are the same for all."""
+    """Return how many later turns had less room than asked for; the same for all variants."""
     answers = (part.get("protocol_detail") or {}).get("answers") or {}
     return int(answers.get("turns_with_less_room") or 0)
 

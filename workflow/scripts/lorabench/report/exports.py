@@ -1,5 +1,4 @@
-"""The JSON files of a published report: scores, items and answers of every benchmark, inference
-measurements."""
+"""The JSON files of a published report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -31,8 +30,7 @@ Answers = Mapping[str, Sequence[Answer]]
 
 
 def eval_results(head: ExportHead, scores: Scores, compare: Comparison) -> EvalResults:
-    """Return all score files, the comparisons between variants and the answers to the three
-    questions."""
+    """Return all scores and comparisons, and the answers to the three questions."""
     comparisons = {name: part["pairs"] for name, part in compare["benchmarks"].items()}
     return {
         **head,
@@ -54,8 +52,7 @@ def item_results(head: ExportHead, benchmark: str, scores: Scores, rows: Rows) -
 def answer_outputs(
     head: ExportHead, benchmark: str, scores: Scores, rows: Rows, answers: Answers
 ) -> AnswerOutputs:
-    """Return the answers of each variant with the scores of their turns, None where the judge gave
-    none."""
+    """Return the answers of each variant with the scores of their turns."""
     variants: dict[str, VariantOutputs] = {}
     for variant, score in scores.get(benchmark, {}).items():
         judged: dict[str, list[float | None]] = {}

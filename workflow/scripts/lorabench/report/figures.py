@@ -1,5 +1,4 @@
-"""The report's figures: loss, scores, paired differences, latency, memory; each as SVG for the page
-and as PNG.
+"""The report's figures, each as SVG for the page and as PNG.
 
 Colours keep their contrast on white and on black and differ for colour-blind readers (markers
 differ as well). The SVG's text and axes are written in INK, which the page replaces by its own text
@@ -68,12 +67,9 @@ class Drawing:
 
 
 def draw_figures(
-    report: Report,
-    train_metrics: TrainMetrics | None,
-    times: Mapping[str, Sequence[TokenTimes]],
+    report: Report, train_metrics: TrainMetrics | None, times: Mapping[str, Sequence[TokenTimes]]
 ) -> dict[str, Drawing]:
-    """Return name -> drawing of every figure whose data a run has; `report` is the content of
-    report.json."""
+    """Return name -> drawing of every figure whose data a run has."""
     scored = [part for part in report["benchmarks"] if part["status"] == "ok"]
     compared = [part for part in scored if any(c["status"] == "ok" for c in part["contrasts"])]
     with mpl.rc_context(STYLE):
@@ -110,8 +106,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def loss_figure(train_metrics: Trained) -> Figure:
-    """Draw the training loss by optimiser step and the exact held-out loss of base and adapter
-    next to it."""
+    """Draw the training loss by optimiser step, and the held-out loss of base and adapter."""
     figure, axes = _panels(1, 4.0)
     every = max(1, len(train_metrics["steps"]) // MOST_MARKS)
     steps = train_metrics["steps"][::every]
@@ -135,8 +130,7 @@ def loss_figure(train_metrics: Trained) -> Figure:
 
 
 def scores_figure(benchmarks: Sequence[BenchmarkReport]) -> Figure:
-    """Draw every variant's score with its interval, one panel a benchmark; `benchmarks` as in
-    report.json."""
+    """Draw every variant's score with its interval, one panel a benchmark."""
     figure, axes = _panels(len(benchmarks), 2.1)
     for panel, benchmark in zip(axes, benchmarks, strict=True):
         scale = 100 if benchmark["unit"] == "share" else 1
@@ -192,8 +186,7 @@ def differences_figure(benchmarks: Sequence[BenchmarkReport]) -> Figure:
 
 
 def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
-    """Draw time to first token and decode speed of every prompt and repeat, and all gaps between
-    tokens."""
+    """Draw time to first token, decode speed and the gaps between tokens."""
     shown = {variant: times[variant] for variant in VARIANT_TITLES if variant in times}
     figure = Figure(figsize=(8.6, 5.4), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
     grid = figure.add_gridspec(2, 2)
@@ -263,8 +256,7 @@ def memory_figure(peak_bytes: Mapping[str, float | None]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels in rows of two (a single one is as wide as two), `height` inches a
-    row."""
+    """Return a figure with `count` panels, two a row of `height` inches."""
     columns = 1 if count == 1 else 2
     rows = -(-count // columns)
     figure = Figure(figsize=(8.6, height * rows), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))

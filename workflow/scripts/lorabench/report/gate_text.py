@@ -6,13 +6,7 @@ from typing import Literal
 
 from lorabench.documents.gate import Answer, GateDocument, GateLine, LineVerdict
 from lorabench.documents.report import GateRow, GateTable
-from lorabench.report.wording import (
-    MINUS,
-    benchmark_title,
-    interval_text,
-    signed_zero,
-    size_text,
-)
+from lorabench.report.wording import MINUS, benchmark_title, interval_text, signed_zero, size_text
 from lorabench.scoring.benchmark import scored_benchmark
 
 TITLES = {

@@ -1,5 +1,4 @@
-"""Items next to each other: what base, adapter and merged model answered, what came of it, and
-which items changed.
+"""Items compared: what each variant answered, what came of it, which items changed.
 
 The text of a question comes from the benchmark's own files (`question`, `turns` or `instruction`;
 `choices`, `answer` and `reference_output` where they have them) or from the answers that were
@@ -52,8 +51,7 @@ class Item:
 
 
 def question_rows(folder: Path, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return id -> row of the questions of a benchmark's files, reference answers under
-    `reference`."""
+    """Return id -> row of a benchmark's questions, reference answers under `reference`."""
     ids = set(wanted)
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -88,12 +86,13 @@ def compare_items(
         for variant, generated in answers.items()
     }
     items = [_item(found, made, questions) for found in by_id.values()]
-    return sorted(items, key=lambda item: (_order(item.change), item.shift))
+    return sorted(
+        items, key=lambda item: (math.inf if item.change is None else item.change, item.shift)
+    )
 
 
 def most_changed(items: Sequence[Item], count: int) -> list[Item]:
-    """Return up to `count` items that changed, half of them losses where there are as many, the
-    losses first, each half by size."""
+    """Return up to `count` changed items, losses first, gains in the other half."""
     lost = [item for item in items if item.change is not None and item.change < 0]
     gained = [item for item in reversed(items) if item.change is not None and item.change > 0]
     half = count // 2
@@ -121,8 +120,7 @@ def changes_by_group(items: Sequence[Item]) -> list[ChangedGroup]:
 
 
 def changes_of(items: Sequence[Item]) -> ItemChanges | None:
-    """Return what report.json says of changed items: how many, and a row a group; None where there
-    are no pairs."""
+    """Return what report.json says of changed items, None where there are no pairs."""
     compared = [item.change for item in items if item.change is not None]
     if not compared:
         return None
@@ -138,10 +136,6 @@ def changes_of(items: Sequence[Item]) -> ItemChanges | None:
 def changed_variant(variants: Iterable[str]) -> str | None:
     """Return the variant that items compare with the base: the adapter, else the merged model."""
     return next((name for name in ("lora", "merged") if name in set(variants)), None)
-
-
-def _order(change: float | None) -> float:
-    return math.inf if change is None else change
 
 
 def _item(

@@ -1,5 +1,4 @@
-"""Tables of a benchmark's parts: MMLU groups and subjects, MT-Bench turns and categories, further
-scores."""
+"""Tables of a benchmark's parts: groups, subjects, turns, categories, further scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +14,9 @@ WITHOUT_OASST = "without_oasst_instructions"
 def part_tables(
     table: ScoredBenchmark, variants: Mapping[str, Scored], oasst: bool
 ) -> list[PartTable]:
-    """Return non-empty tables {"title", "rows": [{"name", "title", "n", "variants": {variant:
-    {"score", "interval"}}}]}.
+    """Return the tables that have rows.
 
     Args:
-        table: what is known of the benchmark.
         variants: variant -> score file content, only those that ran.
         oasst: the training conversations come from OpenAssistant, as some of AlpacaEval's
             instructions do.
@@ -34,11 +31,7 @@ def part_tables(
         }
         for variant, score in variants.items()
     }
-    titled = (
-        ("groups", groups),
-        ("other scores", others),
-        (table.breakdown_title, breakdown),
-    )
+    titled = (("groups", groups), ("other scores", others), (table.breakdown_title, breakdown))
     tables: list[PartTable] = [
         {"title": title, "rows": _rows(parts, table.part_titles)} for title, parts in titled
     ]

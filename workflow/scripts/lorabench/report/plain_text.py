@@ -1,5 +1,4 @@
-"""Text of other people and of models, made fit to show: no hidden characters, no path of this
-machine."""
+"""Make text of people and models fit to show: no hidden characters, no local paths."""
 
 import re
 from collections.abc import Mapping

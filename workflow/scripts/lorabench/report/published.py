@@ -7,12 +7,14 @@ loaded, prompted or scored wrongly, so the report warns.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import cast
 
 from lorabench.documents.report import PublishedValue
+from lorabench.documents.score import Scored
 from lorabench.report.wording import score_text
+from lorabench.scoring.benchmark import scored_benchmark
 
 MODEL = "Meta-Llama-3-8B-Instruct"
 
@@ -126,44 +128,53 @@ REFERENCES = (
 )
 
 
-def references_for(model: str) -> tuple[Published, ...]:
-    """Return the published values for a model's name or repository, none for other models than
-    Llama 3 8B Instruct."""
-    return REFERENCES if MODEL.lower() in model.lower() else ()
-
-
-def compared(
-    published: Published, base: Mapping[str, Any] | None, same_task: bool
-) -> PublishedValue:
-    """Return a published value next to our base's score, as the report shows it.
+def published_values(benchmark: str, model: str, done: Sequence[Scored]) -> list[PublishedValue]:
+    """Return the published values of a benchmark next to our base's; known for one model only.
 
     `standard_errors` is (ours - published) over the root of the summed squared errors, an
     unpublished error taken as 0. `off` marks a base more than MOST_STANDARD_ERRORS away from a
-    value of its own protocol; with a part of the items our error is larger, and the value is
+    value of the same protocol; with a part of the items our error is larger, and the value is
     still shown.
 
     Args:
-        base: score file of our base, None where it was not scored.
-        same_task: our base answered the task that the value belongs to.
+        done: score files of the variants that were scored.
     """
-    ours, distance = None, None
-    if base is not None and published.score is not None:
-        ours = float(base["score"])
-        error = math.hypot(base["standard_error"] or 0.0, published.standard_error or 0.0)
-        distance = (ours - published.score) / error if error else None
-    near = published.comparable and same_task
-    off = near and distance is not None and abs(distance) > MOST_STANDARD_ERRORS
-    made = {**asdict(published), "ours": ours, "standard_errors": distance, "off": off}
-    return cast(PublishedValue, made)
+    if MODEL.lower() not in model.lower():
+        return []
+    base = next((score for score in done if score["variant"] == "base"), None)
+    # the task with which values were published has the benchmark's name
+    task = next((score["protocol_detail"].get("task", benchmark) for score in done), benchmark)
+    items, full = max((score["n"] for score in done), default=0), scored_benchmark(benchmark).items
+    why = None
+    if task != benchmark:
+        why = f"this run scored the task {task}, another protocol"
+    elif items < full:
+        why = f"this run scored {items:,} of the benchmark's {full:,} items"
+    values = []
+    for published in REFERENCES:
+        if published.benchmark != benchmark:
+            continue
+        ours, distance = None, None
+        if base is not None and published.score is not None:
+            ours = base["score"]
+            error = math.hypot(base["standard_error"] or 0.0, published.standard_error or 0.0)
+            distance = (ours - published.score) / error if error else None
+        near = published.comparable and task == benchmark
+        off = near and distance is not None and abs(distance) > MOST_STANDARD_ERRORS
+        made = asdict(published) | {"ours": ours, "standard_errors": distance, "off": off}
+        if published.comparable and why:
+            made |= {"comparable": False, "why": why}
+        values.append(cast(PublishedValue, made))
+    return values
 
 
-def warnings(title: str, values: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+def warnings(title: str, values: Sequence[PublishedValue], unit: str) -> list[str]:
     """Return a sentence for each value that our base is too far away from."""
     return [
         f"{title}: our base scores {score_text(value['ours'], unit)}, the published value is"
-        f" {value['value']} ({value['protocol']}), {abs(value['standard_errors']):.1f} standard"
-        " errors away. Check the base model, its chat template and the prompts before you trust"
-        " the other scores."
+        f" {value['value']} ({value['protocol']}), {abs(value['standard_errors'] or 0.0):.1f}"
+        " standard errors away. Check the base model, its chat template and the prompts before you"
+        " trust the other scores."
         for value in values
         if value["off"]
     ]

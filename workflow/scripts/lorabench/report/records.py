@@ -1,5 +1,4 @@
-"""Read from the JSON files of other stages what a report needs, None where a stage did not write
-it."""
+"""Take what a report needs from the JSON files of other stages."""
 
 import re
 from pathlib import Path
@@ -27,14 +26,12 @@ def read_optional(path: Path | None) -> Any:
 
 
 def from_open_assistant(source: SourceRecord) -> bool:
-    """Return whether the name of a source means OpenAssistant's data: OpenAssistant/oasst1,
-    openassistant-guanaco."""
+    """Return whether a source is OpenAssistant's data or made of it, by its name."""
     return re.search(r"oasst|open[-_ ]?assistant", str(source["origin"]), re.IGNORECASE) is not None
 
 
 def validation_losses(train_metrics: TrainMetrics | None, confidence: float) -> HeldOutLoss | None:
-    """Return base_nll and adapter_nll (nats per answer token) of the held-out conversations, the
-    interval of their change and what it shows as a word.
+    """Return the held-out losses of base and adapter, and what their change shows.
 
     The interval is None where the record has no losses by conversation; nothing is shown then.
     """
@@ -67,8 +64,7 @@ def _change_word(interval: tuple[float, float] | None) -> str:
 
 
 def peak_memory_bytes(perf: Performance) -> float | None:
-    """Return the peak of generating, load apart: GPU memory allocated where there is a GPU, else
-    resident memory."""
+    """Return the peak memory of generating: allocated on the GPU, else resident."""
     if perf["status"] == "ok":
         for key in ("steady_peak_gpu_allocated_mib", "steady_peak_resident_mib"):
             peak = perf["memory"].get(key)
@@ -78,8 +74,7 @@ def peak_memory_bytes(perf: Performance) -> float | None:
 
 
 def merge_check(merge_report: MergeReport | None) -> dict[str, Any] | None:
-    """Return how far merged and unmerged logits lie apart, in float32 and as the checkpoint was
-    saved."""
+    """Return how far apart merged and unmerged logits are."""
     if merge_report is None:
         return None
     return {
@@ -96,10 +91,9 @@ def remarks(
     train_metrics: TrainMetrics | None,
     run_config: RunConfig | None,
 ) -> list[str]:
-    """Return what was lost or differs on the way from the data and the base model to the adapter,
-    as sentences: conversations dropped or cut, another base model of an imported adapter."""
+    """Return what was lost or differs on the way to the adapter, as sentences."""
     sentences = list(run_config.get("remarks", ())) if run_config else []
-    sentences += data_summary["remarks"] if data_summary else ()
+    sentences += data_summary.get("remarks", ()) if data_summary else ()
     trained = recorded_training(train_metrics)
     counts = trained.get("data", {}) if trained else {}
     for split in ("train", "validation"):
@@ -122,8 +116,7 @@ def remarks(
 def overlapping_items(
     contamination: Contamination | None,
 ) -> dict[str, dict[str, dict[str, int]]] | None:
-    """Return benchmark -> n-gram length in words -> number of items, comparable (long enough) and
-    overlapping ones."""
+    """Return benchmark -> n-gram length -> number of items, comparable and overlapping ones."""
     if contamination is None:
         return None
     return {

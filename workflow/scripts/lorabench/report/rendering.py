@@ -1,5 +1,4 @@
-"""Lay out report.json with the Jinja templates: Markdown, one HTML page that needs no other file,
-and a second page with every item."""
+"""Lay out report.json with the Jinja templates: Markdown, one HTML page, a page of items."""
 
 import json
 import re
@@ -50,7 +49,7 @@ FILTERS = {
     "metric": wording.metric_title,
     "benchmark": wording.benchmark_title,
     "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", wording.MINUS),
-    "shows": lambda contrast, unit: wording.contrast_text(dict(contrast), unit),
+    "shows": wording.contrast_text,
     "shown": printable,
     "cut": lambda text, limit: shortened(printable(text).strip(), limit),
     "duration": duration_text,
@@ -63,8 +62,7 @@ FILTERS = {
 def render_markdown(
     template: str, report: Report, figures: Mapping[str, str], items_page: str
 ) -> str:
-    """Return the Markdown report; `figures` maps names to paths relative to it, as is
-    `items_page`."""
+    """Return the Markdown report; figures and items page are paths relative to it."""
     environment = page_environment(autoescape=False)
     environment.filters["cell"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
     text = environment.from_string(template).render(
@@ -82,12 +80,10 @@ def render_html(
     items: Mapping[str, Sequence[Item]],
     items_page: str,
 ) -> str:
-    """Return the page, smaller than MOST_BYTES however many items there are: it shows fewer of the
-    items that changed most where they are long.
+    """Return the page, smaller than MOST_BYTES: it shows fewer items where they are long.
 
     Args:
         items_template: the template of items, of which the page shows a part.
-        style: text of the style sheet.
         figures: name -> SVG element.
         items: benchmark -> items.
         items_page: address of the page of all items, relative to this one.
@@ -144,8 +140,7 @@ def render_items(template: str, style: str, run: str, items: Mapping[str, Sequen
 
 
 def inline_svg(name: str, svg: str) -> str:
-    """Make an SVG element fit for a page with others: its own ids, the page's text
-    colour, a label."""
+    """Give an SVG element its own ids, the page's text colour and a label."""
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{CAPTIONS[name]}" ', 1)

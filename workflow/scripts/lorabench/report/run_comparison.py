@@ -1,5 +1,4 @@
-"""Runs next to each other: read them from results/{run} or from an export, compare one variant item
-by item, and say it in lines of text."""
+"""Compare runs, read from results/{run} or from an export, item by item."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorabench.documents.comparison import PairName
+from markupsafe import Markup
+
+from lorabench.documents.comparison import Contrast, PairName
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.score import Score, Scored
 from lorabench.errors import DataError
 from lorabench.files import read_json
+from lorabench.report.plain_text import printable
+from lorabench.report.rendering import page_environment
 from lorabench.report.wording import (
     contrast_text,
     difference_text,
@@ -27,6 +31,8 @@ from lorabench.scoring.settings import ComparisonSettings
 SETTINGS = ComparisonSettings(
     resamples=2000, seed=0, equivalence_margin_share=0.01, equivalence_margin_rating=0.1
 )
+# benchmark -> variant -> score file
+Scores = Mapping[str, Mapping[str, Score]]
 # the end of a protocol sentence that counts failures of one run
 COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 
@@ -38,7 +44,7 @@ class Run:
     # its folder as given and its variant, which is how the user knows it
     name: str
     # benchmark -> score file
-    scores: dict[str, dict[str, Any]]
+    scores: dict[str, Scored]
     # benchmark -> item rows
     rows: dict[str, list[ItemResult]]
     # benchmark -> hash of the answers that a judge compared with, where a variant wrote them
@@ -85,9 +91,8 @@ def read_run(folder: Path, variant: str) -> Run:
     )
 
 
-def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
-    """Return for each further run benchmark -> contrast with the first run, with Holm's correction
-    over all of them.
+def compare_runs(runs: Sequence[Run]) -> list[dict[str, Contrast]]:
+    """Return for each further run benchmark -> contrast with the first run, Holm-corrected.
 
     Raises:
         DataError: a benchmark was made by different protocols or on different items, or the runs
@@ -125,7 +130,7 @@ def compare_runs(runs: Sequence[Run]) -> list[dict[str, dict[str, Any]]]:
     ]
 
 
-def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Contrast]]) -> str:
     """Return a table of runs for a terminal, and a line for each comparison."""
     lines = []
     for number, run in enumerate(runs):
@@ -148,7 +153,29 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Mapping[str,
     return "\n".join(lines)
 
 
-def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
+def render_runs(
+    template: str,
+    style: str,
+    runs: Sequence[Run],
+    contrasts: Sequence[Mapping[str, Contrast]],
+) -> str:
+    """Return the page: a table of runs with their scores, and the paired differences to A."""
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    page = page_environment().from_string(template)
+    text = page.render(
+        runs=[{"letter": letter(number), "run": run} for number, run in enumerate(runs)],
+        tables={name: scored_benchmark(name) for name in names},
+        contrasts=[
+            {"letter": letter(number), "found": found}
+            for number, found in enumerate(contrasts, start=1)
+        ],
+        corrected=corrected(contrasts),
+        style=Markup(style),
+    )
+    return printable(text)
+
+
+def corrected(contrasts: Sequence[Mapping[str, Contrast]]) -> int:
     """Return over how many comparisons p was adjusted: those that carry a signal."""
     return sum(
         contrast.get("p_value_holm") is not None
@@ -157,14 +184,14 @@ def corrected(contrasts: Sequence[Mapping[str, Mapping[str, Any]]]) -> int:
     )
 
 
-def _contrast_line(contrast: Mapping[str, Any], unit: str) -> str:
+def _contrast_line(contrast: Contrast, unit: str) -> str:
     if contrast["status"] != "ok":
-        return str(contrast["reason"])
+        return contrast["reason"]
     return (
         f"{difference_text(contrast['difference'], unit)}"
         f" {interval_text(contrast['interval'], unit)}, p {p_text(contrast['p_value_holm'])},"
         f" {contrast['items_changed']} of {contrast['n']} items changed:"
-        f" {contrast_text(dict(contrast), unit)}"
+        f" {contrast_text(contrast, unit)}"
     )
 
 
@@ -196,40 +223,35 @@ def _first_difference(one: str, two: str) -> str:
     return "one says more than the other"
 
 
-def _scores(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def _scores(folder: Path) -> Scores:
     """Return benchmark -> variant -> score file of a run's folder eval."""
-    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    scores: dict[str, dict[str, Score]] = {}
     for path in sorted(folder.glob("*/*.json")):
         scores.setdefault(path.stem, {})[path.parent.name] = read_json(path)
     return scores
 
 
-def _done(
-    scores: Mapping[str, Mapping[str, dict[str, Any]]], variant: str
-) -> dict[str, dict[str, Any]]:
+def _done(scores: Scores, variant: str) -> dict[str, Scored]:
     return {
-        name: found[variant]
+        name: score
         for name, found in scores.items()
-        if found.get(variant, {}).get("status") == "ok"
+        if (score := found.get(variant)) and score["status"] == "ok"
     }
 
 
-def _opponents(
-    scores: Mapping[str, Mapping[str, dict[str, Any]]], done: Mapping[str, dict[str, Any]]
-) -> dict[str, str]:
+def _opponents(scores: Scores, done: Mapping[str, Scored]) -> dict[str, str]:
     """Return benchmark -> hash of the reference variant's answers."""
     opponents = {}
     for name, score in done.items():
-        reference = (score.get("protocol_detail") or {}).get("reference")
-        detail = scores[name].get(str(reference), {}).get("protocol_detail") or {}
+        reference = scores[name].get(str(score["protocol_detail"].get("reference")))
+        detail = reference["protocol_detail"] if reference and reference["status"] == "ok" else {}
         if detail.get("answers_sha256"):
             opponents[name] = str(detail["answers_sha256"])
     return opponents
 
 
 def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
-    """Return the item rows of an export, those of judged answers made from the scores of their
-    turns."""
+    """Return the item rows of an export; those of judged answers have scores only."""
     rows: dict[str, list[ItemResult]] = {}
     for path in sorted(folder.glob("*.json")):
         if not path.name.endswith(("_results.json", "_outputs.json")):

@@ -1,5 +1,4 @@
-"""The facts of a run for the first screen: when, from which commit, on what, how long, how much
-memory and energy."""
+"""The facts of a run for the first screen."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +26,7 @@ STAGES = {
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
-    """Return stage -> seconds, summed over its jobs' last attempts, from the benchmark files that
-    Snakemake leaves; a run without them has none."""
+    """Return stage -> seconds of its jobs' last attempts, from Snakemake's benchmark files."""
     seconds: dict[str, float] = {}
     for path in sorted(folder.rglob("*.tsv")):
         stage = STAGES.get(path.relative_to(folder).parts[0].removesuffix(".tsv"))

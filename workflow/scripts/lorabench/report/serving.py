@@ -6,46 +6,53 @@ nothing; where a server was measured, its ratio decides.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-from lorabench.documents.comparison import ReasonStatus, ServingMetric, ShortAnswer
-from lorabench.documents.performance import LimitAnswer
+from lorabench.documents.comparison import (
+    ReasonStatus,
+    ServingMetric,
+    ShortAnswer,
+    SpeedRatio,
+    SpeedVerdict,
+)
+from lorabench.documents.performance import LimitAnswer, Measured, Performance
 from lorabench.report.decisions import reason
 from lorabench.report.wording import VARIANT_TITLES, bytes_text, ratio_text
 
 # width of the noise band above which no cost can be named
 TOO_NOISY = 0.4
-Perf = Mapping[str, Mapping[str, Any]]
 LAUNCH_BOUND = (
     "the GPU waited for Python's launches, which a server does not: not a cost of serving"
 )
 
 
 def cost_to_serve(
-    serving: Mapping[str, ServingMetric] | None, memory: Mapping[str, float | None], perf: Perf
+    serving: Mapping[str, ServingMetric] | None,
+    memory: Mapping[str, float | None],
+    perf: Sequence[Performance],
 ) -> ShortAnswer:
     """Answer from what was measured.
 
     Args:
         serving: the speed ratios of one user, see `speed_ratios`.
         memory: each variant's peak memory in bytes.
-        perf: variant -> perf/{variant}.json of the measured variants.
+        perf: contents of perf/{variant}.json.
     """
     if serving is None:
         return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
+    measured = {document["variant"]: document for document in perf if document["status"] == "ok"}
     decode = serving["decode_tokens_per_second"]
     first = serving["time_to_first_token_ms"]
     reasons = []
     for variant, title in VARIANT_TITLES.items():
         if variant in decode["median"]:
-            text = _variant_text(variant, serving, memory.get(variant), perf.get(variant, {}))
+            text = _variant_text(variant, serving, memory.get(variant), measured[variant])
             verdicts = {
                 part["ratio_to_base"][variant]["verdict"]
                 for part in (decode, first)
                 if variant in part["ratio_to_base"]
             }
             reasons.append(reason(_status(verdicts), f"{title}: {text}"))
-    bound = any(_launch_bound(document) for document in perf.values())
+    bound = any(document["single_stream"]["launch_bound"] for document in measured.values())
     if bound:
         reasons.append(reason("unknown", f"speed of one user: {LAUNCH_BOUND}"))
     band = decode["noise_band"]
@@ -55,7 +62,11 @@ def cost_to_serve(
             " in decode speed"
         )
         reasons.append(reason("neutral", noise))
-    server = {name: ratio for name in ("lora", "merged") if (ratio := _server_ratio(name, perf))}
+    server: dict[str, SpeedRatio] = {
+        name: ratio
+        for name in ("lora", "merged")
+        if name in measured and (ratio := _server_ratio(measured[name]))
+    }
     if server:
         words = ", ".join(
             f"{VARIANT_TITLES[name]} {ratio_text(one)} ({one['verdict']})"
@@ -73,43 +84,41 @@ def _status(verdicts: Collection[str]) -> ReasonStatus:
     return "bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral"
 
 
-def _launch_bound(document: Mapping[str, Any]) -> bool:
-    return bool((document.get("single_stream") or {}).get("launch_bound"))
-
-
 def _variant_text(
     variant: str,
     serving: Mapping[str, ServingMetric],
     used: float | None,
-    document: Mapping[str, Any],
+    document: Measured,
 ) -> str:
     """Return what a variant takes and gives, in one line."""
     parts = []
-    user = document.get("memory_per_stream")
     if used:
-        more = f", {bytes_text(user['kv_bytes'])} of it keys and values" if user else ""
-        parts.append(f"{bytes_text(used)} for one user{more}")
+        kept = bytes_text(document["memory_per_stream"]["kv_bytes"])
+        parts.append(f"{bytes_text(used)} for one user, {kept} of it keys and values")
     parts.append(_speed_text(variant, serving, document))
-    for engine, where in (("own", ""), ("server", " on the server")):
-        load = (document.get("load") or {}).get(engine)
-        parts += [
-            _users_text(one, where, against_base=variant != "base")
-            for one in (load or {}).get("limits", [])
-        ]
+    load = document["load"]
+    for engine, where in ((load["own"], ""), (load["server"], " on the server")):
+        if engine is not None:
+            parts += [
+                _users_text(one, where, against_base=variant != "base") for one in engine["limits"]
+            ]
     return "; ".join(parts)
 
 
-def _speed_text(
-    variant: str, serving: Mapping[str, ServingMetric], document: Mapping[str, Any]
-) -> str:
-    decode = serving["decode_tokens_per_second"]
-    one = document.get("single_stream") or {}
+def _speed_text(variant: str, serving: Mapping[str, ServingMetric], document: Measured) -> str:
+    decode, one = serving["decode_tokens_per_second"], document["single_stream"]
     text = f"{decode['median'][variant]:.1f} tokens/s"
-    if one.get("interval"):
-        text += f" [{one['interval'][0]:.1f}, {one['interval'][1]:.1f}]"
+    if interval := one["interval"]:
+        text += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
+    bounds = []
+    share, idle = one["bandwidth_share"], one["gpu_idle_share"]
     # above 1 caches hold the weights, and the memory bounds nothing
-    if one.get("bandwidth_share") and one["bandwidth_share"] <= 1:
-        text += f" ({one['bandwidth_share']:.0%} of the memory's speed)"
+    if share and share <= 1:
+        bounds.append(f"{share:.0%} of the memory's speed")
+    if idle is not None:
+        bounds.append(f"GPU idle for {idle:.0%} of a step")
+    if bounds:
+        text += f" ({', '.join(bounds)})"
     speed = decode["ratio_to_base"].get(variant)
     first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
     if speed and first:
@@ -117,12 +126,11 @@ def _speed_text(
             f", {ratio_text(speed)} times the base's ({speed['verdict']}), first token"
             f" {ratio_text(first)} times ({first['verdict']})"
         )
-    return f"{text}, launched from Python" if _launch_bound(document) else text
+    return f"{text}, launched from Python" if one["launch_bound"] else text
 
 
 def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:
-    """Return how many users are served within a pair of limits, their speed against the base's, and
-    the price."""
+    """Return how many users a pair of limits allows, their speed and the price."""
     bounds = (
         f"{limit['time_to_first_token_ms']:g}/{limit['time_per_output_token_ms']:g} ms"
         f" ({limit['name']})"
@@ -147,23 +155,27 @@ def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:
     return f"{text}, ${price:.2f}{interval} per million tokens"
 
 
-def _server_ratio(variant: str, perf: Perf) -> dict[str, Any] | None:
-    """Return the ratio to the base on the measured server, at the highest level that both
-    answered; None without a server."""
-    load = (perf.get(variant, {}).get("load") or {}).get("server") or {}
-    measured = [
-        level["ratio_to_base"] for level in load.get("levels", []) if level["ratio_to_base"]
-    ]
-    if not measured:
+def _server_ratio(document: Measured) -> SpeedRatio | None:
+    """Return the server's ratio to the base at the highest level that both answered."""
+    server = document["load"]["server"]
+    levels = server["levels"] if server else []
+    ratios = [ratio for level in levels if (ratio := level["ratio_to_base"])]
+    if not ratios:
         return None
-    last = measured[-1]
-    faster = "faster" if last["median"] > 1 else "slower"
-    verdict = faster if last["beyond_noise"] else "no difference detectable"
-    return {"ratio": last["median"], "interval": last["interval"], "verdict": verdict}
+    last = ratios[-1]
+    verdict: SpeedVerdict = "no difference detectable"
+    if last["beyond_noise"]:
+        verdict = "faster" if last["median"] > 1 else "slower"
+    return {
+        "ratio": last["median"],
+        "interval": last["interval"],
+        "n": last["n"],
+        "verdict": verdict,
+    }
 
 
 def _headline(
-    ratios: Mapping[str, Mapping[str, Any]], band: Sequence[float] | None, *, launch_bound: bool
+    ratios: Mapping[str, SpeedRatio], band: Sequence[float] | None, *, launch_bound: bool
 ) -> tuple[str, str]:
     """Return the answer and its sentences from the speed ratios and the noise band."""
     if not ratios and launch_bound:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorabench.benchmark_tables import benchmark_names
-from lorabench.documents.comparison import HeldOutLoss
+from lorabench.documents.comparison import Contrasted, HeldOutLoss
 from lorabench.scoring.benchmark import scored_benchmark
 
 METRIC_TITLES = {"mean_judge_rating": "mean rating, 1 to 10"}
@@ -48,7 +48,7 @@ def difference_text(value: float, unit: str) -> str:
     return f"{number.replace('-', MINUS)} {points(unit)}"
 
 
-def equality_text(contrast: Mapping[str, Any], unit: str) -> str:
+def equality_text(contrast: Contrasted, unit: str) -> str:
     """Return what a comparison of two variants shows that should be equal."""
     margin = size_text(contrast["equivalence"]["margin"], unit)
     if contrast["items_changed"] == 0:
@@ -112,16 +112,15 @@ def p_text(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
-def contrast_text(contrast: Mapping[str, Any], unit: str) -> str:
-    """Return what a paired difference shows, in words and with the smallest difference that this n
-    could have found."""
+def contrast_text(contrast: Contrasted, unit: str) -> str:
+    """Return what a paired difference shows, with the smallest that n items could have found."""
     word = contrast["verdict_word"]
     if word == "no verdict":
         return "no verdict: the judge decides nothing"
-    about = f", about {contrast['scope']} only" if contrast.get("scope") else ""
+    about = f", about {contrast['scope']} only" if contrast["scope"] else ""
     if word in ("better", "worse"):
         return f"{word}{about}"
     smallest = contrast["smallest_detectable"]
     if smallest is None:
-        return str(contrast["verdict"])
+        return contrast["verdict"]
     return f"{word}: {size_text(smallest, unit)} or more would be detected{about}"

@@ -1,5 +1,4 @@
-"""How closely merged and unmerged adapter agree item by item: the noise floor of every other
-comparison."""
+"""How closely merged and unmerged adapter agree item by item."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +19,7 @@ def greedy_agreement(
 def largest_log_probability_difference(
     one: Sequence[ItemResult], other: Sequence[ItemResult]
 ) -> dict[str, Any] | None:
-    """Return the largest and mean |difference| in nats over all scored choices, None where rows
-    carry none."""
+    """Return the largest and mean |difference| in nats over all choices, None without any."""
     pairs = _paired(one, other, "log_probabilities")
     differences = [abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)]
     if not differences:

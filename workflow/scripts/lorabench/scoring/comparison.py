@@ -1,5 +1,4 @@
-"""Compare variants on the same items: paired differences, tests, flips, and the equivalence of
-merged and lora.
+"""Compare variants on the same items: differences, tests, flips, equivalence.
 
 The family of tests for Holm's correction is fixed before the scores are seen: every benchmark whose
 scores carry a signal, in both contrasts with the base. Merged against lora is not in it: the two
@@ -34,9 +33,9 @@ PAIRS: dict[PairName, tuple[str, str]] = {
     "merged_vs_base": ("merged", "base"),
     "merged_vs_lora": ("merged", "lora"),
 }
-# Two imagined items that keep the interval of judged scores open change by this much: a preference
-# can change by 1; a rating seldom changes by more than 3 points. See `paired_difference`.
-IMAGINED = {SHARE: 1.0, RATING: 3.0}
+# What an item that was not seen may have changed by, at least: a preference can change by 1; a
+# rating seldom changes by more than 3 points. See `paired_difference`.
+UNSEEN = {SHARE: 1.0, RATING: 3.0}
 NO_VERDICT = "no verdict: the judge's scores decide nothing, they only show that the step works"
 
 
@@ -47,8 +46,7 @@ def compare_benchmark(
     confidence: float,
     settings: ComparisonSettings,
 ) -> dict[PairName, Any]:
-    """Return the contrasts of one benchmark between the variants in `rows`; verdicts still lack
-    Holm's correction, see `add_verdicts`.
+    """Return the contrasts of one benchmark, before `add_verdicts`.
 
     Raises:
         DataError: two variants saw different items.
@@ -88,7 +86,7 @@ def _contrast(
         else settings.equivalence_margin_share
     )
     equivalence = (
-        equivalence_test(before, after, margin, IMAGINED[table.unit], clusters, confidence)
+        equivalence_test(before, after, margin, UNSEEN[table.unit], clusters, confidence)
         if flips is None
         else equivalence_of_shares(flips, margin, confidence)
     )
@@ -131,12 +129,11 @@ def difference_of(
     """Return the paired difference of a benchmark by the method that fits its scores."""
     if table.right_or_wrong:
         return paired_proportion_difference(flips_of(before, after), confidence)
-    return paired_difference(before, after, IMAGINED[table.unit], clusters, confidence)
+    return paired_difference(before, after, UNSEEN[table.unit], clusters, confidence)
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:
-    """Return whether two paired shares are equal within the margin, by the interval that keeps a
-    width without flips.
+    """Return whether two paired shares are equal within the margin.
 
     The t test would call two variants equal that agree on a handful of items, as it sees no spread.
     """
@@ -153,8 +150,7 @@ def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) ->
 
 
 def add_verdicts(benchmarks: Mapping[str, Mapping[PairName, Any]]) -> TestFamily:
-    """Add `p_value_holm`, `verdict` and `verdict_word` to every contrast in place; return the
-    family of tests."""
+    """Add p_value_holm, verdict and verdict_word to every contrast; return the family."""
     family = {
         f"{benchmark}:{name}": contrast["p_value"]
         for benchmark, contrasts in benchmarks.items()

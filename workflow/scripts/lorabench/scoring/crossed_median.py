@@ -1,5 +1,4 @@
-"""Medians of tables [repeats, items], such as speed ratios: values that share a repeat or an item
-are not independent."""
+"""Medians of tables [repeats, items] whose rows and columns are not independent."""
 
 import math
 from collections.abc import Mapping
@@ -50,8 +49,7 @@ def median_estimate(table: Floats, confidence: float = 0.95) -> Estimate:
 
 
 def _variance(table: Floats) -> tuple[float, float]:
-    """Return the variance of the median of a table of more than one value and its degrees of
-    freedom."""
+    """Return the variance of the median of a table and its degrees of freedom."""
     parts = [
         (float(np.median(table, axis=1 - axis).var(ddof=1)) / size, size - 1)
         for axis, size in enumerate(table.shape)
@@ -68,8 +66,7 @@ def _variance(table: Floats) -> tuple[float, float]:
 
 
 def complete_table(values: Mapping[tuple[int, Any], float]) -> Floats:
-    """Return the values of (repeat, item) as a table [repeats, items], with the items that every
-    repeat has; of size 0 where there is none."""
+    """Return values as [repeats, items], with the items that every repeat has, may be empty."""
     repeats = sorted({repeat for repeat, _ in values})
     items = [
         item
@@ -80,8 +77,7 @@ def complete_table(values: Mapping[tuple[int, Any], float]) -> Floats:
 
 
 def noise_band(control: Interval) -> Interval:
-    """Return the band [1/x, x] that holds 1 and the interval of a ratio between two runs of the
-    same thing.
+    """Return the band [1/x, x] that holds 1 and the interval of a ratio of equal things.
 
     Symmetric, because which of the two runs is the denominator means nothing.
     """

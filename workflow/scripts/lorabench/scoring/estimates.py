@@ -27,8 +27,7 @@ def share(rows: Sequence[ItemResult], confidence: float) -> Estimate:
 
 
 def mean(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the plain mean of scores from 0 to 1; its standard error is the sample's over the root
-    of n, as alpaca_eval prints it."""
+    """Return the mean of scores from 0 to 1; its error is the sample's over the root of n."""
     return bounded_mean_estimate(as_scores(rows), SHARES, None, confidence)
 
 
@@ -39,8 +38,7 @@ def mean_by_cluster(rows: Sequence[ItemResult], confidence: float) -> Estimate:
 
 
 def mean_rating(rows: Sequence[ItemResult], confidence: float) -> Estimate:
-    """Return the mean over all rows of ratings from 1 to 10; its error is that of whole
-    clusters."""
+    """Return the mean of ratings from 1 to 10, with the error of whole clusters."""
     clusters = [row.cluster for row in rows]
     return bounded_mean_estimate(as_scores(rows), RATINGS, clusters, confidence)
 

@@ -15,13 +15,14 @@ from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
 from lorabench.scoring.settings import HELD_OUT, GateSettings
 
+# of `make gate`'s command: 3 = the evidence does not decide
+EXIT_CODES: dict[Answer, Literal[0, 1, 3]] = {"yes": 0, "no": 1, "not_shown": 3}
 # words of an n-gram; what is counted is the longest length that was compared
 Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
 def rules_of(settings: GateSettings) -> dict[str, Rule]:
-    """Return name -> rule of every line that an interval decides; where both are set, the
-    improvement counts."""
+    """Return name -> rule of each line that an interval decides; improvements come first."""
     asked = {
         name: Rule(kind="margin", required=name in settings.required, threshold=-margin)
         for name, margin in settings.margins.items()
@@ -123,8 +124,7 @@ def gate_answer(lines: Sequence[GateLine]) -> Answer:
 
 
 def _merge_line(settings: GateSettings, merge: Mapping[str, Any] | None) -> GateLine | None:
-    """Hold the saved weights' largest logit difference from base + adapter in the same precision
-    against its limit."""
+    """Hold the saved weights' largest logit difference against its limit."""
     limit = settings.limits.merge_error
     if limit is None or settings.variant != "merged":
         return None
@@ -137,8 +137,7 @@ def _merge_line(settings: GateSettings, merge: Mapping[str, Any] | None) -> Gate
 def _contamination_line(
     settings: GateSettings, overlaps: Overlaps | None, scores: Mapping[str, Any]
 ) -> GateLine | None:
-    """Hold the largest share of a benchmark's items that overlap with the training data against
-    its limit."""
+    """Hold the largest share of overlapping items of a benchmark against its limit."""
     limit = settings.limits.contamination_share
     if limit is None:
         return None

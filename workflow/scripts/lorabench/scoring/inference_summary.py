@@ -1,5 +1,4 @@
-"""From raw token times to the figures of perf/{variant}.json: percentiles, ratios to the base, and
-their noise.
+"""From raw token times to percentiles, ratios to the base and their noise.
 
 Definitions (docs/metrics.md): one request at a time, token ids ready, so without queueing and
 tokenising. Ratios pair the generations of one prompt in one repeat, which ran within seconds of
@@ -39,8 +38,7 @@ PER_GENERATION: dict[str, Callable[[TokenTimes], float]] = {
 
 
 def distribution(values: Sequence[float]) -> Distribution:
-    """Return median, percentiles (linear interpolation), extremes and count; p99 is None below
-    `FEWEST_FOR_P99`."""
+    """Return percentiles (linear interpolation), extremes and count."""
     p50, p95, p99 = (float(value) for value in np.percentile(values, [50, 95, 99]))
     return {
         "median": p50,
@@ -54,8 +52,7 @@ def distribution(values: Sequence[float]) -> Distribution:
 
 
 def summarise(rows: Sequence[TokenTimes]) -> dict[str, Distribution]:
-    """Return each metric's distribution: over generations, the inter-token latency over all gaps
-    pooled."""
+    """Return each metric's distribution; all gaps between tokens are pooled."""
     summary = {
         name: distribution([metric(row) for row in rows]) for name, metric in PER_GENERATION.items()
     }
@@ -109,8 +106,7 @@ def ratio_table(
 def ratios_to_base(
     base: Sequence[TokenTimes], again: Sequence[TokenTimes], variant: Sequence[TokenTimes]
 ) -> dict[str, RatioToBase]:
-    """Return each metric's median ratio to the base with its interval, and whether it is outside
-    the A/A noise."""
+    """Return each metric's median ratio to the base and whether it is beyond noise."""
     ratios: dict[str, RatioToBase] = {}
     for name, metric in PER_GENERATION.items():
         estimate = median_estimate(ratio_table(base, variant, metric))
@@ -129,6 +125,5 @@ def ratios_to_base(
 
 
 def is_beyond(interval: Interval | None, band: Interval) -> bool:
-    """Return whether an interval is wholly outside a band; without an interval nothing is
-    shown."""
+    """Return whether an interval is wholly outside a band; no interval shows nothing."""
     return interval is not None and (interval[0] > band[1] or interval[1] < band[0])

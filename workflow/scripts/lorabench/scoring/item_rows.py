@@ -1,5 +1,4 @@
-"""Read the rows of benchmark items: join shards into one complete, ordered list, and pair two
-variants by item id."""
+"""Rows of benchmark items: join shards, and pair two variants by item id."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -62,8 +61,7 @@ def join_shards(paths: Sequence[Path]) -> list[ItemResult]:
 def pair_rows(
     reference: Sequence[ItemResult], variant: Sequence[ItemResult]
 ) -> tuple[list[tuple[ItemResult, ItemResult]], int]:
-    """Return the (reference, variant) pairs in which both have a score, in index order, and how
-    many items lack one.
+    """Return the (reference, variant) pairs that both have a score, and how many lack one.
 
     Raises:
         DataError: the two variants did not see the same items.

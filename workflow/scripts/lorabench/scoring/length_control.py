@@ -1,5 +1,4 @@
-"""AlpacaEval 2's length-controlled win rate (Dubois et al. 2024, arXiv 2404.04475), as alpaca_eval
-0.6.6 fits it.
+"""AlpacaEval 2's length-controlled win rate (arXiv 2404.04475), as alpaca_eval 0.6.6 fits it.
 
 A logistic model of the preference with three terms, tanh of the standardised length difference, the
 instruction's difficulty and a constant, is fitted by L1-penalised logistic regression (liblinear,
@@ -41,14 +40,13 @@ SEED = 123
 
 @dataclass(frozen=True, kw_only=True)
 class Regulariser:
-    """What AlpacaEval adds to a fit: the difficulty of each instruction and the rows of two gamed
-    baselines."""
+    """What AlpacaEval adds to a fit: difficulties and the rows of two gamed baselines."""
 
     # [805], by position
     difficulty: Floats
     # [gamed rows, 3]
     features: Floats
-    # [gamed rows]; not-a-number where there is none
+    # [gamed rows]; not-a-number without one
     preferences: Floats
 
 
@@ -85,8 +83,7 @@ def read_regulariser(path: Path) -> Regulariser:
 
 
 def length_control(rows: Sequence[ItemResult], regulariser: Regulariser | None) -> dict[str, Any]:
-    """Return the length-controlled win rate as a share with `status` and `text`, or why there is
-    none.
+    """Return the length-controlled win rate with `status` and `text`, or why there is none.
 
     Args:
         rows: AlpacaEval's rows in index order, with `output_characters` and `reference_characters`.

@@ -1,5 +1,4 @@
-"""What requests under load show: throughput, percentiles of latency, and how many users are served
-within limits.
+"""What requests under load show: throughput, latencies, users served within limits.
 
 Time per output token is that of one request: (end to end - time to first token) / (tokens - 1).
 Limits are MLPerf Inference's: both times of a request must be within them; a level of load passes
@@ -92,8 +91,10 @@ def _figures(rows: Rows, concurrency: int) -> LoadFigures:
 
 
 def _by_request(rows: Rows) -> Floats:
-    """Return the tokens a second of a user [repeats, requests], over requests answered in every
-    repeat; one row of all where there is none."""
+    """Return a user's tokens a second [repeats, requests answered in every repeat].
+
+    One row of all requests where no request was answered in every repeat.
+    """
     values = {(row.repeat, row.number): user_tokens_per_second(row) for row in rows}
     table = complete_table(values)
     return table if table.size else np.array([list(values.values())])
@@ -104,8 +105,7 @@ def _answered(rows: Rows) -> list[LoadRequest]:
 
 
 def throughput(rows: Rows) -> float:
-    """Return output tokens a second over all repeats: their tokens by their time from the first
-    sending to the last end."""
+    """Return output tokens a second over all repeats."""
     tokens = sum(row.output_tokens or 0 for row in rows)
     return MILLISECONDS * tokens / _milliseconds(rows)
 
@@ -143,8 +143,7 @@ def _within(rows: Rows, limit: Mapping[str, Any]) -> WithinLimit:
 
 
 def load_ratio(base: Rows, again: Rows, variant: Rows) -> LoadRatio | None:
-    """Return the ratio variant / base in tokens a second that a user sees, with its interval and
-    the band of the base against itself; None without requests that both answered."""
+    """Return the ratio to the base in a user's tokens a second, None without common requests."""
     table = _paired(base, variant)
     if table is None:
         return None
@@ -164,8 +163,7 @@ def load_ratio(base: Rows, again: Rows, variant: Rows) -> LoadRatio | None:
 
 
 def _paired(base: Rows, variant: Rows) -> Floats | None:
-    """Return variant / base in a user's tokens a second [repeats, requests], over the requests that
-    both answered in every repeat."""
+    """Return variant / base in tokens a second [repeats, requests answered in every one]."""
     sides = [
         {
             (row.repeat, row.number): user_tokens_per_second(row)
@@ -180,8 +178,7 @@ def _paired(base: Rows, variant: Rows) -> Floats | None:
 
 
 def most_users(levels: Sequence[Level], name: str) -> Level | None:
-    """Return the highest level that passes the limits of that name, every lower one passing, too;
-    None where not even the lowest does."""
+    """Return the highest level that passes, with every lower one, None without one."""
     best = None
     for level in levels:
         passed = next(one["passed"] for one in level["within_limits"] if one["name"] == name)

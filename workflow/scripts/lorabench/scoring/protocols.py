@@ -23,8 +23,7 @@ OF_ONE_JOB = ("items", "requests_from_store", "tokens_computed", "seconds", "dev
 
 
 def join_protocols(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the facts of all shards as one document; counts and costs as one value a shard where
-    they differ.
+    """Return the facts of all shards as one document, with lists where counts differ.
 
     Raises:
         DataError: no document, or shards made in different ways.

@@ -1,5 +1,4 @@
-"""Score one benchmark of one variant from its item rows: score, standard error, interval,
-breakdown.
+"""Score one benchmark of one variant from its item rows.
 
 Scores are shares (0 to 1) or ratings (1 to 10). Items without a score (a judge that failed) are
 counted in `failures` and enter no average.
@@ -17,8 +16,7 @@ from lorabench.scoring.benchmark import ScoredBenchmark
 def score_items(
     table: ScoredBenchmark, rows: Sequence[ItemResult], confidence: float
 ) -> ScoreFigures:
-    """Return the numeric part of a score file: score, standard_error, interval, n, failures,
-    breakdown, secondary.
+    """Return the numeric part of a score file.
 
     Raises:
         DataError: no row has a score.
@@ -50,8 +48,7 @@ def score_items(
 def why_no_score(
     rows: Sequence[ItemResult], not_run_reason: str | None, min_judged_share: float
 ) -> str | None:
-    """Return why there is no score, None where there is: no rows, or a judge that failed on too
-    many of them."""
+    """Return why there is no score: no rows, or too many failures of the judge."""
     if not rows:
         return not_run_reason or "no rows were made for it"
     failures = Counter(row.outcome for row in rows if row.score is None)
@@ -66,8 +63,7 @@ def why_no_score(
 
 
 def missing_words(score: ScoreFigures) -> str:
-    """Return the end of a protocol sentence: how many of the items have a score, nothing where all
-    have."""
+    """Return the end of a protocol sentence: how many items have a score, if not all."""
     missing = sum(score["failures"].values())
     total = score["items"]
     return f"; {total - missing} of {total} items have a score" if missing else ""

@@ -1,5 +1,4 @@
-"""What a variant costs to serve: how near decoding comes to the memory's speed, memory for a user,
-users within limits, and money."""
+"""What a variant costs to serve: memory bandwidth, memory, users within limits, money."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,8 +47,10 @@ def single_stream(
 
 
 def is_launch_bound(step: Mapping[str, Any]) -> bool:
-    """Return whether a GPU's step is bound by Python's launches: it waits for more than a fifth of
-    the time, or is not captured and its waiting is not known."""
+    """Return whether Python's launches bound a GPU's step.
+
+    It waits for more than a fifth of the time, or is not captured and its waiting is not known.
+    """
     idle = step["gpu_idle_share"]
     if step["captured"]:
         return False
@@ -62,8 +63,7 @@ def stream_memory(
     parameters_mib: float,
     longest: int,
 ) -> StreamMemory:
-    """Return the bytes that one more user takes: keys and values of the longest generation, and on
-    a GPU what a pass needs for a moment."""
+    """Return the bytes that one more user takes, keys and values and a pass's activations."""
     kept = step["kv_bytes_per_token"] * longest
     peak = memory.get("steady_peak_gpu_allocated_mib")
     passing = None if peak is None else max(0.0, 2**20 * (peak - parameters_mib) - kept)
@@ -80,8 +80,7 @@ def users_and_cost(
     limits: Sequence[Mapping[str, Any]],
     usd_per_gpu_hour: float | None,
 ) -> list[LimitAnswer]:
-    """Return for each pair of limits the most users, and what a million output tokens cost then,
-    with the interval that the throughput's gives; users 0 where not even one is served in time."""
+    """Return users and cost of a million output tokens for each pair of limits."""
     answers: list[LimitAnswer] = []
     for limit in limits:
         level = most_users(levels, limit["name"])

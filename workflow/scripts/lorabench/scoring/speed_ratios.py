@@ -1,5 +1,4 @@
-"""Speed of the variants: raw token times for the figures, and the measured ratios to the base for
-the comparison.
+"""Speed of the variants: raw token times, and measured ratios to the base.
 
 A ratio is the median over prompts and repeats of variant / base with its interval; the noise band
 is what the base shows against itself (A/A), widened to include 1. Both are taken from
@@ -39,8 +38,7 @@ def read_times(paths: Sequence[Path]) -> dict[str, list[TokenTimes]]:
 
 
 def serving_ratios(perf: Sequence[Performance]) -> dict[str, ServingMetric] | None:
-    """Return metric -> `median` by variant, `ratio_to_base`, `noise_band`; None where nothing was
-    measured.
+    """Return metric -> median by variant, ratios and noise, None where nothing was measured.
 
     Args:
         perf: contents of perf/{variant}.json.

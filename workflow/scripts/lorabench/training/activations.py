@@ -30,7 +30,7 @@ def decoder_layers(model: PeftModel) -> Any:
 
 
 def recompute_activations(model: PeftModel, layers: int | None = None) -> None:
-    """Switch activation checkpointing on from the next forward pass, for the first `layers` or all.
+    """Compute the activations of the first `layers`, or of all, again in the backward pass.
 
     The first ones: their backward pass comes last, when the others have given their memory back.
     """
@@ -48,14 +48,7 @@ def recomputed_layers(model: PeftModel) -> int:
 def layer_costs(
     model: PeftModel, batch: MicroBatch, attention: str, device: torch.device
 ) -> LayerCosts:
-    """Measure on a micro-batch what a layer keeps.
-
-    Args:
-        model: ready to train, with the loss forward of `install_label_loss`.
-        batch: an example, as large as the shortest rows.
-        attention: see `lorabench.training.attention`.
-        device: of the model.
-    """
+    """Measure on a micro-batch, as large as the shortest rows, what a layer keeps."""
     tokens = batch.input_ids.numel()
     base: Any = model.get_base_model()
     return LayerCosts(
@@ -66,9 +59,11 @@ def layer_costs(
 
 
 def room_for_activations(trainable: int) -> float:
-    """Return the bytes that may still be planned for, besides the optimiser's: of the GPU, else of
-    the whole machine less what this process has held so far (not what is free now, so that a run
-    decides alike each time)."""
+    """Return the bytes that may still be planned for, besides the optimiser's.
+
+    Of the GPU, else of the whole machine less what this process has held so far: not what is free
+    now, so that a run decides alike each time.
+    """
     if torch.cuda.is_available():
         cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         free = USABLE * (torch.cuda.mem_get_info()[0] + cached)
@@ -79,8 +74,7 @@ def room_for_activations(trainable: int) -> float:
 
 
 def check_room(plan: MemoryPlan, costs: LayerCosts, room: float) -> None:
-    """Refuse a training that a CPU's memory cannot hold. (A GPU reports a lack of memory itself,
-    and the trainer then takes smaller micro-batches.)
+    """Refuse a training that a CPU's memory cannot hold; a GPU reports a lack of memory itself.
 
     Raises:
         PrerequisiteError: activations do not fit even if they are computed again.

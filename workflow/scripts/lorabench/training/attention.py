@@ -1,5 +1,4 @@
-"""Attention for packed rows that computes each conversation by itself, so that no pair of tokens is
-computed in vain.
+"""Attention for packed rows that computes each conversation by itself.
 
 A packed row under plain scaled-dot-product attention needs a mask and computes all length x length
 pairs. On a GPU, `varlen` gives all conversations of a pass to one kernel, FlashAttention as PyTorch
@@ -85,53 +84,24 @@ def document_sdpa(
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document of a packed row, one document after the other.
 
-    Args:
-        query: (rows, heads, length, head size); key and value have the model's key-value heads.
-        attention_mask: unused. Padding is at the right end, where causality already hides it.
-        document_lengths: tokens of the documents that follow each other in a row; None = each row
-            is one document.
-
-    Returns:
-        (rows, length, heads, head size) and None, as transformers' attention interface expects.
+    Shapes as for `varlen`. `document_lengths` are the tokens of the documents that follow each
+    other in a row; None = each row is one document.
     """
-    if query.device.type == "cpu" and dropout == 0.0 and torch.is_grad_enabled():
-        return (
-            _by_blocks(query, key, value, scaling or query.shape[-1] ** -0.5, document_lengths),
-            None,
-        )
+    by_blocks = query.device.type == "cpu" and dropout == 0.0 and torch.is_grad_enabled()
+    scale = scaling or query.shape[-1] ** -0.5
     grouped = query.shape[1] != key.shape[1]
-    lengths = document_lengths or [query.shape[2]]
-    parts = zip(
-        query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
-    )
-    outputs = [
-        scaled_dot_product_attention(
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        if by_blocks:
+            rows = zip(q, k, v, strict=True)
+            return torch.stack([BlockAttention.apply(*row, scale) for row in rows])
+        return scaled_dot_product_attention(
             q, k, v, dropout_p=dropout, scale=scaling, is_causal=True, enable_gqa=grouped
         )
-        for q, k, v in parts
-    ]
-    return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
 
-
-def _by_blocks(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float,
-    document_lengths: list[int] | None,
-) -> torch.Tensor:
-    rows, _, length, _ = query.shape
-    lengths = document_lengths or [length]
-    outputs = []
-    for row in range(rows):
-        parts = zip(
-            query[row].split(lengths, 1),
-            key[row].split(lengths, 1),
-            value[row].split(lengths, 1),
-            strict=True,
-        )
-        outputs.append(torch.cat([BlockAttention.apply(q, k, v, scaling) for q, k, v in parts], 1))
-    return torch.stack(outputs).transpose(1, 2).contiguous()
+    lengths = document_lengths or [query.shape[2]]
+    parts = zip(*(part.split(lengths, 2) for part in (query, key, value)), strict=True)
+    return torch.cat([attend(*part) for part in parts], 2).transpose(1, 2).contiguous(), None
 
 
 def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -> str:
@@ -150,16 +120,12 @@ def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
     """Return whether `varlen` runs here."""
-    return (
-        device.type == "cuda"
-        and dtype == torch.bfloat16
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-    )
+    on_gpu = device.type == "cuda" and dtype == torch.bfloat16
+    return on_gpu and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def use_attention(model: PreTrainedModel, name: str) -> None:
-    """Make `model` compute attention by `name`, one of DOCUMENT_SDPA, VARLEN or a name that
-    transformers knows."""
+    """Make `model` compute attention by `name`: one of the above, or known to transformers."""
     AttentionInterface.register(DOCUMENT_SDPA, document_sdpa)
     AttentionInterface.register(VARLEN, varlen)
     model.set_attn_implementation(name)
@@ -175,7 +141,6 @@ def boundaries(
         documents: tokens of each document, in the order of the flattened rows, padding counted.
         rows: of the pass; where there are several, each is one document.
         longest: no document of any pass has more tokens.
-        device: of the model.
     """
     if name == VARLEN:
         ends = torch.tensor([0, *itertools.accumulate(documents)], dtype=torch.int32)

@@ -21,8 +21,7 @@ class BlockAttention(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        """Return (heads, length, size) from query of that shape and key, value (key-value heads,
-        length, size)."""
+        """Return (heads, length, size); key and value have the key-value heads."""
         heads, length, size = query.shape
         groups = key.shape[0]
         scaled = (query * scaling).reshape(groups, heads // groups, length, size)

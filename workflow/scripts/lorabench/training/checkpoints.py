@@ -1,8 +1,6 @@
-"""Checkpoints of a training run: made every few minutes, marked when whole, and found again by the
-same recipe only."""
+"""Checkpoints: made every few minutes, marked when whole, found again by the same recipe only."""
 
 import logging
-import re
 import shutil
 import time
 from pathlib import Path
@@ -51,11 +49,9 @@ class SaveByTheMinute(TrainerCallback):
 
 
 def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
-    """Prepare the folder of checkpoints for a recipe and return the newest whole checkpoint, if
-    there is one.
+    """Prepare the folder for a recipe and return its newest whole checkpoint, if there is one.
 
-    Checkpoints of another recipe (settings, data, base model) and those cut off while being written
-    are deleted.
+    Checkpoints of another recipe and those cut off while being written are deleted.
     """
     identity = sha256_json(recipe)
     if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
@@ -84,11 +80,6 @@ def step_of(checkpoint: Path) -> int:
 def read_history(work: Path) -> list[dict[str, Any]]:
     """Return what happened to this training run so far: starts, resumes and memory shortages."""
     return read_json(work / HISTORY) if (work / HISTORY).is_file() else []
-
-
-def training_name(run: str, work: Path) -> str:
-    """Return a name by the time of the training's first start; a resume has the same."""
-    return f"{run}-{re.sub('[^0-9]', '', read_history(work)[0]['time'])[:14]}"
 
 
 def add_to_history(work: Path, event: dict[str, Any]) -> None:

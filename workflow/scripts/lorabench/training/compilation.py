@@ -1,4 +1,4 @@
-"""Compile the decoder layers, so that a GPU gets few large kernels instead of many small ones.
+"""Compile the decoder layers: a GPU gets few large kernels instead of many small ones.
 
 Eager layers are launched kernel by kernel from Python: with Llama 3 8B, that takes several times as
 long as the kernels themselves. All layers share one compiled function, for any length of row.
@@ -66,7 +66,6 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     FSDP puts a layer's weights together.
 
     Args:
-        model: with adapters, its layers divided among processes where they are to be.
         cache: folder for compiled kernels; a resumed run finds them there.
         tolerant: what the compiler cannot do runs uncompiled, with a warning, instead of failing.
     """
@@ -74,6 +73,7 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     # layers are small enough to be one graph each, whatever DDP's buckets are
     torch._dynamo.config.optimize_ddp = False
     torch._dynamo.config.suppress_errors = tolerant
+    torch._dynamo.utils.counters.clear()
     layers = decoder_layers(model)
     # without transformers' wrapper for activation checkpointing
     plain = type(layers[0]).forward
@@ -82,6 +82,14 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     compiled = torch.compile(plain, dynamic=True, backend=BACKEND)
     for layer in layers:
         layer.forward = partial(_layer_forward, layer, compiled)
+
+
+def compiler_failed() -> str | None:
+    """Return that the compiler gave up on every layer, which then ran uncompiled; else None."""
+    counters = torch._dynamo.utils.counters
+    if counters["frames"]["total"] and not counters["stats"]["unique_graphs"]:
+        return "the compiler failed; its message is in the log"
+    return None
 
 
 def _layer_forward(layer: Any, compiled: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,5 +1,4 @@
-"""Turn conversations into token ids and labels, with loss on what the assistant says and on its end
-of turn only.
+"""Turn conversations into token ids and labels: loss on the assistant's text and end of turn only.
 
 The tokenizer's own chat template is rendered up to each assistant turn and after it; the text
 between the two renderings is the assistant's. So every template whose rendering grows by appending
@@ -7,33 +6,27 @@ works, with or without generation markers, and the pieces are tokenised at the s
 inference, where the model continues a rendered prompt.
 """
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from lorabench.chat import control_pattern, render_chat
-from lorabench.context import context_length
 from lorabench.documents.conversation import Message
-from lorabench.errors import ConfigurationError, DataError
+from lorabench.errors import DataError
 
-logger = logging.getLogger(__name__)
-
-# share of the conversations
-WORTH_A_WORD = 0.05
 # label of tokens without loss, as in torch.nn.functional.cross_entropy
 IGNORED = -100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One conversation as tokens. `labels` is `input_ids` where the loss counts, else IGNORED; the
-    first is IGNORED."""
+    """One conversation as tokens."""
 
     id: str
     input_ids: list[int]
+    # `input_ids` where the loss counts, else IGNORED; the first is IGNORED
     labels: list[int]
     # tokens beyond the length limit, which were dropped
     cut_tokens: int
@@ -52,48 +45,26 @@ class TrainingData:
     validation: list[Encoded]
 
 
-def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
-    """Check that the base model reads sequences of `max_length` tokens.
-
-    Raises:
-        ConfigurationError: its config.json names fewer positions; what a model computes beyond them
-            means nothing.
-    """
-    room = context_length(model_config)
-    if room is not None and max_length > room:
-        raise ConfigurationError(
-            f"train_adapter.max_seq_length is {max_length}, but the base model reads {room} tokens:"
-            f" set it to {room} or less"
-        )
-
-
 def split_turns(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: list[Message],
-    where: str,
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], where: str
 ) -> list[tuple[str, bool]]:
-    """Split the rendered conversation, up to its last answer, into pieces of text, each with
-    whether it is an answer.
+    """Split the rendered conversation into pieces of text, each with whether it is an answer.
 
     An answer ends with its end-of-turn token, the first control token after the assistant's text.
     What the template writes after it (ChatML's newline; the opening of a turn in templates that
     always add one) belongs to no answer.
 
     Raises:
-        DataError: an earlier rendering is not the beginning of a later one, so that turns cannot be
-            told apart, or a
-            turn
-            has no end-of-turn token.
+        DataError: an earlier rendering is not the beginning of a later one, or a turn has no
+            end-of-turn token.
     """
     control = control_pattern(tokenizer)
     pieces, done = [], ""
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before, after = (
-            render_chat(tokenizer, messages[:index], prompt=True),
-            render_chat(tokenizer, messages[: index + 1], prompt=False),
-        )
+        before = render_chat(tokenizer, messages[:index], prompt=True)
+        after = render_chat(tokenizer, messages[: index + 1], prompt=False)
         if not before.startswith(done) or not after.startswith(before):
             raise DataError(
                 f"{where}: message {index}: the tokenizer's chat template rewrites earlier turns,"
@@ -112,13 +83,9 @@ def split_turns(
 
 
 def encode_conversation(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: list[Message],
-    max_length: int,
-    where: str,
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int, where: str
 ) -> tuple[list[int], list[int], int]:
-    """Return (input_ids, labels, tokens cut) of one conversation, its beginning kept up to
-    `max_length` tokens.
+    """Return (input_ids, labels, tokens cut) of the first `max_length` tokens of a conversation.
 
     Raises:
         DataError: the template cannot be split, or the tokens do not decode to the rendered text.
@@ -130,31 +97,21 @@ def encode_conversation(
         ids = tokenizer.encode(text, add_special_tokens=False)
         input_ids += ids
         labels += ids if answer else [IGNORED] * len(ids)
-    rendered = "".join(text for text, _ in pieces)
-    if (
-        tokenizer.decode(input_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        != rendered
-    ):
+    options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    if tokenizer.decode(input_ids, **options) != "".join(text for text, _ in pieces):
         raise DataError(
             f"{where}: the tokens do not decode to the rendered conversation; the tokenizer loses"
             " text"
         )
-    labels[:1] = [IGNORED] * len(
-        labels[:1]
-        # nothing precedes the first token, so nothing predicts it
-    )
+    # nothing precedes the first token, so nothing predicts it
+    labels[:1] = [IGNORED] * len(labels[:1])
     return input_ids[:max_length], labels[:max_length], max(0, len(input_ids) - max_length)
 
 
 def encode_conversations(
     tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, dict[str, Any]]], max_length: int
 ) -> tuple[list[Encoded], int]:
-    """Encode (where, conversation) pairs; return those with something to learn and the number
-    dropped without labels.
-
-    Raises:
-        DataError: see `encode_conversation`.
-    """
+    """Encode (where, conversation) pairs; return those with labels and how many have none."""
     kept, dropped = [], 0
     for where, row in rows:
         input_ids, labels, cut = encode_conversation(tokenizer, row["messages"], max_length, where)
@@ -163,14 +120,4 @@ def encode_conversations(
             kept.append(encoded)
         else:
             dropped += 1
-    shortened = sum(item.cut_tokens > 0 for item in kept) + dropped
-    if shortened > WORTH_A_WORD * (len(kept) + dropped):
-        logger.warning(
-            "%d of %d conversations are longer than max_seq_length %d: cut there, or left out (%d)"
-            " where no answer begins before",
-            shortened,
-            len(kept) + dropped,
-            max_length,
-            dropped,
-        )
     return kept, dropped

@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from lorabench.llama import device, resolve_dtype
-from lorabench.provenance import now
+from lorabench.observation.machine import now
+from lorabench.observation.progress import Progress
+from lorabench.observation.tracking import open_tracker, training_name
 from lorabench.training.activations import (
     check_room,
     decoder_layers,
@@ -36,19 +38,16 @@ from lorabench.training.checkpoints import (
     open_work_folder,
     read_history,
     step_of,
-    training_name,
 )
-from lorabench.training.compilation import compile_layers, why_not_compiled
+from lorabench.training.compilation import compile_layers, compiler_failed, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
 from lorabench.training.memory_plan import MULTIPLE, LayerCosts, MemoryPlan, plan_memory
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import Rows, StepPlan
-from lorabench.training.processes import divide_frozen_layers, is_first, smallest_over_processes
-from lorabench.training.progress import Progress
+from lorabench.training.processes import divide_frozen_layers, is_first, over_processes
 from lorabench.training.settings import TrainingSettings
-from lorabench.training.tracking import open_tracker
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
 logger = logging.getLogger(__name__)
@@ -77,19 +76,14 @@ class Fitted:
     attention: str
     device: torch.device
     dtype: torch.dtype
-    # None = the layers ran compiled
-    not_compiled_because: str | None
     # sizes of packed rows, before halvings
     rows: Rows
-    # of the layers, those that computed their activations again in the backward pass, at the end
-    recomputed_layers: int
-    use_4bit: bool
+    # what the settings' "auto" and this machine came to
+    resolved: dict[str, Any]
     # parameters
     trainable: int
     log_history: list[dict[str, Any]]
     history: list[dict[str, Any]]
-    # of the micro-batch, for lack of memory
-    halvings: int
     # of the checkpoint that this process began with; None = it trained from the start
     resumed_at_step: int | None
     # wall time of this process's part
@@ -108,15 +102,9 @@ def fit(
     revision: str | None = None,
     checkpointing: bool | None = None,
 ) -> Fitted:
-    """Train adapters on `base`, from the newest checkpoint of the same recipe if there is one.
+    """Train adapters on the frozen `base`, from the recipe's newest checkpoint if there is one.
 
     Args:
-        base: frozen, on its device.
-        tokenizer: gives the padding token.
-        data: the validation set is for evaluations during training, where the settings ask for
-            them.
-        settings: the recipe.
-        session: name, folders and try.
         revision: the base's commit, for the adapter's configuration.
         checkpointing: whether activations are computed again in the backward pass; None = where
             memory asks for it.
@@ -127,34 +115,36 @@ def fit(
     compiled = not_compiled is None
     attention = choose_attention(place, dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
-    plan = _first_plan(settings, tokenizer, session, attention)
+    plan = _first_plan(settings, tokenizer.pad_token_id, session, attention)
     trainer = _trainer(model, tokenizer, data, settings, session, plan, attention)
     # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
     trainable = make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
+    if compiled:
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
+    # compiled layers keep less for the backward pass, so they are measured as they will run
     if checkpointing is None:
         _fit_into_memory(trainer, session, trainable)
     elif checkpointing:
         recompute_activations(model)
+    logger.info("training with %s", _resolved(trainer, dtype, not_compiled))
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
     if compiled:
-        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
-    _say_how(trainer, not_compiled)
-    seconds = _train(trainer, checkpoint)
+        not_compiled = compiler_failed()
     return Fitted(
         model=model,
         attention=attention,
         device=place,
         dtype=dtype,
-        not_compiled_because=not_compiled,
         rows=plan.rows,
-        recomputed_layers=recomputed_layers(model),
-        use_4bit=settings.use_4bit is True,
+        resolved=_resolved(trainer, dtype, not_compiled),
         trainable=trainable,
         log_history=trainer.state.log_history,
         history=read_history(session.work),
-        halvings=plan.halvings,
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
         gpu_idle=trainer.idle_meter.reading(),
@@ -166,20 +156,15 @@ def _begin(session: Session) -> Path | None:
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         checkpoint = open_work_folder(session.work, session.recipe)
         if is_first():
-            event = {
-                "event": "resumed" if checkpoint else "started",
-                "checkpoint": checkpoint.name if checkpoint else None,
-                "time": now(),
-            }
-            add_to_history(session.work, event)
+            name, event = (checkpoint.name, "resumed") if checkpoint else (None, "started")
+            add_to_history(session.work, {"event": event, "checkpoint": name, "time": now()})
     return checkpoint
 
 
 def _with_adapters(
     base: PreTrainedModel, settings: TrainingSettings, revision: str | None, attention: str
 ) -> PeftModel:
-    """Return the base with fresh adapters, its layers divided among the processes where the
-    settings say so."""
+    """Return the base with fresh adapters; with `fsdp`, its layers are divided."""
     use_attention(base, attention)
     set_seed(settings.seed)
     with warnings.catch_warnings():
@@ -191,13 +176,6 @@ def _with_adapters(
     return model
 
 
-def _halvings(session: Session) -> int:
-    """Return how often the micro-batch was halved before, or should be now: a second try computes
-    activations again, each later one halves the micro-batch too."""
-    noted = [event.get("halvings", 0) for event in read_history(session.work)]
-    return max([session.attempt - 2, 0, *noted])
-
-
 def _trainer(
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -207,10 +185,16 @@ def _trainer(
     plan: StepPlan,
     attention: str,
 ) -> AdapterTrainer:
-    """Make the trainer with its checkpoints, tracker, early stopping and record of events."""
+    """Make the trainer with its checkpoints, progress, tracker and early stopping."""
     work = session.work
-    tracking = open_tracker(settings.tracker, training_name(session.run, work), session.tracking)
-    callbacks: list[TrainerCallback] = [SaveByTheMinute(settings.save_minutes)]
+    training = training_name(session.run, read_history(work)[0]["time"])
+    if settings.tracker:
+        open_tracker(settings.tracker, training, session.tracking)
+    tokens = sum(len(item.input_ids) for item in data.train)
+    callbacks: list[TrainerCallback] = [
+        SaveByTheMinute(settings.save_minutes),
+        Progress(round(settings.num_epochs * tokens)),
+    ]
     if settings.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
     trainer = AdapterTrainer(
@@ -220,7 +204,7 @@ def _trainer(
         settings=settings,
         plan=plan,
         attention=attention,
-        arguments=trainer_arguments(settings, len(data.train), work, tracking),
+        arguments=trainer_arguments(settings, len(data.train), work, training),
         callbacks=callbacks,
         note=lambda event: add_to_history(work, event | {"time": now()}),
     )
@@ -229,12 +213,13 @@ def _trainer(
 
 
 def _first_plan(
-    settings: TrainingSettings,
-    tokenizer: PreTrainedTokenizerBase,
-    session: Session,
-    attention: str,
+    settings: TrainingSettings, pad_token: int, session: Session, attention: str
 ) -> StepPlan:
-    """Return the shortest rows that the settings allow."""
+    """Return the shortest rows that the settings allow.
+
+    The micro-batch is halved as often as was noted before; a second try of the job computes
+    activations again, each later one halves it too.
+    """
     automatic = settings.row_tokens == "auto"
     rows = Rows(
         capacity=settings.max_seq_length if automatic else int(settings.row_tokens),
@@ -242,32 +227,32 @@ def _first_plan(
         multiple=MULTIPLE if attention == VARLEN else 1,
     )
     padded = None if settings.packing else settings.batch_size
-    return StepPlan(rows, padded, tokenizer.pad_token_id, _halvings(session))
+    noted = [event.get("halvings", 0) for event in read_history(session.work)]
+    return StepPlan(rows, padded, pad_token, max([session.attempt - 2, 0, *noted]))
 
 
 def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
     """Set the length of rows and the recomputed layers, equal in all processes."""
-    chosen = _plan_memory(trainer, session, trainable)
-    plan = trainer.plan
-    if _may_grow(trainer) and chosen.row_tokens > plan.rows.capacity:
+    settings, plan = trainer.settings, trainer.plan
+    # only one kernel for all conversations of a row makes long rows faster
+    may_grow = settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+    chosen = _plan_memory(trainer, session, trainable, may_grow)
+    if may_grow and chosen.row_tokens > plan.rows.capacity:
         plan.rows = replace(plan.rows, capacity=chosen.row_tokens)
     if chosen.recomputed_layers:
         recompute_activations(trainer.adapters, chosen.recomputed_layers)
 
 
-def _may_grow(trainer: AdapterTrainer) -> bool:
-    """Return whether the memory plan chooses the length of rows. Only one kernel for all
-    conversations of a row makes long rows faster."""
-    settings = trainer.settings
-    return settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+def _plan_memory(
+    trainer: AdapterTrainer, session: Session, trainable: int, may_grow: bool
+) -> MemoryPlan:
+    """Plan from what a layer keeps of the largest micro-batch of the shortest rows.
 
-
-def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> MemoryPlan:
-    """Measure a layer on the largest micro-batch of the shortest rows, and plan from that; where
-    memory ran out before, plan for the least."""
+    Where memory ran out before, plan for the least.
+    """
     plan, settings = trainer.plan, trainer.settings
-    largest_step = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
-    largest_step = largest_step[: settings.conversations_per_step]
+    by_length = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
+    largest_step = by_length[: trainer.per_step]
     batch = plan.divide(largest_step)[0]
     shortest = batch.input_ids.numel()
     longest = plan.rows.filled(sum(len(item.input_ids) for item in largest_step))
@@ -285,7 +270,7 @@ def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> M
             raise
         room = 0.0
     # every process takes part, one without room too
-    room = smallest_over_processes(room, trainer.args.device)
+    room = over_processes([room], trainer.args.device, "MIN")[0]
     if costs is None or room == 0.0:
         return least
     chosen = plan_memory(
@@ -293,30 +278,27 @@ def _plan_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> M
         room,
         memory=settings.memory,
         shortest=shortest,
-        longest=max(shortest, longest) if _may_grow(trainer) else shortest,
+        longest=max(shortest, longest) if may_grow else shortest,
     )
     check_room(chosen, costs, room)
     return chosen
 
 
-def _say_how(trainer: AdapterTrainer, not_compiled: str | None) -> None:
-    """Log what was chosen for speed."""
-    packed = f"packed into rows of {trainer.plan.tokens_a_row} tokens"
-    logger.info(
-        "%s, attention %s, %d of %d layers compute their activations again, layers %s",
-        packed if trainer.settings.packing else "padded",
-        trainer.attention,
-        recomputed_layers(trainer.adapters),
-        len(decoder_layers(trainer.adapters)),
-        f"not compiled ({not_compiled})" if not_compiled else "compiled",
-    )
-
-
-def _train(trainer: AdapterTrainer, checkpoint: Path | None) -> float:
-    """Run the trainer and return its wall time in seconds."""
-    tokens = sum(len(item.input_ids) for item in trainer.data.train)
-    total = round(trainer.settings.num_epochs * tokens)
-    started = time.monotonic()
-    with Progress(total, shown=is_first()) as trainer.progress:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return time.monotonic() - started
+def _resolved(
+    trainer: AdapterTrainer, dtype: torch.dtype, not_compiled: str | None
+) -> dict[str, Any]:
+    """Return what the settings' "auto" and this machine came to so far."""
+    recomputed = recomputed_layers(trainer.adapters)
+    return {
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": str(device()),
+        "attention": trainer.attention,
+        "use_4bit": trainer.settings.use_4bit is True,
+        "row_tokens": trainer.plan.rows.capacity,
+        "compiled": not_compiled is None,
+        "not_compiled_because": not_compiled,
+        "activation_checkpointing": recomputed > 0,
+        "recomputed_layers": recomputed,
+        "micro_batch_halvings": trainer.plan.halvings,
+        "processes": trainer.args.world_size,
+    }

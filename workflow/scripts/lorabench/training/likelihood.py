@@ -1,5 +1,4 @@
-"""Exact negative log-likelihood of the labelled tokens of a set of conversations, each token with
-the same weight.
+"""Exact negative log-likelihood of labelled tokens, each token with the same weight.
 
 A trainer's `eval_loss` is a mean of batch means and moves with the batch size; this sum does not.
 """
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from lorabench.training.encode import Encoded
 from lorabench.training.micro_batches import Rows, best_fit_decreasing, packed_row
-from lorabench.training.processes import is_first, share, sum_over_processes
+from lorabench.training.processes import is_first, over_processes, share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +44,9 @@ def likelihood(
     device: torch.device,
     description: str,
 ) -> Likelihood:
-    """Sum the loss over the labelled tokens of each conversation, packed into `rows`; the
-    training mode is restored.
+    """Sum the loss over the labelled tokens of each conversation, packed into `rows`.
 
-    Args:
-        model: a model with the loss forward of `install_label_loss`.
-        rows: their sizes; larger ones keep a GPU busier.
-        attention: see `lorabench.training.attention`.
-        description: words for the progress bar.
+    The model has the loss forward of `install_label_loss`; its training mode is restored.
     """
     training = model.training
     model.eval()
@@ -72,5 +66,5 @@ def likelihood(
             progress.update(batch.tokens)
     model.train(training)
     return Likelihood(
-        nll=sum_over_processes(nll, device), labels=[item.label_count for item in conversations]
+        nll=over_processes(nll, device), labels=[item.label_count for item in conversations]
     )

@@ -35,8 +35,10 @@ def lora_config(settings: TrainingSettings, revision: str | None) -> LoraConfig:
 
 
 def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
-    """Return the settings with `use_4bit: auto` decided for this machine's free memory: 16-bit
-    weights where they leave room enough for training, which is faster and exact, else NF4."""
+    """Return the settings with `use_4bit: auto` decided for this machine's free memory.
+
+    16-bit weights, which are faster and exact, where they leave room enough for training.
+    """
     if settings.use_4bit != "auto":
         return settings
     headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
@@ -46,12 +48,8 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
     else:
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     chosen = not settings.fsdp and not roomy(weights, free)
-    logger.info(
-        "use_4bit: auto is %s here: %.1f GB of 16-bit weights, %.1f GB of memory",
-        str(chosen).lower(),
-        weights / 1e9,
-        free / 1e9,
-    )
+    sizes = f"{weights / 1e9:.1f} GB of 16-bit weights, {free / 1e9:.1f} GB of memory"
+    logger.info("use_4bit: auto is %s here: %s", str(chosen).lower(), sizes)
     return settings.model_copy(update={"use_4bit": chosen})
 
 
@@ -94,12 +92,10 @@ def keep_training_layout(model: PreTrainedModel) -> None:
 
 
 def make_adapters_float32(model: PeftModel) -> int:
-    """Hold adapters, and with them the optimiser's state, in float32; return the number of
-    trainable parameters.
+    """Hold adapters and the optimiser's state in float32; return the trainable parameters.
 
     In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5
-    vanish. Under autocast the layers' inputs need no cast to float32 first, so that copy is
-    switched off.
+    vanish.
     """
     count = 0
     for parameter in model.parameters():

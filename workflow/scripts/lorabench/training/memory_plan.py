@@ -1,8 +1,8 @@
-"""Choose how much memory a training takes: the length of rows, and how many layers compute their
-activations again. Needs no torch, so that the prediction and the training choose alike.
+"""Choose the length of rows, and how many layers compute their activations again.
 
-Longer rows need fewer passes a step and keep a GPU busier. Computing activations again costs
-arithmetic: a third more where all layers do it, so only as many do as memory asks for.
+Needs no torch, so that the prediction and the training choose alike. Longer rows need fewer passes
+a step and keep a GPU busier. Computing activations again costs arithmetic, a third more where all
+layers do it, so only as many do as memory asks for.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,7 @@ class LayerCosts:
     input_bytes_a_token: float
 
     def kept(self, tokens: int, recomputed: int) -> float:
-        """Return the bytes that wait for the backward pass, with those of the layer that is
-        computed again."""
+        """Return the bytes that wait for the backward pass, one recomputed layer included."""
         whole = self.layers - recomputed + (recomputed > 0)
         return tokens * (whole * self.bytes_a_token + recomputed * self.input_bytes_a_token)
 

@@ -1,4 +1,4 @@
-"""How this process takes memory, how much it used, and how to see that memory ran out."""
+"""How this process takes memory, and how to see that it ran out."""
 
 import ctypes
 import resource
@@ -29,21 +29,6 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def peak_memory() -> dict[str, int | None]:
-    """Return the peaks so far: resident set, and PyTorch's on a GPU (else None).
-
-    `gpu_used_bytes` is what the driver says is in use now, by all processes.
-    """
-    cuda = torch.cuda.is_available()
-    free, total = torch.cuda.mem_get_info() if cuda else (0, 0)
-    return {
-        "resident_bytes": peak_resident_bytes(),
-        "gpu_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
-        "gpu_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
-        "gpu_used_bytes": total - free if cuda else None,
-    }
-
-
 def peak_resident_bytes() -> int:
-    """Return the largest resident set of this process so far; Linux counts it in KiB."""
+    """Return the largest resident set of this process so far; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -74,9 +74,7 @@ class MicroBatch:
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Pack items into bins: the longest first, each into the fullest bin that it still fits.
 
-    Returns:
-        Bins as lists of indices into `lengths`, each bin's indices ascending. An item longer than
-        `capacity` gets a bin for itself.
+    Bins are ascending indices into `lengths`; what is longer than `capacity` has its own bin.
     """
     bins: list[list[int]] = []
     room: list[int] = []
@@ -93,20 +91,9 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
 
 def pack(conversations: Sequence[Encoded], rows: Rows) -> list[MicroBatch]:
-    """Pack conversations by best fit into rows of at most `rows.capacity` tokens, one row a pass,
-    filled up to a multiple of `rows.multiple`."""
+    """Pack conversations by best fit, one row a pass, filled up to a multiple."""
     bins = best_fit_decreasing([len(item.input_ids) for item in conversations], rows.capacity)
     return [packed_row([conversations[index] for index in items], rows) for items in bins]
-
-
-def pad(
-    conversations: Sequence[Encoded], count: int, rows: Rows, pad_token: int
-) -> list[MicroBatch]:
-    """Cut conversations into passes of `count`, in order, each padded to its longest."""
-    return [
-        _padded_rows(conversations[start : start + count], rows, pad_token)
-        for start in range(0, len(conversations), count)
-    ]
 
 
 def packed_row(items: Sequence[Encoded], rows: Rows) -> MicroBatch:
@@ -133,7 +120,8 @@ def packed_row(items: Sequence[Encoded], rows: Rows) -> MicroBatch:
     )
 
 
-def _padded_rows(items: Sequence[Encoded], rows: Rows, pad_token: int) -> MicroBatch:
+def padded_rows(items: Sequence[Encoded], rows: Rows, pad_token: int) -> MicroBatch:
+    """Give each conversation its own row, padded to the longest."""
     length = rows.filled(max(len(item.input_ids) for item in items))
     ids = torch.full((len(items), length), pad_token)
     labels = torch.full((len(items), length), IGNORED)
@@ -189,8 +177,7 @@ class StepPlan:
     def __init__(
         self, rows: Rows, padded_rows: int | None = None, pad_token: int = 0, halvings: int = 0
     ) -> None:
-        """Pack into `rows`, or pad `padded_rows` conversations a pass with `pad_token`; either size
-        is halved `halvings` times."""
+        """Pack into `rows`, or pad `padded_rows` conversations a pass; `halvings` halve either."""
         self.rows, self.padded_rows, self.pad_token = rows, padded_rows, pad_token
         self.halvings = halvings
 
@@ -199,19 +186,14 @@ class StepPlan:
         """The tokens of a packed row, or the rows of a padded pass, before halvings."""
         return self.rows.capacity if self.padded_rows is None else self.padded_rows
 
-    @property
-    def tokens_a_row(self) -> int:
-        """The tokens of a packed row now; 0 where conversations are padded."""
-        return self.size >> self.halvings if self.padded_rows is None else 0
-
     def divide(self, conversations: Sequence[Encoded]) -> list[MicroBatch]:
         """Return the step's micro-batches, largest first, so that a lack of memory shows early."""
         size = max(1, self.size >> self.halvings)
-        batches = (
-            pack(conversations, replace(self.rows, capacity=size))
-            if self.padded_rows is None
-            else pad(conversations, size, self.rows, self.pad_token)
-        )
+        if self.padded_rows is None:
+            batches = pack(conversations, replace(self.rows, capacity=size))
+        else:
+            parts = [conversations[at : at + size] for at in range(0, len(conversations), size)]
+            batches = [padded_rows(part, self.rows, self.pad_token) for part in parts]
         return sorted(batches, key=lambda batch: -batch.input_ids.numel())
 
     def halve(self, conversations: Sequence[Encoded]) -> bool:

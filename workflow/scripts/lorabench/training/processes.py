@@ -31,10 +31,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_processes(
-    function: Callable[..., None],
-    arguments: dict[str, Any],
-    processes: int,
-    threads: int,
+    function: Callable[..., None], arguments: dict[str, Any], processes: int, threads: int
 ) -> None:
     """Call `function` in `processes` processes and wait; when one fails the others are ended.
 
@@ -105,27 +102,20 @@ def share(items: Sequence[T]) -> Iterator[tuple[T, bool]]:
         yield items[min(index, len(items) - 1)], index < len(items)
 
 
-def sum_over_processes(values: list[float], place: torch.device) -> list[float]:
-    """Return the sums of all processes' values, one by one; `place` is this process's device."""
+def over_processes(values: list[float], place: torch.device, how: str = "SUM") -> list[float]:
+    """Return the sums ("SUM") or smallest ("MIN") of all processes' values, one by one.
+
+    `place` is this process's device.
+    """
     if not distributed.is_initialized():
         return values
-    total = torch.tensor(values, dtype=torch.float64, device=place)
-    distributed.all_reduce(total)
-    return total.tolist()
-
-
-def smallest_over_processes(value: float, place: torch.device) -> float:
-    """Return the smallest of all processes' values; `place` is this process's device."""
-    if not distributed.is_initialized():
-        return value
-    found = torch.tensor(value, dtype=torch.float64, device=place)
-    distributed.all_reduce(found, distributed.ReduceOp.MIN)
-    return found.item()
+    found = torch.tensor(values, dtype=torch.float64, device=place)
+    distributed.all_reduce(found, getattr(distributed.ReduceOp, how))
+    return found.tolist()
 
 
 def divide_frozen_layers(model: PeftModel) -> None:
-    """Divide each layer's frozen weights among the processes (FSDP); adapters, embeddings and
-    output stay whole."""
+    """Divide each layer's frozen weights among the processes (FSDP); all others stay whole."""
     mesh = distributed.init_device_mesh(device().type, (distributed.get_world_size(),))
     base: Any = model.get_base_model()
     for layer in base.get_decoder().layers:

@@ -1,10 +1,13 @@
-"""The config sections of the training stage."""
+"""The config sections of the training stage: what their keys are, and which values are refused."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from lorabench.context import context_length
+from lorabench.errors import ConfigurationError
 from lorabench.section import (
     MOST,
     Count,
@@ -17,11 +20,6 @@ from lorabench.section import (
     Share,
     Text,
 )
-
-# Keys that change no result: another value of them reruns nothing.
-FREE_SETTINGS = ("save_minutes", "tracker")
-# Keys that first count after the last step: checkpoints made under another value go on.
-LATE_SETTINGS = ("adapter_dtype",)
 
 
 class TrainingSettings(Section):
@@ -99,20 +97,6 @@ class TrainingSettings(Section):
     seed: Seed
     """Of the adapter's start, data order and dropout."""
 
-    def evaluation_steps(self, conversations: int) -> int | None:
-        """Return the optimiser steps between two evaluations for a training set of this size; None
-        = no evaluations."""
-        if not self.evaluations_per_epoch:
-            return None
-        return max(
-            1, -(-conversations // self.conversations_per_step) // self.evaluations_per_epoch
-        )
-
-    @property
-    def conversations_per_step(self) -> int:
-        """Conversations that one optimiser step learns from, over all processes."""
-        return self.batch_size * self.gradient_accumulation
-
 
 def _file_size(text: str) -> str:
     if not re.fullmatch("[1-9][0-9]*(KB|MB|GB)", text):
@@ -146,3 +130,18 @@ def parse_settings(section: dict[str, Any]) -> TrainingSettings:
         ConfigurationError: a key is unknown or missing, or a value is not what the key takes.
     """
     return TrainingSettings.parse_section(section, "train_adapter")
+
+
+def check_length(max_length: int, model_config: Mapping[str, Any]) -> None:
+    """Check that the base model reads sequences of `max_length` tokens.
+
+    Raises:
+        ConfigurationError: its config.json names fewer positions; what a model computes beyond them
+            means nothing.
+    """
+    room = context_length(model_config)
+    if room is not None and max_length > room:
+        raise ConfigurationError(
+            f"train_adapter.max_seq_length is {max_length}, but the base model reads {room} tokens:"
+            f" set it to {room} or less"
+        )

@@ -1,5 +1,4 @@
-"""The training loop: trl's SFTTrainer, with each optimiser step divided into forward passes that
-waste nothing.
+"""The training loop: trl's SFTTrainer, with steps divided into passes that waste nothing.
 
 From a batch to its loss: `training_step` divides the step's conversations into micro-batches
 (`StepPlan.divide`), `_accumulate` takes this process's share of them, `_loss` gives one to the
@@ -23,18 +22,13 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.activations import (
-    decoder_layers,
-    recompute_activations,
-    recomputed_layers,
-)
+from lorabench.observation.gpu_idle import IdleMeter
+from lorabench.training.activations import decoder_layers, recompute_activations, recomputed_layers
 from lorabench.training.encode import Encoded, TrainingData
-from lorabench.training.gpu_idle import IdleMeter
 from lorabench.training.likelihood import likelihood
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import MicroBatch, StepLoader, StepPlan, StepSampler
 from lorabench.training.processes import share
-from lorabench.training.progress import Progress
 from lorabench.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -72,21 +66,11 @@ class AdapterTrainer(SFTTrainer):
         Args:
             model: with adapters.
             tokenizer: for the checkpoints.
-            data: both sets.
-            settings: the recipe.
-            plan: how steps are divided.
-            attention: see `lorabench.training.attention`.
-            arguments: from `trainer_arguments`.
-            callbacks: besides trl's own.
             note: called with each event that the run's history should hold.
         """
-        self.adapters = model
-        self.data = data
-        self.settings = settings
-        self.plan = plan
-        self.attention = attention
-        self.note = note
-        self.progress: Progress | None = None
+        self.adapters, self.data, self.settings = model, data, settings
+        self.per_step = conversations_per_step(settings)
+        self.plan, self.attention, self.note = plan, attention, note
         self.step_record: dict[str, float] = {}
         self.step_started = 0.0
         # trl wants a data set; the batches come from get_train_dataloader
@@ -103,12 +87,14 @@ class AdapterTrainer(SFTTrainer):
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return whole steps; every process sees all of them and takes its share in
-        `training_step`."""
-        sampler = StepSampler(
-            len(self.data.train), self.settings.conversations_per_step, self.args.seed
-        )
+        """Return whole steps; every process takes its share of them in `training_step`."""
+        sampler = StepSampler(len(self.data.train), self.per_step, self.args.seed)
         return StepLoader(self.data.train, batch_sampler=sampler, collate_fn=step_batch)  # type: ignore[arg-type]
+
+    def get_batch_samples(self, *args: Any) -> Any:
+        """Return the next step's batch, timed."""
+        with self.idle_meter.preparing_data():
+            return super().get_batch_samples(*args)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW; with LoRA+ (arXiv 2402.12354) B has another learning rate."""
@@ -129,14 +115,15 @@ class AdapterTrainer(SFTTrainer):
     ) -> torch.Tensor:
         """Accumulate one step's gradient and return its loss, the mean over labelled tokens."""
         model.train()
+        self.idle_meter.step_begins()
         self.step_started = time.monotonic()
         conversations: list[Encoded] = inputs["conversations"]
         random_numbers = RandomNumbers()
         while True:
-            batches = self.plan.divide(conversations)
+            with self.idle_meter.preparing_data():
+                batches = self.plan.divide(conversations)
             try:
-                with self.idle_meter.step():
-                    loss = self._accumulate(model, batches)
+                loss = self._accumulate(model, batches)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -166,13 +153,11 @@ class AdapterTrainer(SFTTrainer):
     def _loss(
         self, model: torch.nn.Module, batch: MicroBatch, device: torch.device
     ) -> torch.Tensor:
-        output = model(**batch.model_inputs(self.attention, device))
-        loss: torch.Tensor = output["loss"]
+        loss: torch.Tensor = model(**batch.model_inputs(self.attention, device))["loss"]
         return loss
 
     def _take_less_memory(self, conversations: list[Encoded], error: RuntimeError) -> None:
-        """Compute activations again from here on; where rows are long, or that is done already,
-        divide steps more finely.
+        """Compute activations again, or divide steps more finely, from here on.
 
         Raises:
             PrerequisiteError: the micro-batch is a single conversation already, or other processes
@@ -181,7 +166,8 @@ class AdapterTrainer(SFTTrainer):
         event = {"event": "out_of_memory", "step": self.state.global_step}
         layers = len(decoder_layers(self.adapters))
         # short rows first where they are long: that costs least
-        long_rows = self.plan.tokens_a_row > self.settings.max_seq_length
+        tokens = 0 if self.plan.padded_rows else self.plan.size >> self.plan.halvings
+        long_rows = tokens > self.settings.max_seq_length
         if not long_rows and recomputed_layers(self.adapters) < layers:
             recompute_activations(self.adapters)
             self.note(event | {"activation_checkpointing": True})
@@ -209,19 +195,10 @@ class AdapterTrainer(SFTTrainer):
             seconds = time.monotonic() - self.step_started
             rate = self.step_record["tokens"] / seconds
             logs |= self.step_record | {"seconds": seconds, "tokens_per_second": rate}
-            if self.progress is not None:
-                self.progress.step_done(
-                    self.state.global_step,
-                    self.state.max_steps,
-                    logs["loss"],
-                    int(logs["tokens"]),
-                    rate,
-                )
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Return the exact validation loss as `eval_loss`; log it and notify the callbacks, as
-        `Trainer` does."""
+        """Return and log the exact validation loss as `eval_loss`, as `Trainer` does."""
         longest = max(len(item.input_ids) for item in self.data.validation)
         packed = self.plan.rows.capacity if self.plan.padded_rows is None else 0
         found = likelihood(
@@ -276,21 +253,23 @@ def _counts(conversations: list[Encoded], batches: list[MicroBatch]) -> dict[str
     }
 
 
+def conversations_per_step(settings: TrainingSettings) -> int:
+    """Return what one optimiser step learns from, over all processes."""
+    return settings.batch_size * settings.gradient_accumulation
+
+
 def trainer_arguments(
-    settings: TrainingSettings, conversations: int, work: Path, tracking: dict[str, Any]
+    settings: TrainingSettings, conversations: int, work: Path, training: str
 ) -> SFTConfig:
     """Translate the settings into trl's configuration.
 
     Precision is handled by the loss forward's autocast, batches by `StepPlan`, activation
     checkpointing by `recompute_activations`; so trl sees batch 1 and none of these flags.
-
-    Args:
-        settings: the recipe.
-        conversations: in the training set.
-        work: folder of checkpoints.
-        tracking: from `open_tracker`.
+    `training` is the name of a tracker's run.
     """
-    evaluation_steps = settings.evaluation_steps(conversations)
+    steps = -(-conversations // conversations_per_step(settings))
+    evaluations = settings.evaluations_per_epoch
+    evaluation_steps = max(1, steps // evaluations) if evaluations else None
     constant = settings.lr_scheduler == "constant"
     return SFTConfig(
         output_dir=str(work),
@@ -320,7 +299,9 @@ def trainer_arguments(
         restore_callback_states_from_checkpoint=True,
         logging_steps=1,
         ddp_find_unused_parameters=False,
-        **tracking,
+        report_to=settings.tracker or "none",
+        run_name=training,
+        project="lorabench",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},

@@ -135,8 +135,11 @@ def _nearest(path: Path) -> Path:
 def _existing(
     path: tuple[str, ...], value: str | None, *, around: bool = False, file: bool = False
 ) -> Iterator[Fault]:
-    """Yield why `value` is no file or folder to read; with `around`, also that it holds the working
-    folder, whose every file would count as an input; with `file`, also that it is no file."""
+    """Yield why `value` is no file or folder to read.
+
+    With `around`, also where it holds the working folder, whose every file would count as an input;
+    with `file`, also where it is no file.
+    """
     if value is None:
         return
     found = Path(value)

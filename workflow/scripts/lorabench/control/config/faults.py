@@ -55,8 +55,10 @@ def find_faults(config: Mapping[str, Any]) -> list[Fault]:
 
 
 def _one_a_key(faults: Sequence[Fault]) -> list[Fault]:
-    """Return the faults with one for each key: a key that takes several types has one for each of
-    them, "expected X, found Z" and "expected Y, found Z"."""
+    """Join the faults of each key.
+
+    A key that takes several types has one fault for each of them.
+    """
     by_path: dict[tuple[str, ...], list[str]] = {}
     for path, message in faults:
         by_path.setdefault(path, []).append(message)
@@ -78,8 +80,6 @@ def fault_line(path: Sequence[str], message: str, places: Places) -> str:
     """Return the line of a fault; its place is that of the key, or of the section around it.
 
     Args:
-        path: of the key.
-        message: what is wrong.
         places: key path -> "file:line" or the environment variable that sets it.
     """
     known = next(

@@ -63,8 +63,10 @@ def read_config_file(file: Path) -> ConfigFile:
 
 
 def read_config(files: Sequence[Path]) -> ConfigFile:
-    """Return the config that Snakemake makes of these files: later ones replace values of earlier
-    ones, deeply; with the place of every value that counts, and the faults of all files."""
+    """Return the config that Snakemake makes of these files, with places and faults.
+
+    Later files replace values of earlier ones, deeply.
+    """
     config = ConfigFile()
     for file in files:
         read = read_config_file(file)
@@ -103,8 +105,7 @@ def overlays_of(words: Sequence[str]) -> list[Path]:
 
 
 def check_overlays() -> None:
-    """End Snakemake's own process where a config file of its command line cannot be read: one line
-    a fault, exit code 2.
+    """End Snakemake where a config file of its command line cannot be read.
 
     Called when Snakemake looks for its plugins, which is before it reads these files itself.
     """

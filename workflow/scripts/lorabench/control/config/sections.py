@@ -1,5 +1,4 @@
-"""The whole config: which sections there are. What a stage works by is declared in its room; what
-only the rules read is declared here."""
+"""The whole config. A stage's keys are declared in its room, those of the rules here."""
 
 import importlib
 from collections.abc import Iterable, Mapping
@@ -23,11 +22,7 @@ from lorabench.data.settings import ContaminationSettings, PreparationSettings
 from lorabench.data.sources.source import KINDS
 from lorabench.evaluation.settings import EvaluationKeys, GenerationKeys
 from lorabench.inference.settings import InferenceSettings
-from lorabench.judging.settings import (
-    JudgeAlpacaEvalSettings,
-    JudgeMtBenchSettings,
-    JudgeSettings,
-)
+from lorabench.judging.settings import JudgeAlpacaEvalSettings, JudgeMtBenchSettings, JudgeSettings
 from lorabench.scoring.settings import ComparisonSettings, GateSettings
 from lorabench.section import MOST, Distinct, LocalPath, Name, Section, Text, Variant
 from lorabench.training.settings import ImportSettings, MergeSettings, TrainingSettings
@@ -46,21 +41,20 @@ def _without_other_kinds(entry: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class AnyKind:
-    """Annotation of a key that takes a source of any kind, with `more` keys in each: key -> (type,
-    default or Field), as in `pydantic.create_model`."""
+    """Annotation of a key that takes a source of any kind.
+
+    Each kind has the keys of `more` too: key -> (type, default or Field), as in
+    `pydantic.create_model`.
+    """
 
     # of the classes' names, for editors
     prefix: str
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        """Return pydantic's schema of the alternatives, told apart by `kind`."""
+        """Return pydantic's schema of the alternatives, separated by `kind`."""
         kinds = [
-            create_model(
-                f"{self.prefix}{kind.__name__}",
-                __base__=kind,
-                **self.more,
-            )
+            create_model(f"{self.prefix}{kind.__name__}", __base__=kind, **self.more)
             for kind in KINDS.values()
         ]
         options: Any = Annotated[reduce(or_, kinds), Field(discriminator="kind")]

@@ -17,8 +17,7 @@ SLOTS = ("{instruction}", "{output_1}", "{output_2}")
 
 
 def read_alpaca_eval(path: Path) -> dict[str, list[Row]]:
-    """Return instructions.jsonl: rows of id, dataset, instruction, reference_output,
-    reference_generator.
+    """Return instructions.jsonl: id, dataset, instruction, reference_output, reference_generator.
 
     The last two are null where the source has no reference outputs. The order of the source is
     kept: the difficulty terms of the length-controlled win rate go by position.

@@ -104,8 +104,7 @@ def _expected(name: str) -> str:
 
 
 def turns_of(row: Row, name: str, place: str) -> list[Turn]:
-    """Return the turns of a row of any format but trees: an optional system message, then user and
-    assistant in turn. Empty system messages are left out.
+    """Return the turns of a row of any format but trees, without empty system messages.
 
     Raises:
         DataError: a field is missing or of another type, a role is unknown or out of turn.

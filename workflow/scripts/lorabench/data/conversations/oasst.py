@@ -25,10 +25,8 @@ class Tree:
     state: str | None
     # train, validation, or None where the source is not divided
     split: str | None
-    replies: dict[
-        str | None, list[Message]
-        # parent's message_id -> replies in source order; None -> the prompt
-    ]
+    # parent's message_id -> replies in source order; None -> the prompt
+    replies: dict[str | None, list[Message]]
 
 
 def group_trees(messages: Iterable[Message]) -> list[Tree]:

@@ -1,12 +1,13 @@
 """Turn flat messages into training and validation conversations, and note what was dropped."""
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lorabench.data.conversations.control_text import clean_text
 from lorabench.data.conversations.oasst import Message, Tree, group_trees, top_ranked_path
 from lorabench.data.settings import PreparationSettings
 from lorabench.documents.conversation import Conversation
@@ -16,6 +17,9 @@ from lorabench.errors import ConfigurationError
 
 # share of a split's conversations
 LOSS_WORTH_A_WORD = 0.05
+# <|eot_id|>, <|im_start|>, <|end_of_text|>, …: the form of Llama 3, ChatML and most other formats.
+# A model's own control tokens of any form are written apart where its chats are rendered.
+CONTROL_PATTERN = re.compile(r"<(\|[^<>|\n]{1,64}\|)>")
 CHAT_ROLES: dict[str, Any] = {"system": "system", "prompter": "user", "assistant": "assistant"}
 
 
@@ -89,8 +93,7 @@ def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepa
 
 
 def split_by_hash(tree: str, validation_share: float) -> str:
-    """Return the split of a tree by the SHA-256 of its id: the same everywhere, whatever else the
-    source holds."""
+    """Return the split of a tree by the SHA-256 of its id: the same everywhere."""
     position = int.from_bytes(hashlib.sha256(tree.encode("utf-8")).digest()[:8], "big") / 2**64
     return "validation" if position < validation_share else "train"
 
@@ -122,9 +125,16 @@ def drop_reason(tree: Tree, path: list[Message], settings: PreparationSettings) 
     return None
 
 
+def clean_text(text: str) -> tuple[str, int]:
+    """Return the text in Unicode's form NFC, and how many control tokens were written apart.
+
+    They stay readable ("< |eot_id| >"), but no tokenizer takes them for real ones.
+    """
+    return CONTROL_PATTERN.subn(r"< \1 >", unicodedata.normalize("NFC", text))
+
+
 def _conversation(tree: Tree, path: list[Message]) -> tuple[Conversation, int]:
-    """Return the conversation of a path with clean text, and the number of control tokens
-    neutralised in it."""
+    """Return the conversation of a path with clean text, and its control tokens."""
     turns: list[ChatMessage] = []
     neutralised = 0
     for message in path:
@@ -176,8 +186,7 @@ def _counts(audit: list[AuditRow], split: str) -> str:
 
 
 def summarise(prepared: Prepared) -> DataCounts:
-    """Return the counts of summary.json: trees kept and dropped by split and reason, languages,
-    sizes, neutralised."""
+    """Return the counts of summary.json."""
     splits: dict[str, SplitCounts] = {}
     for split in ("train", "validation"):
         rows = [row for row in prepared.audit if row.split == split]
@@ -205,8 +214,7 @@ def summarise(prepared: Prepared) -> DataCounts:
 
 
 def loss_remarks(splits: dict[str, SplitCounts]) -> list[str]:
-    """Return a sentence for each split that lost more than LOSS_WORTH_A_WORD of its conversations,
-    and for each of which as many lost their end. `max_conversations` is no loss."""
+    """Return a sentence for each large loss of a split; `max_conversations` is no loss."""
     remarks = []
     for split, counts in splits.items():
         reasons = {why: n for why, n in counts["dropped"].items() if why != "max_conversations"}

@@ -20,11 +20,8 @@ from lorabench.errors import DataError
 logger = logging.getLogger(__name__)
 
 OASST1 = "OpenAssistant/oasst1"
-OASST1_TREES = {
-    "train": 9846,
-    "validation": 518,
-    # 10,364 in all, as the data set's card says; before any filter
-}
+# 10,364 in all, as the data set's card says; before any filter
+OASST1_TREES = {"train": 9846, "validation": 518}
 # The first group with any file counts.
 PATTERNS = (
     ("data/*.parquet",),
@@ -83,8 +80,7 @@ def holds_data(path: Path) -> bool:
 
 
 def read_messages(path: Path, form: str = AUTO) -> Iterator[Row]:
-    """Yield the flat messages of a file or folder in source order; parents come before their
-    replies. `form` is one of FORMATS.
+    """Yield the flat messages of a file or folder, parents before their replies.
 
     Each has message_id, parent_id, message_tree_id, tree_state, text, role, lang, review_result,
     deleted, rank, synthetic, created_date, labels (name -> value) and split (null where the source
@@ -117,8 +113,7 @@ def read_messages(path: Path, form: str = AUTO) -> Iterator[Row]:
 
 
 def check_trees(source: Source, messages: Iterable[Row]) -> None:
-    """Warn where oasst1 from the hub has other trees than those published: what is known of it may
-    not hold then."""
+    """Warn where oasst1 from the hub has other trees than those published."""
     if not isinstance(source, HubSource) or source.repo != OASST1:
         return
     found = Counter({message["message_tree_id"]: message["split"] for message in messages}.values())
@@ -153,8 +148,7 @@ def messages_of_row(
 
 
 def _conversation_name(row: Row, place: str, prefix: str, taken: set[str]) -> str:
-    """Return a name for a plain conversation: its id where it has one that no other has, else its
-    place in the file."""
+    """Return the id of a plain conversation if no other has it, else its place in the file."""
     number = f"{prefix}row-{place.rsplit(':', 1)[-1].removeprefix(' row ')}"
     given = row.get("id")
     if given is None or given == "":
@@ -163,8 +157,7 @@ def _conversation_name(row: Row, place: str, prefix: str, taken: set[str]) -> st
 
 
 def _split_of(file: Path) -> str | None:
-    """Return the split that a file's name begins or ends with, e.g. train-00000-of-00001.parquet or
-    chats_val.jsonl."""
+    """Return the split that a file's name begins or ends with, e.g. chats_val.jsonl."""
     parts = re.split(r"[-_ ]", file.name.partition(".")[0].lower())
     return SPLIT_NAMES.get(parts[0]) or SPLIT_NAMES.get(parts[-1])
 
@@ -234,8 +227,7 @@ def _message(node: Row, shared: Row, split: str | None, place: str) -> Row:
 
 
 def _labels(labels: Any, place: str) -> dict[str, float]:
-    """Return label name -> mean value, from the parquet form (parallel lists) or the tree form
-    (objects by name)."""
+    """Return label name -> mean value, from the parquet form (lists) or the tree form (objects)."""
     if not labels:
         return {}
     try:

@@ -20,8 +20,7 @@ SUPPORT_FILES = (
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """Return the files of a checkpoint: safetensors weights, config, tokenizer with a chat
-    template, licence texts.
+    """Return the files of a checkpoint: weights, config, tokenizer, licence texts.
 
     Raises:
         DataError: something is missing, or the weights are pickle files, which can run code when
@@ -51,8 +50,9 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def check_not_quantised(folder: Path) -> None:
-    """Check by config.json that a checkpoint's weights are plain numbers: LoRA is trained on packed
-    ones, but cannot be merged into them.
+    """Check by config.json that a checkpoint's weights are plain numbers.
+
+    LoRA is trained on packed ones, but cannot be merged into them.
 
     Raises:
         DataError: they were saved quantised (bitsandbytes, GPTQ, AWQ, FP8, …).
@@ -113,8 +113,7 @@ def _check_weights(path: Path) -> None:
 
 
 def link_checkpoint(folder: Path, target: Path) -> None:
-    """Link the files of a checkpoint into `target`; where it has no generation config, write one
-    from config.json."""
+    """Link the files of a checkpoint into `target`, with a generation config in any case."""
     for file in checkpoint_files(folder):
         (target / file.name).symlink_to(file.absolute())
     if not (target / "generation_config.json").exists():

@@ -30,8 +30,7 @@ BLOCK_NAMES = {
 
 
 def convert_gguf(path: Path, folder: Path) -> str | None:
-    """Write config, generation config, tokenizer and model.safetensors of the GGUF file `path`;
-    return its licence.
+    """Write the checkpoint of the GGUF file `path` to `folder`; return its licence.
 
     The weights are those of the quantised file, not of the model that it was made from. Peak memory
     is about the bfloat16 checkpoint plus the largest tensor in float32.
@@ -80,8 +79,7 @@ def _weight(tensor: ReaderTensor, metadata: dict[str, Any]) -> numpy.ndarray:
 
 
 def _bfloat16_bits(weight: numpy.ndarray) -> numpy.ndarray:
-    """Round finite float32 values to bfloat16, ties to even; numpy has no such type, so as 16-bit
-    unsigned integers."""
+    """Return finite float32 values rounded to bfloat16, as 16-bit integers."""
     bits = numpy.ascontiguousarray(weight, dtype=numpy.float32).view(numpy.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(numpy.uint16)
 
@@ -125,11 +123,8 @@ def _config(metadata: dict[str, Any], *, tied: bool) -> dict[str, Any]:
         "head_dim": hidden // heads,
         "hidden_act": "silu",
         "max_position_embeddings": metadata["llama.context_length"],
-        "rms_norm_eps": round(
-            metadata["llama.attention.layer_norm_rms_epsilon"],
-            12,
-            # stored as float32
-        ),
+        # stored as float32
+        "rms_norm_eps": round(metadata["llama.attention.layer_norm_rms_epsilon"], 12),
         "rope_theta": metadata["llama.rope.freq_base"],
         "attention_bias": False,
         "mlp_bias": False,

@@ -52,10 +52,8 @@ def build_tokenizer(metadata: dict[str, Any]) -> Tokenizer:
 def write_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json (with the chat template) to `folder`.
 
-    The padding token is the unknown token, which a byte-level tokenizer never produces, instead of
-    the file's own
-    choice: there it is the end of turn, and a trainer that masks padding would then never teach the
-        model to stop.
+    The padding token is the unknown token, which a byte-level tokenizer never produces. The file's
+    own is the end of turn: a trainer that masks padding would never teach the model to stop.
     """
     tokens = metadata["tokenizer.ggml.tokens"]
     named = {

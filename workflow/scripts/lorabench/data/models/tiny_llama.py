@@ -84,8 +84,7 @@ def _texts(samples: Path) -> Iterator[str]:
 
 
 def _train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Return a byte-level BPE tokenizer of Llama 3's kind: digits in groups of up to three, a token
-    before all text."""
+    """Return a byte-level BPE tokenizer of Llama 3's kind."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -126,8 +125,7 @@ def _tokenizer_config() -> dict[str, Any]:
 
 
 def _config(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return config.json: Llama 3's shape, small, grouped-query attention and untied output
-    projection included."""
+    """Return config.json: Llama 3's shape, small."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -153,8 +151,7 @@ def _config(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _random_weights(vocabulary: int, seed: int) -> dict[str, numpy.ndarray]:
-    """Return all weights, each of shape (out, in) or (in,); matrices keep the variance of what
-    passes through them.
+    """Return all weights; matrices keep the variance of what passes through them.
 
     That makes logits differ by about one, so that tests which compare variants see a difference
     when there is one.
@@ -162,10 +159,9 @@ def _random_weights(vocabulary: int, seed: int) -> dict[str, numpy.ndarray]:
     generator = numpy.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> numpy.ndarray:
-        uniform = (
-            generator.integers(-(2**23), 2**23, size=(rows, columns)).astype(numpy.float32) / 2**23
-            # variance 1/3
-        )
+        numbers = generator.integers(-(2**23), 2**23, size=(rows, columns))
+        # uniform between -1 and 1, of variance 1/3
+        uniform = numbers.astype(numpy.float32) / 2**23
         return uniform * numpy.float32((3 / columns) ** 0.5)
 
     weights = {"model.embed_tokens.weight": matrix(vocabulary, HIDDEN)}

@@ -28,8 +28,7 @@ def fetch_snapshot(
     patterns: Sequence[str],
     ignore: Sequence[str] = (),
 ) -> Path:
-    """Return the folder of the snapshot in the hub's cache, with the files that match `patterns`
-    and not `ignore`.
+    """Return the folder of the snapshot in the hub's cache.
 
     HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and the proxies are read from the environment by the hub's own
     client.
@@ -66,7 +65,7 @@ def fetch_snapshot(
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         raise PrerequisiteError(
             f"{source.repo}@{source.revision} is not in the local cache and the hub cannot be"
-            f" reached ({type(error).__name__}): fetch it where there is a network, or point the"
+            f" reached ({type(error).__name__}): fetch it on a machine with a network, or point the"
             " config at a copy (kind: path)"
         ) from error
     logger.info("%s@%s is at %s", source.repo, source.revision, folder)

@@ -9,8 +9,7 @@ from huggingface_hub import metadata_load
 
 
 def read_licence(folder: Path) -> str | None:
-    """Return the licence that a card (README.md) names in its front matter, None where it names
-    none or where the front matter is unreadable.
+    """Return the licence that a card (README.md) names in its front matter, None without one.
 
     A card may name several; they are joined with commas.
     """

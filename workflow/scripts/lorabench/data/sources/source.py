@@ -98,35 +98,6 @@ def parse_source(settings: Mapping[str, Any]) -> Source:
     return kind.parse_section(settings, f"source of kind {settings['kind']!r}")
 
 
-def describe(
-    source: Source, *, sha256: dict[str, str], rows: dict[str, int], licence: str | None
-) -> SourceRecord:
-    """Return the record of files that came from `source`."""
-    kind: SourceKind
-    if isinstance(source, HubSource):
-        kind, origin, revision = "hub", f"{source.repo}@{source.revision}", source.revision
-    elif isinstance(source, PathSource):
-        kind, origin, revision = "path", str(source.path), None
-    elif isinstance(source, WheelSource):
-        kind, origin, revision = "wheel", f"{source.package}=={source.version}", source.version
-        sha256 = sha256 | {source.file_name: source.sha256}
-    else:
-        kind, origin, revision = (
-            "built-in",
-            "lorabench",
-            None if source.seed is None else f"seed {source.seed}",
-        )
-    return {
-        "schema_version": 1,
-        "kind": kind,
-        "origin": origin,
-        "revision": revision,
-        "sha256": sha256,
-        "rows": rows,
-        "licence": licence,
-    }
-
-
 def write_record(
     source: Source,
     staging: Path,
@@ -135,9 +106,26 @@ def write_record(
     licence: str | None,
     wheels: Sequence[WheelSource] = (),
 ) -> None:
-    """Write source.json for all files in `staging`, hashed through links; `wheels` are others that
-    files came from."""
+    """Write source.json for all files in `staging`; `wheels` are others that files came from."""
+    kind: SourceKind
     sha256 = {file.name: sha256_file(file) for file in sorted(staging.iterdir())}
-    sha256 |= {wheel.file_name: wheel.sha256 for wheel in wheels}
-    record = describe(source, sha256=sha256, rows=rows, licence=licence)
+    if isinstance(source, HubSource):
+        kind, origin, revision = "hub", f"{source.repo}@{source.revision}", source.revision
+    elif isinstance(source, PathSource):
+        kind, origin, revision = "path", str(source.path), None
+    elif isinstance(source, WheelSource):
+        kind, origin, revision = "wheel", f"{source.package}=={source.version}", source.version
+        wheels = (source, *wheels)
+    else:
+        kind, origin = "built-in", "lorabench"
+        revision = None if source.seed is None else f"seed {source.seed}"
+    record: SourceRecord = {
+        "schema_version": 1,
+        "kind": kind,
+        "origin": origin,
+        "revision": revision,
+        "sha256": sha256 | {wheel.file_name: wheel.sha256 for wheel in wheels},
+        "rows": rows,
+        "licence": licence,
+    }
     write_json(staging / "source.json", record)

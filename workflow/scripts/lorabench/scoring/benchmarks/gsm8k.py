@@ -31,8 +31,7 @@ def _protocol(made: Facts, answers: Facts | None) -> str:
 
 
 def _secondary(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
-    """Return each extraction filter's exact match and the share of answers cut at the token limit,
-    where recorded."""
+    """Return each filter's exact match and the share of cut answers, where recorded."""
     return shares_of_flags(rows, tuple(PART_TITLES), confidence)
 
 

@@ -88,8 +88,7 @@ SUBJECT_GROUP = {
 
 
 def group_of(subject: str) -> str:
-    """Return the group of a subject; subjects that MMLU does not have (own samples) fall into
-    "other"."""
+    """Return the group of a subject, "other" for subjects that MMLU does not have."""
     return SUBJECT_GROUP.get(subject, "other")
 
 
@@ -115,8 +114,7 @@ def _breakdown(rows: Sequence[ItemResult], confidence: float) -> dict[str, Part]
 
 
 def _secondary(rows: Sequence[ItemResult], confidence: float) -> dict[str, Any]:
-    """Return the four groups and both averages: micro over questions (the score), macro over
-    subjects.
+    """Return the four groups and both averages: micro (the score) and macro over subjects.
 
     The macro average's standard error takes the subjects as given: root of the sum of squared
     errors over their number.

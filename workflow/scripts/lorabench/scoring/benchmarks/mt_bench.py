@@ -1,5 +1,4 @@
-"""MT-Bench: the judge's mean rating of all turns, from 1 to 10; the turns of a question are one
-cluster."""
+"""MT-Bench: the judge's mean rating of all turns; a question's turns are one cluster."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,4 @@
-"""What merged weights should be, computed from the files of base and adapter: W + scaling B A,
-without the adapter library.
+"""What merged weights should be, from the files of base and adapter: W + scaling B A.
 
 The check of a merge has to see a fault of loading, so it must not load what it compares with in the
 same way.

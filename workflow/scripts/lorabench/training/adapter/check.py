@@ -176,8 +176,7 @@ def check_shapes(
 def check_tied(
     adapter: Path, config: dict[str, Any], base: dict[str, list[int]], model: Path
 ) -> list[str]:
-    """Refuse changes of an embedding that the base shares between input and output: merged, each
-    would change the other."""
+    """Refuse changes of an embedding that the base shares between input and output."""
     tied = "lm_head.weight" not in base
     if (model / "config.json").is_file():
         tied = tied or bool(read_json(model / "config.json").get("tie_word_embeddings"))
@@ -199,8 +198,10 @@ def check_tied(
 def check_complete(
     path: Path, config: dict[str, Any], tensors: dict[str, list[int]], base: dict[str, list[int]]
 ) -> list[str]:
-    """Compare the modules that have tensors with those that the configuration names: what is
-    missing would stay as initialised, what is too much would be passed over."""
+    """Compare the modules that have tensors with those that the configuration names.
+
+    What is missing would stay as initialised, what is too much would be passed over.
+    """
     linear = [name for name in modules_of(base) if len(base[f"{name}.weight"]) == 2]
     found = set(matrices(tensors))
     # without target_modules PEFT takes those that it knows for the architecture

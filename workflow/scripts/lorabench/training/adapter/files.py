@@ -13,31 +13,20 @@ from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 
 def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
-    """Round the trained weights to what a file in `dtype` will hold, so that what is measured is
-    what is saved."""
+    """Round the trained weights to what a file in `dtype` holds: what is measured is saved."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype).to(parameter.dtype)
 
 
 def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dtype) -> None:
-    """Write adapter_model.safetensors and adapter_config.json to `folder`, which must exist.
+    """Write the adapter's two files to `folder`, which must exist.
 
-    Args:
-        model: the trained model.
-        base_name: what `base_model_name_or_path` shall say: a hub id or the model's name, never a
-            path of this machine.
-        dtype: of the saved weights.
+    `base_name` is a hub id or the model's name, never a path of this machine.
     """
     tensors = get_peft_model_state_dict(model)
-    save_file(
-        {
-            name: tensor.detach().to("cpu", dtype).contiguous()
-            for name, tensor in sorted(tensors.items())
-        },
-        folder / WEIGHTS,
-        metadata={"format": "pt"},
-    )
+    saved = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in sorted(tensors.items())}
+    save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
     # the library makes the file private
     (folder / WEIGHTS).chmod(0o644)
     config = model.peft_config["default"]
@@ -46,8 +35,7 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dt
 
 
 def canonical_config(config: dict[str, Any], base_name: str) -> dict[str, Any]:
-    """Return an adapter's configuration with keys and sets sorted; Python's order of sets differs
-    between processes."""
+    """Return a configuration with keys and sets sorted; Python's order of sets is not fixed."""
     plain = {
         key: sorted(value) if isinstance(value, set | frozenset) else value
         for key, value in config.items()

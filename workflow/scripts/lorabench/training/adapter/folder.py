@@ -1,5 +1,4 @@
-"""The folder of an adapter: the names of its two files, and the hashes of their content by which
-later stages notice a new adapter."""
+"""The folder of an adapter: names of its files, and the hashes that later stages read."""
 
 from pathlib import Path
 

@@ -79,8 +79,7 @@ def compare_logits(
 
 
 def merge_device(parameters: int) -> torch.device:
-    """Return the GPU if the float32 weights and a third as much again fit into its free memory,
-    else the CPU."""
+    """Return the GPU if 4/3 of the float32 weights fit into its free memory, else the CPU."""
     if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > parameters * 4 * 4 / 3:
         return device()
     return torch.device("cpu")
@@ -112,8 +111,7 @@ def merge(model: PeftModel) -> PreTrainedModel:
 def save_merged(
     model: PreTrainedModel, dtype: torch.dtype, folder: Path, base: Path, max_shard_size: str
 ) -> None:
-    """Cast the weights once (not the buffers), write them in shards, carry over tokenizer and
-    generation config."""
+    """Cast the weights once (not the buffers) and write the checkpoint in shards."""
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     model.config.dtype = dtype
@@ -127,8 +125,10 @@ def save_merged(
 
 
 def add_turn_end(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Add the token with which the chat template closes a turn to the end tokens of the folder's
-    generation config, so that whoever serves the checkpoint stops where this pipeline does."""
+    """Add the chat template's end of turn to the end tokens of the generation config.
+
+    Whoever serves the checkpoint then stops where this pipeline does.
+    """
     path, end = folder / "generation_config.json", turn_end_id(tokenizer)
     config = read_json(path) if path.is_file() else {}
     known = config.get("eos_token_id")

@@ -1,5 +1,4 @@
-"""Where an adapter that was trained elsewhere differs from the model it is put on: no faults, but
-what a reader of its scores should know."""
+"""Where an imported adapter differs from the model it is put on; these are no faults."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -62,8 +62,7 @@ class PowerMeter:
             self.reason = f"NVML: {error}"
 
     def readings(self) -> dict[str, Any]:
-        """Return energy (J), time (s), peak power (W) and how the energy was read; the reason where
-        nothing was read."""
+        """Return energy (J), time (s), peak power (W) and method, or why nothing was read."""
         if self.reason is not None:
             return {"reason": self.reason}
         if self._start is None or self._end is None:
@@ -102,8 +101,7 @@ class PowerMeter:
 
 
 def open_gpus() -> list[Any]:
-    """Return NVML's handles of the GPUs that compute here: this process's one, or those of all
-    processes it is one of.
+    """Return NVML's handles of the GPUs of this training, of all its processes.
 
     Raises:
         NVMLError: there is a GPU, but no answer from its driver.

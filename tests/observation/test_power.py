@@ -1,5 +1,4 @@
-"""Power and energy of training: from the driver's counter, else from samples, else not run with the
-reason."""
+"""Power and energy: the driver's counter, else samples, else not run."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +7,8 @@ import pynvml
 import pytest
 
 from lorabench.description.training import power as described
-from lorabench.training import power
-from lorabench.training.power import PowerMeter
+from lorabench.observation import power
+from lorabench.observation.power import PowerMeter
 
 
 class Driver:

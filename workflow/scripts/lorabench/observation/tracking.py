@@ -1,5 +1,4 @@
-"""Send the steps and evaluations of a training run to an experiment tracker, through transformers'
-own callbacks.
+"""Send steps and evaluations to an experiment tracker, by transformers' callbacks.
 
 Trackers write below one folder and reach no network unless the environment says otherwise:
 WANDB_MODE, MLFLOW_TRACKING_URI and TRACKIO_SPACE_ID, like a tracker's secrets, only come from
@@ -9,9 +8,9 @@ checkpoint are then in it twice.
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from lorabench.errors import PrerequisiteError
 
@@ -24,7 +23,6 @@ PACKAGES = {
     "tensorboard": "tensorboard==2.20.0",
 }
 PROJECT = "lorabench"
-OFF: dict[str, Any] = {"report_to": "none"}
 
 
 def check_tracker(tracker: str | None) -> None:
@@ -40,22 +38,25 @@ def check_tracker(tracker: str | None) -> None:
         )
 
 
-def open_tracker(tracker: str | None, training: str, folder: Path) -> dict[str, Any]:
-    """Prepare a tracker and return the trainer's arguments that make it report there.
+def training_name(run: str, started: str) -> str:
+    """Return the name of a tracker's run, by the ISO 8601 time of the training's first start; a
+    resume has the same."""
+    return f"{run}-{re.sub('[^0-9]', '', started)[:14]}"
+
+
+def open_tracker(tracker: str, training: str, folder: Path) -> None:
+    """Prepare a tracker for the trainer's reports.
 
     Args:
-        tracker: a name of `PACKAGES`, None = no tracker.
-        training: name of the tracker's run, the same when a killed training goes on.
+        tracker: a name of `PACKAGES`.
+        training: from `training_name`.
         folder: of all trackers' files; runs of one tracker share a folder, so that it can compare
             them.
     """
-    if tracker is None:
-        return OFF
     for name, value in environment(tracker, training, (folder / tracker).resolve()).items():
         os.environ.setdefault(name, value)
     if tracker == "mlflow":
         _continue_mlflow_run(training)
-    return {"report_to": tracker, "run_name": training, "project": PROJECT}
 
 
 def _continue_mlflow_run(training: str) -> None:
@@ -71,8 +72,7 @@ def _continue_mlflow_run(training: str) -> None:
 
 
 def environment(tracker: str, training: str, folder: Path) -> dict[str, str]:
-    """Return the variables that keep a tracker offline and its files in `folder`, which is absolute
-    and made here."""
+    """Return the variables that keep a tracker offline and its files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "trackio": {"TRACKIO_DIR": str(folder)},

@@ -1,15 +1,20 @@
-"""What a result was made with: packages, machine, source code state. Written inside results, never
-part of a path."""
+"""What a training was made with and what it took: machine, packages, memory, power, commit."""
 
 import importlib.metadata
 import os
 import platform
+import resource
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from lorabench.documents.training_record import MachineReadings
+from lorabench.observation.git import git_state
+from lorabench.observation.matrix_speed import matrix_speed
+from lorabench.observation.power import PowerMeter
 from lorabench.processor import fast_bfloat16, processor_name
 
 # Variables that change numbers or speed. None of them can hold a secret.
@@ -26,6 +31,25 @@ ENVIRONMENT = (
     "PYTORCH_CUDA_ALLOC_CONF",
     "TOKENIZERS_PARALLELISM",
 )
+
+
+def machine_readings(meter: PowerMeter, dtype: torch.dtype, seed: int) -> MachineReadings:
+    """Return the readings of this process for the record of its training.
+
+    Args:
+        meter: what it read while this process trained.
+        dtype: in which the layers multiplied.
+        seed: of the training.
+    """
+    return {
+        "peak_memory": peak_memory() | meter.memory,
+        "power": meter.readings(),
+        "matrix_speed": None if torch.cuda.is_available() else matrix_speed(dtype),
+        "hardware": hardware(),
+        "software": software(),
+        "determinism": determinism(seed),
+        "git": git_state(Path(__file__).parent),
+    }
 
 
 def now() -> str:
@@ -76,4 +100,34 @@ def software() -> dict[str, Any]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "packages": package_versions(),
+    }
+
+
+def determinism(seed: int) -> dict[str, Any]:
+    """Return what decides whether the same work gives the same bits."""
+    return {
+        "seed": seed,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "threads": torch.get_num_threads(),
+        "cublas_workspace_config": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+        "python_hash_seed": os.environ.get("PYTHONHASHSEED"),
+    }
+
+
+def peak_memory() -> dict[str, int | None]:
+    """Return the peaks so far: resident set, and PyTorch's on a GPU (else None).
+
+    Linux counts the resident set in KiB. `gpu_used_bytes` is what the driver says is in use now, by
+    all processes.
+    """
+    cuda = torch.cuda.is_available()
+    free, total = torch.cuda.mem_get_info() if cuda else (0, 0)
+    return {
+        "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "gpu_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
+        "gpu_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
+        "gpu_used_bytes": total - free if cuda else None,
     }

@@ -1,10 +1,15 @@
-"""Time matrix products: a reading of how fast the CPU that trained can compute."""
+"""How fast the processor that trains can multiply: a reading, and a warning before."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from lorabench.processor import fast_bfloat16
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_SIDE, LARGEST_SIDE, REPEATS = 128, 2048, 5
 BUDGET_SECONDS = 1.0
@@ -36,3 +41,12 @@ def matrix_speed(
         "threads": torch.get_num_threads(),
         "largest_side": side,
     }
+
+
+def warn_of_slow_bfloat16(dtype: str) -> None:
+    """Say so where the config asks a processor for arithmetic that it does slowly."""
+    if dtype == "bfloat16" and not torch.cuda.is_available() and not fast_bfloat16():
+        logger.warning(
+            "train_adapter.dtype is bfloat16, which this processor computes several times slower"
+            " than float32; dtype: auto chooses the faster one"
+        )

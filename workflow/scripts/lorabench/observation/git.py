@@ -6,8 +6,7 @@ from typing import Any
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return the commit of the working tree at `folder` and whether tracked files differ from it;
-    None outside git."""
+    """Return commit and whether tracked files differ from it; None outside git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

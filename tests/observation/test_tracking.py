@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from lorabench.errors import PrerequisiteError
-from lorabench.training.checkpoints import add_to_history, open_work_folder, training_name
-from lorabench.training.tracking import OFF, PACKAGES, check_tracker, environment, open_tracker
+from lorabench.observation.tracking import (
+    PACKAGES,
+    check_tracker,
+    environment,
+    open_tracker,
+    training_name,
+)
+from lorabench.training.checkpoints import add_to_history, open_work_folder, read_history
 from train_adapter import _recipe
 from training_fixtures import train
 
@@ -25,15 +31,14 @@ def test_a_missing_package_is_one_line_with_its_command(monkeypatch: pytest.Monk
         check_tracker("wandb")
 
 
-def test_no_tracker_by_default(tmp_path: Path) -> None:
-    """Null reports to nobody."""
+def test_no_tracker_by_default() -> None:
+    """Null needs no package."""
     check_tracker(None)
-    assert open_tracker(None, "run", tmp_path) == OFF
 
 
 @pytest.mark.parametrize("tracker", PACKAGES)
 def test_files_stay_in_the_folder(tracker: str, tmp_path: Path) -> None:
-    """Every place that a tracker is told lies in its folder; wandb stays offline."""
+    """Every place that a tracker gets is in its folder; wandb stays offline."""
     variables = environment(tracker, "run", tmp_path / tracker)
     places = [value for name, value in variables.items() if name.endswith(("DIR", "URI"))]
     assert places
@@ -59,7 +64,7 @@ def test_a_resumed_training_has_the_name_that_it_began_under(tmp_path: Path) -> 
     ):
         open_work_folder(tmp_path, {"recipe": recipe})
         add_to_history(tmp_path, {"event": "started", "time": time})
-        names.append(training_name("mine", tmp_path))
+        names.append(training_name("mine", read_history(tmp_path)[0]["time"]))
     assert names == ["mine-20260102030405", "mine-20260102030405", "mine-20260103000000"]
 
 
@@ -75,8 +80,7 @@ def test_wandb_continues_the_run_of_that_name(tmp_path: Path) -> None:
 def test_mlflow_continues_the_run_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that was left open is found by its name; the first start of another training finds
-    none."""
+    """A run left open is found by its name; another training finds none."""
     mlflow = pytest.importorskip("mlflow")
     for name in (*environment("mlflow", "", tmp_path), "MLFLOW_RUN_ID"):
         monkeypatch.setenv(name, "")  # so that it is put back
@@ -92,9 +96,11 @@ def test_mlflow_continues_the_run_of_that_name(
     assert os.environ["MLFLOW_RUN_ID"] == left
 
 
-def test_checkpoints_go_on_under_another_tracker(settings: dict[str, Any]) -> None:
+def test_checkpoints_go_on_under_another_saved_precision(
+    settings: dict[str, Any],
+) -> None:
     """What does not touch the course of training is no part of the recipe."""
-    changed = settings | {"tracker": "wandb", "save_minutes": 5, "adapter_dtype": "bfloat16"}
+    changed = settings | {"adapter_dtype": "bfloat16"}
     assert _recipe(settings, {}, {"sha256": {}}) == _recipe(changed, {}, {"sha256": {}})
 
 
@@ -105,8 +111,7 @@ def test_tensorboard_gets_steps_and_evaluations(
     settings: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The events hold a value a step of what train_metrics.json holds, and the adapter is the one
-    without a tracker."""
+    """The events hold what train_metrics.json holds; the adapter is unchanged."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # so that it is put back
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR")

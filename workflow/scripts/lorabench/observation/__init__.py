@@ -1,0 +1,1 @@
+"""What reads the machine, shows progress and notes versions: no result has a bit from here."""
