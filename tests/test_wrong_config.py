@@ -50,6 +50,8 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, text: str, line: str
         ("BATCH_SIZE", "0", "expected at least 1, found 0"),
         ("BATCH_SIZE", "-1", "expected a whole number, found '-1'"),
         ("BATCH_SIZE", "1.5", "expected a whole number, found '1.5'"),
+        ("BATCH_SIZE", "9" * 5000, "expected a whole number, found '999"),
+        ("LORA_OUTPUT_DIR", "~/lora", "write the home folder out, '~' is not replaced"),
         ("BATCH_SIZE", "many", "expected a whole number, found 'many'"),
         ("BATCH_SIZE", " 4", "expected a whole number, found ' 4'"),
         ("BATCH_SIZE", "nan", "expected a whole number, found 'nan'"),

@@ -114,9 +114,13 @@ def _export(folder: str | None) -> Iterator[Fault]:
     if folder is None:
         return
     here, found = Path.cwd(), Path(folder).resolve()
-    if found in (here, *here.parents):
+    if folder.startswith("~"):
+        message = f"found {folder!r}{_seen(folder)}"
+    elif found in (here, *here.parents):
         message = f"found {folder!r}, which holds the working folder {here} with its own files"
-    elif inside := next((name for name in OURS if found.is_relative_to(here / name)), None):
+    elif inside := next(
+        (name for name in OURS if found.is_relative_to((here / name).resolve())), None
+    ):
         message = f"found {folder!r}, which is in {inside}/, where the pipeline keeps its own files"
     elif not (there := _nearest(found)).is_dir():
         message = f"found {folder!r}, but {there} is a file"
