@@ -11,7 +11,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from doctor import LLAMA_3_8B
-from lorabench.control.preflight import check, device_here, find_memory_faults
+from lorabench.control.preflight import (
+    check,
+    device_here,
+    find_content_faults,
+    find_memory_faults,
+)
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
 from lorabench.files import write_json
@@ -129,3 +134,17 @@ def test_a_secret_that_may_not_be_used_stops_the_run() -> None:
         check({}, set(), vllm=set(), with_conda=False, local=False, environment=environment)
     assert "OPENAI_API_KEY holds a line break" in str(caught.value)
     assert "planted" not in str(caught.value)
+
+
+def test_layers_and_files_that_are_not_what_is_needed(tiny_model: Path, tmp_path: Path) -> None:
+    """Both would stop a job hours later; nothing is said of a base that is not here yet."""
+    run: dict[str, Any] = {
+        "fetch_model": {"base": {"kind": "path", "path": str(tiny_model)}},
+        "train_adapter": {"target_modules": ["q_proj", "nothing"]},
+        "score_benchmark": {"length_control_file": str(tiny_model / "config.json")},
+    }
+    layer, file = find_content_faults(run, {"train_adapter", "score_benchmark"})
+    assert "has no layer 'nothing'; expected some of" in layer and "q_proj" in layer
+    assert file.startswith("score_benchmark.length_control_file: ") and "df_gamed.csv" in file
+    run["fetch_model"]["base"] = {"kind": "built-in", "name": str(tmp_path)}
+    assert find_content_faults(run, {"train_adapter"}) == []

@@ -50,6 +50,8 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, text: str, line: str
         ("BATCH_SIZE", "0", "expected at least 1, found 0"),
         ("BATCH_SIZE", "-1", "expected a whole number, found '-1'"),
         ("BATCH_SIZE", "1.5", "expected a whole number, found '1.5'"),
+        ("BATCH_SIZE", "9" * 5000, "expected a whole number, found '999"),
+        ("LORA_OUTPUT_DIR", "~/lora", "write the home folder out, '~' is not replaced"),
         ("BATCH_SIZE", "many", "expected a whole number, found 'many'"),
         ("BATCH_SIZE", " 4", "expected a whole number, found ' 4'"),
         ("BATCH_SIZE", "nan", "expected a whole number, found 'nan'"),
@@ -95,6 +97,7 @@ WRONG_FILES: list[tuple[str, bytes, str]] = [
     ("list", b"- run\n", ": expected sections such as `run: demo`, found list"),
     ("text", b"smoke\n", ": expected sections such as `run: demo`, found str"),
     ("two", b"run: a\n---\nrun: b\n", ":2: not YAML"),
+    ("itself", b"run: &a [*a]\n", ": a value holds itself"),
 ]
 
 
@@ -118,6 +121,23 @@ def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
         f"{loop}: expected a readable file; too many levels of symbolic links",
         f"{none}: expected a readable file; there is no such file",
     ]
+
+
+def test_a_path_in_a_loop_of_links_is_named(tmp_path: Path) -> None:
+    """An absolute path is looked at, and a loop has no end."""
+    loop, overlay = tmp_path / "loop", tmp_path / "wrong.yaml"
+    loop.symlink_to(loop)
+    overlay.write_text(f"fetch_conversations: {{kind: path, path: {loop}}}")
+    [line] = lines_of([overlay])
+    assert "fetch_conversations.path: expected a file or folder" in line
+
+
+def test_a_long_value_is_shown_short(tmp_path: Path) -> None:
+    """The line stays one that can be read."""
+    overlay = tmp_path / "wrong.yaml"
+    overlay.write_text(f"run: {'x' * 5000}")
+    [line] = lines_of([overlay])
+    assert len(line) < 400
 
 
 def test_all_faults_are_named_together(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lorabench.adapter_loading import attach_adapter, check_attached
 from lorabench.errors import DataError, LorabenchError, MeasurementError
 from lorabench.files import read_json, write_json
 from lorabench.llama import load_tokenizer
+from lorabench.safetensors_header import read_header
 from lorabench.training.adapter.arithmetic import check_weights
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.merge import add_turn_end, load, merge
@@ -126,6 +127,15 @@ def test_names_without_their_prefix_are_refused(tiny_model: Path, tmp_path: Path
         ),
         (lambda t: {k: v.to(torch.int8) for k, v in t.items()}, "holds I8 values"),
         (lambda t: {k: v for k, v in t.items() if "lora" not in k}, "no LoRA tensors"),
+        (lambda t: {k: v.double() * torch.nan for k, v in t.items()}, "infinite or not a number"),
+        (
+            lambda t: {k: v * 0 if "lora_B" in k else v for k, v in t.items()},
+            "every lora_B is zero, so the adapter changes nothing",
+        ),
+        (
+            lambda t: {k: v[:, :2].clone() if "lora_B" in k else v for k, v in t.items()},
+            "r is 4, but the tensors have rank 2",
+        ),
     ],
 )
 def test_what_would_be_passed_over_is_named(
@@ -152,6 +162,13 @@ def _each(tensors: dict[str, torch.Tensor]) -> list[tuple[int, tuple[str, torch.
         ({"use_dora": True}, "use_dora is True, but 0 of 14"),
         ({"trainable_token_indices": [1, 2]}, "single rows of the embedding"),
         ({"init_lora_weights": "pissa_niter_4"}, "changed the base's weights"),
+        ({"lora_alpha": 0}, "changes nothing"),
+        ({"lora_alpha": None}, "expected numbers"),
+        ({"lora_dropout": 5}, "lora_dropout: expected a number from 0 to 1"),
+        ({"task_type": "SEQ_CLS"}, "task_type is 'SEQ_CLS'"),
+        ({"use_bdlora": {"nblocks": 2}}, "block-diagonal"),
+        ({"monteclora_config": {"num_samples": 2}}, "sampled weights"),
+        ({"velora_config": {"scale": 1}}, "compressed activations"),
         ({"rank_pattern": {"q_proj": 2}}, "r is 2, but the tensors have rank 4"),
     ],
 )
@@ -195,6 +212,10 @@ def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path
         {"lora_alpha": float("nan")},
         {"rank_pattern": [1]},
         {"r": None},
+        {"r": 4.0},
+        {"r": "4"},
+        {"rank_pattern": None},
+        {"modules_to_save": "lm_head"},
         {"layers_to_transform": "x", "target_modules": ["q_proj"]},
         {"modules_to_save": 5},
         {"bias": 3},
@@ -221,6 +242,38 @@ def test_the_merged_checkpoint_ends_turns_where_the_template_does(
         write_json(tmp_path / "generation_config.json", {"eos_token_id": before})
         add_turn_end(tmp_path, tokenizer)
         assert read_json(tmp_path / "generation_config.json")["eos_token_id"] == after
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"r": ' + "9" * 5000 + "}", None])
+def test_a_configuration_that_cannot_be_read_is_one_line(
+    content: str | None, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Nested without end, a number of thousands of digits, a folder."""
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    path = adapter / "adapter_config.json"
+    path.unlink()
+    path.mkdir() if content is None else path.write_text(content)
+    (fault,) = check_adapter(adapter, tiny_model)
+    assert "adapter_config.json" in fault and "cannot be read" in fault
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [4, 64], "data_offsets": [500, 200]},
+        {"dtype": "F32", "shape": [4, 60], "data_offsets": [0, 1024]},
+        {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 1024]},
+        {"dtype": "F32", "shape": [256], "data_offsets": [-1024, 1024]},
+        "[" * 100_000,
+    ],
+)
+def test_a_header_that_lies_is_refused(entry: Any, tmp_path: Path) -> None:
+    """Sizes that do not fit the shape, offsets out of order, a header nested without end."""
+    header = (entry if isinstance(entry, str) else json.dumps({"x.lora_A.weight": entry})).encode()
+    file = tmp_path / "adapter_model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(1024))
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        read_header(file)
 
 
 def test_a_configuration_that_is_no_utf8_is_one_line(tiny_model: Path, tmp_path: Path) -> None:

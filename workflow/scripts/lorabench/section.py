@@ -84,6 +84,8 @@ def _path(text: str) -> str:
     _one_line(text)
     if Path(text).is_absolute() and os.path.realpath(text) == os.sep:
         raise ValueError(f"expected a file or folder, found the whole disk, {text!r}")
+    if set("{}") & set(text):
+        raise ValueError(f"expected a path without braces, found {text!r}")
     return text
 
 

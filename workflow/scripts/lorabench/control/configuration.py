@@ -119,7 +119,7 @@ def override_from_environment(
         for key in path[:-1]:
             section = section.setdefault(key, {}) if isinstance(section, dict) else None
         if isinstance(section, dict):
-            number = variable in NUMBERS and re.fullmatch("[0-9]+", value)
+            number = variable in NUMBERS and re.fullmatch("[0-9]{1,18}", value)
             section[path[-1]] = int(value) if number else value
             overridden[path] = variable
     if ("import_adapter", "path") in overridden and isinstance(config.get("run"), str):

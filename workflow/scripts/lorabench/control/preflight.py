@@ -13,13 +13,14 @@ from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import PrerequisiteError
+from lorabench.errors import LorabenchError, PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
 from lorabench.safetensors_header import read_header
-from lorabench.training.adapter.check import check_adapter
+from lorabench.training.adapter.check import base_shapes, check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
+from lorabench.training.adapter.targets import modules_of
 
 GPU_RULES = {
     "train_adapter",
@@ -55,6 +56,7 @@ def check(
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
         faults += find_source_faults(run, rules)
+        faults += find_content_faults(run, rules)
         if rules & LENGTHS.keys():
             faults += find_context_faults(run, rules, model_folder(run))
         if run["import_adapter"]["path"] and "import_adapter" in rules:
@@ -92,6 +94,30 @@ def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
         for name in run["score_benchmark"]["benchmarks"]:
             entry = source(run["fetch_benchmark"][name])
             faults += [f"fetch_benchmark.{name}: {fault}" for fault in check_source(name, entry)]
+    return faults
+
+
+def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
+    """Return a line for layers that the base model does not have, where it is on this machine, and
+    for a file that is not what a score needs."""
+    faults = []
+    if "train_adapter" in rules and (folder := model_folder(run)):
+        shapes = base_shapes(folder)
+        layers = {name.rpartition(".")[2] for name in modules_of(shapes) if "norm" not in name}
+        wanted = run["train_adapter"]["target_modules"]
+        if missing := sorted(set(wanted) - layers):
+            faults.append(
+                f"train_adapter.target_modules: {folder} has no layer {missing[0]!r}; expected some"
+                f" of {', '.join(sorted(layers))}"
+            )
+    if "score_benchmark" in rules and (file := run["score_benchmark"]["length_control_file"]):
+        # where it is needed only: it brings numpy
+        from lorabench.scoring.length_control import read_regulariser
+
+        try:
+            read_regulariser(Path(file))
+        except LorabenchError as error:
+            faults.append(f"score_benchmark.length_control_file: {error}")
     return faults
 
 

@@ -27,6 +27,8 @@ class LoadSettings(Section):
 
 def _address(text: str) -> str:
     parts = urlsplit(text)
+    # raises ValueError where it is no port
+    _ = parts.port
     if "@" in parts.netloc:
         raise ValueError(
             "an address must not hold a user name or password; a key is read from the variable"

@@ -1,5 +1,6 @@
 """Values that are right each by itself and wrong together, or wrong in this working folder."""
 
+import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,15 +14,8 @@ from lorabench.scoring.settings import HELD_OUT, GateSettings
 FIXED_EXAMPLES = 8
 # folders of the working folder that no export may write to
 OURS = (
-    "results",
-    "resources",
-    "logs",
-    "config",
-    "rules",
-    "workflow",
-    "tests",
-    "docs",
-    ".snakemake",
+    *("results", "resources", "reports", "logs", "config", "rules", "workflow", "tests", "docs"),
+    *("benchmarks", "envs", "profiles", "requirements", "tools", ".snakemake", ".git", ".venv"),
 )
 
 
@@ -120,13 +114,26 @@ def _export(folder: str | None) -> Iterator[Fault]:
     if folder is None:
         return
     here, found = Path.cwd(), Path(folder).resolve()
-    if found in (here, *here.parents):
+    if folder.startswith("~"):
+        message = f"found {folder!r}{_seen(folder)}"
+    elif found in (here, *here.parents):
         message = f"found {folder!r}, which holds the working folder {here} with its own files"
-    elif inside := next((name for name in OURS if found.is_relative_to(here / name)), None):
+    elif inside := next(
+        (name for name in OURS if found.is_relative_to((here / name).resolve())), None
+    ):
         message = f"found {folder!r}, which is in {inside}/, where the pipeline keeps its own files"
+    elif not (there := _nearest(found)).is_dir():
+        message = f"found {folder!r}, but {there} is a file"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        message = f"found {folder!r}, but nothing may be written to {there}"
     else:
         return
     yield ("export_adapter", "folder"), f"expected a folder for the adapter, {message}"
+
+
+def _nearest(path: Path) -> Path:
+    """Return a path that exists, or the nearest folder above it that does."""
+    return next(found for found in (path, *path.parents) if found.exists())
 
 
 def _existing(

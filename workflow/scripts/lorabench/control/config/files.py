@@ -55,7 +55,10 @@ def read_config_file(file: Path) -> ConfigFile:
             ]
         )
     read = ConfigFile(values=values)
-    _walk(node, (), file, read)
+    try:
+        _walk(node, (), file, read)
+    except RecursionError:
+        return ConfigFile(faults=[f"{file}: a value holds itself, or is nested too deeply"])
     return read
 
 

@@ -62,6 +62,8 @@ def _read_split(folder: Path, split: str) -> list[Row]:
                 }
             )
             seen[subject] += 1
+    if not rows:
+        raise DataError(f"{folder}: the MMLU {split} split is empty")
     return rows
 
 

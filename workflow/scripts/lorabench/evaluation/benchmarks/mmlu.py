@@ -4,7 +4,9 @@ one task a subject."""
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
@@ -16,7 +18,7 @@ from lorabench.evaluation.benchmark import (
     TaskBenchmark,
 )
 from lorabench.evaluation.task_rows import item_row, read_rows
-from lorabench.section import Count, Distinct, Few, Text
+from lorabench.section import Count, Distinct, Text
 
 FIELDS = ("id", "subject", "question", "choices", "answer")
 CHOICES = "ABCD"
@@ -29,7 +31,7 @@ class MmluSettings(BenchmarkSettings):
     """mmlu: the choices are listed and their letters scored; mmlu_continuation: the texts of the
     choices are scored, for models too small to map choices to letters. Scores of the two do not
     compare."""
-    few_shot: Few
+    few_shot: Annotated[int, Field(ge=0, le=5)]
     """First n development questions of the subject as examples."""
     subjects: Distinct[Text]
     """Subjects to ask; empty = all in the data."""
