@@ -11,7 +11,7 @@ Every repeat draws items of base and variant, and the real lines of the gate jud
     helpful      better by the margin
 A pass of margin, rare losses or twice is a wrong "ship": at most alpha = 5 % of the first two may
 be. The last rows put all lines together: the answer of a gate that requires all of them. Held-out
-loss: "margin" is no change on average, "twice" +0.02 nat a token, "helpful" -0.02.
+loss: "margin" is no change on average, "twice" +0.05 nat a token, "helpful" -0.05.
 """
 
 import argparse
@@ -104,12 +104,12 @@ def preferences(adapter: str, n: int, margin: float, draw: np.random.Generator) 
 def losses(adapter: str, conversations: int, draw: np.random.Generator) -> list[dict[str, float]]:
     """Return held-out conversations of skewed length whose losses change by a known mean."""
     tokens = draw.lognormal(5, 0.8, conversations).astype(int) + 1
-    mean = {"twice": 0.02, "helpful": -0.02}.get(adapter, 0.0)
+    mean = {"twice": 0.05, "helpful": -0.05}.get(adapter, 0.0)
     change = draw.normal(mean, 0.06, conversations)
     if adapter == "identical":
         change = np.zeros(conversations)
     if adapter == "rare losses":
-        change = np.where(draw.random(conversations) < 0.05, 0.38, -0.02)
+        change = np.where(draw.random(conversations) < 0.01, 1.98, -0.02)
     return [
         {"label_tokens": int(size), "base_nll_sum": 2.0 * size, "adapter_nll_sum": (2 + by) * size}
         for size, by in zip(tokens, change, strict=True)

@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lorabench.scoring.comparison import IMAGINED
+from lorabench.scoring.comparison import UNSEEN
 from lorabench.scoring.crossed_median import median_estimate
 from lorabench.scoring.estimates import RATINGS, SHARES
 from lorabench.scoring.held_out import loss_change
@@ -42,9 +42,9 @@ Found = Interval | None
 # a generator, n -> n values
 Make = Callable[[Draw, int], Floats]
 # items of the demo and of the full benchmark
-GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (8, 16, 60, 200, 805)
+GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (16, 60, 200, 805)
 # questions, conversations, (repeats, prompts)
-MT_BENCH, HELD_OUT, SPEED = (8, 80), (6, 13, 49, 518), ((3, 5), (3, 20), (5, 20))
+MT_BENCH, HELD_OUT, SPEED = (8, 80), (13, 60, 518), ((3, 5), (3, 20), (5, 20))
 # share of right answers in one of two variants only, of the reference and of the variant
 FLIPS = {"few flips": (0.02, 0.0), "equal": (0.06, 0.06), "better": (0.08, 0.14)}
 
@@ -120,7 +120,7 @@ def win_rates() -> Iterator[Row]:
             return bounded_mean_estimate(make(draw, n).tolist(), SHARES, None, level).interval
 
         def change(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
-            variant, size = make(draw, n).tolist(), IMAGINED["share"]
+            variant, size = make(draw, n).tolist(), UNSEEN["share"]
             return paired_difference([0.5] * n, variant, size, None, level).interval
 
         yield Row("AlpacaEval win rate", str(n), name, mean, rate)
@@ -155,7 +155,7 @@ def ratings() -> Iterator[Row]:
 
         def change(draw: Draw, level: float, n: int = questions, skewed: bool = skewed) -> Found:
             changes, clusters = rating_changes(draw, n, skewed).tolist(), np.arange(2 * n) // 2
-            before, size = [0.0] * len(changes), IMAGINED["rating 1-10"]
+            before, size = [0.0] * len(changes), UNSEEN["rating 1-10"]
             return paired_difference(before, changes, size, clusters.tolist(), level).interval
 
         words = "mostly 1, 15 % 8 to 10" if skewed else "around 7.3"
@@ -188,6 +188,7 @@ CHANGES: dict[str, tuple[float, Make]] = {
     "normal": (-0.05, lambda draw, n: draw.normal(-0.05, 0.1, n)),
     "skewed": (0.0, lambda draw, n: draw.exponential(0.1, n) - 0.1),
     "5 % lose 0.38": (0.0, lambda draw, n: np.where(draw.random(n) < 0.05, 0.38, -0.02)),
+    "1 % lose 2": (0.0, lambda draw, n: np.where(draw.random(n) < 0.01, 1.98, -0.02)),
 }
 
 

@@ -55,6 +55,9 @@ def check_before_start():
     """
     if workflow.is_main_process:
         signal.signal(signal.SIGINT, note_interrupt)
+        # a closed terminal; nohup has it ignored, and it stays so
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, note_interrupt)
     if workflow.touch:
         return
     jobs = [job for job in workflow.persistence.dag.needrun_jobs() if not job.is_norun]

@@ -55,6 +55,7 @@ rule declare_gate:
 rule write_notices:
     input:
         model=plan.base_model,
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
         adapter="results/{run}/adapter/fingerprint.json",
         merge_report="results/{run}/merged/merge_report.json",
     output:
@@ -222,8 +223,11 @@ rule export_adapter:
         "../workflow/scripts/export_adapter.py"
 
 
+# The cards get their scores here, after evaluation: what was exported by training alone has none.
 rule export_report:
     input:
+        cards=[f"{ADAPTER_EXPORT}/README.md", f"results/{MAIN_RUN}/merged/README.md"],
+        benchmark_sources=plan.benchmark_sources(MAIN_RUN),
         scores=plan.scores(MAIN_RUN),
         rows=plan.scores(MAIN_RUN, "jsonl"),
         answers=plan.answers(MAIN_RUN),

@@ -63,6 +63,7 @@ rule import_adapter:
 rule describe_adapter:
     input:
         record="results/{run}/adapter/training_record.json",
+        conversations_source=lambda wildcards: plan.conversations(wildcards, "source.json"),
     output:
         metrics="results/{run}/adapter/train_metrics.json",
         config="results/{run}/adapter/run_config.json",

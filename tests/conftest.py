@@ -1,4 +1,4 @@
-"""Fixtures of all tests: samples, a tiny real Llama, and real data where there is some."""
+"""Fixtures of all tests: samples, a tiny real Llama, and real data if it was fetched."""
 
 import json
 import os
@@ -89,8 +89,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
 
 
 @pytest.fixture
-def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
-    """Return a judge server; keys for both interfaces are set."""
+def judge_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeJudge]:
+    """Return a judge server; keys for both interfaces are set, and its books are in tmp_path."""
+    monkeypatch.setattr("lorabench.control.judge_preflight.STORE", tmp_path / "judgments")
     with running_judge(monkeypatch) as fake:
         yield fake
 

@@ -51,7 +51,7 @@ def test_an_export_never_goes_where_other_files_are(folder: str) -> None:
 
 
 def test_an_adapter_from_elsewhere_gets_a_run_of_its_own(tmp_path: Path) -> None:
-    """ADAPTER_PATH leaves the run of the config, and the adapter trained in it, as they are."""
+    """ADAPTER_PATH changes neither the run of the config nor the adapter trained in it."""
     assert list(runs_of({}, ADAPTER_PATH=str(tmp_path))) == ["smoke-imported"]
 
 

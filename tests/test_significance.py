@@ -1,5 +1,7 @@
 """Statistics against closed forms, scipy and statsmodels, and simulated data with known answers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,6 +23,7 @@ from lorabench.scoring.significance import (
     tango_score,
     verdict,
 )
+from lorabench.scoring.unseen import upper_bound
 from lorabench.uncertainty import (
     bootstrap_mean,
     bounded_mean_estimate,
@@ -34,13 +37,25 @@ VARIANT = (np.array(REFERENCE) + GENERATOR.normal(0.2, 0.5, 40)).tolist()
 SIMULATIONS = 4000
 
 
-def test_paired_t_test_matches_scipy() -> None:
-    """p-value and interval are ttest_rel's with two more pairs, one won and one lost."""
-    ours = paired_difference(REFERENCE, VARIANT, 0.5)
-    theirs = stats.ttest_rel([*VARIANT, 0.5, -0.5], [*REFERENCE, 0, 0])
-    assert ours.difference == pytest.approx(np.mean(VARIANT) - np.mean(REFERENCE))
-    assert ours.p_value == pytest.approx(theirs.pvalue)
-    assert ours.interval == pytest.approx(tuple(theirs.confidence_interval()))
+def test_bounds_of_a_loss_that_happens_or_not_are_clopper_and_pearsons() -> None:
+    """With the worst possible loss as the unseen one, for 0, 1 and 5 losses of 40."""
+    for losses in (0, 1, 5):
+        values = np.r_[np.ones(losses), np.zeros(40 - losses)]
+        ours = upper_bound(values, np.ones(40), [(1.0, 1.0)], 0.025)
+        exact = stats.binomtest(losses, 40).proportion_ci(0.95, "exact").high
+        assert ours == pytest.approx(exact, rel=0.01)
+
+
+def test_the_paired_difference_is_close_to_students_where_nothing_is_rare() -> None:
+    """400 normal differences: p-value and interval are those of scipy's ttest_rel, a bit wider."""
+    generator = np.random.default_rng(5)
+    before, after = generator.normal(5, 1, 400), generator.normal(5.15, 1, 400)
+    ours, theirs = paired_difference(list(before), list(after), 0.5), stats.ttest_rel(after, before)
+    assert ours.difference == pytest.approx(np.mean(after - before))
+    assert theirs.pvalue < (ours.p_value or 0) < 2 * theirs.pvalue
+    low, high = theirs.confidence_interval()
+    assert ours.interval is not None and ours.interval[0] < low < high < ours.interval[1]
+    assert ours.interval[1] - ours.interval[0] < 1.1 * (high - low)
 
 
 def test_mcnemar_matches_statsmodels() -> None:
@@ -54,22 +69,30 @@ def test_mcnemar_matches_statsmodels() -> None:
 
 
 def test_the_interval_of_shares_is_tangos() -> None:
-    """Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148), published example."""
+    """A search over all shares of a population gives the same statistic, and both bounds have the
+    normal quantile as theirs."""
     table = FlipTable(both_right=1, only_reference=7, only_variant=1, both_wrong=12)
-    difference = paired_proportion_difference(table)
-    assert difference.interval == pytest.approx((-0.517, -0.026), abs=5e-4)
-    low, high = difference.interval or (0, 0)
+    low, high = paired_proportion_difference(table).interval or (0, 0)
+    for delta in (low, -0.1, 0.1, high):
+        lost = np.linspace(max(0.0, -delta) + 1e-9, (1 - delta) / 2 - 1e-9, 200_001)
+        rest = 1 - 2 * lost - delta
+        likelihood = 7 * np.log(lost) + np.log(lost + delta) + 13 * np.log(rest)
+        most_likely = lost[np.argmax(likelihood)]
+        error = np.sqrt(21 * (2 * most_likely + delta - delta**2))
+        assert tango_score(table, delta) == pytest.approx((1 - 7 - 21 * delta) / error, abs=1e-3)
     assert (tango_score(table, low), tango_score(table, high)) == pytest.approx(
         (1.959964, -1.959964), abs=1e-5
     )
 
 
 def test_interval_and_p_value_never_contradict_each_other() -> None:
-    """All tables of 16 items: 0 is in the interval exactly where p is above 5 %."""
-    for lost in range(17):
-        for gained in range(17 - lost):
+    """All tables of 1 to 20 items and of 60: 0 is in the interval exactly where p is above 5 %."""
+    for n in (*range(1, 21), 60):
+        for lost, gained in itertools.product(range(n + 1), repeat=2):
+            if lost + gained > n:
+                continue
             table = FlipTable(
-                both_right=16 - lost - gained,
+                both_right=n - lost - gained,
                 only_reference=lost,
                 only_variant=gained,
                 both_wrong=0,
@@ -108,15 +131,17 @@ def test_holm_adjusts_the_textbook_family() -> None:
     assert holm({}) == {}
 
 
-def test_equivalence_matches_statsmodels() -> None:
-    """ttost_paired gives the same tests, and the interval agrees with the decision."""
-    for margin in (0.2, 0.3, 0.6):
-        ours = equivalence_test(REFERENCE, VARIANT, margin, 0.5)
-        reference, variant = np.array([*REFERENCE, 0, 0]), np.array([*VARIANT, 0.5, -0.5])
-        expected = ttost_paired(variant, reference, -margin, margin)[0]
-        assert ours.p_value == pytest.approx(expected)
+def test_equivalence_agrees_with_its_interval() -> None:
+    """Equal within the margin exactly where the interval is within it, as statsmodels' two t tests
+    say of 400 normal differences."""
+    generator = np.random.default_rng(6)
+    before, after = generator.normal(5, 1, 400), generator.normal(5.1, 1, 400)
+    for margin in (0.15, 0.2, 0.3):
+        ours = equivalence_test(list(before), list(after), margin, 0.5)
         assert ours.interval is not None
         assert ours.equivalent == (max(map(abs, ours.interval)) < margin)
+        expected = ttost_paired(after, before, -margin, margin)[0]
+        assert expected < (ours.p_value or 0) < 2.5 * expected
 
 
 def test_smallest_detectable_difference_has_eighty_percent_power() -> None:

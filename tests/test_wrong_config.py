@@ -102,7 +102,7 @@ WRONG_FILES: list[tuple[str, bytes, str]] = [
     ("content", "line"), [case[1:] for case in WRONG_FILES], ids=[case[0] for case in WRONG_FILES]
 )
 def test_a_file_that_is_no_config_is_named(tmp_path: Path, content: bytes, line: str) -> None:
-    """Syntax, equal keys, bytes that are no text: with the line where there is one."""
+    """Syntax, equal keys, bytes that are no text: with the line, if one is to blame."""
     overlay = tmp_path / "wrong.yaml"
     overlay.write_bytes(content)
     assert lines_of([overlay])[0].startswith(f"{overlay}{line}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorabench.files import write_jsonl
+from lorabench.files import write_json, write_jsonl
 from sections import section
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ def describe(adapter: Path) -> Path:
     """Write the describing files into the folder of an adapter and return the folder."""
     from describe_adapter import describe_adapter
 
+    source = adapter.parent / "conversations.json"
+    write_json(source, {"kind": "hub", "origin": "OpenAssistant/oasst1@0123"})
     describe_adapter(
         record=adapter / "training_record.json",
+        conversations_source=source,
         metrics=adapter / "train_metrics.json",
         config=adapter / "run_config.json",
         card=adapter / "README.md",

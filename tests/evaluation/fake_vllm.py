@@ -39,7 +39,7 @@ def install_vllm(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) ->
 
 @dataclass
 class LoRARequest:
-    """An adapter beside the model."""
+    """An adapter next to the model."""
 
     lora_name: str
     lora_int_id: int

@@ -116,7 +116,7 @@ def test_mmlu_prompts_are_the_harness_own(
 
 
 def test_a_prompt_does_not_depend_on_the_shard(tasks: Path, gsm8k_data: Path) -> None:
-    """Item 7 alone has the prompt that it has among all items."""
+    """Item 7 without others has the prompt that it has among all items."""
     whole = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"])
     alone = built(built_tasks(tasks, gsm8k_data, "gsm8k", GSM8K)["gsm8k"], samples=[7])
     assert arguments(alone) == [arguments(whole)[7]]

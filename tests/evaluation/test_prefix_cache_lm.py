@@ -115,7 +115,7 @@ def test_shapes_are_few() -> None:
 def test_steps_that_cannot_be_captured_are_launched(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A capture that fails is one warning, and all steps run as they are from then on."""
+    """A capture that fails is one warning, and all steps run without it from then on."""
 
     class Refusing(Captured):
         def _capture(self) -> torch.cuda.CUDAGraph:

@@ -1,4 +1,4 @@
-"""Sampled tokens follow the distribution and depend on seed and name alone."""
+"""Sampled tokens follow the distribution and depend on nothing but seed and name."""
 
 import torch
 from transformers import GenerationConfig
@@ -28,6 +28,6 @@ def test_seed_and_name_decide_the_stream() -> None:
 
 
 def test_limits_of_the_checkpoint_hold() -> None:
-    """top_k 2 leaves the two likeliest tokens, top_p 0.5 the one that alone reaches a half."""
+    """top_k 2 leaves the two likeliest tokens, top_p 0.5 the one that reaches a half."""
     assert set(draws(0, "a", 500, top_k=2)) == {1, 3}
     assert set(draws(0, "a", 200, top_p=0.5)) == {1}

@@ -74,7 +74,7 @@ def test_times_add_up(model: PreTrainedModel | PeftModel, prompt: list[int]) -> 
 
 
 def test_all_end_tokens_are_known(model: PreTrainedModel | PeftModel, tiny_model: Path) -> None:
-    """Both of Llama 3's end tokens are suppressed, not the tokenizer's alone."""
+    """Both of Llama 3's end tokens are suppressed, not the tokenizer's only."""
     tokenizer = load_tokenizer(tiny_model)
     vocabulary = tokenizer.get_vocab()
     assert set(end_token_ids(model.generation_config, tokenizer)) >= {

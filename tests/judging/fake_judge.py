@@ -27,7 +27,7 @@ class Response:
     """What the server does with one request."""
 
     status: int = 200
-    document: Any = None  # JSON body; bytes are sent as they are
+    document: Any = None  # JSON body; bytes are sent unchanged
     headers: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     cut: bool = False  # close the connection in the middle of the body

@@ -62,7 +62,7 @@ def test_no_file_of_a_run_holds_the_key(
     with suppress(SystemExit):
         run_job(tmp_path, root, benchmark_folder, judge_section(judge_server, kind=kind))
     judge = {"judge": judge_section(judge_server, kind=kind), "max_tokens": 64}
-    states = ask_judges([("judge_mt_bench", judge)])
+    states = ask_judges([("judge_mt_bench", judge)], "run")
     assert KEY in str(judge_server.headers)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 3
@@ -86,7 +86,7 @@ def test_a_judge_with_such_a_key_is_not_asked(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted\nsecond line")
     judge = judge_section(judge_server)
     with pytest.raises(PrerequisiteError, match="OPENAI_API_KEY holds a line break") as caught:
-        ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})])
+        ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})], "run")
     assert "planted" not in str(caught.value) and judge_server.requests == []
     reason = judge_available(judge, {"OPENAI_API_KEY": "sk-planted\nsecond line"})
     assert reason and "OPENAI_API_KEY" in reason and "planted" not in reason

@@ -27,7 +27,7 @@ def test_only_what_ran_on_the_gpu_counts() -> None:
 
 
 def test_a_cpu_gives_a_reason_instead() -> None:
-    """And its steps run as they are."""
+    """And its steps run unchanged."""
     meter = IdleMeter(torch.device("cpu"))
     for _ in range(9):
         meter.step_begins()

@@ -38,7 +38,7 @@ def test_no_tracker_by_default() -> None:
 
 @pytest.mark.parametrize("tracker", PACKAGES)
 def test_files_stay_in_the_folder(tracker: str, tmp_path: Path) -> None:
-    """Every place that a tracker is told lies in its folder; wandb stays offline."""
+    """Every place that a tracker gets is in its folder; wandb stays offline."""
     variables = environment(tracker, "run", tmp_path / tracker)
     places = [value for name, value in variables.items() if name.endswith(("DIR", "URI"))]
     assert places

@@ -14,7 +14,7 @@ from lorabench.control.benchmarks import JUDGED, TASKS, exported_file
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.load_request import LoadRequest
 from lorabench.documents.token_times import TokenTimes
-from lorabench.files import write_json, write_jsonl
+from lorabench.files import write_json, write_jsonl, write_text
 from lorabench.scoring.inference_summary import ratios_to_base, summarise
 from lorabench.scoring.load_summary import summarise_load
 from lorabench.scoring.serving_cost import single_stream, stream_memory, users_and_cost
@@ -517,10 +517,15 @@ def report_inputs(
 
 def export(given: dict[str, Any], folder: Path, answers: Sequence[Path] = ()) -> None:
     """Export the run whose report was written with the arguments `given`."""
-    names = ("run", "scores", "rows", "perf", "compare", "markdown", "document", "page")
+    names = ["run", "scores", "rows", "perf", "compare", "markdown", "document", "page"]
+    names += ["items_page", "figures", "benchmark_sources"]
+    cards = [folder.parent / name / "README.md" for name in ("adapter", "merged")]
+    for card in cards:
+        write_text(card, f"---\nlicense: mit\n---\n\n# some-{card.parent.name}\n")
     export_report(
-        **{name: given[name] for name in (*names, "items_page", "figures")},
+        **{name: given[name] for name in names},
         answers=answers,
+        cards=cards,
         folder=folder,
         items_of_tasks={name: exported_file(name) for name in TASKS},
         outputs_of_judged={name: exported_file(name) for name in JUDGED},

@@ -470,6 +470,7 @@ def test_licences_are_known_and_their_duties_met(given: Given) -> None:
     write_notices(
         run="demo",
         model=named,
+        conversations_source=given["conversations_source"],
         adapter_files=given["document"].parent / "adapter",
         merged_files=given["shipped"],
     )

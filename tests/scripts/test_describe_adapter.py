@@ -1,10 +1,13 @@
 """describe_adapter makes the describing files from the record only, with or without a training."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from import_adapter import import_adapter
 from lorabench.files import read_json, write_json
@@ -36,6 +39,17 @@ def test_the_files_follow_from_the_record(
     assert record["likelihood"]["validation"]["ids"] == [f"tree-{n}" for n in range(10, 14)]
     card = (copy / "README.md").read_text(encoding="utf-8")
     assert "tiny-random-llama" in card and "rank 4" in card
+    assert ModelCard(card).data.to_dict()["datasets"] == ["OpenAssistant/oasst1"]
+    # the export adds the tokenizer
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tiny_source.parent / name, copy / name)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(adapter / name, copy / name)
+    lines = card.partition("```python\n")[2].partition("```")[0]
+    lines = lines.replace("PATH/TO/THIS/FOLDER", str(copy))
+    made: dict[str, Any] = {}
+    exec(re.sub(r"PATH/TO/[\w-]+", str(tiny_source.parent), lines), made)
+    assert made["model"].peft_config and made["tokenizer"].chat_template
 
 
 def test_what_an_imported_adapter_says_about_itself_is_taken_over(
@@ -49,4 +63,5 @@ def test_what_an_imported_adapter_says_about_itself_is_taken_over(
     describe(tmp_path / "out")
     assert read_json(tmp_path / "out" / "train_metrics.json")["from"] == "elsewhere"
     assert read_json(tmp_path / "out" / "run_config.json")["status"] == "not_run"
-    assert f"Copied from {source}" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "Copied from a folder `Its Folder`" in card and str(tmp_path) not in card

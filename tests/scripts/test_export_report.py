@@ -3,11 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from lorabench.documents.answer import Answer
 from lorabench.files import write_jsonl
+from lorabench.report.model_index import with_scores
 from report.schema_check import EXPORT_FILES
 from report.synthetic_run import export, report_inputs
 from write_report import write_report
@@ -74,3 +77,25 @@ def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
     ]["base"]["outputs"]
     assert outputs[1]["outputs"] == ["One.", "Two."]
     assert len(outputs[1]["scores"]) == 2 and outputs[1]["scores"][1] is None
+
+
+def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
+    """The hub's own parser reads each score with its error and protocol, from the second export
+    as from the first; an adapter's card without a header gets one."""
+    scores = json.loads((published / "eval_results.json").read_text())["scores"]
+    for folder, variant in (("adapter", "lora"), ("merged", "merged")):
+        text = (published.parent / folder / "README.md").read_text(encoding="utf-8")
+        assert text.count("## Scores") == 1 and "5-shot" in text
+        card: Any = ModelCard(text)
+        assert (card.data.model_name, card.data.license) == (f"some-{folder}", "mit")
+        found = {result.dataset_type: result for result in card.data.eval_results}
+        assert set(found) == set(scores)
+        for name, result in found.items():
+            assert result.metric_value == pytest.approx(scores[name][variant]["score"], abs=1e-5)
+            assert result.metric_args["standard_error"] > 0
+            assert result.dataset_args["protocol"] == scores[name][variant]["protocol"]
+    source: Any = {"kind": "hub", "origin": "openai/gsm8k@e53f", "revision": "e53f"}
+    plain: Any = ModelCard(with_scores("# Mine\n", [scores["gsm8k"]["lora"]], {"gsm8k": source}))
+    assert plain.data.eval_results[0].dataset_type == "openai/gsm8k"
+    again = with_scores(str(plain), [scores["gsm8k"]["lora"]], {"gsm8k": source})
+    assert ModelCard(again).data.to_dict() == plain.data.to_dict()

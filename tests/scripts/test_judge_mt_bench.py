@@ -165,5 +165,5 @@ def test_the_question_before_a_run_has_the_same_parameters(
     """What a judge refuses of a judging request it refuses of that question."""
     judge = judge_section(judge_server)
     run(tmp_path, benchmark_folder, judge)
-    ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})])
+    ask_judges([("judge_mt_bench", {"judge": judge, "max_tokens": 64})], "run")
     assert sent(judge_server.requests[-1]) == sent(judge_server.requests[0])

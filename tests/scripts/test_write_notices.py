@@ -15,7 +15,13 @@ def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str)
     for file, text in texts.items():
         (model.parent / file).write_text(text)
     adapter, merged = folder / "adapter", folder / "merged"
-    write_notices(run="run", model=model, adapter_files=adapter, merged_files=merged)
+    write_notices(
+        run="run",
+        model=model,
+        conversations_source=write_source(folder / "oasst" / "source.json"),
+        adapter_files=adapter,
+        merged_files=merged,
+    )
     return merged
 
 

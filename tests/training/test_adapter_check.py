@@ -1,4 +1,4 @@
-"""check_adapter finds what is wrong with an adapter from headers alone."""
+"""check_adapter finds what is wrong with an adapter from headers only."""
 
 import subprocess
 import sys

@@ -203,7 +203,7 @@ def test_values_that_change_while_loading_are_noticed(tiny_model: Path, tmp_path
 def test_a_configuration_of_nonsense_is_one_line(
     changes: dict[str, Any], tiny_model: Path, tmp_path: Path
 ) -> None:
-    """Whatever stands in the file, the check answers with lines."""
+    """Whatever is in the file, the check answers with lines."""
     adapter = make_adapter(tiny_model, tmp_path / "adapter")
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(read_json(path) | changes))

@@ -12,13 +12,15 @@ from lorabench.files import read_json, write_json, write_text
 from lorabench.job import run_job
 
 
-def describe_adapter(*, record: Path, metrics: Path, config: Path, card: Path) -> None:
+def describe_adapter(
+    *, record: Path, conversations_source: Path, metrics: Path, config: Path, card: Path
+) -> None:
     """Write the three files from the record of a training, or of an import."""
     found: Record = read_json(record)
     if found["status"] == "ok":
         trained = train_metrics(found)
         measured, resolved = dict(trained), dict(run_config(found))
-        text = model_card(found, trained)
+        text = model_card(found, trained, read_json(conversations_source))
     else:
         measured = imported(found, "train_metrics")
         resolved = imported(found, "run_config")

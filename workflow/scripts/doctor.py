@@ -103,7 +103,8 @@ def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
         judge for name, judge in JUDGED.items() if name in run["score_benchmark"]["benchmarks"]
     ]
     reasons = {section: judge_available(run[section]["judge"], os.environ) for section in sections}
-    states = ask_judges((section, run[section]) for section in sections if reasons[section] is None)
+    asked = ((section, run[section]) for section in sections if reasons[section] is None)
+    states = ask_judges(asked, run["run"])
     silent = [
         section
         for section in sections

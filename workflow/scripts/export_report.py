@@ -19,7 +19,7 @@ from lorabench.documents.exports import ExportHead, GitState
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.performance import Performance
 from lorabench.documents.score import Score
-from lorabench.files import read_json, read_jsonl, write_json
+from lorabench.files import read_json, read_jsonl, write_json, write_text
 from lorabench.job import run_job
 from lorabench.observation.git import git_state
 from lorabench.publishing import publish_file, publish_folder
@@ -30,6 +30,7 @@ from lorabench.report.exports import (
     perf_results,
     perf_variant,
 )
+from lorabench.report.model_index import with_scores
 from lorabench.report.plain_text import without_paths
 from lorabench.scoring.item_rows import read_item_results
 
@@ -47,6 +48,8 @@ def export_report(
     page: Path,
     items_page: Path,
     figures: Path,
+    cards: Sequence[Path],
+    benchmark_sources: Sequence[Path],
     folder: Folder,
     items_of_tasks: Mapping[str, str],
     outputs_of_judged: Mapping[str, str],
@@ -71,6 +74,7 @@ def export_report(
         score: Score = without_paths(read_json(score_path))
         by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
         items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
+    add_scores(cards, by_benchmark, benchmark_sources)
     outputs: dict[str, dict[str, list[Answer]]] = {}
     for path in answers:
         read = [Answer(**row) for _, row in read_jsonl(path)]
@@ -94,6 +98,26 @@ def export_report(
     publish_file(page, folder / page.name)
     publish_file(items_page, folder / items_page.name)
     write_json(folder / "report.json", {**read_json(document), "git": head["git"]})
+
+
+def add_scores(
+    cards: Sequence[Path],
+    scores: Mapping[str, Mapping[str, Score]],
+    benchmark_sources: Sequence[Path],
+) -> None:
+    """Write the scores of adapter and merged model into their cards.
+
+    Args:
+        cards: of the exported adapter and of the merged model.
+        scores: benchmark -> variant -> score file.
+        benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
+    """
+    sources = {path.parent.parent.name: read_json(path) for path in benchmark_sources}
+    for card, variant in zip(cards, ("lora", "merged"), strict=True):
+        done = [found[variant] for found in scores.values() if variant in found]
+        scored = [score for score in done if score["status"] == "ok"]
+        if scored:
+            write_text(card, with_scores(card.read_text(encoding="utf-8"), scored, sources))
 
 
 if __name__ == "__main__":

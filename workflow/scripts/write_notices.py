@@ -16,18 +16,27 @@ from lorabench.description.licences import (
     model_name,
     notice_text,
 )
+from lorabench.description.model_card import hub_header, hub_id
+from lorabench.documents.source import SourceRecord
 from lorabench.files import read_json, write_text
 from lorabench.job import run_job
 
 
-def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files: Folder) -> None:
+def write_notices(
+    *,
+    run: str,
+    model: Path,
+    conversations_source: Path,
+    adapter_files: Folder,
+    merged_files: Folder,
+) -> None:
     """Write the files.
 
     Args:
         model: source.json of the base model, in its folder.
     """
-    source = read_json(model)
-    base_name = name_of_base(model, source)
+    source: SourceRecord = read_json(model)
+    base_name = hub_id(source) or model.parent.name
     licence = base_licence(model.parent.name, source)
     texts = sorted(model.parent.glob("LICENSE*"))
     for folder in (adapter_files, merged_files):
@@ -36,22 +45,22 @@ def write_notices(*, run: str, model: Path, adapter_files: Folder, merged_files:
         for policy in model.parent.glob("USE_POLICY*"):
             shutil.copyfile(policy, folder / policy.name)
     card = merged_files / "README.md"
-    write_text(card, merged_card(run, base_name, licence, source["licence"]))
+    write_text(card, merged_card(run, base_name, source, read_json(conversations_source), licence))
 
 
-def name_of_base(model: Path, source: dict[str, str]) -> str:
-    """Return the hub id of a base model from the hub, else its folder's name."""
-    return source["origin"].partition("@")[0] if source["kind"] == "hub" else model.parent.name
-
-
-def merged_card(run: str, base_name: str, licence: Licence | None, stated: str | None) -> str:
+def merged_card(
+    run: str,
+    base_name: str,
+    source: SourceRecord,
+    conversations: SourceRecord,
+    licence: Licence | None,
+) -> str:
     """Return the model card of the merged checkpoint."""
     lines = [
         "---",
-        f"base_model: {base_name}",
-        "base_model_relation: finetune",
+        *hub_header("finetune", hub_id(source), hub_id(conversations)),
         "library_name: transformers",
-        f"license: {licence.identifier if licence else stated or 'other'}",
+        f"license: {licence.identifier if licence else source['licence'] or 'other'}",
         "pipeline_tag: text-generation",
         "---",
         "",
@@ -61,6 +70,14 @@ def merged_card(run: str, base_name: str, licence: Licence | None, stated: str |
         f"{base_name} with the LoRA adapter of the run `{run}` merged into its weights.",
         "merge_report.json says how far it is from base + adapter.",
         "LICENSE and NOTICE belong to it.",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        "folder = 'PATH/TO/THIS/FOLDER'",
+        "model = AutoModelForCausalLM.from_pretrained(folder)",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        "```",
     ]
     return "\n".join(lines) + "\n"
 

@@ -39,7 +39,7 @@ def attach_adapter(base: PreTrainedModel, folder: Path) -> "PeftModel":
             model = PeftModel.from_pretrained(
                 base, folder, autocast_adapter_dtype=False, local_files_only=True
             )
-    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{folder}: PEFT cannot put this adapter on the base: {reason}") from error
     check_attached(model, folder / WEIGHTS)

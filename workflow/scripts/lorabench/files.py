@@ -53,16 +53,21 @@ def read_json(path: Path) -> Any:
     """Return the JSON value in `path`.
 
     Raises:
-        DataError: the file is missing, not UTF-8 or not JSON.
+        DataError: the file is missing or cannot be read, or is not UTF-8 or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        # nested too deeply, or an integer of thousands of digits
+        raise DataError(f"{path}: JSON that cannot be read ({error})") from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:

@@ -16,7 +16,7 @@ from lorabench.processor import fast_bfloat16
 
 
 def device() -> torch.device:
-    """Return this process's GPU where there is one, else the CPU."""
+    """Return this process's GPU, or the CPU without one."""
     return (
         torch.device("cuda", torch.cuda.current_device())
         if torch.cuda.is_available()

@@ -1,6 +1,9 @@
 """Read the header of a safetensors file; needs no torch and reads no weight."""
 
 import json
+import math
+import operator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,8 @@ def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
             # any other file seems to begin with a length beyond its own
             header: dict[str, Any] = json.loads(file.read(length)) if length <= size - 8 else {}
         header.pop("__metadata__", None)
-        _ = [(entry["dtype"], list(entry["shape"])) for entry in header.values()]
-        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-        end = 8 + length + max(ends, default=0)
-    except (ValueError, AttributeError, TypeError, LookupError):
+        end = 8 + length + max((_end(entry) for entry in header.values()), default=0)
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
         end = -1
     if end != size:
         raise DataError(
@@ -52,3 +53,18 @@ def read_entries(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
             " pull, for a clone)"
         )
     return header, 8 + length
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Return where a tensor ends, counted from the end of the header.
+
+    Raises:
+        ValueError, TypeError, LookupError: its bytes are not as many as its shape needs.
+    """
+    first, last = entry["data_offsets"]
+    # F32, BF16, F8_E4M3, BOOL
+    digits = re.search("[0-9]+", entry["dtype"])
+    bits = math.prod(map(operator.index, entry["shape"])) * (int(digits[0]) if digits else 8)
+    if not 0 <= first <= last or bits != 8 * (last - first):
+        raise ValueError
+    return int(last)

@@ -5,6 +5,7 @@ classes come the checks of a config, that page and config/schema.json. Texts bel
 of a rule's hash, so that a better word makes nothing stale.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,8 +82,7 @@ def _repository(text: str) -> str:
 
 def _path(text: str) -> str:
     _one_line(text)
-    path = Path(text)
-    if path.is_absolute() and path.resolve() == path.resolve().parent:
+    if Path(text).is_absolute() and os.path.realpath(text) == os.sep:
         raise ValueError(f"expected a file or folder, found the whole disk, {text!r}")
     return text
 
@@ -100,7 +100,12 @@ LocalPath = Annotated[str, AfterValidator(_path)]
 Repository = Annotated[str, AfterValidator(_repository)]
 Commit = Annotated[str, _digest(40, "a commit (a branch can move)")]
 Sha256 = Annotated[str, _digest(64, "a SHA-256")]
-Count = Annotated[int, Field(ge=1)]
+# more than any recipe or machine has use for: a larger number is a slip, and would be a job without
+# end or a range that Python cannot hold
+MOST = 10_000_000
+Count = Annotated[int, Field(ge=1, le=MOST)]
+# of repeats, reasks, epochs, each of which costs a whole round of work
+Few = Annotated[int, Field(ge=0, le=1000)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dtype = Literal["auto", "bfloat16", "float32"]

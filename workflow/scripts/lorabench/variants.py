@@ -29,7 +29,7 @@ def load_variant(
     Args:
         variant: "base", "lora" (the adapter stays unmerged) or "merged".
         base, adapter, merged: checkpoint and adapter folders; each is needed by its own variant
-            only. A base that is loaded already stands for its folder.
+            only. A base that is loaded already replaces its folder.
         dtype: the config's word, see `resolve_dtype`.
         use_4bit: load the base weights in NF4.
 

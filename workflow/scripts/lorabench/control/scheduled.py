@@ -58,7 +58,8 @@ def _ask_judges(plan: Plan, jobs: Sequence[Any], local: bool) -> list[str]:
     # a tenth of a second that calls without judges need not wait
     from lorabench.control.judge_preflight import check_judges
 
-    return list(check_judges([(rule, plan.runs[run][rule]) for run, rule in judging], local=local))
+    sections = [(rule, plan.runs[run][rule]) for run, rule in judging]
+    return check_judges(sections, run=judging[0][0], local=local)
 
 
 def find_foreign_files(folder: Path, names: Iterable[str]) -> list[str]:

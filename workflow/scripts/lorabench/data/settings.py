@@ -33,5 +33,5 @@ class PreparationSettings(Section):
 class ContaminationSettings(Section):
     """Overlap of the training conversations with the benchmarks' items."""
 
-    ngrams: Distinct[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    ngrams: Distinct[Annotated[int, Field(ge=1, le=1000)]] = Field(min_length=1)
     """Lengths of shared word sequences to look for."""

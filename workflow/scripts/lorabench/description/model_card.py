@@ -1,11 +1,31 @@
 """The adapter's model card: what it is, how it was made, how good it is, its notices."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from lorabench.description.licences import Licence, base_licence, model_name
+from lorabench.documents.source import SourceRecord
 from lorabench.documents.train_metrics import Trained
 from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
 
 
-def model_card(record: TrainingRecord, metrics: Trained) -> str:
+def hub_id(source: Mapping[str, Any]) -> str | None:
+    """Return the repository of a source (source.json), None where it is not on the hub."""
+    return str(source["origin"]).partition("@")[0] if source["kind"] == "hub" else None
+
+
+def hub_header(relation: str, base: str | None, data: str | None) -> list[str]:
+    """Return a header's lines on the hub ids of base model and data set, as far as they have one.
+
+    Args:
+        relation: of the model to its base, "adapter" or "finetune".
+    """
+    lines = [f"base_model: {base}", f"base_model_relation: {relation}"] if base else []
+    return lines + (["datasets:", f"- {data}"] if data else [])
+
+
+def model_card(record: TrainingRecord, metrics: Trained, conversations: SourceRecord) -> str:
     """Return the card as Markdown with the metadata header that model hubs read.
 
     Args:
@@ -16,7 +36,16 @@ def model_card(record: TrainingRecord, metrics: Trained) -> str:
     # what the base model's source states, and what is known of it
     stated = record["model"]["source"]["licence"]
     licence = base_licence(base_name, record["model"]["source"])
-    header = _header(base_name, licence.identifier if licence else (stated or "other"))
+    header = [
+        "---",
+        *hub_header("adapter", hub_id(record["model"]["source"]), hub_id(conversations)),
+        "library_name: peft",
+        f"license: {licence.identifier if licence else (stated or 'other')}",
+        "pipeline_tag: text-generation",
+        "tags: [lora, sft]",
+        "---",
+        "",
+    ]
     settings = record["settings"]
     data = metrics["data"]
     validation = metrics["likelihood"]["validation"]
@@ -85,51 +114,39 @@ def model_card(record: TrainingRecord, metrics: Trained) -> str:
 
 def imported_card(record: ImportRecord) -> str:
     """Return the card that an imported adapter brought, or one that says that it brought none."""
-    about = f"# Imported adapter\n\nCopied from {record['path']}; no card came with it.\n"
+    folder = Path(record["path"]).name
+    about = f"# Imported adapter\n\nCopied from a folder `{folder}`; no card came with it.\n"
     return record["brought"]["card"] or about
 
 
-def _header(base_name: str, licence: str) -> list[str]:
-    return [
-        "---",
-        f"base_model: {base_name}",
-        "base_model_relation: adapter",
-        "library_name: peft",
-        f"license: {licence}",
-        "pipeline_tag: text-generation",
-        "tags: [lora, sft]",
-        "---",
-        "",
-    ]
-
-
 def _loading(base_name: str, model: TrainedModel) -> list[str]:
-    """Return how to load the adapter: by itself where its base is on the hub, else with a path."""
-    source = model["source"]
-    if source.get("kind") == "hub":
-        return [
-            "`AutoPeftModelForCausalLM.from_pretrained` of PEFT takes this folder, which holds the"
-            f" tokenizer, and fetches {base_name} from the hub. The adapter was trained on its"
-            f" revision {source.get('revision')}.",
+    """Return lines that load the adapter; a base that is not on the hub is named by its hashes."""
+    source, place, where = model["source"], f"'PATH/TO/{base_name}'", []
+    if source["kind"] == "hub":
+        place = f"'{base_name}', revision='{source['revision']}'"
+    else:
+        where = [
+            f"The base model {base_name} has no address on the hub: the adapter needs the"
+            f" checkpoint that it was trained on ({source['kind']}):",
+            "",
+            *(
+                f"- {name}: SHA-256 {value}"
+                for name, value in sorted(source["sha256"].items())
+                if name.endswith(".safetensors")
+            ),
+            "",
         ]
-    weights = {
-        name: value
-        for name, value in (source.get("sha256") or {}).items()
-        if name.endswith(".safetensors")
-    }
     return [
-        f"The base model {base_name} has no address on the hub: the adapter needs the checkpoint"
-        f" that it was trained on ({source.get('kind')}: {base_name}). Give its path:",
-        "",
+        *where,
         "```python",
-        "base = AutoModelForCausalLM.from_pretrained('PATH/TO/" + base_name + "')",
-        "model = PeftModel.from_pretrained(base, 'PATH/TO/THIS/FOLDER')",
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        "folder = 'PATH/TO/THIS/FOLDER'",
+        f"base = AutoModelForCausalLM.from_pretrained({place})",
+        "model = PeftModel.from_pretrained(base, folder)",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
         "```",
-        "",
-        f"`AutoPeftModelForCausalLM.from_pretrained` of this folder works where a folder"
-        f" {base_name} with that checkpoint is in the working folder. Its weights:",
-        "",
-        *(f"- {name}: SHA-256 {value}" for name, value in sorted(weights.items())),
     ]
 
 

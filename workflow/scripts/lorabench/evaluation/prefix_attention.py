@@ -249,7 +249,7 @@ def plain_attention(
 def prefix_attention(
     prefix: Prefix, layer: int, query: Tensor, scale: float
 ) -> tuple[Tensor, Tensor] | None:
-    """Attend from all queries of a batch to the shared prefix; None where there is no prefix."""
+    """Attend from all queries of a batch to the shared prefix; None without a prefix."""
     if prefix.length == 0:
         return None
     key, value = prefix.keys[layer], prefix.values[layer]

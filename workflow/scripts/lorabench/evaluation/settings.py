@@ -1,13 +1,11 @@
 """The config sections `evaluate_task` and `generate_answers`, whole and for one benchmark each."""
 
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import Field
+from typing import Any, Literal, Self
 
 from lorabench.evaluation.benchmark import BenchmarkSettings
-from lorabench.section import Dtype, Section, Seed
+from lorabench.section import Count, Dtype, Section, Seed
 
-Tokens = Annotated[int, Field(ge=1)] | Literal["auto"]
+Tokens = Count | Literal["auto"]
 
 
 class EvaluationKeys(Section):

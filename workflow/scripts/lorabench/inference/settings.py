@@ -9,19 +9,19 @@ from pydantic import AfterValidator, Field
 
 from lorabench.errors import DataError
 from lorabench.files import read_jsonl
-from lorabench.section import Count, Distinct, Dtype, Section, Text, Variant
+from lorabench.section import MOST, Distinct, Dtype, Few, Section, Text, Variant
 
 
 class LoadSettings(Section):
     """Many users at once, each of whom sends the next request when the last one is answered."""
 
-    concurrency: Distinct[Annotated[int, Field(ge=1)]]
+    concurrency: Distinct[Annotated[int, Field(ge=1, le=10_000)]]
     """Users, one level of load each, as far as memory goes; empty = no load is measured."""
-    requests_per_user: Count
+    requests_per_user: Annotated[int, Field(ge=1, le=1000)]
     """Requests of a level, for each user."""
-    new_tokens: int = Field(ge=2)
+    new_tokens: int = Field(ge=2, le=MOST)
     """Tokens of every answer."""
-    repeats: Count
+    repeats: Annotated[int, Field(ge=1, le=1000)]
     """Rounds over all levels and variants."""
 
 
@@ -56,7 +56,7 @@ class ServerSettings(Section):
     """Where base + adapter is served; vLLM serves both at one address under two model names."""
     merged: Server | None
     """Where the merged model is served."""
-    timeout_seconds: float = Field(gt=0)
+    timeout_seconds: float = Field(gt=0, le=86_400)
     """Of a request."""
 
 
@@ -69,11 +69,11 @@ class InferenceSettings(Section):
     """Of the model."""
     prompts: int = Field(ge=1, le=20)
     """First n of the 20 performance prompts."""
-    new_tokens: int = Field(ge=2)
+    new_tokens: int = Field(ge=2, le=MOST)
     """Tokens generated for every prompt; the end of turn is suppressed."""
-    repeats: Count
+    repeats: Annotated[int, Field(ge=1, le=1000)]
     """Recorded rounds over all prompts and variants."""
-    warmup: int = Field(ge=0)
+    warmup: Few
     """Rounds before that are not recorded."""
     load: LoadSettings
     """Many users at once."""

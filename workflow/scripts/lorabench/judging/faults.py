@@ -95,7 +95,7 @@ def read_fault(status: int, content: bytes) -> Fault:
 def fault_in_answer(content: bytes) -> Fault | None:
     """Return the fault in a response with status 200 that holds an error instead of an answer.
 
-    OpenRouter answers so when the provider behind it fails. None where there is no error.
+    OpenRouter answers so when the provider behind it fails. None without an error.
     """
     try:
         document = json.loads(content)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from lorabench.errors import ConfigurationError
 from lorabench.judging.availability import base_url_fault
-from lorabench.section import Count, Dtype, LocalPath, Section, Text
+from lorabench.section import Count, Dtype, Few, LocalPath, Section, Text
 
 
 def _address(text: str) -> str:
@@ -26,11 +26,11 @@ class JudgeSettings(Section):
     """Model id as the provider names it. Unused by a local judge."""
     base_url: Annotated[str, AfterValidator(_address)] | None
     """Address of a compatible endpoint; null = the provider's own."""
-    temperature: float | None = Field(ge=0)
+    temperature: float | None = Field(ge=0, le=2)
     """Sampling temperature; null = not sent."""
-    concurrency: Count
+    concurrency: int = Field(ge=1, le=1000)
     """Requests in flight."""
-    timeout_seconds: float = Field(gt=0)
+    timeout_seconds: float = Field(gt=0, le=86_400)
     """Longest wait for one answer."""
     usd_per_million_input_tokens: float = Field(ge=0)
     """Price for the cost estimate and the spending limit."""
@@ -73,7 +73,7 @@ class JudgeMtBenchSettings(Section):
     `model`)."""
     max_tokens: Count
     """Longest judgment."""
-    reasks: int = Field(ge=0)
+    reasks: Few
     """Further requests where no rating can be read."""
     references: LocalPath | None
     """File of corrected reference answers, a JSONL of question_id and turns, that replace the
@@ -91,7 +91,7 @@ class JudgeAlpacaEvalSettings(Section):
     max_tokens: Count
     """Longest verdict: 1, the letter m or M, as published; a judge that thinks before it answers
     needs about 2000."""
-    reasks: int = Field(ge=0)
+    reasks: Few
     """Further requests where the answer names neither output."""
     both_orders: bool
     """Judge each pair in both orders and average, which cancels a preference for a position."""

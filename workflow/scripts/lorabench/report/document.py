@@ -85,6 +85,7 @@ def assemble_report(
         changes: benchmark -> which items changed, by group.
         seconds: stage -> seconds.
     """
+    trained = recorded_training(train_metrics)
     oasst = from_open_assistant(sources["conversations"])
     benchmarks = [
         _benchmark(
@@ -111,7 +112,7 @@ def assemble_report(
         "schema_version": 2,
         "run": run,
         "model": model,
-        "facts": run_facts(run_config, train_metrics, gate.declaration.declared_at, seconds),
+        "facts": run_facts(run_config, trained, gate.declaration.declared_at, seconds),
         "confidence": compare["confidence"],
         "answers": answers,
         "gate": gate_table(gate),

@@ -93,7 +93,7 @@ def remarks(
 ) -> list[str]:
     """Return what was lost or differs on the way to the adapter, as sentences."""
     sentences = list(run_config.get("remarks", ())) if run_config else []
-    sentences += data_summary["remarks"] if data_summary else ()
+    sentences += data_summary.get("remarks", ()) if data_summary else ()
     trained = recorded_training(train_metrics)
     counts = trained.get("data", {}) if trained else {}
     for split in ("train", "validation"):

@@ -33,9 +33,9 @@ PAIRS: dict[PairName, tuple[str, str]] = {
     "merged_vs_base": ("merged", "base"),
     "merged_vs_lora": ("merged", "lora"),
 }
-# Two imagined items that keep the interval of judged scores open change by this much: a preference
-# can change by 1; a rating seldom changes by more than 3 points. See `paired_difference`.
-IMAGINED = {SHARE: 1.0, RATING: 3.0}
+# What an item that was not seen may have changed by, at least: a preference can change by 1; a
+# rating seldom changes by more than 3 points. See `paired_difference`.
+UNSEEN = {SHARE: 1.0, RATING: 3.0}
 NO_VERDICT = "no verdict: the judge's scores decide nothing, they only show that the step works"
 
 
@@ -86,7 +86,7 @@ def _contrast(
         else settings.equivalence_margin_share
     )
     equivalence = (
-        equivalence_test(before, after, margin, IMAGINED[table.unit], clusters, confidence)
+        equivalence_test(before, after, margin, UNSEEN[table.unit], clusters, confidence)
         if flips is None
         else equivalence_of_shares(flips, margin, confidence)
     )
@@ -129,7 +129,7 @@ def difference_of(
     """Return the paired difference of a benchmark by the method that fits its scores."""
     if table.right_or_wrong:
         return paired_proportion_difference(flips_of(before, after), confidence)
-    return paired_difference(before, after, IMAGINED[table.unit], clusters, confidence)
+    return paired_difference(before, after, UNSEEN[table.unit], clusters, confidence)
 
 
 def equivalence_of_shares(flips: FlipTable, margin: float, confidence: float) -> Equivalence:

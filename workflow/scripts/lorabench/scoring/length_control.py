@@ -46,7 +46,7 @@ class Regulariser:
     difficulty: Floats
     # [gamed rows, 3]
     features: Floats
-    # [gamed rows]; not-a-number where there is none
+    # [gamed rows]; not-a-number without one
     preferences: Floats
 
 

@@ -23,14 +23,14 @@ LINES = {
 class ComparisonSettings(Section):
     """Paired comparison of variants."""
 
-    resamples: int = Field(ge=100)
+    resamples: int = Field(ge=100, le=1_000_000)
     """Bootstrap resamples."""
     seed: Seed
     """Of the bootstrap."""
     equivalence_margin_share: Share
     """Merged equals lora if the interval of their difference is within this share; 0.01 = one
     percentage point."""
-    equivalence_margin_rating: float = Field(gt=0)
+    equivalence_margin_rating: float = Field(gt=0, le=9)
     """The same on MT-Bench's scale from 1 to 10."""
 
 
@@ -49,15 +49,15 @@ def _known(*others: str) -> AfterValidator:
 class GateLimits(Section):
     """Bounds on what was measured."""
 
-    merge_error: float | None = Field(gt=0)
+    merge_error: float | None = Field(gt=0, le=100)
     """Largest difference of a logit between the saved merged weights and base + adapter in the same
     precision; null = no line."""
     contamination_share: float | None = Field(ge=0, le=1)
     """Largest share of any benchmark's items that overlap with the training data; null = no
     line."""
-    speed_ratio: float | None = Field(gt=0)
+    speed_ratio: float | None = Field(gt=0, le=100)
     """Least decode speed over the base's; null = no line."""
-    memory_ratio: float | None = Field(gt=0)
+    memory_ratio: float | None = Field(gt=0, le=100)
     """Largest peak memory while generating over the base's; null = no line."""
 
 
@@ -69,10 +69,10 @@ class GateSettings(Section):
     """What would ship; its results decide."""
     alpha: float = Field(gt=0, le=0.2)
     """Risk of each one-sided test: a variant exactly at a margin passes with this probability."""
-    margins: dict[Annotated[str, _known()], Annotated[float, Field(gt=0)] | None]
+    margins: dict[Annotated[str, _known()], Annotated[float, Field(gt=0, le=9)] | None]
     """Benchmark -> largest acceptable loss against the base, a share or points of MT-Bench's scale;
     null = no line."""
-    improvements: dict[Annotated[str, _known(HELD_OUT)], Annotated[float, Field(ge=0)] | None]
+    improvements: dict[Annotated[str, _known(HELD_OUT)], Annotated[float, Field(ge=0, le=9)] | None]
     """held_out_loss or benchmark -> least gain over the base that must be shown, in nat an answer
     token or as in margins; null = none. Where a benchmark has both, the improvement counts."""
     limits: GateLimits

@@ -15,15 +15,14 @@ from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 
 from lorabench.errors import DataError
+from lorabench.scoring.unseen import p_value, upper_bound
 from lorabench.uncertainty import (
     Estimate,
-    Floats,
     Interval,
     bootstrap_mean,
     cluster_sums,
     degrees_of_freedom,
     mean_estimate,
-    robust_variance,
     t_quantile,
 )
 
@@ -47,7 +46,7 @@ class Difference:
     clusters: int
     # two-sided, of no difference; None below FEWEST_UNITS, as is the interval
     p_value: float | None
-    # true difference found with 80 % power at this n; None where there is no test
+    # true difference found with 80 % power at this n; None without a test
     smallest_detectable: float | None
     method: str
 
@@ -84,16 +83,15 @@ class Equivalence:
 def paired_difference(
     reference: Sequence[float],
     variant: Sequence[float],
-    imagined: float,
+    unseen: float,
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Difference:
-    """Return mean(variant - reference) with its paired t test, by cluster where given.
+    """Return mean(variant - reference), paired by item, of whole clusters where they are given.
 
-    A small sample can agree on all items, or have missed the rare ones that change, and a t
-    interval then has no width. Error, interval and p-value are therefore those of the items and two
-    imagined ones, one won and one lost by `imagined` (as half an item in each cell does for right
-    and wrong answers: Agresti and Min 2005). `difference` itself is that of the items.
+    A small sample can agree on all items, or have missed the rare ones that lose or win much.
+    Interval and p-value are therefore those of the units and one that was not seen and changed by
+    `unseen`, or as much as the one that changed most; see `lorabench.scoring.unseen`.
 
     Raises:
         DataError: as `mean_estimate`, or the two sides differ in length.
@@ -101,7 +99,7 @@ def paired_difference(
     differences = _differences(reference, variant)
     plain = mean_estimate(differences, clusters, confidence)
     units = plain.clusters
-    method = "paired " + plain.method.removeprefix("mean, ")
+    method = f"paired mean{', by cluster' if units < plain.n else ''}, Gaffke's bounds"
     if units < FEWEST_UNITS:
         return Difference(
             difference=plain.value,
@@ -114,19 +112,23 @@ def paired_difference(
             smallest_detectable=None,
             method=f"{method}; no test below {FEWEST_UNITS} independent units",
         )
-    sums, sizes = _with_imagined(differences, clusters, imagined)
-    error, freedom = math.sqrt(robust_variance(sums, sizes)), degrees_of_freedom(sizes)
-    centre, half = sums.sum() / sizes.sum(), error * t_quantile(0.5 + confidence / 2, freedom)
+    (sums, sizes), tail = cluster_sums(differences, clusters), (1 - confidence) / 2
+    further = [(unseen, float(sizes.mean()))]
+    low = -upper_bound(-sums, sizes, further, tail)
+    high = upper_bound(sums, sizes, further, tail)
+    one_sided = (p_value(side, sizes, further, 0.0) for side in (sums, -sums))
+    error = plain.standard_error or 0.0
+    power = error * t_quantile(POWER, degrees_of_freedom(sizes))
     return Difference(
         difference=plain.value,
         standard_error=error,
-        interval=(float(centre - half), float(centre + half)),
+        interval=(low, high),
         confidence=confidence,
         n=plain.n,
         clusters=units,
-        p_value=float(2 * stats.t.sf(abs(centre) / error, freedom)),
-        smallest_detectable=smallest_detectable_difference(error, freedom, confidence),
-        method=f"{method}, two imagined items",
+        p_value=min(1.0, 2 * min(one_sided)),
+        smallest_detectable=(high - low) / 2 + power,
+        method=method,
     )
 
 
@@ -239,30 +241,30 @@ def equivalence_test(
     reference: Sequence[float],
     variant: Sequence[float],
     margin: float,
-    imagined: float,
+    unseen: float,
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Equivalence:
-    """Test that |mean(variant - reference)| < margin by two one-sided paired t tests.
+    """Test that |mean(variant - reference)| < margin by two one-sided tests.
 
-    Schuirmann 1987, with the imagined items of `paired_difference`.
+    Schuirmann 1987, with the unseen unit of `paired_difference`.
 
     Raises:
         DataError: as `paired_difference`, or the margin is not positive.
     """
     if not margin > 0:
         raise DataError(f"equivalence margin: expected a number > 0, found {margin}")
-    found = paired_difference(reference, variant, imagined, clusters, 1 - 2 * (1 - confidence))
-    p_value = None
-    if found.interval is not None and found.standard_error:
-        sums, sizes = _with_imagined(_differences(reference, variant), clusters, imagined)
-        inside = margin - abs(float(sums.sum() / sizes.sum()))
-        p_value = float(stats.t.sf(inside / found.standard_error, degrees_of_freedom(sizes)))
+    found = paired_difference(reference, variant, unseen, clusters, 1 - 2 * (1 - confidence))
+    outside = None
+    if found.interval is not None:
+        sums, sizes = cluster_sums(_differences(reference, variant), clusters)
+        further = [(unseen, float(sizes.mean()))]
+        outside = max(p_value(side, sizes, further, margin) for side in (sums, -sums))
     return Equivalence(
         difference=found.difference,
         margin=margin,
-        p_value=p_value,
-        equivalent=p_value is not None and p_value < 1 - confidence,
+        p_value=outside,
+        equivalent=outside is not None and outside < 1 - confidence,
         interval=found.interval,
         n=found.n,
     )
@@ -306,11 +308,3 @@ def _differences(reference: Sequence[float], variant: Sequence[float]) -> list[f
             f"paired items: {len(reference)} of the reference, {len(variant)} of the variant"
         )
     return [after - before for before, after in zip(reference, variant, strict=True)]
-
-
-def _with_imagined(
-    differences: Sequence[float], clusters: Sequence[Hashable] | None, imagined: float
-) -> tuple[Floats, Floats]:
-    """Return the sums and sizes of all clusters and of two imagined ones of one item each."""
-    sums, sizes = cluster_sums(differences, clusters)
-    return np.append(sums, [imagined, -imagined]), np.append(sizes, [1.0, 1.0])

@@ -8,15 +8,26 @@ from pydantic import AfterValidator, Field
 
 from lorabench.context import context_length
 from lorabench.errors import ConfigurationError
-from lorabench.section import Count, Distinct, Dtype, LocalPath, Section, Seed, Share, Text
+from lorabench.section import (
+    MOST,
+    Count,
+    Distinct,
+    Dtype,
+    Few,
+    LocalPath,
+    Section,
+    Seed,
+    Share,
+    Text,
+)
 
 
 class TrainingSettings(Section):
     """LoRA or QLoRA fine-tuning."""
 
-    lora_r: Count
+    lora_r: int = Field(ge=1, le=16_384)
     """Rank of the adapter."""
-    lora_alpha: float = Field(gt=0)
+    lora_alpha: float = Field(gt=0, le=MOST)
     """Scale: updates are multiplied by lora_alpha / lora_r."""
     lora_dropout: float = Field(ge=0, lt=1)
     """Dropout on the adapter's input."""
@@ -25,9 +36,9 @@ class TrainingSettings(Section):
     it."""
     use_dora: bool
     """Train the magnitude of each weight as well as its direction (DoRA); slower."""
-    loraplus_ratio: float | None = Field(gt=0)
+    loraplus_ratio: float | None = Field(gt=0, le=MOST)
     """Learning rate of the B matrices over that of A (LoRA+); null = the same."""
-    neftune_alpha: float | None = Field(gt=0)
+    neftune_alpha: float | None = Field(gt=0, le=MOST)
     """Strength of the noise on embeddings while training (NEFTune); null = none."""
     target_modules: Distinct[Text] = Field(min_length=1)
     """Names of the linear layers that get an adapter."""
@@ -52,24 +63,24 @@ class TrainingSettings(Section):
     packing: bool
     """Join conversations into full rows without mixing their attention; the tokens an optimiser
     step stay those of the unpacked recipe."""
-    row_tokens: Annotated[int, Field(ge=8)] | Literal["auto"]
+    row_tokens: Annotated[int, Field(ge=8, le=MOST)] | Literal["auto"]
     """Tokens of a packed row, whatever the recipe's step; auto = by `memory` on a GPU,
     max_seq_length on a CPU."""
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=10)
     """Peak learning rate."""
     lr_scheduler: Literal["constant", "linear", "cosine"]
     """Schedule after the warm-up."""
     warmup_share: Share
     """Share of steps with a rising learning rate."""
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=10)
     """Of AdamW, on the adapter."""
-    max_grad_norm: float = Field(gt=0)
+    max_grad_norm: float = Field(gt=0, le=1e9)
     """Gradients are scaled down to this norm."""
-    num_epochs: float = Field(gt=0)
+    num_epochs: float = Field(gt=0, le=1000)
     """Passes over the training conversations."""
-    max_seq_length: int = Field(ge=8)
+    max_seq_length: int = Field(ge=8, le=MOST)
     """Tokens; longer conversations are cut at the end and counted."""
-    evaluations_per_epoch: int = Field(ge=0)
+    evaluations_per_epoch: Few
     """Exact validation losses during training; 0 = only before and after."""
     early_stopping_patience: int | None = Field(ge=1)
     """Stop after this many evaluations without a lower loss; null = never."""
@@ -77,7 +88,7 @@ class TrainingSettings(Section):
     """End with the adapter of the lowest validation loss instead of the last."""
     adapter_dtype: Literal["float32", "bfloat16"]
     """Of the adapter's saved weights; its likelihoods are measured as saved."""
-    save_minutes: float = Field(ge=0)
+    save_minutes: float = Field(ge=0, le=MOST)
     """Minutes between checkpoints; a killed run loses at most this much work; 0 = after every step.
     A change reruns nothing."""
     tracker: Literal["trackio", "mlflow", "wandb", "tensorboard"] | None
@@ -100,7 +111,7 @@ class MergeSettings(Section):
     """Of the saved weights; merged in float32 and cast once."""
     max_shard_size: Annotated[str, AfterValidator(_file_size)]
     """Largest weight file, e.g. 5GB."""
-    max_logit_difference: float = Field(gt=0)
+    max_logit_difference: float = Field(gt=0, le=100)
     """The rule fails where a logit of lora and merged, both in float32, differs by more."""
 
 

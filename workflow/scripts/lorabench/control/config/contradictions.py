@@ -1,13 +1,16 @@
 """Values that are right each by itself and wrong together, or wrong in this working folder."""
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lorabench.control.config.faults import Fault
 from lorabench.data.sources.source import KINDS
-from lorabench.scoring.settings import GateSettings
+from lorabench.scoring.settings import HELD_OUT, GateSettings
 
+# of gsm8k_cot, which the harness carries
+FIXED_EXAMPLES = 8
 # folders of the working folder that no export may write to
 OURS = (
     "results",
@@ -25,6 +28,7 @@ OURS = (
 def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a whole run whose keys are each what they should be."""
     yield from _training(run["train_adapter"])
+    yield from _examples(run["evaluate_task"])
     yield from _gate(run["gate"])
     for section in ("judge_mt_bench", "judge_alpaca_eval"):
         judge = run[section]["judge"]
@@ -40,9 +44,9 @@ def find_contradictions(run: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _existing(("import_adapter", "path"), run["import_adapter"]["path"], around=True)
     yield from _export(run["export_adapter"]["folder"])
     references = run["judge_mt_bench"]["references"]
-    yield from _existing(("judge_mt_bench", "references"), references)
+    yield from _existing(("judge_mt_bench", "references"), references, file=True)
     control = run["score_benchmark"]["length_control_file"]
-    yield from _existing(("score_benchmark", "length_control_file"), control)
+    yield from _existing(("score_benchmark", "length_control_file"), control, file=True)
 
 
 def sources(run: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -76,7 +80,34 @@ def _training(section: Mapping[str, Any]) -> Iterator[Fault]:
             )
 
 
+def _examples(section: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield a number of examples, or a subject, that the harness does not have."""
+    gsm8k, mmlu = section["gsm8k"], section["mmlu"]
+    if gsm8k["task"] == "gsm8k_cot" and (gsm8k["few_shot"] or 0) > FIXED_EXAMPLES:
+        yield (
+            ("evaluate_task", "gsm8k", "few_shot"),
+            f"expected at most {FIXED_EXAMPLES}, the fixed examples of gsm8k_cot, found"
+            f" {gsm8k['few_shot']}",
+        )
+    harness = find_spec("lm_eval")
+    if harness is None or not mmlu["subjects"]:
+        return
+    tasks = Path(str(harness.origin)).parent / "tasks" / "mmlu" / "default"
+    for name in mmlu["subjects"]:
+        if f"mmlu_{name}.yaml" not in {file.name for file in tasks.iterdir()}:
+            yield ("evaluate_task", "mmlu", "subjects"), f"{name!r} is no subject of MMLU"
+
+
 def _gate(section: Mapping[str, Any]) -> Iterator[Fault]:
+    for key in ("margins", "improvements"):
+        for name, bound in section[key].items():
+            if bound is None or bound <= 1 or name == HELD_OUT:
+                continue
+            # where it is needed only: its modules take a second to load
+            from lorabench.scoring.benchmark import SHARE, scored_benchmark
+
+            if scored_benchmark(name).unit == SHARE:
+                yield ("gate", key, name), f"expected a share, at most 1, found {bound}"
     for name in GateSettings.parse_section(section, "gate").unbounded():
         yield (
             ("gate", "required"),
@@ -98,10 +129,13 @@ def _export(folder: str | None) -> Iterator[Fault]:
     yield ("export_adapter", "folder"), f"expected a folder for the adapter, {message}"
 
 
-def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False) -> Iterator[Fault]:
+def _existing(
+    path: tuple[str, ...], value: str | None, *, around: bool = False, file: bool = False
+) -> Iterator[Fault]:
     """Yield why `value` is no file or folder to read.
 
-    With `around`, also where it holds the working folder, whose every file would count as an input.
+    With `around`, also where it holds the working folder, whose every file would count as an input;
+    with `file`, also where it is no file.
     """
     if value is None:
         return
@@ -115,6 +149,8 @@ def _existing(path: tuple[str, ...], value: str | None, *, around: bool = False)
     if not exists:
         message = f"expected a file or folder, found {value!r}, which does not exist"
         yield path, message + _seen(value)
+    elif file and not found.is_file():
+        yield path, f"expected a file, found {value!r}, which is none"
     elif around and resolved in (Path.cwd(), *Path.cwd().parents):
         yield (
             path,

@@ -110,7 +110,7 @@ def _describe(detail: ErrorDetails, config: Mapping[str, Any]) -> Fault:
     if kind == "too_short":
         return path, "expected at least one, found []"
     if kind == "value_error":
-        return path, str(context["error"])
+        return path, str(context["error"]).replace(repr(value), _shown(value))
     return path, f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {_shown(value)}"
 
 

@@ -24,7 +24,7 @@ from lorabench.evaluation.settings import EvaluationKeys, GenerationKeys
 from lorabench.inference.settings import InferenceSettings
 from lorabench.judging.settings import JudgeAlpacaEvalSettings, JudgeMtBenchSettings, JudgeSettings
 from lorabench.scoring.settings import ComparisonSettings, GateSettings
-from lorabench.section import Count, Distinct, LocalPath, Name, Section, Text, Variant
+from lorabench.section import MOST, Distinct, LocalPath, Name, Section, Text, Variant
 from lorabench.training.settings import ImportSettings, MergeSettings, TrainingSettings
 
 KEYS_OF_KINDS = frozenset(key for kind in KINDS.values() for key in kind.model_fields)
@@ -32,7 +32,7 @@ KEYS_OF_KINDS = frozenset(key for kind in KINDS.values() for key in kind.model_f
 
 def _without_other_kinds(entry: Any) -> Any:
     """Drop the keys of other kinds: an overlay that changes the kind leaves the old kind's keys."""
-    kind = KINDS.get(entry.get("kind", "")) if isinstance(entry, Mapping) else None
+    kind = KINDS.get(str(entry.get("kind"))) if isinstance(entry, Mapping) else None
     if kind is None:
         return entry
     others = KEYS_OF_KINDS - set(kind.model_fields)
@@ -122,7 +122,7 @@ FetchBenchmark = create_model(
 class Shards(Section):
     """A section whose benchmarks are split into jobs."""
 
-    shards: Count
+    shards: Annotated[int, Field(ge=1, le=1000)]
     """Jobs that each benchmark is split into."""
 
 
@@ -144,8 +144,8 @@ class LatencyLimit(Section):
     """A latency limit; 99 % of a level's requests must keep both times."""
 
     name: Text
-    time_to_first_token_ms: float = Field(gt=0)
-    time_per_output_token_ms: float = Field(gt=0)
+    time_to_first_token_ms: float = Field(gt=0, le=MOST)
+    time_per_output_token_ms: float = Field(gt=0, le=MOST)
 
 
 class MeasureInference(InferenceSettings):
@@ -153,7 +153,7 @@ class MeasureInference(InferenceSettings):
 
     limits: list[LatencyLimit]
     """Latency limits within which users are counted; 99 % of a level's requests must keep both."""
-    usd_per_gpu_hour: float | None = Field(gt=0)
+    usd_per_gpu_hour: float | None = Field(gt=0, le=MOST)
     """Price of the GPU, for the cost of a million output tokens; null = not shown."""
 
 

@@ -65,7 +65,7 @@ def fetch_snapshot(
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         raise PrerequisiteError(
             f"{source.repo}@{source.revision} is not in the local cache and the hub cannot be"
-            f" reached ({type(error).__name__}): fetch it where there is a network, or point the"
+            f" reached ({type(error).__name__}): fetch it on a machine with a network, or point the"
             " config at a copy (kind: path)"
         ) from error
     logger.info("%s@%s is at %s", source.repo, source.revision, folder)

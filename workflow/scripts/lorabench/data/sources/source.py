@@ -53,7 +53,7 @@ class WheelSource(Section):
     kind: Literal["wheel"] = "wheel"
     package: Name
     """wheel: name on the package index."""
-    version: Text
+    version: Name
     """wheel: exact version."""
     sha256: Sha256
     """wheel: checksum of the wheel file; a differing file is refused."""

@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from lorabench.evaluation.benchmark import BenchmarkSettings, QuestionBenchmark
 from lorabench.evaluation.questions import Question, read_questions
+from lorabench.section import Count
 
 
 class AlpacaEvalSettings(BenchmarkSettings):
     """AlpacaEval."""
 
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: Count
     """Longest answer."""
-    limit: int | None = Field(ge=1)
+    limit: Count | None
     """First n questions; null = all."""
 
 

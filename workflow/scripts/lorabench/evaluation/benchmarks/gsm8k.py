@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from lorabench.documents.item_result import ItemResult
 from lorabench.evaluation.benchmark import Answered, BenchmarkSettings, HarnessTask, TaskBenchmark
 from lorabench.evaluation.task_rows import exact_match_rows, read_rows
+from lorabench.section import Count, Few
 
 FIELDS = ("id", "question", "answer")
 
@@ -19,7 +18,7 @@ class Gsm8kSettings(BenchmarkSettings):
     task: Literal["gsm8k", "gsm8k_cot"]
     """gsm8k: worked examples from the training split; gsm8k_cot: the eight fixed chain-of-thought
     examples of Wei et al."""
-    few_shot: int | None = Field(ge=0)
+    few_shot: Few | None
     """Examples in a prompt, the first n; null = the task's own number, 5 or 8."""
     answer_filter: Literal["strict-match", "flexible-extract"]
     """Which answer filter makes the score (both are recorded): the trained form of the answer, or
@@ -27,9 +26,9 @@ class Gsm8kSettings(BenchmarkSettings):
     engine: Literal["transformers", "vllm"]
     """What generates: transformers (our passes over shared prefixes) or vllm (a GPU; environment
     envs/vllm.yaml)."""
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: Count
     """Longest answer; answers that reach it are counted as truncated."""
-    limit: int | None = Field(ge=1)
+    limit: Count | None
     """First n items; null = all."""
 
 

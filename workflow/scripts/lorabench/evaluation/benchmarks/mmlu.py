@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
 from lorabench.evaluation.benchmark import (
@@ -18,6 +16,7 @@ from lorabench.evaluation.benchmark import (
     TaskBenchmark,
 )
 from lorabench.evaluation.task_rows import item_row, read_rows
+from lorabench.section import Count, Distinct, Few, Text
 
 FIELDS = ("id", "subject", "question", "choices", "answer")
 CHOICES = "ABCD"
@@ -30,11 +29,11 @@ class MmluSettings(BenchmarkSettings):
     """mmlu: the choices are listed and their letters scored; mmlu_continuation: the texts of the
     choices are scored, for models too small to map choices to letters. Scores of the two do not
     compare."""
-    few_shot: int = Field(ge=0)
+    few_shot: Few
     """First n development questions of the subject as examples."""
-    subjects: list[str]
+    subjects: Distinct[Text]
     """Subjects to ask; empty = all in the data."""
-    limit_per_subject: int | None = Field(ge=1)
+    limit_per_subject: Count | None
     """First n questions of each subject; null = all."""
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from lorabench.evaluation.benchmark import BenchmarkSettings, QuestionBenchmark
 from lorabench.evaluation.questions import Question, read_questions
+from lorabench.section import Count
 
 # FastChat, fastchat/llm_judge/common.py, temperature_config; 0 = greedy, other categories 0.7.
 TEMPERATURES = {
@@ -25,9 +24,9 @@ OTHER_TEMPERATURE = 0.7
 class MtBenchSettings(BenchmarkSettings):
     """MT-Bench."""
 
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: Count
     """Longest answer."""
-    limit: int | None = Field(ge=1)
+    limit: Count | None
     """First n questions; null = all."""
 
 

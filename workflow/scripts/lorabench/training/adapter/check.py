@@ -23,7 +23,12 @@ from lorabench.training.adapter.targets import (
 LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$")
 EXTRA = re.compile(r"\.(lora_magnitude_vector(?:\.weight)?|lora_B\.bias)$")
 # bits of the exponent by dtype; all of them set means infinite or not a number
-EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
+EXPONENTS = {
+    "F64": ("<u8", 0x7FF0000000000000),
+    "F32": ("<u4", 0x7F800000),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+}
 # of which an error message names at most these
 NAMED = 3
 
@@ -72,7 +77,7 @@ def check_adapter(adapter: Path, model_folder: Path | None) -> list[str]:
             )
     except (re.error, TypeError, AttributeError, ValueError, IndexError) as error:
         return [f"{adapter}: {CONFIG} and {WEIGHTS} are no LoRA adapter that can be read ({error})"]
-    return faults or check_finite(path, entries, start)
+    return faults or check_values(path, entries, start)
 
 
 def check_names(path: Path, config: dict[str, Any], tensors: dict[str, list[int]]) -> list[str]:
@@ -117,8 +122,10 @@ def check_ranks(adapter: Path, config: dict[str, Any], tensors: dict[str, list[i
         if match and match[1].endswith("A"):
             module = name[: match.start()].removeprefix(PREFIX)
             expected = value_of(config.get("rank_pattern"), module, config.get("r"))
-            if shape[0] != expected:
-                wrong.setdefault((expected, shape[0]), module)
+            other = tensors[name.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B")]
+            for rank in (shape[0], other[1]):
+                if rank != expected:
+                    wrong.setdefault((expected, rank), module)
     return [
         f"{adapter / CONFIG}: r is {expected}, but the tensors have rank {found} ({module})"
         for (expected, found), module in list(wrong.items())[:1]
@@ -240,16 +247,15 @@ def _is_named(config: dict[str, Any], name: str) -> bool:
     return module.rpartition(".")[2] in EMBEDDINGS and any(name in targets for name in EMBEDDINGS)
 
 
-def check_finite(path: Path, entries: dict[str, dict[str, Any]], start: int) -> list[str]:
-    """Find values that are infinite or not a number, by their bits."""
+def check_values(path: Path, entries: dict[str, dict[str, Any]], start: int) -> list[str]:
+    """Find values that are infinite or not a number, by their bits, and an adapter that changes
+    nothing: half of every module is zero, as before the first step of a training."""
     import numpy
 
-    wrong = []
+    wrong, zero = [], set()
     for name, entry in entries.items():
         if entry["dtype"] not in EXPONENTS:
-            if entry["dtype"] != "F64":
-                return [f"{path}: {name} holds {entry['dtype']} values, expected floating point"]
-            continue
+            return [f"{path}: {name} holds {entry['dtype']} values, expected floating point"]
         kind, exponent = EXPONENTS[entry["dtype"]]
         first, last = entry["data_offsets"]
         if first == last:
@@ -260,6 +266,11 @@ def check_finite(path: Path, entries: dict[str, dict[str, Any]], start: int) -> 
         )
         if bool(((bits & exponent) == exponent).any()):
             wrong.append(name)
+        # the sign's bit says nothing
+        if LORA.search(name) and not (bits << 1).any():
+            zero.add(LORA.sub("", name))
+    if all(LORA.sub("", name) in zero for name in entries):
+        return [f"{path}: every lora_B is zero, so the adapter changes nothing; was it trained?"]
     where = f"in {len(wrong)} tensors: {_some(wrong)}"
     return [f"{path}: values that are infinite or not a number {where}"] if wrong else []
 

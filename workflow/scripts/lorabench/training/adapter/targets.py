@@ -23,6 +23,10 @@ UNKNOWN_PARTS = {
     "use_qalora": "a quantisation-aware adapter (QALoRA)",
     "fan_in_fan_out": "layers whose weights are stored transposed (Conv1D)",
     "arrow_config": "a router over several adapters (Arrow)",
+    "use_bdlora": "block-diagonal matrices (BD-LoRA)",
+    "monteclora_config": "sampled weights (MonteCLoRA)",
+    "velora_config": "compressed activations (VeLoRA)",
+    "kasa_config": "singular values of its own (KaSA)",
 }
 
 
@@ -33,13 +37,23 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
         for key, what in UNKNOWN_PARTS.items()
         if config.get(key)
     ]
-    factors = [config.get("lora_alpha"), *(config.get("alpha_pattern") or {}).values()]
-    if not all(
-        isinstance(value, int | float) and math.isfinite(value)
-        for value in factors
-        if value is not None
-    ):
+    ranks, factors = (
+        [config.get(key, 8), *config.get(pattern, {}).values()]
+        for key, pattern in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern"))
+    )
+    if not all(type(rank) is int and rank > 0 for rank in ranks):
+        faults.append(f"r and rank_pattern: expected whole numbers from 1, found {ranks}")
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in factors):
         faults.append(f"lora_alpha and alpha_pattern: expected numbers, found {factors}")
+    elif not any(factors):
+        faults.append("lora_alpha is 0, so the adapter changes nothing")
+    dropout = config.get("lora_dropout", 0)
+    if type(dropout) not in (int, float) or not 0 <= dropout <= 1:
+        faults.append(f"lora_dropout: expected a number from 0 to 1, found {dropout!r}")
+    if config.get("task_type") not in (None, "CAUSAL_LM"):
+        faults.append(f"task_type is {config['task_type']!r}, expected 'CAUSAL_LM'")
+    if not isinstance(config.get("modules_to_save") or [], list):
+        faults.append(f"modules_to_save: expected a list, found {config['modules_to_save']!r}")
     if config.get("bias", "none") not in ("none", "all", "lora_only"):
         faults.append(f"bias: expected none, all or lora_only, found {config['bias']!r}")
     start = config.get("init_lora_weights")
