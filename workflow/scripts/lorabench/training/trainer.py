@@ -69,7 +69,8 @@ class AdapterTrainer(SFTTrainer):
             note: called with each event that the run's history should hold.
         """
         self.adapters, self.data, self.settings = model, data, settings
-        self.per_step = conversations_per_step(settings)
+        # conversations of an optimiser step, over all processes
+        self.per_step = settings.batch_size * settings.gradient_accumulation
         self.plan, self.attention, self.note = plan, attention, note
         self.step_record: dict[str, float] = {}
         self.step_started = 0.0
@@ -253,11 +254,6 @@ def _counts(conversations: list[Encoded], batches: list[MicroBatch]) -> dict[str
     }
 
 
-def conversations_per_step(settings: TrainingSettings) -> int:
-    """Return what one optimiser step learns from, over all processes."""
-    return settings.batch_size * settings.gradient_accumulation
-
-
 def trainer_arguments(
     settings: TrainingSettings, conversations: int, work: Path, training: str
 ) -> SFTConfig:
@@ -267,7 +263,7 @@ def trainer_arguments(
     checkpointing by `recompute_activations`; so trl sees batch 1 and none of these flags.
     `training` is the name of a tracker's run.
     """
-    steps = -(-conversations // conversations_per_step(settings))
+    steps = -(-conversations // (settings.batch_size * settings.gradient_accumulation))
     evaluations = settings.evaluations_per_epoch
     evaluation_steps = max(1, steps // evaluations) if evaluations else None
     constant = settings.lr_scheduler == "constant"
