@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lorabench.files import sha256_file
-from lorabench.scoring import length_control
+from lorabench.scoring import regulariser_file
 from lorabench.scoring.length_control import controlled_preferences, read_regulariser
 
 ITEMS = 200
@@ -92,7 +92,7 @@ def gamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the made regulariser file, accepted in place of the published one."""
     path = tmp_path / "df_gamed.csv"
     write_gamed(path)
-    monkeypatch.setattr(length_control, "REGULARISER_SHA256", sha256_file(path))
+    monkeypatch.setattr(regulariser_file, "REGULARISER_SHA256", sha256_file(path))
     return path
 
 

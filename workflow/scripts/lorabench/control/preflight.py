@@ -18,6 +18,7 @@ from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, wh
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
 from lorabench.safetensors_header import read_header
+from lorabench.scoring.regulariser_file import check_regulariser_file
 from lorabench.training.adapter.check import base_shapes, check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 from lorabench.training.adapter.targets import modules_of
@@ -111,11 +112,8 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
                 f" of {', '.join(sorted(layers))}"
             )
     if "score_benchmark" in rules and (file := run["score_benchmark"]["length_control_file"]):
-        # where it is needed only: it brings numpy
-        from lorabench.scoring.length_control import read_regulariser
-
         try:
-            read_regulariser(Path(file))
+            check_regulariser_file(Path(file))
         except LorabenchError as error:
             faults.append(f"score_benchmark.length_control_file: {error}")
     return faults

@@ -21,15 +21,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from lorabench.documents.item_result import ItemResult
-from lorabench.errors import DataError
-from lorabench.files import sha256_file, sha256_json
+from lorabench.files import sha256_json
+from lorabench.scoring.regulariser_file import check_regulariser_file
 from lorabench.uncertainty import Floats, mean_estimate
 
 # Of the JSON list of the 805 reference outputs' numbers of characters: proves the items, their
 # order and the reference.
 REFERENCE_LENGTHS_SHA256 = "8e03fb585b5a2d961eed76a231d8c292aee4994736d3c29769007730027a6724"
-# df_gamed.csv at 2edc6fad
-REGULARISER_SHA256 = "97aeec3f1c7de6dee6fd31fe66f1702623f4614c3efe1c6fc5f4927cd5fd674d"
 # of a gamed row: alpaca_eval's lambda over its two gamed baselines
 GAMED_WEIGHT = 0.2 / 2
 FOLDS = 5
@@ -54,13 +52,9 @@ def read_regulariser(path: Path) -> Regulariser:
     """Return AlpacaEval's df_gamed.csv.
 
     Raises:
-        DataError: the file is missing or is not that of the pinned revision.
+        DataError: as `check_regulariser_file`.
     """
-    if not path.is_file() or sha256_file(path) != REGULARISER_SHA256:
-        raise DataError(
-            f"{path}: expected df_gamed.csv of the hub's tatsu-lab/alpaca_eval at 2edc6fad, "
-            f"SHA-256 {REGULARISER_SHA256}"
-        )
+    check_regulariser_file(path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     items = len(
