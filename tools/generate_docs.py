@@ -4,7 +4,7 @@ config/README.md    every config key: from the classes of its sections and the t
 config/schema.json  the same for editors
 docs/reruns.md      which module makes which rules stale: from the imports
 docs/schemas        the JSON Schemas of what stages exchange: from lorabench/documents
-README.md           the rule graph between its two markers: from Snakemake
+README.md           between markers: predictions for GPUs, and the rule graph from Snakemake
 """
 
 import argparse
@@ -20,18 +20,20 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from doctor import LLAMA_3_8B
 from generate_schemas import schemas
 from lorabench.benchmark_tables import benchmark_file
 from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS
 from lorabench.control.config.faults import options
 from lorabench.control.config.sections import Config
 from lorabench.control.configuration import ENVIRONMENT_KEYS, JUDGING, load
+from lorabench.control.estimate import duration, estimate
 from lorabench.control.source_hash import closure
+from lorabench.description.gpus import GPUS
 
-GRAPH = re.compile(
-    r"(<!-- rule graph: made by tools/generate_docs.py -->\n).*?(<!-- end of rule graph -->)",
-    re.DOTALL,
-)
+BETWEEN = r"(<!-- {0}: made by tools/generate_docs.py -->\n).*?(<!-- end of {0} -->)"
+GRAPH = re.compile(BETWEEN.format("rule graph"), re.DOTALL)
+TRAINING = re.compile(BETWEEN.format("training on GPUs"), re.DOTALL)
 
 
 def config_readme() -> str:
@@ -201,7 +203,7 @@ def _rule_names() -> set[str]:
 
 
 def readme() -> str:
-    """Return README.md with the current rule graph in its place."""
+    """Return README.md with the current predictions and rule graph in their places."""
     words = [
         "--rulegraph",
         "mermaid-js",
@@ -217,9 +219,33 @@ def readme() -> str:
         f"    {before} --> {after}" for before, after in sorted(shortest_edges(graph))
     )
     text = (ROOT / "README.md").read_text()
+    text = TRAINING.sub(lambda match: f"{match[1]}{training_table()}\n{match[2]}", text)
     return GRAPH.sub(
         lambda match: f"{match[1]}```mermaid\nflowchart LR\n{edges}\n```\n{match[2]}", text
     )
+
+
+def training_table() -> str:
+    """Return what training Llama 3 8B by default is predicted to need on each known GPU."""
+    settings = load([ROOT / "config" / "config.yaml"])["train_adapter"]
+    rows = [
+        "| GPU | memory | peak memory | rows of | layers recomputed | 3 epochs of oasst1 | share of the peak that this rests on |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in GPUS:
+        found = estimate(settings, LLAMA_3_8B, None, name)
+        choice = found.choice
+        cells = [
+            name,
+            f"{found.memory_bytes / 1e9:.0f} GB",
+            f"{found.peak_memory_bytes / 1e9:.1f} GB" + ("" if choice.fits else ", does not fit"),
+            f"{choice.row_tokens:,} tokens",
+            f"{choice.recomputed_layers} of {choice.layers}",
+            duration(found.seconds),
+            found.speed_source,
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def shortest_edges(graph: str) -> set[tuple[str, str]]:
