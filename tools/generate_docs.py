@@ -228,10 +228,16 @@ def readme() -> str:
 def training_table() -> str:
     """Return what training Llama 3 8B by default is predicted to need on each known GPU."""
     settings = load([ROOT / "config" / "config.yaml"])["train_adapter"]
-    rows = [
-        "| GPU | memory | peak memory | rows of | layers recomputed | 3 epochs of oasst1 | share of the peak that this rests on |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+    titles = [
+        "GPU",
+        "memory",
+        "peak memory",
+        "rows of",
+        "layers recomputed",
+        "3 epochs of oasst1",
+        "share of the peak that this rests on",
     ]
+    rows = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
     for name in GPUS:
         found = estimate(settings, LLAMA_3_8B, None, name)
         choice = found.choice
