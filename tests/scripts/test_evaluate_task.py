@@ -20,7 +20,7 @@ from evaluate_task import evaluate_task
 from evaluation_fixtures import built_tasks
 from lorabench import variants
 from lorabench.control.benchmarks import read_task_file
-from lorabench.errors import DataError
+from lorabench.errors import ConfigurationError
 from lorabench.evaluation.parts import Part, Parts
 from lorabench.evaluation.weights import Loader
 from lorabench.files import read_json, read_jsonl, write_json
@@ -271,7 +271,7 @@ def test_a_fault_names_its_benchmark_and_keeps_the_answers_of_others(
         data=[data["gsm8k"] / "source.json", data["mmlu"] / "source.json"],
         settings={**COMMON, "benchmarks": {"gsm8k": GSM8K, "mmlu": broken}},
     )
-    with pytest.raises(DataError, match="few_shot asks for 99") as fault:
+    with pytest.raises(ConfigurationError, match="few_shot") as fault:
         evaluate_task(parts=parts, task_files={**given["task_files"], "mmlu": {}})
     assert fault.value.__notes__ == ["mmlu on base"]
     evaluate_task(**given)

@@ -100,7 +100,11 @@ CODE: list[tuple[str, Counter[str]]] = [
     ("workflow/scripts/lorabench/control/estimate.py", Counter()),
     ("workflow/scripts/lorabench/control/memory_model.py", Counter()),
     ("workflow/scripts/describe_adapter.py", DESCRIPTION),
-    ("workflow/scripts/lorabench/description/model_card.py", DESCRIPTION),
+    # the merged model has a card, too
+    (
+        "workflow/scripts/lorabench/description/model_card.py",
+        DESCRIPTION + Counter(write_notices=1),
+    ),
     ("workflow/scripts/lorabench/description/gpus.py", DESCRIPTION),
     ("workflow/scripts/lorabench/description/utilisation.py", DESCRIPTION),
     ("workflow/scripts/lorabench/description/flops.py", DESCRIPTION),
