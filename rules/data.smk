@@ -25,7 +25,9 @@ rule fetch_model:
 rule fetch_conversations:
     input:
         samples=plan.shipped("samples/oasst_trees.jsonl"),
-        local=lambda wildcards: local_files(plan.labelled("conversations")[wildcards.label]),
+        local=lambda wildcards: or_stop(
+            local_files, plan.labelled("conversations")[wildcards.label]
+        ),
     output:
         source="resources/conversations/{label}/source.json",
         messages="resources/conversations/{label}/messages.jsonl",
@@ -50,7 +52,9 @@ rule fetch_conversations:
 rule fetch_benchmark:
     input:
         samples=lambda wildcards: plan.benchmark_samples(wildcards.benchmark),
-        local=lambda wildcards: local_files(plan.labelled(wildcards.benchmark)[wildcards.label]),
+        local=lambda wildcards: or_stop(
+            local_files, plan.labelled(wildcards.benchmark)[wildcards.label]
+        ),
     output:
         source="resources/benchmarks/{benchmark}/{label}/source.json",
     log:

@@ -1,6 +1,8 @@
 """What a run may not replace, and which files it depends on."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,14 @@ def test_the_shipped_configs_are_yaml_without_long_lines() -> None:
         assert not [
             line for line in text.splitlines() if ": " in line.split("  # ")[0] and "  # " in line
         ]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of /proc go away while they are listed."""
+
+    def vanished(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(Path, "rglob", vanished)
+    with pytest.raises(ConfigurationError, match="/proc: cannot be listed"):
+        local_files({"kind": "path", "path": "/proc"})

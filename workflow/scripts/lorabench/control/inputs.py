@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.data.models.checkpoint import SUPPORT_FILES
+from lorabench.errors import ConfigurationError
 
 # what a checkpoint or an adapter is made of, in its folder itself
 CHECKPOINT_FILES = ("*.safetensors", *SUPPORT_FILES)
@@ -17,11 +18,20 @@ LEFT_BY_PROGRAMS = (".pyc", ".swp", ".tmp", ".part", ".lock", "~")
 
 
 def local_files(entry: Mapping[str, Any]) -> list[str]:
-    """Return the files of a data source of kind `path`, which are inputs of its fetch."""
+    """Return the files of a data source of kind `path`, which are inputs of its fetch.
+
+    Raises:
+        ConfigurationError: the folder cannot be listed, as /proc, whose content changes meanwhile.
+    """
     if entry["kind"] != "path":
         return []
     path = Path(entry["path"])
-    return _as_text(_visible(path) if path.is_dir() else [path])
+    try:
+        return _as_text(_visible(path) if path.is_dir() else [path])
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be listed ({error.strerror}); expected a folder with data files only"
+        ) from error
 
 
 def checkpoint_inputs(entry: Mapping[str, Any]) -> list[str]:
