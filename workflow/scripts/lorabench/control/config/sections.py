@@ -148,10 +148,16 @@ class LatencyLimit(Section):
     time_per_output_token_ms: float = Field(gt=0, le=MOST)
 
 
+def _distinct_names(limits: list[LatencyLimit]) -> list[LatencyLimit]:
+    if len({limit.name for limit in limits}) < len(limits):
+        raise ValueError("expected another name for each limit")
+    return limits
+
+
 class MeasureInference(InferenceSettings):
     """Latency, throughput and memory, all variants interleaved in one job."""
 
-    limits: list[LatencyLimit]
+    limits: Annotated[list[LatencyLimit], AfterValidator(_distinct_names)]
     """Latency limits within which users are counted; 99 % of a level's requests must keep both."""
     usd_per_gpu_hour: float | None = Field(gt=0, le=MOST)
     """Price of the GPU, for the cost of a million output tokens; null = not shown."""
