@@ -7,18 +7,12 @@ import pytest
 import torch
 
 from lorabench.chat import encode_chat
-from lorabench.inference.bounds import busy_microseconds, copy_bandwidth, gpu_idle_share
+from lorabench.inference.bounds import copy_bandwidth, gpu_idle_share
 from lorabench.inference.decoder import Decoder
 from lorabench.inference.load import lacking_memory, serve
 from lorabench.llama import load_tokenizer
 from lorabench.scoring.serving_cost import is_launch_bound, usd_per_million
 from lorabench.variants import load_variant
-
-
-def test_overlapping_kernels_count_once() -> None:
-    """Two kernels at the same time are one busy stretch; gaps are not busy."""
-    assert busy_microseconds([(0, 10), (5, 20), (30, 40), (32, 35)]) == 30
-    assert busy_microseconds([]) == 0
 
 
 def test_a_copy_has_a_speed() -> None:

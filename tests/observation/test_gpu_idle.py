@@ -6,24 +6,26 @@ from typing import Any
 import pytest
 import torch
 
+from lorabench.gpu_state import busy_seconds
 from lorabench.observation import gpu_idle
-from lorabench.observation.gpu_idle import IdleMeter, covered, on_device
+from lorabench.observation.gpu_idle import IdleMeter
 
 
-def test_spans_that_overlap_count_once() -> None:
-    """Kernels of two streams run at the same time."""
-    assert covered([]) == 0
-    assert covered([(5.0, 9.0), (0.0, 2.0), (1.0, 4.0), (6.0, 7.0)]) == 8.0
-
-
-def test_only_what_ran_on_the_gpu_counts() -> None:
-    """The profiler's events of the CPU are its calls, not work of the GPU."""
+def test_what_a_gpu_does_at_the_same_time_counts_once() -> None:
+    """Kernels of two streams overlap; the profiler's events of the CPU are its calls."""
     kinds = torch.autograd.DeviceType
     events = [
-        SimpleNamespace(device_type=kind, time_range=SimpleNamespace(start=start, end=start + 1.0))
-        for kind, start in ((kinds.CUDA, 3.0), (kinds.CPU, 5.0))
+        SimpleNamespace(device_type=kind, time_range=SimpleNamespace(start=start, end=end))
+        for kind, start, end in (
+            (kinds.CUDA, 5e6, 9e6),
+            (kinds.CUDA, 0.0, 2e6),
+            (kinds.CUDA, 1e6, 4e6),
+            (kinds.CUDA, 6e6, 7e6),
+            (kinds.CPU, 20e6, 30e6),
+        )
     ]
-    assert on_device(events) == [(3.0, 4.0)]
+    assert busy_seconds(events) == 8.0
+    assert busy_seconds([]) == 0
 
 
 def test_a_cpu_gives_a_reason_instead() -> None:

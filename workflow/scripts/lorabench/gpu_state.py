@@ -1,5 +1,6 @@
-"""Read GPUs through their driver (NVML); needs no torch."""
+"""Read GPUs through their driver (NVML), and the profiler's record of one; needs no torch."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pynvml
@@ -55,3 +56,21 @@ def speed_state(gpu: Any) -> dict[str, Any]:
         "temperature_celsius": pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
         "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
     }
+
+
+def busy_seconds(events: Iterable[Any]) -> float:
+    """Return how long a GPU had work, from the events of PyTorch's profiler.
+
+    Kernels and copies that overlap count once; events of the CPU are its calls and do not count.
+    """
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in events
+        if event.device_type.name == "CUDA"
+    )
+    total, reached = 0.0, float("-inf")
+    for start, end in spans:
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    # the profiler counts microseconds
+    return total / 1e6

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import torch
 
+from lorabench.gpu_state import busy_seconds
 from lorabench.inference.decoder import Decoder
 
 # larger than the caches of most processors
 COPIED_BYTES = {"cpu": 2**27, "cuda": 2**30}
 COPIES = 8
 PROFILED_STEPS = 8
-MICROSECONDS = 1e6
 
 
 def copy_bandwidth(device: torch.device) -> float:
@@ -40,21 +40,9 @@ def gpu_idle_share(decoder: Decoder, prompt: Sequence[int]) -> float | None:
         for _ in range(PROFILED_STEPS):
             decoder.step()
         elapsed = time.perf_counter() - started
-    ranges = [
-        (event.time_range.start, event.time_range.end)
-        for event in profile.events() or []
-        if event.device_type == torch.autograd.DeviceType.CUDA
-    ]
-    return 1 - busy_microseconds(ranges) / (MICROSECONDS * elapsed) if ranges else None
-
-
-def busy_microseconds(ranges: Sequence[tuple[float, float]]) -> float:
-    """Return the length of the union of time ranges."""
-    busy, reached = 0.0, float("-inf")
-    for start, end in sorted(ranges):
-        busy += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return busy
+    busy = busy_seconds(profile.events() or [])
+    # without a kernel in its record the profiler did not see the GPU
+    return 1 - busy / elapsed if busy else None
 
 
 def _wait(device: torch.device) -> None:

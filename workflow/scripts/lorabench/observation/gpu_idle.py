@@ -7,12 +7,14 @@ small layers, short rows or uncompiled layers that takes longer than the kernels
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+from lorabench.gpu_state import busy_seconds
 
 # The first profiled step of this process, counted from 1, after compilation and when the allocator
 # has found its blocks; and how many are profiled.
@@ -49,7 +51,7 @@ class IdleMeter:
             torch.cuda.synchronize(self.device)
             self.seconds = time.perf_counter() - self.started
             self.profiler.stop()
-            self.busy_seconds = covered(on_device(self.profiler.events())) / 1e6
+            self.busy_seconds = busy_seconds(self.profiler.events())
             self.profiler = None
 
     @contextmanager
@@ -73,21 +75,3 @@ class IdleMeter:
             "seconds": self.seconds,
             "reason": None if measured else reason,
         }
-
-
-def on_device(events: Iterable[Any]) -> list[tuple[float, float]]:
-    """Return start and end in microseconds of what ran on the GPU: kernels and copies."""
-    return [
-        (event.time_range.start, event.time_range.end)
-        for event in events
-        if event.device_type == torch.autograd.DeviceType.CUDA
-    ]
-
-
-def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """Return the time that at least one of the spans covers."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
