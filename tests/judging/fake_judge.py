@@ -165,7 +165,6 @@ def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
         "base_url": fake.url,
         "concurrency": 4,
         "timeout_seconds": 5,
-        "tokens_per_batch": 2048,
         "dtype": "float32",
     }
     return section("judge", **(small | changes))
