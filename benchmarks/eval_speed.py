@@ -155,6 +155,8 @@ def best_batch_size(
     model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
 ) -> tuple[int, dict[int, float]]:
     """Return the batch size at which the harness' own model is fastest, and each one's seconds."""
+    if len(sizes) == 1:
+        return sizes[0], {}
     seconds = {}
     for size in sizes:
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)

@@ -131,6 +131,7 @@ def commands(arguments: argparse.Namespace) -> dict[str, list[str]]:
 def run(name: str, command: list[str], folder: Path, seconds: float) -> None:
     """Run a part and end it with all its processes after `seconds`."""
     started = time.monotonic()
+    (folder / f"{name}.json").unlink(missing_ok=True)
     with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, str(HERE / command[0]), *command[1:]],
@@ -283,7 +284,9 @@ def write_table(arguments: argparse.Namespace) -> None:
     words = {True: "yes", False: "no", None: ""}
     text = ["| question | target | found | met |", "| --- | --- | --- | --- |"]
     for line in found:
-        value = "not measured" if line["found"] is None else f"{line['found']:,.4g}"
+        number = line["found"]
+        layout = ",.0f" if number is not None and number >= 1000 else ".3g"
+        value = "not measured" if number is None else format(number, layout)
         text.append(f"| {line['question']} | {line['target']} | {value} | {words[line['met']]} |")
     for name, medians in {shapes: arms, **others}.items():
         known = {arm: {key: row.get(key) for key in COLUMNS} for arm, row in medians.items()}
