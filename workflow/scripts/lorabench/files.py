@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lorabench.errors import DataError
+from lorabench.errors import DataError, unreadable
 
 
 @contextmanager
@@ -57,17 +57,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except (RecursionError, ValueError) as error:
-        # nested too deeply, or an integer of thousands of digits
-        raise DataError(f"{path}: JSON that cannot be read ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(str(path), error) from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
@@ -94,8 +85,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:
+                raise unreadable(str(path), error, number - 1) from None
             if not isinstance(row, dict):
                 raise DataError(
                     f"{path}:{number}: expected a JSON object, found {type(row).__name__}"

@@ -12,8 +12,7 @@ import torch
 from peft import PeftModel
 from torch.autograd.graph import saved_tensors_hooks
 
-from lorabench.errors import PrerequisiteError
-from lorabench.training.memory_plan import USABLE, LayerCosts, MemoryPlan
+from lorabench.training.memory_plan import USABLE, LayerCosts
 from lorabench.training.memory_use import peak_resident_bytes
 from lorabench.training.micro_batches import MicroBatch
 
@@ -71,21 +70,6 @@ def room_for_activations(trainable: int) -> float:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         free = USABLE * total - peak_resident_bytes()
     return free - trainable * OPTIMISER_BYTES
-
-
-def check_room(plan: MemoryPlan, costs: LayerCosts, room: float) -> None:
-    """Refuse a training that a CPU's memory cannot hold; a GPU reports a lack of memory itself.
-
-    Raises:
-        PrerequisiteError: activations do not fit even if they are computed again.
-    """
-    layer = plan.row_tokens * costs.bytes_a_token
-    if not torch.cuda.is_available() and layer > room:
-        raise PrerequisiteError(
-            f"training needs {layer / 1e9:.1f} GB more for the activations of one layer, and this"
-            f" machine has about {max(0.0, room) / 1e9:.1f} GB left; in train_adapter, lower"
-            " max_seq_length or lora_r, or set use_4bit: true"
-        )
 
 
 def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:

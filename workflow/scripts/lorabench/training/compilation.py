@@ -84,14 +84,6 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
         layer.forward = partial(_layer_forward, layer, compiled)
 
 
-def compiler_failed() -> str | None:
-    """Return that the compiler gave up on every layer, which then ran uncompiled; else None."""
-    counters = torch._dynamo.utils.counters
-    if counters["frames"]["total"] and not counters["stats"]["unique_graphs"]:
-        return "the compiler failed; its message is in the log"
-    return None
-
-
 def _layer_forward(layer: Any, compiled: Any, *args: Any, **kwargs: Any) -> Any:
     """Run a compiled layer, with activation checkpointing where it is on."""
     if layer.gradient_checkpointing and layer.training:

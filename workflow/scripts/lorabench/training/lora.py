@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from lorabench.errors import ConfigurationError
 from lorabench.llama import load_base, resolve_dtype
-from lorabench.safetensors_header import read_header
+from lorabench.training.checks import check_targets
 from lorabench.training.memory_plan import roomy
 from lorabench.training.settings import TrainingSettings
 
@@ -41,8 +41,11 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
     """
     if settings.use_4bit != "auto":
         return settings
-    headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
-    weights = 2 * sum(math.prod(shape) for header in headers for shape in header.values())
+    weights = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            weights += 2 * sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     if torch.cuda.is_available():
         free = torch.cuda.mem_get_info()[0]
     else:
@@ -54,25 +57,12 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
 
 
 def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
-    """Load the base for training; with `fsdp` into main memory, to be divided later.
-
-    Raises:
-        ConfigurationError: the model has no layer of the name of a target module.
-    """
+    """Load the base for training; with `fsdp` into main memory, to be divided later."""
     place = torch.device("cpu") if settings.fsdp else None
     model = load_base(folder, resolve_dtype(settings.dtype), settings.use_4bit is True, place)
     if settings.use_4bit is True:
         keep_training_layout(model)
-    present = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
-    if missing := sorted(set(settings.target_modules) - present):
-        raise ConfigurationError(
-            f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r}; "
-            f"it has {', '.join(sorted(present - {'lm_head'}))}"
-        )
+    check_targets(model, settings.target_modules)
     model.config.use_cache = False
     return model.requires_grad_(False)
 

@@ -1,7 +1,6 @@
 """Write an adapter so that the same training gives the same bytes."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -29,18 +28,13 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dt
     save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
     # the library makes the file private
     (folder / WEIGHTS).chmod(0o644)
-    config = model.peft_config["default"]
-    config.inference_mode = True
-    write_json(folder / CONFIG, canonical_config(config.to_dict(), base_name))
-
-
-def canonical_config(config: dict[str, Any], base_name: str) -> dict[str, Any]:
-    """Return a configuration with keys and sets sorted; Python's order of sets is not fixed."""
-    plain = {
-        key: sorted(value) if isinstance(value, set | frozenset) else value
-        for key, value in config.items()
+    config = model.peft_config["default"].to_dict() | {
+        "base_model_name_or_path": base_name,
+        "inference_mode": True,
     }
-    plain["base_model_name_or_path"] = base_name
-    if isinstance(plain.get("target_modules"), list):
-        plain["target_modules"] = sorted(plain["target_modules"])
-    return dict(sorted(plain.items()))
+    # Python's order of sets is not fixed
+    plain = {
+        key: sorted(value) if isinstance(value, set) else value
+        for key, value in sorted(config.items())
+    }
+    write_json(folder / CONFIG, plain)
