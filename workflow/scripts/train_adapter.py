@@ -10,8 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-
 from lorabench.arguments import Folder, arguments_of
 from lorabench.documents.training_record import SplitLikelihood, TrainingRecord
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json
@@ -23,7 +21,7 @@ from lorabench.observation.matrix_speed import warn_of_slow_bfloat16
 from lorabench.observation.power import PowerMeter
 from lorabench.observation.tracking import check_tracker
 from lorabench.training.adapter.files import round_adapter, save_adapter
-from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.folder import write_fingerprint
 from lorabench.training.checkpoints import read_history
 from lorabench.training.checks import check_not_empty
 from lorabench.training.encode import Encoded, TrainingData, encode_conversations
@@ -99,7 +97,7 @@ def train_adapter(
         "run": run,
         "settings": all_settings,
         "resolved": fitted.resolved,
-        "trainable_parameters": fitted.trainable,
+        "trainable_parameters": trainer.adapters.get_nb_trainable_parameters()[0],
         "model": {
             "name": model.parent.name,
             "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
@@ -118,7 +116,11 @@ def train_adapter(
         **machine_readings(meter, resolve_dtype(options.dtype), options.seed),
     }
     if is_first():
-        _publish(trainer.adapters, adapter, record)
+        saved_as = resolve_dtype(options.adapter_dtype)
+        save_adapter(trainer.adapters, adapter, record["model"]["public_name"], saved_as)
+        write_json(adapter / "training_record.json", record)
+        # last, since later stages read the adapter by it
+        write_fingerprint(adapter / "fingerprint.json", adapter)
         shutil.rmtree(work)
 
 
@@ -166,20 +168,6 @@ def _likelihoods(trainer: AdapterTrainer) -> dict[str, SplitLikelihood]:
             "adapter_nll": trainer.likelihood(items, f"{split} likelihood, adapter"),
         }
     return results
-
-
-def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
-    """Write the outputs: the adapter's two files whole or not at all, the fingerprint last."""
-    partial = folder.with_name(f".{folder.name}.part")
-    partial.mkdir(parents=True, exist_ok=True)
-    dtype = resolve_dtype(record["settings"]["adapter_dtype"])
-    save_adapter(model, partial, record["model"]["public_name"], dtype)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, WEIGHTS):
-        (partial / name).replace(folder / name)
-    partial.rmdir()
-    write_json(folder / "training_record.json", record)
-    write_fingerprint(folder / "fingerprint.json", folder)
 
 
 if __name__ == "__main__":

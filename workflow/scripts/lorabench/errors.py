@@ -12,6 +12,7 @@ without a traceback; the traceback goes to the rule's log.
 """
 
 from json import JSONDecodeError
+from typing import Any
 
 
 class LorabenchError(Exception):
@@ -55,3 +56,11 @@ def unreadable(place: str, error: Exception, lines: int = 0) -> DataError:
         return DataError(f"{place}:{lines + error.lineno}: not JSON ({error.msg})")
     # nested too deeply, or an integer of thousands of digits
     return DataError(f"{place}: JSON that cannot be read ({error})")
+
+
+def error_of_process(report: Any) -> Exception:
+    """Return a training process's error: a dict if Python raised it, text if a signal ended it."""
+    text = report["message"] if isinstance(report, dict) else str(report)
+    name, _, message = text.partition(": ")
+    kind = globals().get(name)
+    return kind(message) if kind else RuntimeError(f"a training process failed: {text}")

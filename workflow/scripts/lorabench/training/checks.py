@@ -9,9 +9,46 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.errors import ConfigurationError, DataError, PrerequisiteError
+
+
+def refuse_rewriting(where: str) -> NoReturn:
+    """Refuse a chat template whose earlier rendering is not the beginning of a later one.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(
+        f"{where}: the tokenizer's chat template rewrites earlier turns, so the assistant's text"
+        " cannot be found in it; expected a template that only appends (Llama 3, ChatML)"
+    )
+
+
+def refuse_open_turn(where: str) -> NoReturn:
+    """Refuse a chat template that writes no end-of-turn token.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(f"{where}: the chat template closes no assistant turn with a control token")
+
+
+def check_decodes(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str, where: str
+) -> None:
+    """Check that tokens stand for the whole of a text.
+
+    Raises:
+        DataError: they decode to another one.
+    """
+    options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    if tokenizer.decode(ids, **options) != text:
+        raise DataError(
+            f"{where}: the tokens do not decode to the rendered conversation; the tokenizer loses"
+            " text"
+        )
 
 
 def check_not_empty(conversations: Sized, path: Path, max_length: int) -> None:

@@ -30,8 +30,7 @@ def why_not_compiled(
 ) -> str | None:
     """Return why the layers are not compiled, or None where they are.
 
-    With `compile: auto`, layers are compiled where that was seen to pay, on a GPU, and where
-    nothing is missing.
+    With `compile: auto`, they are where that was seen to pay and nothing is missing.
     """
     if settings.compile is False:
         return "compile is false"

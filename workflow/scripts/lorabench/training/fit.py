@@ -7,22 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from peft import PeftModel, get_peft_model
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerCallback,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from lorabench.llama import device, resolve_dtype
-from lorabench.observation.machine import now
 from lorabench.observation.outcome import compiler_failed, resolved
-from lorabench.observation.progress import Progress
 from lorabench.observation.tracking import open_tracker, training_name
 from lorabench.training.activations import (
     decoder_layers,
@@ -32,13 +21,7 @@ from lorabench.training.activations import (
     room_for_activations,
 )
 from lorabench.training.attention import VARLEN, choose_attention, use_attention
-from lorabench.training.checkpoints import (
-    SaveByTheMinute,
-    add_to_history,
-    open_work_folder,
-    read_history,
-    step_of,
-)
+from lorabench.training.checkpoints import open_work_folder, read_history, step_of
 from lorabench.training.checks import check_room
 from lorabench.training.compilation import compile_layers, why_not_compiled
 from lorabench.training.encode import TrainingData
@@ -47,7 +30,7 @@ from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters
 from lorabench.training.memory_plan import MULTIPLE, plan_memory
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import Rows, StepPlan
-from lorabench.training.processes import divide_frozen_layers, is_first, over_processes
+from lorabench.training.processes import divide_frozen_layers, over_processes
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
@@ -77,8 +60,6 @@ class Fitted:
     trainer: AdapterTrainer
     # what the settings' "auto" and this machine came to
     resolved: dict[str, Any]
-    # parameters
-    trainable: int
     # of the checkpoint that this process began with; None = it trained from the start
     resumed_at_step: int | None
     # wall time of this process's part
@@ -97,14 +78,14 @@ def fit(
 
     `revision` is the base's commit, for the adapter's configuration.
     """
-    checkpoint = _begin(session)
+    checkpoint = open_work_folder(session.work, session.recipe)
     dtype = resolve_dtype(settings.dtype)
     not_compiled = why_not_compiled(settings, device(), dtype)
     compiled = not_compiled is None
     attention = choose_attention(device(), dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
-    work, plan = session.work, _first_plan(settings, tokenizer.pad_token_id, session, attention)
-    training = training_name(session.run, read_history(work)[0]["time"])
+    plan = _first_plan(settings, tokenizer.pad_token_id, session, attention)
+    training = training_name(session.run, read_history(session.work)[0]["time"])
     if settings.tracker:
         open_tracker(settings.tracker, training, session.tracking)
     trainer = AdapterTrainer(
@@ -114,22 +95,20 @@ def fit(
         settings=settings,
         plan=plan,
         attention=attention,
-        arguments=trainer_arguments(settings, len(data.train), work, training),
-        callbacks=_callbacks(settings, data),
-        note=lambda event: add_to_history(work, event | {"time": now()}),
+        arguments=trainer_arguments(settings, len(data.train), session.work, training),
     )
-    trainer.remove_callback(PrinterCallback)
     # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
-    trainable = make_adapters_float32(model)
+    make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
     if compiled:
-        compile_layers(model, work / "compiled", tolerant=settings.compile == "auto")
+        compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
     # compiled layers keep less for the backward pass, so they are measured as they will run
-    _fit_into_memory(trainer, session, trainable)
-    how = resolved(trainer, dtype, recomputed_layers(model), not_compiled)
-    logger.info("training with %s", how)
+    _fit_into_memory(trainer, session)
+    logger.info(
+        "training with %s", resolved(trainer, dtype, recomputed_layers(model), not_compiled)
+    )
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
@@ -138,20 +117,9 @@ def fit(
     return Fitted(
         trainer=trainer,
         resolved=resolved(trainer, dtype, recomputed_layers(model), not_compiled),
-        trainable=trainable,
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
     )
-
-
-def _begin(session: Session) -> Path | None:
-    """Open the folder of checkpoints, note the start, and return the checkpoint to go on from."""
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        checkpoint = open_work_folder(session.work, session.recipe)
-        if is_first():
-            name, event = (checkpoint.name, "resumed") if checkpoint else (None, "started")
-            add_to_history(session.work, {"event": event, "checkpoint": name, "time": now()})
-    return checkpoint
 
 
 def _with_adapters(
@@ -167,17 +135,6 @@ def _with_adapters(
     if settings.fsdp:
         divide_frozen_layers(model)
     return model
-
-
-def _callbacks(settings: TrainingSettings, data: TrainingData) -> list[TrainerCallback]:
-    tokens = sum(len(item.input_ids) for item in data.train)
-    callbacks = [
-        SaveByTheMinute(settings.save_minutes),
-        Progress(round(settings.num_epochs * tokens)),
-    ]
-    if settings.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
-    return callbacks
 
 
 def _first_plan(
@@ -196,10 +153,11 @@ def _first_plan(
     )
     padded = None if settings.packing else settings.batch_size
     noted = [event.get("halvings", 0) for event in read_history(session.work)]
-    return StepPlan(rows, padded, pad_token, max([session.attempt - 2, 0, *noted]))
+    halvings = max([session.attempt - 2, 0, *noted])
+    return StepPlan(rows=rows, padded_rows=padded, pad_token=pad_token, halvings=halvings)
 
 
-def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
+def _fit_into_memory(trainer: AdapterTrainer, session: Session) -> None:
     """Set the length of rows and the recomputed layers, equal in all processes.
 
     It plans from what a layer keeps of the largest micro-batch of the shortest rows. Where memory
@@ -217,7 +175,7 @@ def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) 
     tokens, recomputed = shortest, len(decoder_layers(model))
     noted = any("activation_checkpointing" in event for event in read_history(session.work))
     if settings.memory != "least" and not noted and session.attempt == 1:
-        costs, room = None, room_for_activations(trainable)
+        costs, room = None, room_for_activations(model.get_nb_trainable_parameters()[0])
         try:
             costs = layer_costs(model, batch, trainer.attention, trainer.args.device)
         except RuntimeError as error:

@@ -52,7 +52,7 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     chosen = not settings.fsdp and not roomy(weights, free)
     sizes = f"{weights / 1e9:.1f} GB of 16-bit weights, {free / 1e9:.1f} GB of memory"
-    logger.info("use_4bit: auto is %s here: %s", str(chosen).lower(), sizes)
+    logger.info("use_4bit: auto is %s here: %s", chosen, sizes)
     return settings.model_copy(update={"use_4bit": chosen})
 
 
@@ -81,18 +81,15 @@ def keep_training_layout(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def make_adapters_float32(model: PeftModel) -> int:
-    """Hold adapters and the optimiser's state in float32; return the trainable parameters.
+def make_adapters_float32(model: PeftModel) -> None:
+    """Hold adapters and the optimiser's state in float32.
 
     In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5
     vanish.
     """
-    count = 0
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-            count += parameter.numel()
-    return count
 
 
 def keep_input_dtype(model: PeftModel) -> None:

@@ -7,7 +7,7 @@ model, whose forward is that of `install_label_loss`.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from datasets import Dataset
 from peft import PeftModel
 from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from lorabench.observation.progress import Progress
 from lorabench.observation.steps import StepMeter
 from lorabench.training.activations import decoder_layers, recompute_activations, recomputed_layers
+from lorabench.training.checkpoints import SaveByTheMinute, add_to_history
 from lorabench.training.checks import refuse_large_conversation, refuse_to_go_on
 from lorabench.training.encode import Encoded, TrainingData
 from lorabench.training.likelihood import likelihood
@@ -52,21 +54,23 @@ class AdapterTrainer(SFTTrainer):
         plan: StepPlan,
         attention: str,
         arguments: SFTConfig,
-        callbacks: list[TrainerCallback],
-        note: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Take encoded conversations in place of a data set.
+        """Take a model with adapters, and encoded conversations in place of a data set.
 
-        Args:
-            model: with adapters.
-            tokenizer: for the checkpoints.
-            note: called with each event that the run's history should hold.
+        The tokenizer is for the checkpoints.
         """
         self.adapters, self.data, self.settings = model, data, settings
         # conversations of an optimiser step, over all processes
         self.per_step = settings.batch_size * settings.gradient_accumulation
-        self.plan, self.attention, self.note = plan, attention, note
+        self.plan, self.attention = plan, attention
         self.meter = StepMeter(arguments.device)
+        tokens = sum(len(item.input_ids) for item in data.train)
+        callbacks = [
+            SaveByTheMinute(settings.save_minutes),
+            Progress(round(settings.num_epochs * tokens)),
+        ]
+        if settings.early_stopping_patience:
+            callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
         # trl wants a data set; the batches come from get_train_dataloader
         placeholder = Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]})
         super().__init__(
@@ -78,6 +82,8 @@ class AdapterTrainer(SFTTrainer):
             data_collator=list,  # type: ignore[arg-type]
             callbacks=callbacks,
         )
+        # `Progress` shows the steps
+        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole steps; every process takes its share of them in `training_step`."""
@@ -164,7 +170,7 @@ class AdapterTrainer(SFTTrainer):
             change = "micro-batch halved, accumulation doubled"
         else:
             refuse_large_conversation(max(len(item.input_ids) for item in conversations))
-        self.note(event)
+        add_to_history(Path(str(self.args.output_dir)), event)
         if self.args.world_size > 1:
             refuse_to_go_on(change)
         logger.warning("out of memory: %s, same effective batch", change)
@@ -202,11 +208,10 @@ class AdapterTrainer(SFTTrainer):
 def trainer_arguments(
     settings: TrainingSettings, conversations: int, work: Path, training: str
 ) -> SFTConfig:
-    """Translate the settings into trl's configuration.
+    """Translate the settings into trl's configuration; `training` names a tracker's run.
 
     Precision is handled by the loss forward's autocast, batches by `StepPlan`, activation
     checkpointing by `recompute_activations`; so trl sees batch 1 and none of these flags.
-    `training` is the name of a tracker's run.
     """
     steps = -(-conversations // (settings.batch_size * settings.gradient_accumulation))
     evaluations = settings.evaluations_per_epoch

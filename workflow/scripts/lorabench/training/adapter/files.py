@@ -7,7 +7,7 @@ from peft import PeftModel
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from lorabench.files import write_json
+from lorabench.files import replacing, write_json
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 
@@ -19,15 +19,16 @@ def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
 
 
 def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dtype) -> None:
-    """Write the adapter's two files to `folder`, which must exist.
+    """Write the adapter's two files to `folder`, each whole or not at all.
 
     `base_name` is a hub id or the model's name, never a path of this machine.
     """
     tensors = get_peft_model_state_dict(model)
     saved = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in sorted(tensors.items())}
-    save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
-    # the library makes the file private
-    (folder / WEIGHTS).chmod(0o644)
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(saved, temporary, metadata={"format": "pt"})
+        # the library makes the file private
+        temporary.chmod(0o644)
     config = model.peft_config["default"].to_dict() | {
         "base_model_name_or_path": base_name,
         "inference_mode": True,
