@@ -78,8 +78,7 @@ class Parameters:
         return settings
 
     def asked_section(self, rule: str) -> Settings:
-        """Return a function: the section with the keys of the job's benchmarks, under
-        `benchmarks`."""
+        """Return a function: the section with the job's benchmarks under `benchmarks`."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]

@@ -58,8 +58,7 @@ class Plan(Sources):
         return path if wildcards.variants == "merged" else []
 
     def shards(self, wildcards: Wildcards) -> list[str]:
-        """Return the folders that jobs fill with answers, a variant's to a benchmark among them; a
-        folder a shard."""
+        """Return the folders of the jobs that answer a benchmark with a variant, one a shard."""
         run, variant, benchmark = wildcards.run, wildcards.variant, wildcards.benchmark
         rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
         engine, count = self.engine(run, rule, benchmark), self.runs[run][rule]["shards"]

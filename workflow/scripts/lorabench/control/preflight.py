@@ -99,8 +99,11 @@ def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
 
 
 def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
-    """Return a line for layers that the base model does not have, where it is on this machine, and
-    for a file that is not what a score needs."""
+    """Return a line for each file here whose content does not fit the settings.
+
+    That is a base model without the layers that should get an adapter, or a file that is not what a
+    score needs.
+    """
     faults = []
     if "train_adapter" in rules and (folder := model_folder(run)):
         shapes = base_shapes(folder)

@@ -1,5 +1,4 @@
-"""The one raw record that training leaves: readings and facts, from which the describing files are
-made."""
+"""The one raw record that training leaves, from which the describing files are made."""
 
 from typing import Any, Literal
 
@@ -7,8 +6,10 @@ from typing_extensions import TypedDict
 
 
 class SplitLikelihood(TypedDict):
-    """Exact likelihood of a set of conversations under base and adapter, a row a conversation in
-    the order of the file."""
+    """Exact likelihood of a set of conversations under base and adapter.
+
+    A row a conversation, in the order of the file.
+    """
 
     ids: list[str]
     label_tokens: list[int]
