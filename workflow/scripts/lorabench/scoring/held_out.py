@@ -7,9 +7,9 @@ independent.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
     return cast(Trained, train_metrics)
 
 
-def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
+def loss_change(conversations: Sequence[ConversationLikelihood], confidence: float) -> Estimate:
     """Return adapter - base in nat an answer token; below 0 the adapter fits better.
 
     Raises:
