@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import base_config
 from lorabench.control.command import configured_runs, errors_in_lines, parser_of
+from lorabench.control.estimate import duration
+from lorabench.control.evaluation_time import SOURCE, predicted_seconds
 from lorabench.control.forecast import (
     Power,
     evaluated,
@@ -42,7 +45,7 @@ def plan(run: Mapping[str, Any]) -> list[str]:
         for factor in OTHER_SIZES:
             other = power_of(name, max(1, round(items * factor)), bound, run["gate"]["alpha"])
             lines.append(f"  {describe_size(name, other)}")
-        lines.append(f"  time: {time_text(run, name, variants)}")
+        lines.append(f"  time: {time_text(run, name, items)}")
         cost = judge_cost(run, name, items) if "judge_" + name in run else None
         if cost is not None:
             total += cost * variants
@@ -91,12 +94,17 @@ def describe_size(name: str, power: Power) -> str:
     return f"with {power.units:,} {units_of(name)}: {found}{passes}"
 
 
-def time_text(run: Mapping[str, Any], name: str, variants: int) -> str:
-    """Return how long the answers to a benchmark took here before, or that this is not known."""
+def time_text(run: Mapping[str, Any], name: str, items: int) -> str:
+    """Return how long the answers to a benchmark take: as measured here, as predicted, or not."""
+    variants = f"for {len(run['score_benchmark']['variants'])} variants"
     seconds = measured_seconds(Path("results") / run["run"] / "work", name)
-    if seconds is None:
+    if seconds is not None:
+        return f"{duration(seconds)} {variants}, as measured in the last run here"
+    config = base_config(run)
+    if config is None or not run["require_gpu"]:
         return "unknown, it has not been asked here yet"
-    return f"{seconds / 60:.1f} min for {variants} variants, as measured in the last run here"
+    predicted = duration(predicted_seconds(run, name, items, config))
+    return f"about {predicted} {variants} on an H100 or H200, {SOURCE}"
 
 
 def main() -> None:

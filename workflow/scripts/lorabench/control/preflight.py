@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import model_folder
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
@@ -120,15 +121,6 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
         except LorabenchError as error:
             faults.append(f"score_benchmark.length_control_file: {error}")
     return faults
-
-
-def model_folder(run: dict[str, Any]) -> Path | None:
-    """Return the folder of the run's base model if it is here already."""
-    base = run["fetch_model"]["base"]
-    folder = (
-        Path(base["path"]) if base["kind"] == "path" else Path("resources/models") / base["name"]
-    )
-    return folder if (folder / "config.json").is_file() else None
 
 
 def find_missing_vllm() -> list[str]:
