@@ -2,12 +2,12 @@
 
 import math
 import statistics
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from lorabench.description.flops import shapes_of, training_flops
 from lorabench.description.utilisation import gpu_idle, utilisation
-from lorabench.documents.run_config import Determinism, TrainedWith
-from lorabench.documents.source import SourceRecord
+from lorabench.documents.run_config import ConfiguredModel, TrainedWith
 from lorabench.documents.train_metrics import (
     ConversationLikelihood,
     Likelihoods,
@@ -21,26 +21,17 @@ from lorabench.documents.train_metrics import (
 )
 from lorabench.documents.training_record import ImportRecord, SplitLikelihood, TrainingRecord
 
-STEP_KEYS = (
-    "step",
-    "epoch",
-    "loss",
-    "learning_rate",
-    "grad_norm",
-    "tokens",
-    "label_tokens",
-    "conversations",
-    "micro_batches",
-    "padding_fraction",
-    "seconds",
-    "tokens_per_second",
-)
 JOULES_PER_KWH = 3.6e6
 
 
 def train_metrics(record: TrainingRecord) -> Trained:
     """Return the content of train_metrics.json."""
-    steps = step_rows(record["log"])
+    # of the trainer's log, one row an optimiser step
+    steps = [
+        cast(Step, {key: row[key] for key in Step.__annotations__})
+        for row in record["log"]
+        if "loss" in row
+    ]
     losses = {split: likelihoods(found) for split, found in record["likelihood"].items()}
     return {
         "schema_version": 1,
@@ -59,11 +50,6 @@ def train_metrics(record: TrainingRecord) -> Trained:
         ],
         "steps": steps,
     }
-
-
-def step_rows(log: list[dict[str, Any]]) -> list[Step]:
-    """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
-    return [cast(Step, {key: row[key] for key in STEP_KEYS}) for row in log if "loss" in row]
 
 
 def likelihoods(split: SplitLikelihood) -> SplitLosses:
@@ -126,38 +112,17 @@ def power(readings: dict[str, Any]) -> PowerRead | PowerNotRead:
     if readings["reason"] is not None:
         return {"status": "not_run", "reason": readings["reason"]}
     joules = readings["energy_joules"]
-    return {
-        "status": "ok",
-        "reason": None,
-        "method": readings["method"],
-        "gpus": readings["gpus"],
-        "seconds": readings["seconds"],
-        "energy_joules": joules,
-        "peak_watts": readings["peak_watts"],
-        "mean_watts": joules / readings["seconds"],
-        "energy_kwh": joules / JOULES_PER_KWH,
-    }
+    kept = ("reason", "method", "gpus", "seconds", "energy_joules", "peak_watts")
+    means = {"mean_watts": joules / readings["seconds"], "energy_kwh": joules / JOULES_PER_KWH}
+    return cast(PowerRead, {"status": "ok", **{key: readings[key] for key in kept}, **means})
 
 
 def run_config(record: TrainingRecord) -> TrainedWith:
     """Return the content of run_config.json: everything that repeating the run takes."""
-    return {
-        "schema_version": 1,
-        "run": record["run"],
-        "settings": record["settings"],
-        "resolved": record["resolved"],
-        "model": {
-            "name": record["model"]["name"],
-            "source": cast(SourceRecord, record["model"]["source"]),
-            "chat_template_sha256": record["model"]["chat_template_sha256"],
-        },
-        "data_sha256": record["data_sha256"],
-        "history": record["history"],
-        "hardware": record["hardware"],
-        "software": record["software"],
-        "determinism": cast(Determinism, record["determinism"]),
-        "git": record["git"],
-    }
+    found: Mapping[str, Any] = record
+    kept = {key: found[key] for key in TrainedWith.__annotations__ if key in found}
+    model = {key: found["model"][key] for key in ConfiguredModel.__annotations__}
+    return cast(TrainedWith, {**kept, "schema_version": 1, "model": model})
 
 
 def imported(record: ImportRecord, name: Literal["train_metrics", "run_config"]) -> dict[str, Any]:
