@@ -46,7 +46,6 @@ class Bootstrap(TypedDict):
 
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     method: str
     resampled_unit: str
     units: Positive
@@ -69,7 +68,6 @@ class Equal(TypedDict):
     p_value: float | None
     equivalent: bool
     interval: Interval | None
-    """[low, high]."""
     n: int
 
 
@@ -93,7 +91,6 @@ class Contrasted(ContrastHead):
     """Variant - reference."""
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     confidence: float
     n: Positive
     clusters: Positive
@@ -173,7 +170,6 @@ class SpeedRatio(TypedDict):
 
     ratio: float
     interval: Interval | None
-    """[low, high]."""
     n: int
     verdict: SpeedVerdict
 
@@ -186,7 +182,6 @@ class ServingMetric(TypedDict):
     ratio_to_base: dict[str, SpeedRatio]
     """By variant."""
     noise_band: Interval | None
-    """[low, high]."""
 
 
 class Comparison(TypedDict):

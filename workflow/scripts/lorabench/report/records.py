@@ -77,13 +77,8 @@ def merge_check(merge_report: MergeReport | None) -> dict[str, Any] | None:
     """Return how far apart merged and unmerged logits are."""
     if merge_report is None:
         return None
-    return {
-        "dtype": merge_report["dtype"],
-        "prompts": merge_report["prompts"],
-        "max_logit_difference": merge_report["max_logit_difference"],
-        "float32": merge_report["float32"],
-        "as_saved": merge_report["as_saved"],
-    }
+    shown = ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")
+    return {key: merge_report.get(key) for key in shown}
 
 
 def remarks(

@@ -52,10 +52,8 @@ def run_facts(
         seconds: stage -> seconds.
     """
     config, metrics = run_config or {}, train_metrics or {}
-    history = config.get("history") or ()
-    git = config.get("git") or {}
-    memory = metrics.get("peak_memory") or {}
-    power = metrics.get("power") or {}
+    history, git = config.get("history") or (), config.get("git") or {}
+    memory, power = metrics.get("peak_memory") or {}, metrics.get("power") or {}
     on_gpu = memory.get("gpu_allocated_bytes") is not None
     measured = power.get("status") == "ok"
     return {
@@ -76,12 +74,9 @@ def _hardware(hardware: Mapping[str, Any]) -> str | None:
     """Return the machine that trained, as "2 x NVIDIA H100" or "AMD EPYC, 16 cores"."""
     gpus = [str(gpu.get("name", "GPU")) for gpu in hardware.get("gpus") or ()]
     if gpus:
-        kinds = dict.fromkeys(gpus)
-        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in kinds)
-    if not hardware.get("cpu"):
-        return None
-    cores = hardware.get("cpu_cores")
-    return f"{hardware['cpu']}, {cores} cores, no GPU"
+        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in dict.fromkeys(gpus))
+    cpu = hardware.get("cpu")
+    return f"{cpu}, {hardware.get('cpu_cores')} cores, no GPU" if cpu else None
 
 
 def duration_text(seconds: float) -> str:
