@@ -18,9 +18,10 @@ MMLU_SUBJECTS = (
     *("elementary_mathematics", "high_school_biology", "high_school_geography"),
     *("nutrition", "philosophy", "world_religions"),
 )
-MT_BENCH_CATEGORIES = set(
-    ["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"]
-)
+MT_BENCH_CATEGORIES = {
+    *("writing", "roleplay", "reasoning", "math"),
+    *("coding", "extraction", "stem", "humanities"),
+}
 PERFORMANCE_CATEGORIES = [
     *("code_generation", "mathematical_reasoning", "creative_writing"),
     *("question_answering", "summarisation"),
