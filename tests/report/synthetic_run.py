@@ -31,10 +31,8 @@ def gsm8k_rows(variant: str, n: int = 60) -> list[ItemResult]:
     """Return word problems that a variant solves with its skill; lora and merged answer alike."""
     rows = []
     for index in range(n):
-        right, name = (
-            random.Random(f"gsm8k-{index}").random() < SKILL[variant],
-            f"gsm8k-test-{index}",
-        )
+        name = f"gsm8k-test-{index}"
+        right = random.Random(f"gsm8k-{index}").random() < SKILL[variant]
         filters = {"strict_match": right, "flexible_extract": right}
         detail = {**filters, "truncated": False, "response": f"It is {right}."}
         rows.append(_row(index, name, name, float(right), detail))

@@ -209,9 +209,8 @@ def test_instructions_from_the_training_datas_source_are_told_apart(
     assert (row in text, len(limit)) == (shown, int(shown))
     assert ("OpenAssistant, as the training" in text) == shown
     if shown:
-        scores = {
-            path.parent.name: read_json(path) for path in given["scores"] if "alp" in path.name
-        }
+        files = [path for path in given["scores"] if path.stem == "alpaca_eval"]
+        scores = {path.parent.name: read_json(path) for path in files}
         for variant, title in (("base", "base"), ("lora", "base + adapter")):
             without = 100 * scores[variant]["secondary"]["without_oasst_instructions"]["score"]
             whole = 100 * scores[variant]["score"]
