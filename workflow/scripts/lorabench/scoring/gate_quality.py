@@ -145,13 +145,15 @@ def settle(line: GateLine, interval: Interval | None, units: int) -> GateLine:
     """Return the line with the verdict of its interval; few units never pass."""
     threshold = line.threshold if line.threshold is not None else 0.0
     verdict = judge_interval(interval, threshold) if interval else "not_shown"
-    to_see = units_to_see(line.unit, threshold) if verdict == "pass" else 0
-    fewest = max(FEWEST_UNITS, to_see)
+    to_see = units_to_see(line.unit, threshold)
+    fewest = max(FEWEST_UNITS, to_see if verdict == "pass" else 0)
     if interval is None or (units < fewest and verdict != "not_shown"):
-        more = fewest - units
+        more = max(FEWEST_UNITS, to_see) - units
         return replace(line, verdict="not_shown", code="too_few_units", more_units=more)
     codes = {"pass": "shown", "fail": "shown_otherwise", "not_shown": "interval_crosses"}
     more_units = units_to_settle(interval, threshold, units) if verdict == "not_shown" else None
+    if more_units is not None and sum(interval) / 2 > threshold:
+        more_units = max(more_units, to_see - units)
     return replace(line, verdict=verdict, code=codes[verdict], more_units=more_units)
 
 
