@@ -142,7 +142,12 @@ def _contamination_line(
     limit = settings.limits.contamination_share
     if limit is None:
         return None
-    unchecked = sorted(set(evaluated) - set(overlaps or {}))
+    checked = {
+        name
+        for name, lengths in (overlaps or {}).items()
+        if any(counts["items"] for counts in lengths.values())
+    }
+    unchecked = sorted(set(evaluated) - checked)
     if overlaps is None or unchecked:
         return _line(
             "contamination",
@@ -173,9 +178,10 @@ def _speed_line(
         return None
     speed = serving.get("decode_tokens_per_second") if serving else None
     ratio = speed["ratio_to_base"].get(settings.variant) if speed else None
-    if speed is None or ratio is None:
+    # a single repeat has no interval and shows nothing
+    if speed is None or ratio is None or ratio["interval"] is None:
         return _line("speed", "limit", "missing", "not_measured", unit="ratio", bound=limit)
-    low, high = ratio["interval"] or (ratio["ratio"], ratio["ratio"])
+    low, high = ratio["interval"]
     band = speed["noise_band"] or (1.0, 1.0)
     line = _line("speed", "limit", unit="ratio", bound=limit)
     line = replace(line, estimate=ratio["ratio"], interval=(low, high))

@@ -23,8 +23,10 @@ from lorabench.uncertainty import Interval
 FEWEST_UNITS = 10
 # Items without a score in one of two variants; above this share the rest may be a selection.
 MOST_DROPPED = 0.05
-# lowest score of a scale without right answers by chance
-FLOOR = {SHARE: 0.0, RATING: 1.0}
+# lowest score of a scale without right answers by chance, and what a unit can lose
+FLOOR, SCALE = {SHARE: 0.0, RATING: 1.0}, {SHARE: 1.0, RATING: 9.0}
+# A sample that expects three of something lacks it in 5 % of cases.
+EXPECTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ def judge_interval(interval: Interval, threshold: float) -> LineVerdict:
     """Return the verdict of a two-sided interval of a gain against the threshold it must exceed."""
     low, high = interval
     return "pass" if low > threshold else "fail" if high < threshold else "not_shown"
+
+
+def units_to_see(unit: str | None, threshold: float) -> int:
+    """Return how many units see, with 95 %, a loss of the margin that few units lose whole.
+
+    With fewer a sample of units that did not change passes more often than it may. 0 where the
+    threshold is no margin.
+    """
+    if unit not in SCALE or threshold >= 0:
+        return 0
+    return math.ceil(EXPECTED * SCALE[unit] / -threshold - 1e-9)
 
 
 def units_to_settle(interval: Interval, threshold: float, units: int) -> int | None:
@@ -141,11 +154,15 @@ def settle(line: GateLine, interval: Interval | None, units: int) -> GateLine:
     """Return the line with the verdict of its interval; few units never pass."""
     threshold = line.threshold if line.threshold is not None else 0.0
     verdict = judge_interval(interval, threshold) if interval else "not_shown"
-    if interval is None or (units < FEWEST_UNITS and verdict != "not_shown"):
-        more = FEWEST_UNITS - units
+    to_see = units_to_see(line.unit, threshold)
+    fewest = max(FEWEST_UNITS, to_see if verdict == "pass" else 0)
+    if interval is None or (units < fewest and verdict != "not_shown"):
+        more = max(FEWEST_UNITS, to_see) - units
         return replace(line, verdict="not_shown", code="too_few_units", more_units=more)
     codes = {"pass": "shown", "fail": "shown_otherwise", "not_shown": "interval_crosses"}
     more_units = units_to_settle(interval, threshold, units) if verdict == "not_shown" else None
+    if more_units is not None and sum(interval) / 2 > threshold:
+        more_units = max(more_units, to_see - units)
     return replace(line, verdict=verdict, code=codes[verdict], more_units=more_units)
 
 

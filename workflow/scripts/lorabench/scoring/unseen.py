@@ -10,7 +10,7 @@ whoever calls says how bad that is.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from lorabench.uncertainty import Floats
 
@@ -41,6 +41,18 @@ def p_value(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float) -> float:
     return 1 - _share_below_zero(np.append(residuals, worst))
 
 
+def least_shift(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float, tail: float) -> float:
+    """Return by how much all units must fall for the true ratio to be shown to be below `ratio`."""
+
+    def p_after(shift: float) -> float:
+        return p_value(sums - shift * sizes, sizes, unseen, ratio) - tail
+
+    start, step = float(sums.sum() / sizes.sum()) - ratio, 1.0
+    while p_after(start + step) > 0:
+        step *= 2
+    return float(optimize.brentq(p_after, start, start + step, xtol=1e-4))
+
+
 def _share_below_zero(values: Floats) -> float:
     """Return the probability that a sum of values with exponential weights is below 0.
 
@@ -61,4 +73,5 @@ def _share_below_zero(values: Floats) -> float:
     slope = point * np.sqrt(np.square(values / factors).sum())
     # at the mean the formula is 0 / 0
     correction = 1 / root - 1 / slope if abs(root) > 1e-4 else 0.0
-    return float(stats.norm.cdf(root) + stats.norm.pdf(root) * correction)
+    density = np.exp(-root * root / 2) / np.sqrt(2 * np.pi)
+    return float(special.ndtr(root) + density * correction)
