@@ -8,8 +8,9 @@ import pytest
 from lorabench.control.base_model import LLAMA_3_8B
 from lorabench.control.configuration import load, resolve
 from lorabench.control.evaluation_time import predicted_seconds
-from lorabench.control.forecast import item_count, judge_cost, measured_seconds, power_of
+from lorabench.control.forecast import held_out_count, item_count, judge_cost, measured_seconds
 from lorabench.files import write_json
+from lorabench.scoring.power import power_of
 from plan import plan, time_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,23 +25,26 @@ def run_of(overlay: str | None = None, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("benchmark", "units", "published"),
-    [("gsm8k", 1319, 0.027), ("mmlu", 14042, 0.0075), ("mt_bench", 80, 0.28)],
+    [("gsm8k", 1319, 0.027), ("mmlu", 14042, 0.0075)],
 )
 def test_what_full_benchmarks_can_show_is_known(
     benchmark: str, units: int, published: float
 ) -> None:
-    """80 % power: 2.7 points of GSM8K, 0.75 of MMLU, 0.28 of MT-Bench."""
+    """80 % power: 2.7 points of GSM8K, 0.75 of MMLU."""
     found = power_of(benchmark, units, None, 0.05)
     assert found.smallest_detectable == pytest.approx(published, rel=0.03)
     assert found.chance_of_equal is None and found.units_for_margin is None
 
 
-def test_units_for_a_margin_give_four_in_five() -> None:
-    """With the number that the plan names, an equal adapter passes in 80 % of cases."""
-    needed = power_of("gsm8k", 100, 0.03, 0.05).units_for_margin
-    assert needed is not None
-    chance = power_of("gsm8k", needed, 0.03, 0.05).chance_of_equal
-    assert chance == pytest.approx(0.8, abs=0.005)
+def test_held_out_conversations_are_those_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known of oasst1 and of data that were prepared before."""
+    monkeypatch.chdir(tmp_path)
+    assert held_out_count(run_of()) == 518 and held_out_count(run_of("demo")) is None
+    summary = {"splits": {"train": {"kept": 90}, "validation": {"kept": 13}}}
+    write_json(Path("results/demo/data/summary.json"), summary)
+    assert held_out_count(run_of("demo")) == 13
 
 
 def test_items_are_those_that_will_be_asked(tmp_path: Path) -> None:
