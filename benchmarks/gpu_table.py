@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(HERE)]
 
-from random_llama import SHAPES, checkpoint_of
+from random_llama import SHAPES, checkpoint_of, made_checkpoint
 from train_speed import COLUMNS, installed_arms, table
 
 from lorabench.control.evaluation_time import SOLUTION_TOKENS
@@ -322,8 +322,7 @@ def main() -> None:
     chosen = arguments.parts or list(parts)
     if unknown := set(chosen) - set(parts) - {"none"}:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    checkpoint = ["random_llama.py", arguments.shapes, str(checkpoint_of(arguments.shapes))]
-    run("weights", checkpoint, arguments.folder, arguments.seconds)
+    made_checkpoint(arguments.shapes)
     for name in chosen:
         if name != "none":
             run(name, parts[name], arguments.folder, arguments.seconds)

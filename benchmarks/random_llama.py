@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,13 @@ LABEL_SHARE = 0.75
 def checkpoint_of(shapes: str) -> Path:
     """Return the folder in which the benchmarks keep a checkpoint of these shapes."""
     return ROOT / "resources" / "models" / f"random-{shapes}"
+
+
+def made_checkpoint(shapes: str) -> Path:
+    """Return that folder, made if needed: by another process, since this one would keep the GPU."""
+    folder = checkpoint_of(shapes)
+    subprocess.run([sys.executable, __file__, shapes, str(folder)], check=True)
+    return folder
 
 
 def random_conversations(count: int, vocabulary: int, longest: int) -> list["Encoded"]:

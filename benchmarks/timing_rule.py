@@ -24,7 +24,7 @@ import torch
 import yaml
 from decode_speed import LINEAR_LAYERS
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from random_llama import SHAPES, checkpoint_of, make_random_llama
+from random_llama import SHAPES, made_checkpoint
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -71,8 +71,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="2 prompts and 2 users: a trial")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
-    model = checkpoint_of(arguments.random_shapes)
-    make_random_llama(arguments.random_shapes, model)
+    model = made_checkpoint(arguments.random_shapes)
     settings = settings_of(arguments.small)
     with tempfile.TemporaryDirectory() as work:
         adapter = Path(work) / "adapter"

@@ -43,7 +43,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from random_llama import SHAPES, checkpoint_of, make_random_llama, random_conversations
+from random_llama import SHAPES, checkpoint_of, made_checkpoint, random_conversations
 from train_arms import Run, run_lorabench, run_trl, run_unsloth
 
 from lorabench.control.memory_model import GLIBC_TUNABLES
@@ -319,7 +319,7 @@ def main() -> None:
         print(json.dumps(run_arm(arguments.arm, arguments)))
         return
     if arguments.random_shapes:
-        make_random_llama(arguments.random_shapes, arguments.model)
+        made_checkpoint(arguments.random_shapes)
     arguments.arms = arguments.arms or usual_arms()
     print(table(compare(arguments)["medians"]))
 
