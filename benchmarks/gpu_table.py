@@ -295,7 +295,6 @@ def write_table(arguments: argparse.Namespace) -> None:
     (folder / "table.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     document = {"shapes": shapes, "targets": found, "training": {shapes: arms, **others}}
     (folder / "table.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-    print("\n".join(text))
 
 
 def main() -> None:
@@ -326,9 +325,8 @@ def main() -> None:
     for name in chosen:
         if name != "none":
             run(name, parts[name], arguments.folder, arguments.seconds)
-            write_table(arguments)
-    if chosen == ["none"]:
         write_table(arguments)
+    print((arguments.folder / "table.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -40,8 +40,6 @@ def why_not_compiled(
         return "no GPU: on a CPU the compiler takes longer than it saves"
     if not has_varlen(device, dtype):
         return "it pays with FlashAttention only: bfloat16, compute capability 8.0 or newer"
-    if settings.fsdp:
-        return "compiled layers whose weights are divided among GPUs were never run to their end"
     if settings.use_dora:
         return "DoRA leaves the compiled graph many times in each layer"
     return what_is_missing()
@@ -74,6 +72,10 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     torch._dynamo.config.suppress_errors = tolerant
     torch._dynamo.utils.counters.clear()
     layers = decoder_layers(model)
+    # of a layer that FSDP has divided, the compiler takes each number, as the width of a head, for
+    # a symbol; two processes did not finish such a graph in 15 minutes
+    divided = getattr(layers[0], "_is_fsdp_managed_module", False)
+    torch._dynamo.config.specialize_int = torch._dynamo.config.specialize_float = divided
     # without transformers' wrapper for activation checkpointing
     plain = type(layers[0]).forward
     while hasattr(plain, "__wrapped__"):
