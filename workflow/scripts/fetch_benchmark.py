@@ -36,12 +36,10 @@ def fetch_benchmark(
         with TemporaryDirectory(dir=staging) as temporary:
             scratch, wheels = Path(temporary), []
             built_in = link_samples(benchmark, samples, scratch / "samples")
-            path, licence = locate(
-                origin, built_in=built_in, hub_files=table.hub_files, scratch=scratch
-            )
-            rows = {
-                name: write_jsonl(staging / name, table) for name, table in table.read(path).items()
-            }
+            hub_files = table.hub_files
+            path, licence = locate(origin, built_in=built_in, hub_files=hub_files, scratch=scratch)
+            read = table.read(path)
+            rows = {name: write_jsonl(staging / name, found) for name, found in read.items()}
             if table.judge_prompt is not None:
                 prompt, prompt_origin = locate_prompt(
                     benchmark, table.judge_prompt, path, settings.get("judge_prompt"), scratch

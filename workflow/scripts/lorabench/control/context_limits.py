@@ -1,6 +1,8 @@
 """Compare the lengths in a config with its base model's context, before any work starts."""
 
 from collections.abc import Set
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,7 @@ def find_context_faults(run: dict[str, Any], rules: Set[str], model: Path | None
         for path in keys if rule in rules else ():
             if len(path) > 1 and path[0] not in run["score_benchmark"]["benchmarks"]:
                 continue
-            value: Any = run[rule]
-            for key in path:
-                value = value[key]
+            value: Any = reduce(getitem, path, run[rule])
             # a prompt needs some tokens, too
             most = room if rule == "train_adapter" else room - 1
             if value > most:

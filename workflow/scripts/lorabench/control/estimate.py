@@ -41,15 +41,11 @@ class Estimate:
         """Return the estimate as lines of text."""
         choice = self.choice
         return [
-            (
-                f"training on {self.device}: peak memory {self.peak_memory_bytes / 1e9:.1f} of "
-                f"{self.memory_bytes / 1e9:.1f} GB "
-                f"({'fits' if choice.fits else 'does not fit'}), {choice.words()}"
-            ),
-            (
-                f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
-                f"(share of the peak {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk"
-            ),
+            f"training on {self.device}: peak memory {self.peak_memory_bytes / 1e9:.1f} of "
+            f"{self.memory_bytes / 1e9:.1f} GB "
+            f"({'fits' if choice.fits else 'does not fit'}), {choice.words()}",
+            f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
+            f"(share of the peak {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk",
             *(f"  suggestion: {suggestion}" for suggestion in self.suggestions),
         ]
 
@@ -218,14 +214,13 @@ def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
     Long ones pay with FlashAttention only, and no step has more tokens than its conversations may
     have.
     """
+    longest = settings.max_seq_length
     if not settings.packing:
-        tokens = settings.batch_size * settings.max_seq_length
-        return tokens, tokens
+        return (settings.batch_size * longest,) * 2
     if settings.row_tokens != "auto":
-        tokens = max(int(settings.row_tokens), settings.max_seq_length)
-        return tokens, tokens
-    step = settings.batch_size * settings.gradient_accumulation * settings.max_seq_length
-    return settings.max_seq_length, step if flash else settings.max_seq_length
+        return (max(int(settings.row_tokens), longest),) * 2
+    step = settings.batch_size * settings.gradient_accumulation * longest
+    return longest, step if flash else longest
 
 
 def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[str]:

@@ -70,10 +70,8 @@ def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
             " the time; give the job more or faster processor cores"
         )
     elif share > BOUND:
-        sentence += (
-            ": training was bound by launching kernels from Python, because "
-            + launched_slowly(record)
-        )
+        why = launched_slowly(record)
+        sentence += f": training was bound by launching kernels from Python, because {why}"
     return reading | {"sentence": f"{sentence}."}
 
 
