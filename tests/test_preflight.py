@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from doctor import LLAMA_3_8B
-from lorabench.control.preflight import check, device_here, find_content_faults, find_memory_faults
+from lorabench.control.base_model import LLAMA_3_8B
+from lorabench.control.preflight import (
+    check,
+    device_here,
+    find_content_faults,
+    find_memory_faults,
+)
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
 from lorabench.files import write_json

@@ -154,9 +154,8 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
 
 def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
     """Return the `judge` key of a judging section that points at the server."""
-    remote = {"model": "judge", "base_url": fake.url, "concurrency": 4, "timeout_seconds": 5}
-    local = {"tokens_per_batch": 2048, "dtype": "float32"}
-    return section("judge", **(remote | local | changes))
+    small = {"model": "judge", "base_url": fake.url, "concurrency": 4, "timeout_seconds": 5}
+    return section("judge", **(small | {"dtype": "float32"} | changes))
 
 
 def judge_settings(fake: FakeJudge, **changes: Any) -> JudgeSettings:

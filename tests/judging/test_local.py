@@ -16,7 +16,7 @@ from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_me
 from lorabench.judging.choices import choice_log_probabilities, encode_choices
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.judges import open_judge
-from lorabench.judging.local import LocalJudge, form_batches
+from lorabench.judging.local import LocalJudge
 from lorabench.judging.mt_bench import RATING_START, RATINGS
 from lorabench.judging.store import AnswerStore
 
@@ -52,17 +52,6 @@ def test_ten_as_one_token_keeps_every_probability() -> None:
     assert len(choices.tokens["10"]) == 1
     found = choice_log_probabilities(choices.tokens, torch.full((1, 18), 0.05).log())
     assert {round(math.exp(value), 6) for value in found.values()} == {0.05}
-
-
-def test_batches_hold_the_token_budget() -> None:
-    """Every index once, padded size within the budget, a longer row by itself."""
-    lengths = [5, 30, 7, 100, 6, 29]
-    batches = form_batches(lengths, 60)
-    assert sorted(index for batch in batches for index in batch) == list(range(6))
-    assert [3] in batches
-    assert all(
-        len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 60 for batch in batches
-    )
 
 
 @pytest.fixture
@@ -123,21 +112,34 @@ def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Pat
         assert found == pytest.approx(strings, rel=1e-4)
 
 
-def test_judge_is_deterministic_and_resumes(model_source: Path, tmp_path: Path) -> None:
-    """Bit-equal in a second run and after a resume; a complete run loads no model."""
-    whole = ask(model_source, tmp_path / "a", requests(9), tokens_per_batch=512)
-    store = tmp_path / "b"
-    ask(model_source, store, requests(9), tokens_per_batch=512)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_rating_depends_on_its_item_only(model_source: Path, tmp_path: Path, dtype: str) -> None:
+    """Bit-equal after a kill, in another order, and next to other items."""
+    given = requests(9)
+    whole = ask(model_source, tmp_path / "a", given, dtype=dtype)
+    expected = [reply.log_probabilities for reply in whole]
+    store = tmp_path / "killed"
+    ask(model_source, store, given, dtype=dtype)
     lines = (store / "local.jsonl").read_text().splitlines(keepends=True)
     (store / "local.jsonl").write_text("".join(lines[:4]) + lines[4][:30])
-    resumed = ask(model_source, store, requests(9), tokens_per_batch=512)
-    assert [r.log_probabilities for r in resumed] == [r.log_probabilities for r in whole]
+    resumed = ask(model_source, store, given, dtype=dtype)
+    assert [reply.log_probabilities for reply in resumed] == expected
     assert sum(reply.cached for reply in resumed) == 4
+    more = ask(model_source, tmp_path / "more", requests(12)[::-1], dtype=dtype)
+    assert [reply.log_probabilities for reply in more[::-1]][:9] == expected
+    one = [ask(model_source, tmp_path / r.item, [r], dtype=dtype)[0] for r in given[:3]]
+    assert [reply.log_probabilities for reply in one] == expected[:3]
+
+
+def test_a_complete_store_needs_no_model(model_source: Path, tmp_path: Path) -> None:
+    """The weights are not looked for, and equal requests are one answer."""
+    store = tmp_path / "store"
+    ask(model_source, store, requests(3) * 2)
+    assert len((store / "local.jsonl").read_text().splitlines()) == 3
     moved = tmp_path / "no-model" / "source.json"
     moved.parent.mkdir()
     moved.write_bytes(model_source.read_bytes())
-    again = ask(moved, store, requests(9), tokens_per_batch=512)
-    assert all(reply.cached for reply in again)
+    assert all(reply.cached for reply in ask(moved, store, requests(3)))
 
 
 def test_too_long_prompt_is_a_failure_of_its_item(model_source: Path, tmp_path: Path) -> None:

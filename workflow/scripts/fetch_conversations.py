@@ -17,7 +17,7 @@ from lorabench.data.conversations.reading import (
     holds_data,
     read_messages,
 )
-from lorabench.data.sources.download import locate
+from lorabench.data.sources.download import fetch_source
 from lorabench.data.sources.source import HubSource, parse_source, write_record
 from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import run_job
@@ -38,7 +38,7 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
             for hub_files in (HUB_FILES, MORE_HUB_FILES):
-                path, licence = locate(
+                path, licence = fetch_source(
                     origin, built_in=samples, hub_files=hub_files, scratch=Path(scratch)
                 )
                 if not isinstance(origin, HubSource) or holds_data(path):

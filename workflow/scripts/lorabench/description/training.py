@@ -2,12 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from lorabench.description.flops import shapes_of, training_flops
 from lorabench.description.utilisation import gpu_idle, utilisation
-from lorabench.documents.run_config import ConfiguredModel, TrainedWith
+from lorabench.documents.run_config import Determinism, TrainedWith
 from lorabench.documents.train_metrics import (
     ConversationLikelihood,
     Likelihoods,
@@ -119,10 +118,23 @@ def power(readings: dict[str, Any]) -> PowerRead | PowerNotRead:
 
 def run_config(record: TrainingRecord) -> TrainedWith:
     """Return the content of run_config.json: everything that repeating the run takes."""
-    found: Mapping[str, Any] = record
-    kept = {key: found[key] for key in TrainedWith.__annotations__ if key in found}
-    model = {key: found["model"][key] for key in ConfiguredModel.__annotations__}
-    return cast(TrainedWith, {**kept, "schema_version": 1, "model": model})
+    return {
+        "schema_version": 1,
+        "run": record["run"],
+        "settings": record["settings"],
+        "resolved": record["resolved"],
+        "model": {
+            "name": record["model"]["name"],
+            "source": record["model"]["source"],
+            "chat_template_sha256": record["model"]["chat_template_sha256"],
+        },
+        "data_sha256": record["data_sha256"],
+        "history": record["history"],
+        "hardware": record["hardware"],
+        "software": record["software"],
+        "determinism": cast(Determinism, record["determinism"]),
+        "git": record["git"],
+    }
 
 
 def imported(record: ImportRecord, name: Literal["train_metrics", "run_config"]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from lorabench.documents.answer import Answer
 from lorabench.documents.comparison import HeldOutLoss
 from lorabench.documents.contamination import Contamination
-from lorabench.documents.merge_report import MergeReport
+from lorabench.documents.merge_report import MergeCheck, MergeReport
 from lorabench.documents.performance import Performance
 from lorabench.documents.run_config import RunConfig
 from lorabench.documents.source import SourceRecord
@@ -87,12 +87,17 @@ def peak_memory_bytes(perf: Performance) -> float | None:
     return None
 
 
-def merge_check(merge_report: MergeReport | None) -> dict[str, Any] | None:
+def merge_check(merge_report: MergeReport | None) -> MergeCheck | None:
     """Return how far apart merged and unmerged logits are."""
     if merge_report is None:
         return None
-    shown = ("dtype", "prompts", "max_logit_difference", "float32", "as_saved")
-    return {key: merge_report.get(key) for key in shown}
+    return {
+        "dtype": merge_report["dtype"],
+        "prompts": merge_report["prompts"],
+        "max_logit_difference": merge_report["max_logit_difference"],
+        "float32": merge_report["float32"],
+        "as_saved": merge_report["as_saved"],
+    }
 
 
 def remarks(

@@ -158,8 +158,10 @@ def runs_text(runs: Sequence[Run], contrasts: Contrasts) -> str:
 def render_runs(
     template: str, style: str, runs: Sequence[Run], contrasts: Contrasts, spreads: Any = ()
 ) -> str:
-    """Return the page: runs with their scores, the paired differences to A, and the spreads over
-    seeds (`seed_spread.SeedSpread`)."""
+    """Return the page: scores, paired differences to A, and the spreads over seeds.
+
+    `spreads` are of `seed_spread.SeedSpread`.
+    """
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     page = page_environment().from_string(template)
     text = page.render(
