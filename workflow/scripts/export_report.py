@@ -59,9 +59,6 @@ def export_report(
     Args:
         scores, rows: score files and item rows, parallel lists.
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
-        perf: measurements, one a variant; empty where inference was not measured.
-        compare: compare.json.
-        markdown, document, page, items_page, figures: the report.
         folder: reports/bench/{git-sha}.
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
@@ -99,13 +96,7 @@ def add_scores(
     scores: Mapping[str, Mapping[str, Score]],
     benchmark_sources: Sequence[Path],
 ) -> None:
-    """Write the scores of adapter and merged model into their cards.
-
-    Args:
-        cards: of the exported adapter and of the merged model.
-        scores: benchmark -> variant -> score file.
-        benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
-    """
+    """Write the scores of adapter and merged model into their cards."""
     sources = {path.parent.parent.name: read_json(path) for path in benchmark_sources}
     for card, variant in zip(cards, ("lora", "merged"), strict=True):
         done = [found[variant] for found in scores.values() if variant in found]

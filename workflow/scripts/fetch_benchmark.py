@@ -27,7 +27,6 @@ def fetch_benchmark(
 
     Args:
         samples: the project's own files of this benchmark, the built-in source.
-        source: source.json to write.
         settings: the source of the config; `judge_prompt`, where given, is a separate source.
     """
     table = benchmark_data(benchmark)

@@ -29,7 +29,6 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
 
     Args:
         samples: the project's own conversation trees, the built-in source.
-        source: source.json to write.
         settings: the source of the config, see `lorabench.data.sources.source`, and `format`, see
             `lorabench.data.conversations.formats`.
     """

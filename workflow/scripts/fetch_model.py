@@ -39,7 +39,6 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
 
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.
-        source: source.json to write, in the model's folder.
         settings: the model's source, see `lorabench.data.sources.source`.
     """
     origin = parse_source(settings)

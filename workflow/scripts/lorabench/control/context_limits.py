@@ -22,8 +22,6 @@ def find_context_faults(run: dict[str, Any], rules: Set[str], model: Path | None
     """Return one line for each length of a scheduled rule that the base model cannot read.
 
     Args:
-        run: the run's config.
-        rules: names of the rules that have a job to run.
         model: folder of the base model, None where it is not on this machine yet; the jobs check
             again.
     """

@@ -105,8 +105,6 @@ def estimate(
     """Predict the training of `settings` on a device.
 
     Args:
-        settings: the config section `train_adapter`.
-        model_config: the base model's config.json.
         data_summary: with train_conversations and train_tokens (`data` of train_metrics.json); None
             = oasst1.
 

@@ -66,7 +66,6 @@ def predict_memory(
         tokens: positions of the largest micro-batch, padding counted.
         recomputed: layers that compute their activations again.
         gpu: on a GPU; else the resident memory of a CPU process.
-        compiled: the layers run compiled.
         processes: that divide the layers' weights among them where the recipe says `fsdp`.
     """
     adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)

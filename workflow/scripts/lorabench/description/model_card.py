@@ -26,12 +26,7 @@ def hub_header(relation: str, base: str | None, data: str | None) -> list[str]:
 
 
 def model_card(record: TrainingRecord, metrics: Trained, conversations: SourceRecord) -> str:
-    """Return the card as Markdown with the metadata header that model hubs read.
-
-    Args:
-        record: of the training.
-        metrics: the content of train_metrics.json.
-    """
+    """Return the card as Markdown with the metadata header that model hubs read."""
     base_name = record["model"]["public_name"]
     # what the base model's source states, and what is known of it
     stated = record["model"]["source"]["licence"]

@@ -62,7 +62,6 @@ class RemoteJudge:
         """Show the estimate, check it, ask; return the failures.
 
         Args:
-            missing: what is not in the store.
             total: the number of questions, those in the store included.
         """
         budget = Budget(self._settings, self._store.spent_usd)

@@ -69,10 +69,8 @@ def assemble_report(
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
-        scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
         changes: benchmark -> which items changed, by group.
-        seconds: stage -> seconds.
     """
     trained = recorded_training(train_metrics)
     oasst = from_open_assistant(sources["conversations"])

@@ -73,7 +73,6 @@ def compare_items(
     """Return the items of one benchmark, those that lost most first.
 
     Args:
-        rows: variant -> item rows.
         answers: variant -> generated answers, empty for a benchmark without a judge.
         questions: id -> row of the benchmark's files.
     """

@@ -69,14 +69,6 @@ def validation_losses(train_metrics: TrainMetrics | None, confidence: float) -> 
     }
 
 
-def _change_word(interval: tuple[float, float] | None) -> str:
-    if interval is None:
-        return "not shown: no interval"
-    if interval[1] < 0:
-        return "lower"
-    return "higher" if interval[0] > 0 else "no change shown"
-
-
 def peak_memory_bytes(perf: Performance) -> float | None:
     """Return the peak memory of generating: allocated on the GPU, else resident."""
     if perf["status"] == "ok":
