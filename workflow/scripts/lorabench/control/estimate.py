@@ -107,9 +107,6 @@ def estimate(
     Args:
         data_summary: with train_conversations and train_tokens (`data` of train_metrics.json); None
             = oasst1.
-
-    Raises:
-        ConfigurationError: a setting is unknown.
     """
     options, shapes = parse_settings(settings), shapes_of(model_config)
     data = data_summary or OASST1

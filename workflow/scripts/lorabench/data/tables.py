@@ -142,11 +142,7 @@ def optional(row: Row, name: str, kind: type, place: str) -> Any:
 
 
 def texts(row: Row, name: str, place: str) -> list[str]:
-    """Return `row[name]`, which must be a non-empty list of texts.
-
-    Raises:
-        DataError: it is not.
-    """
+    """Return `row[name]`, which must be a non-empty list of texts."""
     values = field(row, name, list, place)
     if not values or not all(isinstance(value, str) for value in values):
         raise DataError(f"{place}: field {name!r}: expected a list of texts, found {values!r:.60}")

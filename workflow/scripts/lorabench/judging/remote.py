@@ -158,11 +158,7 @@ class _Round:
             self.budget.release(reserved, usd)
 
     def _count_unanswered(self, reason: str) -> None:
-        """End the round when too many requests stay unanswered.
-
-        Raises:
-            JudgeError: more than the allowed number did, or all of them.
-        """
+        """End the round when too many requests stay unanswered."""
         self.unanswered += 1
         total = self.total
         if self.unanswered > max(1, int(UNANSWERED_SHARE * total)) or self.unanswered == total:

@@ -175,11 +175,7 @@ def _turn(turn: Any, place: str) -> Turn:
 
 
 def _text(row: Row, key: str, place: str) -> str:
-    """Return a text, also of null (nothing was said) and of a list of text parts.
-
-    Raises:
-        DataError: it is not a text, or a part is an image or a sound.
-    """
+    """Return a text, also of null (nothing was said) and of a list of text parts."""
     value = row[key] if key in row else field(row, key, str, place)
     if value is None:
         return ""
