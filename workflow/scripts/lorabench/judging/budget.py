@@ -73,7 +73,7 @@ class Budget:
             )
 
     async def reserve(self, request: JudgeRequest) -> float:
-        """Set aside the worst case of one call and return it; wait if calls in flight may free it."""
+        """Set aside and return the worst case of one call; wait if calls in flight may free it."""
         worst = self.worst_case(request)
         while not self._fits(worst):
             if not self._in_flight:
