@@ -211,9 +211,11 @@ def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
     """
     longest = settings.max_seq_length
     if not settings.packing:
-        return (settings.batch_size * longest,) * 2
+        padded = settings.batch_size * longest
+        return padded, padded
     if settings.row_tokens != "auto":
-        return (max(int(settings.row_tokens), longest),) * 2
+        tokens = max(int(settings.row_tokens), longest)
+        return tokens, tokens
     step = settings.batch_size * settings.gradient_accumulation * longest
     return longest, step if flash else longest
 
