@@ -32,7 +32,6 @@ class ShortAnswer(TypedDict):
     answer: str
     """A word or two."""
     headline: str
-    """One sentence."""
     reasons: list[Reason]
 
 
@@ -109,7 +108,6 @@ class Contrasted(ContrastHead):
     scope: str | None
     """What the verdict is about, null where that is the benchmark."""
     verdict: str
-    """In words."""
     verdict_word: VerdictWord
 
 
@@ -130,7 +128,6 @@ class BenchmarkComparison(TypedDict):
     reason: str | None
     """Why a variant has no score."""
     carries_signal: bool
-    """False where the judge's scores mean nothing."""
     pairs: dict[PairName, Contrast]
 
 
@@ -178,12 +175,10 @@ class SpeedRatio(TypedDict):
 
 
 class ServingMetric(TypedDict):
-    """A metric of one user's speed."""
+    """A metric of one user's speed, by variant."""
 
     median: dict[str, float]
-    """By variant."""
     ratio_to_base: dict[str, SpeedRatio]
-    """By variant."""
     noise_band: Interval | None
 
 

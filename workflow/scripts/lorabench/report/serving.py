@@ -34,8 +34,6 @@ def cost_to_serve(
 
     Args:
         serving: the speed ratios of one user, see `speed_ratios`.
-        memory: each variant's peak memory in bytes.
-        perf: contents of perf/{variant}.json.
     """
     if serving is None:
         return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
