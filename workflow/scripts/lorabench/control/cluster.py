@@ -1,8 +1,10 @@
 """What a SLURM cluster must offer before jobs are sent to it, and what they reserve there."""
 
+import asyncio
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,8 @@ REMEMBERED_SECONDS = 45
 # that is read, its copy in another type, and what is written)
 PROCESS_MB = 4000
 BYTES_PER_WEIGHT = 7.5
+# between two questions to a controller that does not answer
+PAUSE_SECONDS = 15
 # where a model's name does not say its size
 ASSUMED_WEIGHTS = 8e9
 
@@ -71,3 +75,32 @@ def check_cluster(
             " REMEMBERED_SECONDS in control/cluster.py to a third of it, or ask for a higher"
             " MinJobAge"
         )
+
+
+def keep_asking(plugin: Any, interrupted: Callable[[], bool]) -> None:
+    """Make the executor plugin (2.8) bear with a controller that does not answer for a while.
+
+    By itself the plugin asks `sacct` then, which needs accounts, and after its last attempt it
+    forgets the jobs and waits for ever.
+
+    Args:
+        plugin: the module snakemake_executor_plugin_slurm.
+        interrupted: returns whether the run is to end.
+    """
+    ask, remembered = plugin.query_job_status, plugin.get_min_job_age()
+
+    async def ask_until_answered(command: str, logger: Any) -> Any:
+        silent = False
+        while (answer := await ask(command, logger))[0] is None and not interrupted():
+            if not silent:
+                print(
+                    "lorabench: SLURM does not answer; its jobs go on, and it is asked again until"
+                    " it does",
+                    file=sys.stderr,
+                )
+            silent = True
+            await asyncio.sleep(PAUSE_SECONDS)
+        return answer
+
+    plugin.query_job_status = ask_until_answered
+    plugin.get_min_job_age = lambda: remembered
