@@ -171,7 +171,7 @@ def check_layers(folder: Path, wanted: Iterable[str]) -> None:
         layers -= {"lm_head", "embed_out"}
     if missing := sorted(set(wanted) - layers):
         raise DataError(
-            f"train_adapter.target_modules: {folder.name} has no linear layer {missing[0]!r} with"
+            f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r} with"
             f" weights of its own; expected some of {', '.join(sorted(layers))}"
         )
 
