@@ -1,6 +1,7 @@
 """How often is the gate right? Adapters of known effect through the gate's own statistics.
 
     python benchmarks/gate_operating_characteristics.py --repeats 400 --seed 0
+    python benchmarks/gate_operating_characteristics.py --rare --repeats 1000
 
 Every repeat draws items of base and variant, and the real lines of the gate judge them. Adapters:
     identical    the same answers on every item (a zero B matrix)
@@ -12,6 +13,8 @@ Every repeat draws items of base and variant, and the real lines of the gate jud
 A pass of margin, rare losses or twice is a wrong "ship": at most alpha = 5 % of the first two may
 be. The last rows put all lines together: the answer of a gate that requires all of them. Held-out
 loss: "margin" is no change on average, "twice" +0.05 nat a token, "helpful" -0.05.
+--rare prints how often populations at exactly the threshold pass in which few units lose much and
+all others change by the same small amount.
 """
 
 import argparse
@@ -116,6 +119,58 @@ def losses(adapter: str, conversations: int, draw: np.random.Generator) -> list[
     ]
 
 
+# line -> units, (share that loses, how much); the others gain or lose what leads to the threshold
+RARE: dict[str, tuple[Sequence[int], Sequence[tuple[float, float]]]] = {
+    "held_out_loss": (
+        (60, 200, 500),
+        ((0.02, 1), (0.01, 2), (0.01, 5), (0.005, 2), (0.005, 4), (0.005, 5), (0.003, 8)),
+    ),
+    "mt_bench": (
+        (30, 80, 160),
+        ((0.117, 3), (0.07, 5), (0.05, 7), (0.0389, 9), (0.08, 7), (0.022, 7), (0.0167, 9)),
+    ),
+}
+
+
+def rare_pass(
+    name: str, n: int, share: float, by: float, settings: GateSettings, draw: np.random.Generator
+) -> bool:
+    """Return whether one sample passes in which `share` of the units loses `by`."""
+    rule, lose = rules_of(settings)[name], draw.random(n) < share
+    # of the mean loss to the threshold
+    changes = (share - lose) * by + rule.threshold
+    if name == "held_out_loss":
+        tokens = draw.lognormal(5, 0.8, n).astype(int) + 1
+        rows = [
+            {
+                "label_tokens": int(size),
+                "base_nll_sum": 2.0 * size,
+                "adapter_nll_sum": (2 - gain) * size,
+            }
+            for size, gain in zip(tokens, changes, strict=True)
+        ]
+        return held_out_line(rule, rows, settings.alpha).verdict == "pass"
+    base = np.full(2 * n, 9.5)
+    items = {"base": rows_of(name, base), "merged": rows_of(name, base + np.repeat(changes, 2))}
+    return benchmark_line(name, rule, {}, items, "merged", settings.alpha).verdict == "pass"
+
+
+def print_rare(settings: GateSettings, repeats: int, seed: int) -> None:
+    """Print a Markdown table: a row a population, a column a number of units."""
+    for name, (sizes, cases) in RARE.items():
+        heads = [f"{n} units" for n in sizes]
+        print(f"{name}: wrong passes in % of {repeats}\n\n| lose | {' | '.join(heads)} |")
+        print(f"| --- |{' ---: |' * len(sizes)}")
+        for share, by in cases:
+            words = []
+            for n in sizes:
+                draw = np.random.default_rng([seed, n, round(share * 1e4), round(by)])
+                passed = sum(rare_pass(name, n, share, by, settings, draw) for _ in range(repeats))
+                words.append(f"{100 * passed / repeats:.1f}")
+            print(f"| {100 * share:.3g} % lose {by} | {' | '.join(words)} |", flush=True)
+        print()
+
+
 def rows_of(name: str, scores: Sequence[float]) -> list[ItemResult]:
     """Return item rows of scores; the two turns of an MT-Bench question are one cluster."""
     return [
@@ -176,9 +231,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--rare", action="store_true")
     chosen = parser.parse_args()
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     settings = GateSettings.parse_section(config["gate"], "gate")
+    if chosen.rare:
+        print_rare(settings, chosen.repeats, chosen.seed)
+        return
     for size in chosen.sizes:
         cells: dict[str, list[str]] = {}
         for adapter in ADAPTERS:

@@ -46,7 +46,12 @@ GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (16, 60, 200, 805)
 # questions, conversations, (repeats, prompts)
 MT_BENCH, HELD_OUT, SPEED = (8, 80), (13, 60, 518), ((3, 5), (3, 20), (5, 20))
 # share of right answers in one of two variants only, of the reference and of the variant
-FLIPS = {"few flips": (0.02, 0.0), "equal": (0.06, 0.06), "better": (0.08, 0.14)}
+FLIPS = {
+    "few flips": (0.02, 0.0),
+    "equal": (0.06, 0.06),
+    "better": (0.08, 0.14),
+    "most lost": (0.3, 0.01),
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,12 @@ PREFERENCES: dict[str, tuple[float, Make]] = {
     "mean 10 %, skewed": (0.1, lambda draw, n: draw.beta(0.1, 0.9, n)),
     "mean 50 %, near 0 or 1": (0.5, lambda draw, n: draw.beta(0.2, 0.2, n)),
     "mean 50 %, unsure judge": (0.5, lambda draw, n: draw.beta(2, 2, n)),
+    "mean 38 %, near 0 or 1": (0.38, lambda draw, n: draw.beta(0.19, 0.31, n)),
+    "mean 92 %, skewed": (0.92, lambda draw, n: draw.beta(0.92, 0.08, n)),
+    "90 % ties, 3 % won, 7 % lost": (
+        0.48,
+        lambda draw, n: draw.choice([0.5, 1.0, 0.0], n, p=[0.9, 0.03, 0.07]),
+    ),
 }
 
 
@@ -127,43 +138,60 @@ def win_rates() -> Iterator[Row]:
         yield Row("AlpacaEval difference to 50 %", str(n), name, mean - 0.5, change)
 
 
-def question_ratings(draw: Draw, questions: int, skewed: bool) -> Floats:
-    """Return the ratings of two turns a question, [2 x questions], of mean 7.3 or 2.35."""
-    if skewed:
-        # most answers are worth nothing, some questions are answered well
-        good = np.repeat(draw.random(questions) < 0.15, 2)
-        return np.where(good, draw.integers(8, 11, 2 * questions), 1.0 + 0 * good)
-    shift = np.repeat(draw.integers(-1, 2, questions), 2)
-    return 7.3 + shift + draw.uniform(-1.7, 1.7, 2 * questions)
+def both(values: Floats) -> Floats:
+    """Return each question's value for both of its turns."""
+    return np.repeat(values, 2)
 
 
-def rating_changes(draw: Draw, questions: int, rare: bool) -> Floats:
-    """Return the changes of the ratings of two turns a question, of mean 0.1 or -0.25."""
-    if rare:
-        return -5.0 * (draw.random(2 * questions) < 0.05)
-    changes = np.repeat(draw.normal(0, 0.6, questions), 2)
-    return changes + draw.normal(0.1, 1, 2 * questions)
+# name -> mean, ratings of both turns of n questions
+QUESTION_RATINGS: dict[str, tuple[float, Make]] = {
+    "around 7.3": (
+        7.3,
+        lambda draw, n: 7.3 + both(draw.integers(-1, 2, n)) + draw.uniform(-1.7, 1.7, 2 * n),
+    ),
+    # most answers are worth nothing, some questions are answered well
+    "mostly 1, 15 % 8 to 10": (
+        2.2,
+        lambda draw, n: np.where(both(draw.random(n) < 0.15), draw.integers(8, 11, 2 * n), 1.0),
+    ),
+    "9 or 10": (9.8, lambda draw, n: 9.0 + (draw.random(2 * n) < 0.8)),
+    "10, 4 % of the questions 1": (9.64, lambda draw, n: 10 - 9.0 * both(draw.random(n) < 0.04)),
+    "always 10": (10.0, lambda draw, n: np.full(2 * n, 10.0)),
+}
+# name -> mean, changes of the ratings of both turns of n questions
+RATING_CHANGES: dict[str, tuple[float, Make]] = {
+    "normal": (
+        0.1,
+        lambda draw, n: both(draw.normal(0, 0.6, n)) + draw.normal(0.1, 1, 2 * n),
+    ),
+    "5 % of turns lose 5": (-0.25, lambda draw, n: -5.0 * (draw.random(2 * n) < 0.05)),
+    "heavy tails": (0.0, lambda draw, n: np.clip(both(0.5 * draw.standard_t(2, n)), -9, 9)),
+    "4 % of questions lose 7": (-0.28, lambda draw, n: -7.0 * both(draw.random(n) < 0.04)),
+    "9 or 10, then 10 or 9": (
+        0.1,
+        lambda draw, n: (draw.random(2 * n) < 0.8) * 1.0 - (draw.random(2 * n) < 0.7),
+    ),
+    "no change": (0.0, lambda draw, n: np.zeros(2 * n)),
+}
 
 
 def ratings() -> Iterator[Row]:
     """MT-Bench's mean rating and its difference."""
-    for questions, skewed in itertools.product(MT_BENCH, (False, True)):
+    for n, (name, (mean, make)) in itertools.product(MT_BENCH, QUESTION_RATINGS.items()):
 
-        def score(draw: Draw, level: float, n: int = questions, skewed: bool = skewed) -> Found:
-            values, clusters = question_ratings(draw, n, skewed).tolist(), np.arange(2 * n) // 2
-            return bounded_mean_estimate(values, RATINGS, clusters.tolist(), level).interval
+        def score(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
+            values, clusters = make(draw, n).tolist(), both(np.arange(n)).tolist()
+            return bounded_mean_estimate(values, RATINGS, clusters, level).interval
 
-        def change(draw: Draw, level: float, n: int = questions, skewed: bool = skewed) -> Found:
-            changes, clusters = rating_changes(draw, n, skewed).tolist(), np.arange(2 * n) // 2
-            before, size = [0.0] * len(changes), UNSEEN["rating 1-10"]
-            return paired_difference(before, changes, size, clusters.tolist(), level).interval
+        yield Row("MT-Bench rating", f"{n} x 2", name, mean, score)
+    for n, (name, (mean, make)) in itertools.product(MT_BENCH, RATING_CHANGES.items()):
 
-        words = "mostly 1, 15 % 8 to 10" if skewed else "around 7.3"
-        yield Row("MT-Bench rating", f"{questions} x 2", words, 2.2 if skewed else 7.3, score)
-        words = "5 % of turns lose 5" if skewed else "normal"
-        yield Row(
-            "MT-Bench difference", f"{questions} x 2", words, -0.25 if skewed else 0.1, change
-        )
+        def change(draw: Draw, level: float, n: int = n, make: Make = make) -> Found:
+            changes, clusters = make(draw, n).tolist(), both(np.arange(n)).tolist()
+            size = UNSEEN["rating 1-10"]
+            return paired_difference([0.0] * 2 * n, changes, size, clusters, level).interval
+
+        yield Row("MT-Bench difference", f"{n} x 2", name, mean, change)
 
 
 def subjects() -> Iterator[Row]:
@@ -189,6 +217,12 @@ CHANGES: dict[str, tuple[float, Make]] = {
     "skewed": (0.0, lambda draw, n: draw.exponential(0.1, n) - 0.1),
     "5 % lose 0.38": (0.0, lambda draw, n: np.where(draw.random(n) < 0.05, 0.38, -0.02)),
     "1 % lose 2": (0.0, lambda draw, n: np.where(draw.random(n) < 0.01, 1.98, -0.02)),
+    "0.5 % lose 5": (0.0, lambda draw, n: np.where(draw.random(n) < 0.005, 4.975, -0.025)),
+    "heavy tails": (-0.05, lambda draw, n: 0.05 * draw.standard_t(2, n) - 0.05),
+    "lognormal": (
+        0.0,
+        lambda draw, n: 0.01 * (draw.lognormal(0, 2, n) - np.exp(2)),
+    ),
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from lorabench.control.configuration import load
 from lorabench.documents.item_result import ItemResult
-from lorabench.scoring.gate import Evidence, gate_answer, gate_lines
+from lorabench.errors import DataError
+from lorabench.scoring.gate import Evaluated, Evidence, gate_answer, gate_lines
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.settings import GateSettings
 
@@ -66,7 +67,7 @@ def evidence(**changes: Any) -> Evidence:
     ratio = {"merged": {"ratio": 1.0, "interval": [0.99, 1.01]}}
     speed: Any = {"ratio_to_base": ratio, "noise_band": [0.98, 1.02]}
     found: dict[str, Any] = {
-        "scores": {name: {} for name in SIZES},
+        "scores": {name: Evaluated() for name in SIZES},
         "rows": GOOD,
         "conversations": losses(-0.1),
         "merge": {"as_saved": {"max_abs_logit_difference": 0.5}},
@@ -88,7 +89,9 @@ def changed(name: str, change: Callable[[Any, Any], Any], n: int | None = None) 
 def without(*names: str) -> Evidence:
     """Return a run in which benchmarks were not evaluated."""
     left = [name for name in SIZES if name not in names]
-    return evidence(scores={name: {} for name in left}, rows={name: GOOD[name] for name in left})
+    return evidence(
+        scores={name: Evaluated() for name in left}, rows={name: GOOD[name] for name in left}
+    )
 
 
 def lose(share: float, by: float = 1.0) -> Callable[[Any, Any], Any]:
@@ -106,16 +109,18 @@ def improved(scores: Any, draw: Any) -> Any:
     return np.maximum(scores, draw.random(len(scores)) < 0.2)
 
 
-def speed(ratio: float, interval: list[float] | None) -> Evidence:
+def speed(
+    ratio: float, interval: list[float] | None, noise: tuple[float, float] = (0.98, 1.02)
+) -> Evidence:
     """Return a run with another decode speed."""
     found: Any = {"merged": {"ratio": ratio, "interval": interval}}
-    whole = {"ratio_to_base": found, "noise_band": [0.98, 1.02]}
+    whole: Any = {"ratio_to_base": found, "noise_band": list(noise)}
     return evidence(serving={"decode_tokens_per_second": whole})
 
 
 def silent(name: str) -> Evidence:
     """Return a run with a judge that cannot tell good from bad."""
-    return evidence(scores={**evidence().scores, name: {"carries_signal": False}})
+    return evidence(scores={**evidence().scores, name: Evaluated(carries_signal=False)})
 
 
 def unscored(share: float) -> Callable[[Any, Any], Any]:
@@ -125,9 +130,33 @@ def unscored(share: float) -> Callable[[Any, Any], Any]:
     ]
 
 
+def seesaw(scores: Any, draw: Any) -> Any:
+    """Return a change: half of the questions gains 2.9 points, the others lose them."""
+    return scores + np.where(np.arange(len(scores)) // 2 % 2, 2.9, -2.9)
+
+
+def thirteen(mean: float) -> list[dict[str, Any]]:
+    """Return the losses of as many conversations as the demo holds out."""
+    return losses(np.random.default_rng(2).normal(mean, 0.1, 13), 13)
+
+
+def ties(n: int) -> Evidence:
+    """Return a run whose judge prefers nobody on n instructions."""
+    rows_of_ties = rows("alpaca_eval", [0.5] * n)
+    made = dict.fromkeys(("base", "merged"), rows_of_ties)
+    return evidence(rows={**GOOD, "alpaca_eval": made})
+
+
+def only(*variants: str) -> Evidence:
+    """Return a run in which only these variants were evaluated."""
+    found = {name: {v: made[v] for v in variants} for name, made in GOOD.items()}
+    return evidence(rows=found)
+
+
 IMPORTED: Any = {"schema_version": 1, "status": "ok", "from": "elsewhere"}
 OVERLAP = {"13": {"items": 1000, "overlapping": 50}}
 CLEAN = {"13": {"items": 1000, "overlapping": 5}}
+AT_LIMIT = {"13": {"items": 1000, "overlapping": 10}}
 NAMES, NOTHING = tuple(SIZES), rows("gsm8k", [0.0] * 1319)
 # word -> (what was measured, the answer, changes of the section `gate`)
 CASES: dict[str, tuple[Evidence, str] | tuple[Evidence, str, dict[str, Any]]] = {
@@ -142,7 +171,7 @@ CASES: dict[str, tuple[Evidence, str] | tuple[Evidence, str, dict[str, Any]]] = 
     "twelve questions": (changed("mt_bench", lose(0.0), 24), "not_shown"),
     "two questions, both up": (changed("mt_bench", lose(1.0, -1), 4), "not_shown"),
     "better everywhere": (
-        changed("gsm8k", lambda s, d: np.maximum(s, d.random(len(s)) < 0.2)),
+        changed("gsm8k", improved),
         "yes",
     ),
     "no gsm8k": (without("gsm8k"), "not_shown"),
@@ -216,6 +245,58 @@ CASES: dict[str, tuple[Evidence, str] | tuple[Evidence, str, dict[str, Any]]] = 
         "no",
         {"improvements": {"held_out_loss": 0.0, "mmlu": 0.02}},
     ),
+    "the case that once shipped": (
+        evidence(
+            rows={**GOOD, "gsm8k": pair("gsm8k", 16, wrong(0.3))},
+            conversations=thirteen(0.6),
+            merge={"as_saved": {"max_abs_logit_difference": 7.5}},
+        ),
+        "no",
+    ),
+    "thirteen conversations get worse": (
+        evidence(conversations=thirteen(0.6)),
+        "no",
+    ),
+    "thirteen conversations get better": (
+        evidence(conversations=thirteen(-0.4)),
+        "not_shown",
+    ),
+    "no held-out conversations": (evidence(conversations=None), "not_shown"),
+    "judged benchmarks only, others asked": (without("gsm8k", "mmlu"), "not_shown"),
+    "judged benchmarks only, as asked": (
+        without("gsm8k", "mmlu"),
+        "yes",
+        {"required": ["mt_bench", "alpaca_eval"]},
+    ),
+    "unmerged evaluated, merged ships": (only("base", "lora"), "not_shown"),
+    "base not evaluated": (only("lora", "merged"), "not_shown"),
+    "five problems, all solved": (changed("gsm8k", lambda s, d: s * 0 + 1, 5), "not_shown"),
+    "thirty questions unchanged": (changed("mt_bench", lambda s, d: s, 60), "not_shown"),
+    "eighty questions unchanged": (changed("mt_bench", lambda s, d: s), "yes"),
+    "half up, half down": (changed("mt_bench", seesaw), "not_shown"),
+    "ties everywhere": (ties(805), "yes"),
+    "sixteen ties": (ties(16), "not_shown"),
+    "saved weights off, answers equal": (
+        evidence(merge={"as_saved": {"max_abs_logit_difference": 2.1}}),
+        "no",
+    ),
+    "one subject forgotten": (
+        changed("mmlu", lambda s, d: np.where(np.arange(len(s)) < 300, 0, s)),
+        "no",
+    ),
+    "overlap without n-grams": (evidence(overlaps={name: {} for name in NAMES}), "not_shown"),
+    "overlap at its limit": (
+        evidence(overlaps=dict.fromkeys(NAMES, AT_LIMIT)),
+        "yes",
+    ),
+    "slow on a noisy machine": (speed(0.6, [0.58, 0.62], (0.5, 2.0)), "not_shown"),
+    "timed once": (speed(0.95, None), "not_shown"),
+    "gain asked and shown": (
+        changed("gsm8k", improved),
+        "yes",
+        {"improvements": {"held_out_loss": 0.0, "gsm8k": 0.02}},
+    ),
+    "better but unlicensed": (replace(changed("gsm8k", improved), licence_faults=["notice"]), "no"),
     "harmful and unknown": (replace(changed("gsm8k", wrong(0.15)), merge=None), "no"),
 }
 
@@ -228,3 +309,22 @@ def test_the_answer_is_the_right_one(word: str) -> None:
     lines = gate_lines(GateSettings.parse_section(section, "gate"), found)
     verdicts = {line.name: (line.verdict, line.code) for line in lines}
     assert gate_answer(lines) == expected, verdicts
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        changed("gsm8k", lambda s, d: np.where(np.arange(len(s)) < 2, NAN, s)),
+        changed("mt_bench", lambda s, d: np.where(np.arange(len(s)) < 2, NAN, s)),
+        evidence(conversations=losses(np.where(np.arange(200) < 1, NAN, -0.1))),
+        evidence(rows={**GOOD, "gsm8k": {"base": GOOD["gsm8k"]["base"], "merged": NOTHING[:1300]}}),
+    ],
+    ids=["no number", "no rating", "no loss", "other items"],
+)
+def test_what_cannot_be_compared_is_refused(found: Evidence) -> None:
+    """No verdict from values that are no numbers or from other items."""
+    with pytest.raises(DataError, match=r"finite|different items"):
+        gate_lines(GateSettings.parse_section(load([CONFIG])["gate"], "gate"), found)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.errors import DataError
 from lorabench.scoring.held_out import held_out_conversations, loss_change
 
 
-def conversations(changes: list[float], tokens: list[int]) -> list[dict[str, Any]]:
+def conversations(changes: list[float], tokens: list[int]) -> list[ConversationLikelihood]:
     """Return one conversation a change (nat a token) and number of tokens."""
     return [
         {
@@ -30,11 +31,11 @@ def test_the_change_is_weighted_by_tokens() -> None:
 
 
 def test_equal_changes_keep_a_width_and_five_conversations_have_no_interval() -> None:
-    """Without spread the unseen conversation gives the width."""
+    """Without spread the unseen conversation gives the width, more to the side of the losses."""
     low, high = loss_change(conversations([-0.1] * 6, [10] * 6), 0.95).interval or (0, 0)
     assert low < 0 < high
     low, high = loss_change(conversations([-0.1] * 500, [10] * 500), 0.95).interval or (0, 0)
-    assert -0.12 < low < -0.1 < high < -0.08
+    assert -0.12 < low < -0.1 < high < -0.05
     assert loss_change(conversations([-0.1] * 5, [10] * 5), 0.95).interval is None
 
 

@@ -1,6 +1,7 @@
 """Licence files of the adapter and the merged model."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,8 @@ def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str)
 
 def test_llama_3_ships_with_text_notice_words_and_name(tmp_path: Path) -> None:
     """The base's own texts are copied, the attribution and the name are as the licence asks."""
-    merged = notices(
-        tmp_path, "Meta-Llama-3-8B-Instruct", LICENSE="The agreement.", USE_POLICY="The policy."
-    )
+    texts = {"LICENSE": "The agreement.", "USE_POLICY": "The policy."}
+    merged = notices(tmp_path, "Meta-Llama-3-8B-Instruct", **texts)
     assert (merged / "LICENSE").read_text() == "The agreement.\n"
     assert (merged / "USE_POLICY").read_text() == "The policy."
     assert "Meta Llama 3 is licensed under the Meta Llama 3" in (merged / "NOTICE").read_text()
@@ -40,11 +40,13 @@ def test_llama_3_ships_with_text_notice_words_and_name(tmp_path: Path) -> None:
 
 
 def test_later_llamas_have_their_own_terms(tmp_path: Path) -> None:
-    """3.1 asks for "Built with Llama" and another notice; without a text there is a pointer."""
+    """3.1 asks for "Built with Llama" and another notice; a pointer is not the text."""
     merged = notices(tmp_path, "base", origin="meta-llama/Llama-3.1-8B-Instruct@0123")
     assert "llama3_1/license" in (merged / "LICENSE").read_text()
     assert "Llama 3.1 is licensed under the Llama 3.1" in (merged / "NOTICE").read_text()
     assert "**Built with Llama**" in (merged / "README.md").read_text()
+    assert missing_duties(LLAMAS["3.1"], merged) == ["licence_text"]
+    (merged / "LICENSE").write_text("The agreement.")
     assert missing_duties(LLAMAS["3.1"], merged) == []
     assert "notice" in missing_duties(LLAMAS["3.2"], merged)
 
@@ -63,7 +65,8 @@ def test_later_llamas_have_their_own_terms(tmp_path: Path) -> None:
 )
 def test_a_base_is_known_by_its_name(name: str, version: str | None) -> None:
     """The name decides where its source states nothing."""
-    found = base_licence(name, {"origin": "/models/base", "licence": None})
+    source: Any = {"origin": "/models/base", "licence": None}
+    found = base_licence(name, source)
     assert found is (LLAMAS[version] if version else None)
 
 

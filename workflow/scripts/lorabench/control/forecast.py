@@ -1,16 +1,9 @@
-"""What an evaluation can show, how long it takes and what its judge costs, before anything runs.
-
-The spread of a difference between two variants of one model is not known before; it is assumed from
-published runs and stated with the result (Miller 2024, arXiv:2411.00640; Bloom 1995).
-"""
+"""How large an evaluation is, how long it takes and what its judge costs, before anything runs."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
@@ -19,58 +12,11 @@ from lorabench.data.benchmark import benchmark_data
 from lorabench.files import read_json
 from lorabench.scoring.benchmark import RATING, scored_benchmark
 
-POWER = 0.8
-# standard deviation of a difference: a question's mean rating in points, a preference in shares
-RATING_SPREAD, PREFERENCE_SPREAD = 0.9, 0.5
+# conversations of oasst1's validation split with an answered prompt
+OASST1 = 518
 # Tokens of a judge's calls: its prompt, an answer of usual length, a published reference, a rating
 # with its explanation (see `judging.budget`).
 PROMPT_TOKENS, ANSWER_TOKENS, REFERENCE_TOKENS, RATING_TOKENS = 350, 400, 450, 400
-
-
-@dataclass(frozen=True, kw_only=True)
-class Power:
-    """What n units can show of a difference to the base."""
-
-    units: int
-    # standard deviation of one unit's difference, and where it comes from
-    spread: float
-    assumption: str
-    # found by a two-sided test at 5 % in 80 % of cases
-    smallest_detectable: float
-    # chance that an equal adapter passes the margin, and units for 80 %; None without a margin
-    chance_of_equal: float | None
-    units_for_margin: int | None
-
-
-def spread_of(benchmark: str) -> tuple[float, str]:
-    """Return the assumed standard deviation of one unit's difference, and the assumption."""
-    table = scored_benchmark(benchmark)
-    if table.right_or_wrong:
-        flips = table.flips
-        return math.sqrt(flips), f"{flips:.0%} of the items change between right and wrong"
-    if table.unit == RATING:
-        return RATING_SPREAD, f"a question's rating changes by {RATING_SPREAD} points (SD)"
-    return PREFERENCE_SPREAD, f"a preference changes by {PREFERENCE_SPREAD} (SD)"
-
-
-def power_of(benchmark: str, units: int, margin: float | None, alpha: float) -> Power:
-    """Return what `units` items (MT-Bench: questions) can show; normal approximation."""
-    spread, assumption = spread_of(benchmark)
-    error, normal = spread / math.sqrt(units), NormalDist()
-    detect = (normal.inv_cdf(0.975) + normal.inv_cdf(POWER)) * error
-    chance = needed = None
-    if margin is not None:
-        chance = normal.cdf(margin / error - normal.inv_cdf(1 - alpha))
-        quantiles = normal.inv_cdf(1 - alpha) + normal.inv_cdf(POWER)
-        needed = math.ceil((quantiles * spread / margin) ** 2)
-    return Power(
-        units=units,
-        spread=spread,
-        assumption=assumption,
-        smallest_detectable=detect,
-        chance_of_equal=chance,
-        units_for_margin=needed,
-    )
 
 
 def item_count(run: Mapping[str, Any], benchmark: str, resources: Path) -> int | None:
@@ -103,9 +49,23 @@ def item_count(run: Mapping[str, Any], benchmark: str, resources: Path) -> int |
     return min(available, section.get("limit") or available)
 
 
+def held_out_count(run: Mapping[str, Any]) -> int | None:
+    """Return the held-out conversations of a run, None if only preparing the data shows it."""
+    file = Path("results") / run["run"] / "data" / "summary.json"
+    if file.is_file():
+        return int(read_json(file)["splits"].get("validation", {}).get("kept", 0)) or None
+    limit = run["prepare_conversations"]["max_conversations"]
+    source = run["fetch_conversations"]
+    if (source["kind"], source.get("repo")) != ("hub", "OpenAssistant/oasst1"):
+        return None
+    return min(OASST1, limit or OASST1)
+
+
 def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | None:
-    """Return the expected cost of judging one variant in USD, None where there is nothing to pay or
-    no price is known."""
+    """Return the expected cost of judging one variant in USD.
+
+    None where there is nothing to pay or no price is known.
+    """
     section = run[JUDGED[benchmark]]
     judge = section["judge"]
     prices = [judge[f"usd_per_million_{kind}_tokens"] for kind in ("input", "output")]
@@ -123,7 +83,8 @@ def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | No
 
 
 def measured_seconds(work: Path, benchmark: str) -> float | None:
-    """Return the seconds that the answers of a benchmark took in this run before, all variants;
+    """Return the seconds that a benchmark's answers took in this run before, all variants.
+
     None where there are none.
 
     Args:

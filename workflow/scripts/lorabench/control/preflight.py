@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import model_folder
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
@@ -23,13 +24,8 @@ from lorabench.scoring.regulariser_file import check_regulariser_file
 from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
-GPU_RULES = {
-    "train_adapter",
-    "merge_adapter",
-    "evaluate_task",
-    "generate_answers",
-    "measure_inference",
-}
+ASKING = {"evaluate_task", "generate_answers", "measure_inference"}
+GPU_RULES = {"train_adapter", "merge_adapter", *ASKING}
 GIGABYTE = 10**9
 
 
@@ -79,28 +75,31 @@ def check(
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
     """Return one line for each model or data source that a scheduled rule would fail to fetch."""
-    faults: list[str] = []
+    entries: list[tuple[str, str, Any]] = []
     if "fetch_model" in rules:
-        for role, model in run["fetch_model"].items():
-            if model is not None:
-                faults += [
-                    f"fetch_model.{role}: {fault}" for fault in check_source("model", source(model))
-                ]
-    if "fetch_conversations" in rules:
-        entry = source(run["fetch_conversations"])
-        faults += [
-            f"fetch_conversations: {fault}" for fault in check_source("conversations", entry)
+        entries += [
+            (f"fetch_model.{role}", "model", run["fetch_model"][role])
+            for role in run["fetch_model"]
         ]
+    if "fetch_conversations" in rules:
+        entries.append(("fetch_conversations", "conversations", run["fetch_conversations"]))
     if "fetch_benchmark" in rules:
-        for name in run["score_benchmark"]["benchmarks"]:
-            entry = source(run["fetch_benchmark"][name])
-            faults += [f"fetch_benchmark.{name}: {fault}" for fault in check_source(name, entry)]
-    return faults
+        names = run["score_benchmark"]["benchmarks"]
+        entries += [(f"fetch_benchmark.{n}", n, run["fetch_benchmark"][n]) for n in names]
+    return [
+        f"{place}: {fault}"
+        for place, kind, entry in entries
+        if entry is not None
+        for fault in check_source(kind, source(entry))
+    ]
 
 
 def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
-    """Return a line for layers that the base model does not have, where it is on this machine, and
-    for a file that is not what a score needs."""
+    """Return a line for each file here whose content does not fit the settings.
+
+    That is a base model without the layers that should get an adapter, or a file that is not what a
+    score needs.
+    """
     faults = []
     if "train_adapter" in rules and (folder := model_folder(run)):
         try:
@@ -113,15 +112,6 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
         except LorabenchError as error:
             faults.append(f"score_benchmark.length_control_file: {error}")
     return faults
-
-
-def model_folder(run: dict[str, Any]) -> Path | None:
-    """Return the folder of the run's base model if it is here already."""
-    base = run["fetch_model"]["base"]
-    folder = (
-        Path(base["path"]) if base["kind"] == "path" else Path("resources/models") / base["name"]
-    )
-    return folder if (folder / "config.json").is_file() else None
 
 
 def find_missing_vllm() -> list[str]:
@@ -140,10 +130,8 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
         # not whole, or already copied and gone: this check cannot say
         return []
     if imported:
-        config, tensors = (
-            read_json(Path(imported) / CONFIG),
-            list(read_header(Path(imported) / WEIGHTS)),
-        )
+        config = read_json(Path(imported) / CONFIG)
+        tensors = list(read_header(Path(imported) / WEIGHTS))
     else:
         trained = run["train_adapter"]
         config = {"r": trained["lora_r"], "use_dora": trained["use_dora"]}

@@ -4,10 +4,11 @@ A reminder of the texts' main duties, not legal advice.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from lorabench.documents.source import SourceRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,9 @@ class Licence:
     # as model hubs write it
     identifier: str
     name: str
-    # True: notices are all it asks
-    permissive: bool
     duties: tuple[str, ...]
+    # True: notices are all it asks
+    permissive: bool = True
     # the sentence that the file NOTICE must hold, None where the licence prescribes none
     notice: str | None = None
     # the words that must be displayed
@@ -49,7 +50,7 @@ def _llama_3(version: str, folder: str) -> Licence:
             *(("do not use outputs to improve other language models",) if meta else ()),
         ),
         notice=(
-            f"{product} is licensed under the {product} Community License, Copyright (c) Meta"
+            f"{product} is licensed under the {product} Community License, Copyright © Meta"
             " Platforms, Inc. All Rights Reserved."
         ),
         built_with=built_with,
@@ -71,20 +72,14 @@ KNOWN = {
         Licence(
             identifier="apache-2.0",
             name="Apache License 2.0",
-            permissive=True,
             duties=("keep the licence and notices, state your changes",),
             text_url="https://www.apache.org/licenses/LICENSE-2.0",
         ),
         Licence(
-            identifier="mit",
-            name="MIT License",
-            permissive=True,
-            duties=("keep the copyright and licence notice",),
+            identifier="mit", name="MIT License", duties=("keep the copyright and licence notice",)
         ),
-        Licence(identifier="cc0-1.0", name="CC0 1.0", permissive=True, duties=()),
-        Licence(
-            identifier="cc-by-4.0", name="CC BY 4.0", permissive=True, duties=("name the authors",)
-        ),
+        Licence(identifier="cc0-1.0", name="CC0 1.0", duties=()),
+        Licence(identifier="cc-by-4.0", name="CC BY 4.0", duties=("name the authors",)),
         Licence(
             identifier="cc-by-nc-4.0",
             name="CC BY-NC 4.0",
@@ -93,6 +88,8 @@ KNOWN = {
         ),
     )
 }
+# of the file that stands for a text that was not there
+POINTER = "The text was not in the base model's folder."
 # "Meta-Llama-3-8B", "llama3", "Llama-3.1-8B", "llama_3_2"; not Llama 2, Llama 30B or tiny-llama
 LLAMA_NAME = re.compile(r"llama[-_ ]?3(?!\d)(?:[._]([123])(?!\d))?", re.IGNORECASE)
 
@@ -108,14 +105,14 @@ def find_licence(text: str | None) -> Licence | None:
     return KNOWN.get(key)
 
 
-def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
+def base_licence(folder: str, source: SourceRecord) -> Licence | None:
     """Return a base model's licence: Llama 3's by its name, else what its source states.
 
     Args:
         folder: name of the model's folder.
         source: the content of its source.json.
     """
-    origin = Path(str(source.get("origin", "")).partition("@")[0]).name
+    origin = Path(source["origin"].partition("@")[0]).name
     named = next((name for name in (origin, folder) if LLAMA_NAME.search(name)), None)
     return find_licence(named or source["licence"])
 
@@ -123,11 +120,13 @@ def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
 def missing_duties(licence: Licence, folder: Path) -> list[str]:
     """Return codes of what the licence asks for and a folder to be shipped lacks.
 
-    `licence_text`: no LICENSE; `notice`: no NOTICE with the prescribed sentence; `built_with`: the
-    card (README.md) does not display the words; `name`: the card's title does not begin as asked.
+    `licence_text`: no LICENSE, or only where to find it though a copy is asked for; `notice`: no
+    NOTICE with the prescribed sentence; `built_with`: the card (README.md) does not display the
+    words; `name`: the card's title does not begin as asked.
     """
     faults = []
-    if not _text(folder / "LICENSE"):
+    text = _text(folder / "LICENSE")
+    if not text or (licence.notice and POINTER in text):
         faults.append("licence_text")
     if licence.notice and licence.notice not in _text(folder / "NOTICE"):
         faults.append("notice")
@@ -172,8 +171,7 @@ def licence_text(licence: Licence | None, base_name: str, files: Sequence[Path])
     where = f": {licence.text_url}" if licence and licence.text_url else ""
     return (
         f"This model derives from {base_name}, which is under {named}{where}.\n"
-        "The text was not in the base model's folder. Put a copy in the place of this file before"
-        " you distribute the model.\n"
+        f"{POINTER} Put a copy in the place of this file before you distribute the model.\n"
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from lorabench.documents.limits import Interval, Positive, Share, Whole
+from lorabench.documents.merge_report import MergeCheck
 
 ReasonStatus = Literal["good", "bad", "neutral", "unknown"]
 SpeedVerdict = Literal["faster", "slower", "no difference detectable"]
@@ -46,7 +47,6 @@ class Bootstrap(TypedDict):
 
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     method: str
     resampled_unit: str
     units: Positive
@@ -69,7 +69,6 @@ class Equal(TypedDict):
     p_value: float | None
     equivalent: bool
     interval: Interval | None
-    """[low, high]."""
     n: int
 
 
@@ -93,7 +92,6 @@ class Contrasted(ContrastHead):
     """Variant - reference."""
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     confidence: float
     n: Positive
     clusters: Positive
@@ -146,7 +144,7 @@ class TestFamily(TypedDict):
 class MergedEqualsLora(TypedDict):
     """How merged and unmerged adapter agree."""
 
-    merge_check: dict[str, Any] | None
+    merge_check: MergeCheck | None
     """Logits, from merge_report.json."""
     items: dict[str, Any]
     """Benchmark -> agreement of answers."""
@@ -173,7 +171,6 @@ class SpeedRatio(TypedDict):
 
     ratio: float
     interval: Interval | None
-    """[low, high]."""
     n: int
     verdict: SpeedVerdict
 
@@ -186,7 +183,6 @@ class ServingMetric(TypedDict):
     ratio_to_base: dict[str, SpeedRatio]
     """By variant."""
     noise_band: Interval | None
-    """[low, high]."""
 
 
 class Comparison(TypedDict):

@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 from lorabench.documents.comparison import (
     HeldOutLoss,
     MergedEqualsLora,
-    Reason,
     ServingMetric,
+    ShortAnswer,
     TestFamily,
 )
 from lorabench.documents.gate import GateLine
@@ -19,16 +19,11 @@ from lorabench.documents.limits import Interval, row_of
 from lorabench.documents.source import SourceRecord
 
 
-class AnsweredQuestion(TypedDict):
+class AnsweredQuestion(ShortAnswer):
     """One of the three questions with its answer."""
 
     question: str
     key: str
-    answer: str
-    """A word or two."""
-    headline: str
-    """One sentence."""
-    reasons: list[Reason]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +154,10 @@ class BenchmarkReport(TypedDict):
 
 
 class TrainingReport(TypedDict):
-    """The training without its steps: parts of train_metrics.json and run_config.json, which
-    have their own schemas."""
+    """The training without its steps.
+
+    Its parts are of train_metrics.json and run_config.json, which have their own schemas.
+    """
 
     status: Literal["ok", "not_run"]
     reason: str | None

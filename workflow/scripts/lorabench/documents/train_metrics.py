@@ -76,8 +76,7 @@ class TrainingTotals(TypedDict):
 
 
 class PowerRead(TypedDict):
-    """Power of the GPUs, while the process that ended the training trained; by the driver
-    (NVML)."""
+    """Power of the GPUs by the driver (NVML), while the process that ended the training trained."""
 
     status: Literal["ok"]
     reason: None
@@ -96,7 +95,6 @@ class PowerNotRead(TypedDict):
 
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 class Evaluation(TypedDict):
@@ -158,7 +156,6 @@ class NotTrained(TypedDict):
     schema_version: Literal[1]
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 TrainMetrics = Trained | NotTrained

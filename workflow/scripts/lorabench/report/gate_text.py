@@ -11,14 +11,10 @@ from lorabench.scoring.benchmark import scored_benchmark
 
 TITLES = {
     "held_out_loss": "held-out loss",
-    "benchmarks": "benchmarks",
     "merge_error": "saved weights",
-    "contamination": "contamination",
     "speed": "decode speed",
     "memory": "peak memory",
-    "licences": "licences",
     "base_model": "base model",
-    "declaration": "declaration",
 }
 VERDICTS = {"pass": "pass", "fail": "fail", "not_shown": "not shown", "missing": "missing"}
 ANSWERS: dict[Answer, str] = {"yes": "yes", "no": "no", "not_shown": "not shown"}
@@ -76,7 +72,7 @@ def line_text(line: GateLine) -> str:
     if line.code == "base_near_floor":
         return f"{number}; {REASONS[line.code]}"
     if line.code == "too_few_units":
-        return f"{number}; {line.units} {_units(line)} are too few to decide"
+        return f"{number}; {line.units} {_units(line)} are too few to decide, {_more(line)}"
     if line.verdict == "not_shown" and line.kind != "limit":
         return f"{number}; {asked}; {_more(line)}"
     return f"{number}; {asked}"
@@ -218,7 +214,9 @@ def _units(line: GateLine) -> str:
 def _more(line: GateLine) -> str:
     if line.more_units is None:
         return "more items would not settle it: the estimate is the threshold"
-    return f"about {line.more_units:,} more {_units(line)} would settle it"
+    # two digits are all that an estimate of a need is worth
+    digits = 10 ** max(0, len(str(line.more_units)) - 2)
+    return f"about {-(-line.more_units // digits) * digits:,} more {_units(line)} would settle it"
 
 
 def _because(line: GateLine) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.documents.report import RunFacts
+from lorabench.documents.run_config import RunConfig
+from lorabench.documents.train_metrics import Trained
 
 # rule -> stage, in the order of a run
 STAGES = {
@@ -40,8 +42,8 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 
 
 def run_facts(
-    run_config: Mapping[str, Any] | None,
-    train_metrics: Mapping[str, Any] | None,
+    run_config: RunConfig | None,
+    train_metrics: Trained | None,
     declared_at: str,
     seconds: Mapping[str, float],
 ) -> RunFacts:
@@ -51,7 +53,9 @@ def run_facts(
         declared_at: when the gate's margins were declared, UTC.
         seconds: stage -> seconds.
     """
-    config, metrics = run_config or {}, train_metrics or {}
+    # what an imported adapter brought may lack any of it
+    config: Mapping[str, Any] = run_config or {}
+    metrics: Mapping[str, Any] = train_metrics or {}
     history = config.get("history") or ()
     git = config.get("git") or {}
     memory = metrics.get("peak_memory") or {}
@@ -76,12 +80,9 @@ def _hardware(hardware: Mapping[str, Any]) -> str | None:
     """Return the machine that trained, as "2 x NVIDIA H100" or "AMD EPYC, 16 cores"."""
     gpus = [str(gpu.get("name", "GPU")) for gpu in hardware.get("gpus") or ()]
     if gpus:
-        kinds = dict.fromkeys(gpus)
-        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in kinds)
-    if not hardware.get("cpu"):
-        return None
-    cores = hardware.get("cpu_cores")
-    return f"{hardware['cpu']}, {cores} cores, no GPU"
+        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in dict.fromkeys(gpus))
+    cpu = hardware.get("cpu")
+    return f"{cpu}, {hardware.get('cpu_cores')} cores, no GPU" if cpu else None
 
 
 def duration_text(seconds: float) -> str:

@@ -4,15 +4,16 @@
 never counts as passed, and without a benchmark among the required lines there is no yes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from lorabench.documents.comparison import ServingMetric
 from lorabench.documents.gate import Answer, GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.merge_report import MergeCheck
 from lorabench.documents.train_metrics import ConversationLikelihood
-from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
+from lorabench.scoring.gate_quality import Evaluated, Rule, benchmark_line, held_out_line
 from lorabench.scoring.settings import HELD_OUT, GateSettings
 
 # of `make gate`'s command: 3 = the evidence does not decide
@@ -39,14 +40,14 @@ def rules_of(settings: GateSettings) -> dict[str, Rule]:
 class Evidence:
     """What a run has measured; None or empty where it has not."""
 
-    # benchmark -> score file of the base
-    scores: Mapping[str, Mapping[str, Any]]
+    # by benchmark
+    scores: Mapping[str, Evaluated]
     # benchmark -> variant -> item rows, only what was scored
     rows: Mapping[str, Mapping[str, Sequence[ItemResult]]]
     # held-out conversations, see `held_out`
     conversations: Sequence[ConversationLikelihood] | None
     # see `report.records.merge_check`
-    merge: Mapping[str, Any] | None
+    merge: MergeCheck | None
     # see `report.records.overlapping_items`
     overlaps: Overlaps | None
     # see `speed_ratios.serving_ratios`
@@ -123,25 +124,30 @@ def gate_answer(lines: Sequence[GateLine]) -> Answer:
     return "yes" if verdicts == {"pass"} else "not_shown"
 
 
-def _merge_line(settings: GateSettings, merge: Mapping[str, Any] | None) -> GateLine | None:
+def _merge_line(settings: GateSettings, merge: MergeCheck | None) -> GateLine | None:
     """Hold the saved weights' largest logit difference against its limit."""
     limit = settings.limits.merge_error
     if limit is None or settings.variant != "merged":
         return None
     if merge is None:
         return _line("merge_error", "limit", "missing", "not_measured", unit="logit", bound=limit)
-    error = float(merge["as_saved"]["max_abs_logit_difference"])
+    error = merge["as_saved"]["max_abs_logit_difference"]
     return _limit_line("merge_error", "logit", error, limit, below=True)
 
 
 def _contamination_line(
-    settings: GateSettings, overlaps: Overlaps | None, scores: Mapping[str, Any]
+    settings: GateSettings, overlaps: Overlaps | None, evaluated: Iterable[str]
 ) -> GateLine | None:
     """Hold the largest share of overlapping items of a benchmark against its limit."""
     limit = settings.limits.contamination_share
     if limit is None:
         return None
-    unchecked = sorted(set(scores) - set(overlaps or {}))
+    checked = {
+        name
+        for name, lengths in (overlaps or {}).items()
+        if any(counts["items"] for counts in lengths.values())
+    }
+    unchecked = sorted(set(evaluated) - checked)
     if overlaps is None or unchecked:
         return _line(
             "contamination",
@@ -172,9 +178,10 @@ def _speed_line(
         return None
     speed = serving.get("decode_tokens_per_second") if serving else None
     ratio = speed["ratio_to_base"].get(settings.variant) if speed else None
-    if speed is None or ratio is None:
+    # a single repeat has no interval and shows nothing
+    if speed is None or ratio is None or ratio["interval"] is None:
         return _line("speed", "limit", "missing", "not_measured", unit="ratio", bound=limit)
-    low, high = ratio["interval"] or (ratio["ratio"], ratio["ratio"])
+    low, high = ratio["interval"]
     band = speed["noise_band"] or (1.0, 1.0)
     line = _line("speed", "limit", unit="ratio", bound=limit)
     line = replace(line, estimate=ratio["ratio"], interval=(low, high))

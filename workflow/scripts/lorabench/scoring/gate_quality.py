@@ -9,10 +9,10 @@ a gain above d.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lorabench.documents.gate import GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark, scored_benchmark
 from lorabench.scoring.comparison import clusters_of, difference_of
 from lorabench.scoring.held_out import loss_change
@@ -23,8 +23,10 @@ from lorabench.uncertainty import Interval
 FEWEST_UNITS = 10
 # Items without a score in one of two variants; above this share the rest may be a selection.
 MOST_DROPPED = 0.05
-# lowest score of a scale without right answers by chance
-FLOOR = {SHARE: 0.0, RATING: 1.0}
+# lowest score of a scale without right answers by chance, and what a unit can lose
+FLOOR, SCALE = {SHARE: 0.0, RATING: 1.0}, {SHARE: 1.0, RATING: 9.0}
+# A sample that expects three of something lacks it in 5 % of cases.
+EXPECTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ def judge_interval(interval: Interval, threshold: float) -> LineVerdict:
     """Return the verdict of a two-sided interval of a gain against the threshold it must exceed."""
     low, high = interval
     return "pass" if low > threshold else "fail" if high < threshold else "not_shown"
+
+
+def units_to_see(unit: str | None, threshold: float) -> int:
+    """Return how many units see, with 95 %, a loss of the margin that few units lose whole.
+
+    With fewer a sample of units that did not change passes more often than it may. 0 where the
+    threshold is no margin.
+    """
+    if unit not in SCALE or threshold >= 0:
+        return 0
+    return math.ceil(EXPECTED * SCALE[unit] / -threshold - 1e-9)
 
 
 def units_to_settle(interval: Interval, threshold: float, units: int) -> int | None:
@@ -72,10 +85,19 @@ def gate_interval(
     return difference.difference, difference.interval, difference.clusters
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What the score files of a benchmark say besides their rows."""
+
+    # why a variant has no score
+    reason: str | None = None
+    carries_signal: bool = True
+
+
 def benchmark_line(
     name: str,
     rule: Rule,
-    score: Mapping[str, Any] | None,
+    score: Evaluated | None,
     rows: Mapping[str, Sequence[ItemResult]],
     variant: str,
     alpha: float,
@@ -85,7 +107,7 @@ def benchmark_line(
     Args:
         name: the benchmark.
         rule: what is asked for.
-        score: the base's score file, None where the benchmark was not evaluated.
+        score: None where the benchmark was not evaluated.
         rows: variant -> item rows, those that were scored.
         variant: the variant that would ship.
         alpha: level of the one-sided test.
@@ -98,8 +120,8 @@ def benchmark_line(
     if score is None:
         return replace(blank, code="not_evaluated")
     if "base" not in rows or variant not in rows:
-        return replace(blank, code="not_run", detail=(str(score.get("reason") or ""),))
-    if not score.get("carries_signal", True):
+        return replace(blank, code="not_run", detail=(score.reason or "",))
+    if not score.carries_signal:
         return replace(blank, code="judge_without_signal")
     pairs, dropped = pair_rows(rows["base"], rows[variant])
     if not pairs or dropped > MOST_DROPPED * (len(pairs) + dropped):
@@ -116,7 +138,7 @@ def benchmark_line(
 
 
 def held_out_line(
-    rule: Rule, conversations: Sequence[Mapping[str, Any]] | None, alpha: float
+    rule: Rule, conversations: Sequence[ConversationLikelihood] | None, alpha: float
 ) -> GateLine:
     """Return the line of the held-out loss; its gain is the loss's fall in nat an answer token."""
     blank = _blank("held_out_loss", rule, "nat")
@@ -132,11 +154,15 @@ def settle(line: GateLine, interval: Interval | None, units: int) -> GateLine:
     """Return the line with the verdict of its interval; few units never pass."""
     threshold = line.threshold if line.threshold is not None else 0.0
     verdict = judge_interval(interval, threshold) if interval else "not_shown"
-    if interval is None or (units < FEWEST_UNITS and verdict != "not_shown"):
-        more = FEWEST_UNITS - units
+    to_see = units_to_see(line.unit, threshold)
+    fewest = max(FEWEST_UNITS, to_see if verdict == "pass" else 0)
+    if interval is None or (units < fewest and verdict != "not_shown"):
+        more = max(FEWEST_UNITS, to_see) - units
         return replace(line, verdict="not_shown", code="too_few_units", more_units=more)
     codes = {"pass": "shown", "fail": "shown_otherwise", "not_shown": "interval_crosses"}
     more_units = units_to_settle(interval, threshold, units) if verdict == "not_shown" else None
+    if more_units is not None and sum(interval) / 2 > threshold:
+        more_units = max(more_units, to_see - units)
     return replace(line, verdict=verdict, code=codes[verdict], more_units=more_units)
 
 

@@ -7,9 +7,9 @@ independent.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from lorabench.uncertainty import Estimate, Floats, ratio_estimate
 
 # of the worst loss a token that was seen: an unseen one may be worse
 WORSE = 1.5
+# nat a token that an unseen conversation may lose at least; each of its tokens is then 150 times
+# less likely
+WORST_LOSS = 5.0
 # as for every difference of means
 FEWEST_UNITS = 6
 
@@ -26,22 +29,23 @@ FEWEST_UNITS = 6
 def held_out_conversations(
     train_metrics: TrainMetrics | None,
 ) -> list[ConversationLikelihood] | None:
-    """Return {id, label_tokens, base_nll_sum, adapter_nll_sum} of each held-out conversation, None
-    where the record has none."""
+    """Return the likelihoods of each held-out conversation, None where the record has none."""
     trained = recorded_training(train_metrics)
     found = trained["likelihood"]["validation"].get("conversations") if trained else None
     return found or None
 
 
 def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
-    """Return the record of a training; None where there is none, or where what an imported adapter
-    brought is no record of this pipeline."""
+    """Return the record of a training, None where there is none.
+
+    What an imported adapter brought may be no record of this pipeline.
+    """
     if train_metrics is None or not {"likelihood", "totals", "steps"} <= train_metrics.keys():
         return None
     return cast(Trained, train_metrics)
 
 
-def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
+def loss_change(conversations: Sequence[ConversationLikelihood], confidence: float) -> Estimate:
     """Return adapter - base in nat an answer token; below 0 the adapter fits better.
 
     Raises:
@@ -54,21 +58,30 @@ def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -
         return replace(change, interval=None)
     changes, sizes = np.asarray(differences, dtype=float), np.asarray(tokens, dtype=float)
     tail = (1 - confidence) / 2
-    low = -upper_bound(-changes, sizes, _unseen(-changes, sizes), tail)
-    high = upper_bound(changes, sizes, _unseen(changes, sizes), tail)
+    gain = math.log(len(sizes)) / 3
+    low = -upper_bound(-changes, sizes, _unseen(-changes, sizes, gain), tail)
+    high = upper_bound(changes, sizes, unseen_losses(changes, sizes), tail)
     method = "ratio of sums, Gaffke's bounds with an unseen conversation"
     return replace(change, interval=(low, high), method=method)
 
 
-def _unseen(differences: Floats, tokens: Floats) -> list[tuple[float, float]]:
+def unseen_losses(changes: Floats, tokens: Floats) -> list[tuple[float, float]]:
     """Return how many nat a token, and at which length, a conversation may lose that was not seen.
 
-    WORSE times the largest loss that was seen, at the length of the conversation that a token is
-    in on average; and log(n) / 3 nat (0.9 of 13 conversations, 2.1 of 500) at the average length:
-    the more were seen, the rarer, and so possibly the worse, is what was not.
+    WORST_LOSS at the average length, or WORSE times the largest loss that was seen.
+    """
+    return _unseen(changes, tokens, WORST_LOSS)
+
+
+def _unseen(changes: Floats, tokens: Floats, least: float) -> list[tuple[float, float]]:
+    """Return the unseen conversations: of the average length, and of the length that a token's
+    conversation has on average.
+
+    A gain cannot be as large as a loss, it ends at the base's loss: `least` is log(n) / 3 (0.9 of
+    13 conversations, 2.1 of 500), the more were seen, the rarer is what was not.
     """
     of_a_token = float(np.square(tokens).sum() / tokens.sum())
     return [
-        (WORSE * float((differences / tokens).max()), of_a_token),
-        (math.log(len(tokens)) / 3, float(tokens.mean())),
+        (WORSE * float((changes / tokens).max()), of_a_token),
+        (least, float(tokens.mean())),
     ]

@@ -1,5 +1,6 @@
 """Rows of benchmark items: join shards, and pair two variants by item id."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -78,7 +79,15 @@ def pair_rows(
 
 
 def as_scores(rows: Sequence[ItemResult]) -> list[float]:
-    """Return the scores of rows that all have one."""
+    """Return the scores of rows that all have one.
+
+    Raises:
+        DataError: a score is no finite number; where right answers are counted it would be a wrong
+            one.
+    """
+    for row in rows:
+        if row.score is not None and not math.isfinite(row.score):
+            raise DataError(f"item {row.id}: score {row.score}, expected a finite number or null")
     return [float(row.score) for row in rows if row.score is not None]
 
 

@@ -15,7 +15,7 @@ from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 
 from lorabench.errors import DataError
-from lorabench.scoring.unseen import p_value, upper_bound
+from lorabench.scoring.unseen import least_shift, p_value, upper_bound
 from lorabench.uncertainty import (
     Estimate,
     Interval,
@@ -119,6 +119,9 @@ def paired_difference(
     one_sided = (p_value(side, sizes, further, 0.0) for side in (sums, -sums))
     error = plain.standard_error or 0.0
     power = error * t_quantile(POWER, degrees_of_freedom(sizes))
+    # of a true difference of this size the far end of the interval is the wider one
+    centred = sums - plain.value * sizes
+    reach = max(least_shift(side, sizes, further, 0.0, tail) for side in (centred, -centred))
     return Difference(
         difference=plain.value,
         standard_error=error,
@@ -127,7 +130,7 @@ def paired_difference(
         n=plain.n,
         clusters=units,
         p_value=min(1.0, 2 * min(one_sided)),
-        smallest_detectable=(high - low) / 2 + power,
+        smallest_detectable=reach + power,
         method=method,
     )
 

@@ -10,7 +10,7 @@ whoever calls says how bad that is.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from lorabench.uncertainty import Floats
 
@@ -19,8 +19,10 @@ Unseen = Sequence[tuple[float, float]]
 
 
 def upper_bound(sums: Floats, sizes: Floats, unseen: Unseen, tail: float) -> float:
-    """Return the ratio sum(sums) / sum(sizes) that the true one exceeds with a probability of at
-    most `tail` (below 0.5), if no unit is worse than those of `unseen` and those that were seen."""
+    """Return the ratio sum(sums) / sum(sizes) that the true one exceeds with a small probability.
+
+    It is at most `tail` (below 0.5), if no unit is worse than those of `unseen` and those seen.
+    """
     start = float(sums.sum() / sizes.sum())
     end = max(float((sums / sizes).max()), *(ratio for ratio, _ in unseen)) + 1e-9
     found = optimize.brentq(
@@ -30,18 +32,32 @@ def upper_bound(sums: Floats, sizes: Floats, unseen: Unseen, tail: float) -> flo
 
 
 def p_value(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float) -> float:
-    """Return the one-sided p-value of a true ratio of at least `ratio`, the test that `upper_bound`
-    inverts."""
+    """Return the one-sided p-value of a true ratio of at least `ratio`.
+
+    It is the test that `upper_bound` inverts.
+    """
     residuals = sums - ratio * sizes
     worst = max(float(residuals.max()), *((by - ratio) * size for by, size in unseen))
     return 1 - _share_below_zero(np.append(residuals, worst))
 
 
-def _share_below_zero(values: Floats) -> float:
-    """Return the probability that a sum of values with exponential weights is below 0, by its
-    saddlepoint (Lugannani and Rice 1980).
+def least_shift(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float, tail: float) -> float:
+    """Return by how much all units must fall for the true ratio to be shown to be below `ratio`."""
 
-    The cumulants' function is -sum of log(1 - s value).
+    def p_after(shift: float) -> float:
+        return p_value(sums - shift * sizes, sizes, unseen, ratio) - tail
+
+    start, step = float(sums.sum() / sizes.sum()) - ratio, 1.0
+    while p_after(start + step) > 0:
+        step *= 2
+    return float(optimize.brentq(p_after, start, start + step, xtol=1e-4))
+
+
+def _share_below_zero(values: Floats) -> float:
+    """Return the probability that a sum of values with exponential weights is below 0.
+
+    By its saddlepoint (Lugannani and Rice 1980); the cumulants' function is -sum of log(1 - s
+    value).
     """
     if values.max() <= 0 or values.min() >= 0:
         return float(values.max() <= 0 and values.min() < 0)
@@ -57,4 +73,5 @@ def _share_below_zero(values: Floats) -> float:
     slope = point * np.sqrt(np.square(values / factors).sum())
     # at the mean the formula is 0 / 0
     correction = 1 / root - 1 / slope if abs(root) > 1e-4 else 0.0
-    return float(stats.norm.cdf(root) + stats.norm.pdf(root) * correction)
+    density = np.exp(-root * root / 2) / np.sqrt(2 * np.pi)
+    return float(special.ndtr(root) + density * correction)
