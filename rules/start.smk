@@ -68,6 +68,7 @@ def say_why_last(logfile):
         as_failed(scheduler.failed, BEGIN, None if workflow.local_exec else Path("logs/slurm")),
         interrupted=bool(SIGNALS or scheduler._user_kill),
         command=typed_command(sys.argv, os.environ),
-        logfile=logfile,
+        # a list, empty where Snakemake could not open one
+        logfile=next(map(str, logfile), os.devnull),
     )
     atexit.register(print, "\n".join(lines), file=sys.stderr, flush=True)

@@ -56,8 +56,16 @@ def test_a_silent_controller_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> 
         return answers.pop(0)
 
     signals: list[int] = []
-    plugin = SimpleNamespace(query_job_status=ask, get_min_job_age=lambda: ages.pop(0))
-    keep_asking(plugin, lambda: bool(signals))
+    submitted: list[str] = []
+    configs = [None, None, "MinJobAge"]
+    plugin = SimpleNamespace(
+        query_job_status=ask,
+        get_min_job_age=lambda: ages.pop(0),
+        Executor=SimpleNamespace(run_job=lambda executor, job: submitted.append(job)),
+    )
+    keep_asking(plugin, lambda: bool(signals), lambda: configs.pop(0))
+    plugin.Executor.run_job(None, "train")
+    assert (submitted, configs) == (["train"], [])
     assert asyncio.run(plugin.query_job_status("squeue", None))[0] == {"1": "COMPLETED"}
     assert plugin.get_min_job_age() == 300
     answers.append((None, None))
