@@ -38,7 +38,7 @@ help: ## list the targets
 	@sed -n 's/^#   /  /p' Makefile
 
 # The target comes first: --configfile and --logger take every word that follows them.
-bench-demo: $(venv) ## the whole pipeline on a real 135M model, CPU, about 10 minutes
+bench-demo: $(venv) ## the whole pipeline on a real 135M model, CPU, about 6 minutes
 	$(snakemake) all --profile $(PROFILE) --configfile config/demo.yaml $(progress)
 
 bench-smoke: $(venv) ## the whole pipeline on a tiny random model, CPU, about 2 minutes

@@ -68,7 +68,6 @@ def train(model: Path, name: str) -> dict[str, Any]:
     from lorabench.observation.machine import peak_memory
     from lorabench.training.encode import IGNORED, Encoded, TrainingData
     from lorabench.training.fit import Session, fit
-    from lorabench.training.likelihood import likelihood
     from lorabench.training.lora import load_frozen_base
     from lorabench.training.memory_use import keep_freed_memory
 
@@ -94,9 +93,9 @@ def train(model: Path, name: str) -> dict[str, Any]:
     base = load_frozen_base(model, settings)
     with tempfile.TemporaryDirectory() as work:
         session = Session(work=Path(work))
-        fitted = fit(base, load_tokenizer(model), data, settings, session, checkpointing=False)
+        fitted = fit(base, load_tokenizer(model), data, settings, session)
     trained = peak_memory()["resident_bytes"]
-    likelihood(fitted.model, rows[:2], fitted.rows, fitted.attention, fitted.device, "likelihood")
+    fitted.trainer.likelihood(rows[:2], "likelihood")
     return peak_memory() | {"after_training": trained}
 
 

@@ -43,8 +43,8 @@ def run_lorabench(
         Session(work=work / "checkpoints"),
     )
     (work / "adapter").mkdir()
-    save_adapter(fitted.model, work / "adapter", model.name, torch.float32)
-    rows = [row for row in fitted.log_history if "loss" in row]
+    save_adapter(fitted.trainer.adapters, work / "adapter", model.name, torch.float32)
+    rows = [row for row in fitted.trainer.state.log_history if "loss" in row]
     return Run(
         steps=[(row["tokens"], row["seconds"]) for row in rows],
         losses=[row["loss"] for row in rows],

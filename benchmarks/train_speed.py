@@ -221,8 +221,8 @@ def held_out(model: Path, adapter: Path, validation: list[Any], settings: dict[s
     install_label_loss(base, torch.float32)
     longest = settings["max_seq_length"]
     rows = Rows(capacity=longest, longest=longest)
-    found = likelihood(adapted, validation, rows, DOCUMENT_SDPA, device(), "held out")
-    return found.nll_sum / found.label_tokens
+    nll = likelihood(adapted, validation, rows, DOCUMENT_SDPA, device(), "held out")
+    return sum(nll) / sum(item.label_count for item in validation)
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:

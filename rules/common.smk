@@ -7,17 +7,10 @@ from lorabench.control.cluster import check_cluster, memory_mb
 from lorabench.control.configuration import resolve
 from lorabench.control.inputs import checkpoint_inputs, folder_inputs, local_files
 from lorabench.control.memory_model import GLIBC_TUNABLES
-from lorabench.control.parameters import Parameters
-from lorabench.control.plan import (
-    ADAPTER_FILES,
-    EXPORTED_ITEMS,
-    REPORT_FILES,
-    TIMED_SETTINGS,
-    TRAINED_FILES,
-    Plan,
-    any_of,
-)
+from lorabench.control.parameters import TIMED_SETTINGS, Parameters
+from lorabench.control.plan import ADAPTER_FILES, EXPORTED_ITEMS, REPORT_FILES, TRAINED_FILES, Plan
 from lorabench.control.scheduled import check_scheduled
+from lorabench.control.sources import any_of
 from lorabench.errors import LorabenchError
 
 # Read by Python, cuBLAS, tokenizers and the C library at their own start: this tree's package before any installed copy,

@@ -11,8 +11,9 @@ import pytest
 from lorabench.control.config.files import merge
 from lorabench.control.configuration import load, resolve
 from lorabench.control.parameters import ANSWERING, Parameters
-from lorabench.control.plan import Plan, any_of, ordered
+from lorabench.control.plan import Plan
 from lorabench.control.source_hash import closure
+from lorabench.control.sources import any_of, ordered
 from lorabench.files import sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from doctor import LLAMA_3_8B
+from lorabench.control.base_model import LLAMA_3_8B
 from lorabench.control.preflight import (
     check,
     device_here,

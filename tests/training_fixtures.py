@@ -104,9 +104,7 @@ def encoded(base: Path) -> "list[Encoded]":
     return encode_conversations(load_tokenizer(base), rows, 128)[0]
 
 
-def fit_ten(
-    base: Path, work: Path, settings: dict[str, Any], checkpointing: bool | None = None
-) -> "Fitted":
+def fit_ten(base: Path, work: Path, settings: dict[str, Any]) -> "Fitted":
     """Train on ten conversations, without the script around."""
     from lorabench.llama import load_tokenizer
     from lorabench.training.encode import TrainingData
@@ -121,8 +119,12 @@ def fit_ten(
         TrainingData(train=items, validation=items[:3]),
         options,
         Session(work=work),
-        checkpointing=checkpointing,
     )
+
+
+def logged(fitted: "Fitted", key: str = "loss") -> list[float]:
+    """Return a value of each row of the trainer's log that has it."""
+    return [row[key] for row in fitted.trainer.state.log_history if key in row]
 
 
 def describe(adapter: Path) -> Path:

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from doctor import LLAMA_3_8B
 from generate_schemas import schemas
 from lorabench.benchmark_tables import benchmark_file
+from lorabench.control.base_model import LLAMA_3_8B
 from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS
 from lorabench.control.config.faults import options
 from lorabench.control.config.sections import Config

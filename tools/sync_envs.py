@@ -79,10 +79,8 @@ class Pin:
     version: str
     # its lines in the lock: requirement, hashes, who asked for it
     text: str
-    parents: frozenset[
-        str
-        # names of the packages that ask for it; "lorabench" = pyproject.toml itself
-    ]
+    # names of the packages that ask for it; "lorabench" = pyproject.toml itself
+    parents: frozenset[str]
 
 
 def parse_lock(text: str) -> dict[str, Pin]:

@@ -75,6 +75,29 @@ def test_older_records_stay_readable() -> None:
     assert MachineReadings.__required_keys__ == {*required, "git"}
 
 
+def functions_of(place: str) -> list[ast.FunctionDef]:
+    """Return the functions of a module."""
+    tree = ast.parse((SCRIPTS / "lorabench" / place).read_text())
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_checks_refuse_and_nothing_else() -> None:
+    """They return nothing, and change nothing that they were given."""
+    for function in functions_of("training/checks.py"):
+        assert function.name.startswith(("check_", "refuse_"))
+        assert ast.unparse(function.returns or function) in ("None", "NoReturn")
+        for node in ast.walk(function):
+            assert not isinstance(node, ast.Global | ast.Nonlocal | ast.Delete | ast.AugAssign)
+            if isinstance(node, ast.Assign):
+                assert all(isinstance(target, ast.Name) for target in node.targets)
+
+
+def test_errors_make_errors_only() -> None:
+    """What a function of theirs returns can only be raised."""
+    for function in functions_of("errors.py"):
+        assert ast.unparse(function.returns or function) in ("DataError", "Exception")
+
+
 @pytest.mark.parametrize("path", SETTINGS, ids=name_of)
 def test_settings_declare_keys_and_refuse(path: Path) -> None:
     """No default, no property, and a check returns the text that it was given."""

@@ -10,6 +10,7 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from device_reads import DeviceReads
 from lorabench.captured import Captured
 from lorabench.evaluation import fixed_steps
 from lorabench.evaluation.grouped_passes import slots_for
@@ -93,8 +94,16 @@ def test_fixed_shapes_give_the_same_texts(
     tokenizer: PreTrainedTokenizerBase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A GPU's rounded shapes change no text and count no added token."""
+    """A GPU's rounded shapes change no text, count no added token and could be captured."""
     monkeypatch.setattr(fixed_steps, "REACH", 8)
+    run, passes = fixed_steps.FixedSteps._run, []
+
+    def watched(steps: fixed_steps.FixedSteps, shape: tuple[int, int]) -> None:
+        with DeviceReads() as reads:
+            run(steps, shape)
+        passes.append(reads.found)
+
+    monkeypatch.setattr(fixed_steps.FixedSteps, "_run", watched)
     asked = prompts(["the", "Question:"], 30)
     usual = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
     fixed = PrefixCacheLM(model, tokenizer, tokens_per_batch=400)
@@ -103,6 +112,7 @@ def test_fixed_shapes_give_the_same_texts(
         asked, disable_tqdm=True
     )
     assert fixed.shared.tokens_computed == usual.shared.tokens_computed
+    assert passes and not any(passes)
 
 
 def test_shapes_are_few() -> None:

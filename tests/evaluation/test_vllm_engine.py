@@ -17,6 +17,7 @@ from evaluation import fake_vllm
 from evaluation.fake_vllm import install_vllm
 from generate_answers import generate_answers
 from lorabench.control.benchmarks import read_task_file
+from lorabench.documents.protocol import AnswersProtocol
 from lorabench.end_tokens import end_token_ids
 from lorabench.errors import ConfigurationError, PrerequisiteError
 from lorabench.evaluation.parts import Parts
@@ -71,7 +72,7 @@ def parts_of(weights: Weights, data: Path, out: Path, settings: dict[str, Any]) 
     )
 
 
-def answer(weights: Weights, data: Path, out: Path, engine: str) -> tuple[str, dict[str, Any]]:
+def answer(weights: Weights, data: Path, out: Path, engine: str) -> tuple[str, AnswersProtocol]:
     """Answer six instructions greedily in the folder `out`; return rows and protocol."""
     settings = {
         "engine": engine,

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache, PreTrainedModel
 
+from device_reads import DeviceReads
 from lorabench.captured import Captured, rehearse
 from lorabench.chat import encode_chat
 from lorabench.errors import MeasurementError
@@ -96,11 +97,16 @@ def test_a_slot_can_be_used_again(
 def test_captured_passes_are_replayed_with_their_state(
     model: PreTrainedModel | PeftModel, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Passes before a capture leave no trace; without a GPU a replay runs the pass."""
+    """Passes before a capture leave no trace, and none asks the device for a value.
+
+    Without a GPU a replay runs the pass.
+    """
 
     class Rehearsed(Captured):
         def _capture(self) -> Any:
-            rehearse(self._run, self._state)
+            with DeviceReads() as reads:
+                rehearse(self._run, self._state)
+            assert reads.found == []
             return SimpleNamespace(replay=self._run)
 
     monkeypatch.setattr(module, "Captured", Rehearsed)

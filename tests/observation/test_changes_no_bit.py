@@ -59,7 +59,7 @@ def test_the_same_adapter_without_observers(
     made = []
     for name in ("observed", "alone"):
         if name == "alone":
-            assert {"PowerMeter", "IdleMeter", "Progress", "machine_readings"} <= silence(
+            assert {"PowerMeter", "StepMeter", "Progress", "machine_readings"} <= silence(
                 monkeypatch
             )
         train_adapter(

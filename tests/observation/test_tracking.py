@@ -15,7 +15,8 @@ from lorabench.observation.tracking import (
     open_tracker,
     training_name,
 )
-from lorabench.training.checkpoints import add_to_history, open_work_folder, read_history
+from lorabench.training import checkpoints
+from lorabench.training.checkpoints import open_work_folder, read_history
 from train_adapter import _recipe
 from training_fixtures import train
 
@@ -54,7 +55,9 @@ def test_the_users_own_variables_win(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert os.environ["WANDB_MODE"] == "own"
 
 
-def test_a_resumed_training_has_the_name_that_it_began_under(tmp_path: Path) -> None:
+def test_a_resumed_training_has_the_name_that_it_began_under(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first start names it; another recipe empties the folder, and its training is another."""
     names = []
     for recipe, time in (
@@ -62,8 +65,8 @@ def test_a_resumed_training_has_the_name_that_it_began_under(tmp_path: Path) -> 
         (1, "2026-01-02T09:00:00+00:00"),
         (2, "2026-01-03T00:00:00Z"),
     ):
+        monkeypatch.setattr(checkpoints, "now", lambda time=time: time)
         open_work_folder(tmp_path, {"recipe": recipe})
-        add_to_history(tmp_path, {"event": "started", "time": time})
         names.append(training_name("mine", read_history(tmp_path)[0]["time"]))
     assert names == ["mine-20260102030405", "mine-20260102030405", "mine-20260103000000"]
 

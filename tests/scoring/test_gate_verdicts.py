@@ -11,7 +11,7 @@ import pytest
 from lorabench.control.configuration import load
 from lorabench.documents.item_result import ItemResult
 from lorabench.errors import DataError
-from lorabench.scoring.gate import Evidence, gate_answer, gate_lines
+from lorabench.scoring.gate import Evaluated, Evidence, gate_answer, gate_lines
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.settings import GateSettings
 
@@ -67,7 +67,7 @@ def evidence(**changes: Any) -> Evidence:
     ratio = {"merged": {"ratio": 1.0, "interval": [0.99, 1.01]}}
     speed: Any = {"ratio_to_base": ratio, "noise_band": [0.98, 1.02]}
     found: dict[str, Any] = {
-        "scores": {name: {} for name in SIZES},
+        "scores": {name: Evaluated() for name in SIZES},
         "rows": GOOD,
         "conversations": losses(-0.1),
         "merge": {"as_saved": {"max_abs_logit_difference": 0.5}},
@@ -89,7 +89,9 @@ def changed(name: str, change: Callable[[Any, Any], Any], n: int | None = None) 
 def without(*names: str) -> Evidence:
     """Return a run in which benchmarks were not evaluated."""
     left = [name for name in SIZES if name not in names]
-    return evidence(scores={name: {} for name in left}, rows={name: GOOD[name] for name in left})
+    return evidence(
+        scores={name: Evaluated() for name in left}, rows={name: GOOD[name] for name in left}
+    )
 
 
 def lose(share: float, by: float = 1.0) -> Callable[[Any, Any], Any]:
@@ -118,7 +120,7 @@ def speed(
 
 def silent(name: str) -> Evidence:
     """Return a run with a judge that cannot tell good from bad."""
-    return evidence(scores={**evidence().scores, name: {"carries_signal": False}})
+    return evidence(scores={**evidence().scores, name: Evaluated(carries_signal=False)})
 
 
 def unscored(share: float) -> Callable[[Any, Any], Any]:

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.errors import DataError
 from lorabench.scoring.held_out import held_out_conversations, loss_change
 
 
-def conversations(changes: list[float], tokens: list[int]) -> list[dict[str, Any]]:
+def conversations(changes: list[float], tokens: list[int]) -> list[ConversationLikelihood]:
     """Return one conversation a change (nat a token) and number of tokens."""
     return [
         {

@@ -1,6 +1,7 @@
 """What the plan promises, held against the report's own intervals and the gate's own lines."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def drawn_interval(
     """Return the report's interval of a gain in one sample of what the plan assumes."""
     if name == HELD_OUT:
         sizes = draw.lognormal(5, 0.8, n)
-        rows = [
+        rows: Any = [
             {"label_tokens": size, "base_nll_sum": 0.0, "adapter_nll_sum": size * by}
             for size, by in zip(sizes, draw.normal(-gain, LOSS_SPREAD, n), strict=True)
         ]

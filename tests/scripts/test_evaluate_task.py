@@ -165,7 +165,7 @@ def test_shards_join_to_the_unsharded_rows(
     evaluate_task(**arguments(root, tmp_path, source, data[benchmark], benchmark, 11, 12))
     assert read_rows(tmp_path / f"11-of-12/base/{benchmark}.jsonl") == []
     files = tmp_path.glob(f"*/base/{benchmark}.json")
-    joined = join_protocols([read_json(path) for path in files])
+    joined: Any = join_protocols([read_json(path) for path in files])
     assert joined["few_shot"] == {"gsm8k": 2, "mmlu": 5}[benchmark]
 
 

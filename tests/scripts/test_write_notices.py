@@ -1,6 +1,7 @@
 """Licence files of the adapter and the merged model."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,8 @@ def test_later_llamas_have_their_own_terms(tmp_path: Path) -> None:
 )
 def test_a_base_is_known_by_its_name(name: str, version: str | None) -> None:
     """The name decides where its source states nothing."""
-    found = base_licence(name, {"origin": "/models/base", "licence": None})
+    source: Any = {"origin": "/models/base", "licence": None}
+    found = base_licence(name, source)
     assert found is (LLAMAS[version] if version else None)
 
 

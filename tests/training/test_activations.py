@@ -45,7 +45,7 @@ def fitted_and_inputs(
         Session(work=work),
     )
     batch = pack(items, Rows(capacity=128, longest=128))[0]
-    return fitted, batch.model_inputs(fitted.attention, fitted.device)
+    return fitted, batch.model_inputs(fitted.trainer.attention, fitted.trainer.args.device)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
@@ -55,13 +55,13 @@ def test_a_layer_keeps_what_the_memory_model_counts(
     """Measured and predicted agree within 5 %; measuring changes nothing."""
     settings |= {"lora_dropout": dropout}
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path, settings)
-    layers = len(activations.decoder_layers(fitted.model))
+    layers = len(activations.decoder_layers(fitted.trainer.adapters))
     before = torch.get_rng_state()
-    mode = fitted.model.training
-    measured = bytes_kept_by_a_layer(fitted.model, inputs) / activations.CPU_ALLOCATOR
+    mode = fitted.trainer.adapters.training
+    measured = bytes_kept_by_a_layer(fitted.trainer.adapters, inputs) / activations.CPU_ALLOCATOR
     assert torch.equal(torch.get_rng_state(), before)
-    assert fitted.model.training == mode
-    assert len(activations.decoder_layers(fitted.model)) == layers
+    assert fitted.trainer.adapters.training == mode
+    assert len(activations.decoder_layers(fitted.trainer.adapters)) == layers
     shapes = shapes_of(read_json(tiny_model / "config.json"))
     tokens = inputs["input_ids"].numel()
     # the row is one conversation of full length
@@ -81,8 +81,8 @@ def test_activations_are_computed_again_only_where_they_do_not_fit(
     """Layers recompute as needed, and less than one layer's room is refused."""
     fitted, inputs = fitted_and_inputs(tiny_model, tmp_path / "fitted", settings)
     assert fitted.resolved["recomputed_layers"] == 0
-    layer = bytes_kept_by_a_layer(fitted.model, inputs)
-    layers = len(activations.decoder_layers(fitted.model))
+    layer = bytes_kept_by_a_layer(fitted.trainer.adapters, inputs)
+    layers = len(activations.decoder_layers(fitted.trainer.adapters))
 
     def recomputed(room: float, memory: str = "auto") -> int:
         monkeypatch.setattr(fit_module, "room_for_activations", lambda _: room)

@@ -9,11 +9,14 @@ import torch
 from lorabench.training.attention import (
     DOCUMENT_SDPA,
     MASKED,
-    boundaries,
     choose_attention,
     document_sdpa,
     varlen,
 )
+from lorabench.training.micro_batches import MicroBatch
+
+# arguments of an attention that say where documents begin
+WHERE = ("boundaries", "longest", "document_lengths")
 
 pytest_plugins = ["varlen_on_cpu"]
 
@@ -37,13 +40,23 @@ def test_outputs_and_gradients_are_those_of_eager_attention(
     probabilities = scores.masked_fill(~allowed, float("-inf")).softmax(-1)
     eager = (probabilities @ value.repeat_interleave(groups, 1)).transpose(1, 2)
     expected = torch.autograd.grad(eager, (query, key, value), upstream)
-    cpu = torch.device("cpu")
+    nothing = torch.zeros(rows, length, dtype=torch.int64)
+    batch = MicroBatch(
+        input_ids=nothing,
+        position_ids=nothing,
+        documents=documents,
+        longest=64,
+        predictors=nothing,
+        targets=nothing,
+        tokens=rows * length,
+    )
     functions: list[tuple[str, Callable[..., Any]]] = [
         ("varlen", varlen),
         (DOCUMENT_SDPA, document_sdpa),
     ]
     for name, function in functions:
-        where = boundaries(name, documents, rows, 64, cpu)
+        given = batch.model_inputs(name, torch.device("cpu"))
+        where = {key: given[key] for key in WHERE if key in given}
         output, _ = function(torch.nn.Module(), query, key, value, None, scaling=0.3, **where)
         torch.testing.assert_close(output, eager, rtol=1e-5, atol=1e-5)
         found = torch.autograd.grad(output, (query, key, value), upstream)

@@ -17,11 +17,9 @@ from lorabench.training import compilation, fit
 from lorabench.training.activations import CPU_ALLOCATOR, bytes_kept_by_a_layer
 from lorabench.training.attention import VARLEN
 from lorabench.training.compilation import what_is_missing, why_not_compiled
-from lorabench.training.fit import Fitted
-from lorabench.training.likelihood import likelihood
 from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.settings import parse_settings
-from training_fixtures import encoded, fit_ten
+from training_fixtures import encoded, fit_ten, logged
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 CPU = torch.device("cpu")
@@ -35,16 +33,6 @@ def forget_graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def losses(fitted: Fitted) -> list[float]:
-    """Return the loss of each step."""
-    return [row["loss"] for row in fitted.log_history if "loss" in row]
-
-
-def norms(fitted: Fitted) -> list[float]:
-    """Return the gradient's norm of each step."""
-    return [row["grad_norm"] for row in fitted.log_history if "grad_norm" in row]
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -71,14 +59,17 @@ def test_compiled_layers_train_like_eager_ones(
 ) -> None:
     """Losses within 1e-4 of eager float32, gradients 1e-3; ten times that in NF4."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1} | changes
-    eager = fit_ten(tiny_model, tmp_path / "eager", settings | {"compile": False}, recomputed)
+    settings["memory"] = "least" if recomputed else "auto"
+    eager = fit_ten(tiny_model, tmp_path / "eager", settings | {"compile": False})
     monkeypatch.setattr(fit, "choose_attention", lambda *_: VARLEN)
-    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True}, recomputed)
-    assert compiled.attention == VARLEN and compiled.resolved["compiled"]
+    compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    assert compiled.trainer.attention == VARLEN and compiled.resolved["compiled"]
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     tolerance = 1e-3 if settings["use_4bit"] else 1e-4
-    assert losses(compiled) == pytest.approx(losses(eager), rel=tolerance)
-    assert norms(compiled) == pytest.approx(norms(eager), rel=10 * tolerance)
+    assert logged(compiled) == pytest.approx(logged(eager), rel=tolerance)
+    assert logged(compiled, "grad_norm") == pytest.approx(
+        logged(eager, "grad_norm"), rel=10 * tolerance
+    )
 
 
 @pytest.mark.slow
@@ -98,13 +89,13 @@ def test_one_graph_serves_all_layers_and_lengths(
     counters = torch._dynamo.utils.counters
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 1
-    assert losses(fitted)[-1] < losses(fitted)[0]
+    assert logged(fitted)[-1] < logged(fitted)[0]
     items = encoded(tiny_model)
     for part in (items, items[:3]):
-        likelihood(fitted.model, part, fitted.rows, fitted.attention, CPU, "test")
+        fitted.trainer.likelihood(part, "test")
     assert counters["stats"]["unique_graphs"] == 2
-    with fitted.model.disable_adapter():
-        likelihood(fitted.model, items, fitted.rows, fitted.attention, CPU, "test")
+    with fitted.trainer.adapters.disable_adapter():
+        fitted.trainer.likelihood(items, "test")
     assert counters["stats"]["unique_graphs"] == 3
 
 
@@ -124,8 +115,8 @@ def test_a_compiled_layer_keeps_what_the_memory_model_counts(
     settings |= {"compile": True, "lora_dropout": dropout, "num_epochs": 1}
     fitted = fit_ten(tiny_model, tmp_path / "work", settings)
     (batch, *_) = pack(encoded(tiny_model), Rows(capacity=128, longest=128))
-    inputs = batch.model_inputs(fitted.attention, CPU)
-    measured = bytes_kept_by_a_layer(fitted.model, inputs) / CPU_ALLOCATOR
+    inputs = batch.model_inputs(fitted.trainer.attention, CPU)
+    measured = bytes_kept_by_a_layer(fitted.trainer.adapters, inputs) / CPU_ALLOCATOR
     shapes = shapes_of(read_json(tiny_model / "config.json"))
     a_token = layer_bytes(shapes, parse_settings(settings), 4, 128, gpu=True, compiled=True)
     assert measured == pytest.approx(a_token * inputs["input_ids"].numel(), rel=0.1)
@@ -141,9 +132,9 @@ def test_a_cpu_runs_compiled_layers_on_request(
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     eager = fit_ten(tiny_model, tmp_path / "eager", settings)
     compiled = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
-    assert compiled.attention == "sdpa"
-    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
-    assert norms(compiled) == pytest.approx(norms(eager), rel=1e-3)
+    assert compiled.trainer.attention == "sdpa"
+    assert logged(compiled) == pytest.approx(logged(eager), rel=1e-4)
+    assert logged(compiled, "grad_norm") == pytest.approx(logged(eager, "grad_norm"), rel=1e-3)
     assert list((tmp_path / "compiled" / "compiled").rglob("*.so"))
 
 
@@ -159,7 +150,7 @@ def test_a_compiler_that_fails_is_a_reason(
     monkeypatch.setattr(fit, "why_not_compiled", lambda *_: None)
     fitted = fit_ten(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
     assert "the compiler failed" in fitted.resolved["not_compiled_because"]
-    assert losses(fitted)
+    assert logged(fitted)
 
 
 def test_why_layers_are_not_compiled(

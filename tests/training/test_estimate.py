@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from doctor import LLAMA_3_8B
+from lorabench.control.base_model import LLAMA_3_8B
 from lorabench.control.estimate import choose, estimate
 from lorabench.control.memory_model import predict_memory
 from lorabench.description.flops import shapes_of, training_flops

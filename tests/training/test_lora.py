@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from lorabench.training.checkpoints import read_history
 from lorabench.training.encode import Encoded
 from lorabench.training.fit import Fitted
-from lorabench.training.likelihood import likelihood
 from lorabench.training.micro_batches import Rows, pack
 from lorabench.training.trainer import AdapterTrainer
-from training_fixtures import encoded, fit_ten
+from training_fixtures import encoded, fit_ten, logged
 
 pytest_plugins = ["training_fixtures"]
 # What a library announces to remove, a training run does not use.
@@ -22,10 +22,12 @@ ROWS = Rows(capacity=128, longest=128)
 
 def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
     """Return the norm of each lora_B gradient of one summed loss."""
-    fitted.model.train().zero_grad()
+    fitted.trainer.adapters.train().zero_grad()
     for batch in pack(items, ROWS):
-        fitted.model(**batch.model_inputs(fitted.attention, fitted.device))["loss"].backward()
-    parameters = fitted.model.named_parameters()
+        fitted.trainer.adapters(
+            **batch.model_inputs(fitted.trainer.attention, fitted.trainer.args.device)
+        )["loss"].backward()
+    parameters = fitted.trainer.adapters.named_parameters()
     return {
         name: parameter.grad.norm().item()
         for name, parameter in parameters
@@ -45,7 +47,7 @@ def test_gradients_after_an_evaluation_are_those_before_it(
     )
     items = encoded(tiny_model)
     before = gradient_norms(fitted, items)
-    likelihood(fitted.model, items, ROWS, fitted.attention, fitted.device, "test")
+    fitted.trainer.likelihood(items, "test")
     assert gradient_norms(fitted, items) == before
     assert min(before.values()) > 0
 
@@ -81,22 +83,22 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     calm = fit_ten(tiny_model, tmp_path / "calm", settings)
     original = AdapterTrainer._loss
 
-    def scarce(self: AdapterTrainer, model: Any, batch: Any, device: torch.device) -> torch.Tensor:
+    def scarce(self: AdapterTrainer, model: Any, batch: Any) -> torch.Tensor:
         if batch.input_ids.numel() > 64 and len(batch.documents) > 1:
             raise torch.OutOfMemoryError("simulated")
-        return original(self, model, batch, device)
+        return original(self, model, batch)
 
     monkeypatch.setattr(AdapterTrainer, "_loss", scarce)
     tight = fit_ten(tiny_model, tmp_path / "tight", settings)
-    first, *others = [event for event in tight.history if event["event"] == "out_of_memory"]
+    first, *others = [
+        event for event in read_history(tmp_path / "tight") if event["event"] == "out_of_memory"
+    ]
     assert first["activation_checkpointing"]
     assert tight.resolved["recomputed_layers"] > 0 and calm.resolved["recomputed_layers"] == 0
     halvings = tight.resolved["micro_batch_halvings"]
     assert [event["halvings"] for event in others] == list(range(1, halvings + 1))
     assert halvings >= 1
-    losses = [
-        [row["loss"] for row in fitted.log_history if "loss" in row] for fitted in (calm, tight)
-    ]
+    losses = [logged(fitted) for fitted in (calm, tight)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -117,7 +119,7 @@ def test_every_variant_of_the_recipe_learns(
 ) -> None:
     """rsLoRA, DoRA, LoRA+, NEFTune and schedules lower the training loss."""
     fitted = fit_ten(tiny_model, tmp_path / "work", settings | changes)
-    losses = [row["loss"] for row in fitted.log_history if "loss" in row]
+    losses = logged(fitted)
     assert losses[-1] < losses[0] - 0.1
 
 
@@ -134,11 +136,11 @@ def test_the_best_adapter_is_kept_and_training_stops_early(
     fitted = fit_ten(
         tiny_model, tmp_path / "work", settings | changes | {"num_epochs": 6, "warmup_share": 0.0}
     )
-    losses = [row["eval_loss"] for row in fitted.log_history if "eval_loss" in row]
+    losses = logged(fitted, "eval_loss")
     assert len(losses) < 18
     items = encoded(tiny_model)[:3]
-    found = likelihood(fitted.model, items, ROWS, fitted.attention, fitted.device, "test")
-    assert found.nll_sum / found.label_tokens == pytest.approx(min(losses), rel=1e-5)
+    nll = sum(fitted.trainer.likelihood(items, "test"))
+    assert nll / sum(item.label_count for item in items) == pytest.approx(min(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize("use_4bit", [False, True])
@@ -148,13 +150,8 @@ def test_activation_checkpointing_changes_memory_only(
     """Recomputed activations, dropout included, give the same losses."""
     settings |= {"use_4bit": use_4bit}
     kept = fit_ten(tiny_model, tmp_path / "kept", settings)
-    recomputed = fit_ten(tiny_model, tmp_path / "recomputed", settings, checkpointing=True)
-    assert [fitted.model.is_activation_checkpointing for fitted in (kept, recomputed)] == [
-        False,
-        True,
-    ]
-    losses = [
-        [row["loss"] for row in fitted.log_history if "loss" in row]
-        for fitted in (kept, recomputed)
-    ]
+    recomputed = fit_ten(tiny_model, tmp_path / "recomputed", settings | {"memory": "least"})
+    found = [fitted.trainer.adapters.is_activation_checkpointing for fitted in (kept, recomputed)]
+    assert found == [False, True]
+    losses = [logged(fitted) for fitted in (kept, recomputed)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

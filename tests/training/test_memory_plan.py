@@ -11,8 +11,8 @@ def plan(
     room: float, memory: str = "auto", shortest: int = 2048, longest: int = 32768
 ) -> tuple[int, int, bool]:
     """Return (row tokens, recomputed layers, fits)."""
-    found = plan_memory(COSTS, room, memory=memory, shortest=shortest, longest=longest)
-    return found.row_tokens, found.recomputed_layers, found.fits
+    tokens, recomputed = plan_memory(COSTS, room, memory=memory, shortest=shortest, longest=longest)
+    return tokens, recomputed, COSTS.needed(tokens, recomputed) <= room
 
 
 def test_rows_grow_with_memory_up_to_what_a_step_holds() -> None:

@@ -90,6 +90,8 @@ CODE: list[tuple[str, Counter[str]]] = [
     # what only declares, observes or refuses
     ("workflow/scripts/lorabench/observation/power.py", Counter()),
     ("workflow/scripts/lorabench/observation/progress.py", Counter()),
+    ("workflow/scripts/lorabench/observation/steps.py", Counter()),
+    ("workflow/scripts/lorabench/training/checks.py", Counter()),
     ("workflow/scripts/lorabench/gpu_state.py", INFERENCE + REPORT),
     ("workflow/scripts/lorabench/documents/training_record.py", Counter()),
     ("workflow/scripts/lorabench/training/settings.py", Counter()),

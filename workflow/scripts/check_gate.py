@@ -29,7 +29,7 @@ from lorabench.report.records import (
     peak_memory_bytes,
     read_optional,
 )
-from lorabench.scoring.gate import EXIT_CODES, Evidence, gate_answer, gate_lines
+from lorabench.scoring.gate import EXIT_CODES, Evaluated, Evidence, gate_answer, gate_lines
 from lorabench.scoring.gate_declaration import declaration_state, existing_results
 from lorabench.scoring.held_out import held_out_conversations
 from lorabench.scoring.item_rows import read_item_results
@@ -100,22 +100,22 @@ def check_gate(
 
 def read_scores(
     scores: Sequence[Path], rows: Sequence[Path]
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, list[ItemResult]]]]:
-    """Return benchmark -> the base's score file, and benchmark -> variant -> rows that were scored.
+) -> tuple[dict[str, Evaluated], dict[str, dict[str, list[ItemResult]]]]:
+    """Return benchmark -> its score, and benchmark -> variant -> rows that were scored.
 
     A benchmark carries a signal where it does for every variant; its reason is the first that a
     variant gives.
     """
-    by_benchmark: dict[str, dict[str, Any]] = {}
+    by_benchmark: dict[str, Evaluated] = {}
     by_variant: dict[str, dict[str, list[ItemResult]]] = {}
     for score_path, rows_path in zip(scores, rows, strict=True):
         score: Score = read_json(score_path)
         name, variant = score["benchmark"], score["variant"]
-        seen = by_benchmark.setdefault(name, {**score, "carries_signal": True, "reason": None})
-        if variant == "base":
-            seen.update(chance=score.get("chance"))
-        seen["carries_signal"] &= score.get("carries_signal", True)
-        seen["reason"] = seen["reason"] or score["reason"]
+        seen = by_benchmark.get(name, Evaluated())
+        by_benchmark[name] = Evaluated(
+            reason=seen.reason or score["reason"],
+            carries_signal=seen.carries_signal and bool(score.get("carries_signal", True)),
+        )
         if score["status"] == "ok":
             by_variant.setdefault(name, {})[variant] = read_item_results(rows_path)
     return by_benchmark, by_variant

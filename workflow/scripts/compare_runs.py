@@ -21,8 +21,9 @@ from lorabench.report.seed_spread import SeedSpread, runs_of_seeds, seed_spread,
 
 
 def sweep_runs(files: Sequence[Path], variant: str) -> tuple[list[Run], list[SeedSpread]]:
-    """Return the base, as the first run scored it, and the variant of every run of a sweep; and the
-    spread over runs that differ in their seed only.
+    """Return the runs of a sweep, and the spread over those that differ in their seed only.
+
+    The first is the base as the first run scored it, the others are each run's variant.
 
     Raises:
         ConfigurationError: the configuration has one run only.

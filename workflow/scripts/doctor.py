@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import base_config
 from lorabench.control.benchmarks import JUDGED
 from lorabench.control.command import configured_runs, errors_in_lines, parser_of
 from lorabench.control.estimate import estimate
 from lorabench.control.judge_preflight import ask_judges
-from lorabench.control.preflight import check, gpu_found, model_folder
+from lorabench.control.preflight import check, gpu_found
 from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
 from lorabench.judging.availability import SECRETS, judge_available
@@ -32,16 +33,6 @@ RULES = {
     "train_adapter",
     "import_adapter",
     "merge_adapter",
-}
-# Shapes of Meta-Llama-3-8B (its config.json), for an estimate before the gated checkpoint is here.
-LLAMA_3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_attention_heads": 32,
-    "num_hidden_layers": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-    "tie_word_embeddings": False,
 }
 
 
@@ -70,12 +61,8 @@ def describe_machine() -> list[str]:
 
 def describe_training(run: dict[str, Any]) -> list[str]:
     """Return lines on what training needs here and on the GPUs of the estimate's table."""
-    folder = model_folder(run)
-    if folder is not None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    elif "Llama-3-8B" in run["fetch_model"]["base"]["name"]:
-        config = LLAMA_3_8B
-    else:
+    config = base_config(run)
+    if config is None:
         return ["training  no estimate before the model has been fetched"]
     metrics = Path("results") / run["run"] / "adapter" / "train_metrics.json"
     data = (
@@ -93,7 +80,7 @@ def describe_training(run: dict[str, Any]) -> list[str]:
     return [f"training  tokens: {source}"] + [
         line
         for device in devices
-        for line in estimate(run["train_adapter"], config, data, device).lines()
+        for line in estimate(run["train_adapter"], dict(config), data, device).lines()
     ]
 
 

@@ -1,5 +1,7 @@
-"""Run benchmarks of lm-evaluation-harness: checkpoint + questions ->
-results/{run}/work/evaluate_task/{engine}/{variants}.{shard}-of-{shards}/{variant}/{benchmark}.jsonl
+"""Run benchmarks of lm-evaluation-harness.
+
+checkpoint + questions -> {variant}/{benchmark}.jsonl in a shard's folder,
+results/{run}/work/evaluate_task/{engine}/{variants}.{shard}-of-{shards}
 
 Prompts, answer filters and metrics are those of lm-evaluation-harness; the model behind it is ours
 and encodes the few-shot examples that questions share once. A shard holds the items with index %

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lorabench.data.benchmark import JudgePrompt, benchmark_data
-from lorabench.data.sources.download import locate
+from lorabench.data.sources.download import fetch_source
 from lorabench.data.sources.source import Source, WheelSource, parse_source, write_record
 from lorabench.errors import ConfigurationError
 from lorabench.files import write_jsonl, write_text
@@ -36,14 +36,14 @@ def fetch_benchmark(
         with TemporaryDirectory(dir=staging) as temporary:
             scratch, wheels = Path(temporary), []
             built_in = link_samples(benchmark, samples, scratch / "samples")
-            path, licence = locate(
+            path, licence = fetch_source(
                 origin, built_in=built_in, hub_files=table.hub_files, scratch=scratch
             )
             rows = {
                 name: write_jsonl(staging / name, table) for name, table in table.read(path).items()
             }
             if table.judge_prompt is not None:
-                prompt, prompt_origin = locate_prompt(
+                prompt, prompt_origin = fetch_prompt(
                     benchmark, table.judge_prompt, path, settings.get("judge_prompt"), scratch
                 )
                 write_prompt(table.judge_prompt, prompt, staging)
@@ -59,7 +59,7 @@ def link_samples(benchmark: str, samples: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
-def locate_prompt(
+def fetch_prompt(
     benchmark: str,
     judge_prompt: JudgePrompt,
     path: Path,
@@ -81,7 +81,7 @@ def locate_prompt(
             f" fetch_benchmark.{benchmark}.judge_prompt to a source of it"
         )
     origin = parse_source(settings)
-    found, _ = locate(origin, built_in=file, hub_files=(file.name,), scratch=scratch)
+    found, _ = fetch_source(origin, built_in=file, hub_files=(file.name,), scratch=scratch)
     return (found / file.name if found.is_dir() else found), origin
 
 

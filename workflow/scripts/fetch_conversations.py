@@ -17,7 +17,7 @@ from lorabench.data.conversations.reading import (
     holds_data,
     read_messages,
 )
-from lorabench.data.sources.download import locate
+from lorabench.data.sources.download import fetch_source
 from lorabench.data.sources.source import HubSource, parse_source, write_record
 from lorabench.files import read_jsonl, write_jsonl
 from lorabench.job import run_job
@@ -37,11 +37,11 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     origin = parse_source({key: value for key, value in settings.items() if key != "format"})
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
-            path, licence = locate(
+            path, licence = fetch_source(
                 origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
             )
             if isinstance(origin, HubSource) and not holds_data(path):
-                path, licence = locate(
+                path, licence = fetch_source(
                     origin, built_in=samples, hub_files=MORE_HUB_FILES, scratch=Path(scratch)
                 )
             rows = write_jsonl(staging / "messages.jsonl", read_messages(path, form))

@@ -1,5 +1,7 @@
-"""Answer the questions of judged benchmarks: results/{run}/work/generate_answers/{engine}/
-{variants}.{shard}-of-{shards}/{variant}/{benchmark}.jsonl
+"""Answer the questions of judged benchmarks.
+
+checkpoint + questions -> {variant}/{benchmark}.jsonl in a shard's folder,
+results/{run}/work/generate_answers/{engine}/{variants}.{shard}-of-{shards}
 
 MT-Bench follows FastChat: the chat template, a temperature for each category, and in the second
 turn the model's own first answer (https://arxiv.org/abs/2306.05685). AlpacaEval's single turn is

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import base_config
 from lorabench.control.command import configured_runs, errors_in_lines, parser_of
+from lorabench.control.estimate import duration
+from lorabench.control.evaluation_time import SOURCE, predicted_seconds
 from lorabench.control.forecast import (
     evaluated,
     held_out_count,
@@ -36,7 +39,7 @@ def plan(run: Mapping[str, Any]) -> list[str]:
         lines += ["", benchmark_title(name), *evidence(run, name, items)]
         if items is None:
             continue
-        lines.append(f"  time: {time_text(run, name, variants)}")
+        lines.append(f"  time: {time_text(run, name, items)}")
         cost = judge_cost(run, name, items) if "judge_" + name in run else None
         if cost is not None:
             total += cost * variants
@@ -97,18 +100,16 @@ def describe_power(name: str, power: Power, threshold: float | None) -> list[str
 
 def found_text(name: str, power: Power) -> str:
     """Return the difference that the report's test finds."""
+    found = gain_text(name, power.smallest_detectable)
     if power.smallest_detectable is None:
-        return "no difference is found with 80 %, however large"
-    return (
-        f"a difference of {gain_text(name, power.smallest_detectable)} or more is found in 80 % of"
-        " cases"
-    )
+        return f"{found}, is found in 80 % of cases"
+    return f"a difference of {found} or more is found in 80 % of cases"
 
 
 def gain_text(name: str, gain: float | None) -> str:
-    """Return a difference in its unit."""
+    """Return a difference in its unit; None = none is large enough."""
     if gain is None:
-        return "no size"
+        return "no difference, however large"
     unit = unit_of(name)
     return f"{gain:.3f} nat" if unit is None else size_text(gain, unit)
 
@@ -124,12 +125,17 @@ def describe_size(name: str, power: Power) -> str:
     return f"with {power.units:,} {units_of(name)}: {found}{passes}"
 
 
-def time_text(run: Mapping[str, Any], name: str, variants: int) -> str:
-    """Return how long the answers to a benchmark took here before, or that this is not known."""
+def time_text(run: Mapping[str, Any], name: str, items: int) -> str:
+    """Return how long the answers to a benchmark take: as measured here, as predicted, or not."""
+    variants = f"for {len(run['score_benchmark']['variants'])} variants"
     seconds = measured_seconds(Path("results") / run["run"] / "work", name)
-    if seconds is None:
+    if seconds is not None:
+        return f"{duration(seconds)} {variants}, as measured in the last run here"
+    config = base_config(run)
+    if config is None or not run["require_gpu"]:
         return "unknown, it has not been asked here yet"
-    return f"{seconds / 60:.1f} min for {variants} variants, as measured in the last run here"
+    predicted = duration(predicted_seconds(run, name, items, config))
+    return f"about {predicted} {variants} on an H100 or H200, {SOURCE}"
 
 
 def main() -> None:

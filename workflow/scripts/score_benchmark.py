@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.protocol import AnswersProtocol
 from lorabench.documents.score import NotScored, Scored, ScoreHead
 from lorabench.files import read_json, write_json, write_jsonl
 from lorabench.job import run_job
 from lorabench.scoring.benchmark import scored_benchmark
 from lorabench.scoring.item_rows import join_shards
-from lorabench.scoring.protocols import carries_signal, join_protocols
+from lorabench.scoring.protocols import Protocol, carries_signal, join_protocols
 from lorabench.scoring.scores import missing_words, score_items, why_no_score
 
 
@@ -63,7 +64,7 @@ def score_benchmark(
         write_json(score_output, absent)
         return
     facts = join_protocols([read_json(path) for path in protocols])
-    answers = read_json(answers_protocol) if answers_protocol else None
+    answers: AnswersProtocol | None = read_json(answers_protocol) if answers_protocol else None
     figures = score_items(table, items, settings["confidence"])
     if table.length_control:
         figures["secondary"]["length_control"] = length_controlled(items, length_control_file)
@@ -79,7 +80,7 @@ def score_benchmark(
     write_json(score_output, score)
 
 
-def protocol_detail(facts: dict[str, Any], answers: dict[str, Any] | None) -> dict[str, Any]:
+def protocol_detail(facts: Protocol, answers: AnswersProtocol | None) -> dict[str, Any]:
     """Return the facts behind the protocol sentence, those of judged answers under `answers`."""
     plain = {key: value for key, value in facts.items() if key != "schema_version"}
     if answers is None:

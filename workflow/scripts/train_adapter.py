@@ -7,34 +7,30 @@ card. A killed run goes on from its newest checkpoint in results/{run}/work/trai
 """
 
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-
 from lorabench.arguments import Folder, arguments_of
-from lorabench.documents.training_record import SplitLikelihood, TrainedModel, TrainingRecord
-from lorabench.errors import DataError
+from lorabench.documents.training_record import SplitLikelihood, TrainingRecord
 from lorabench.files import read_json, read_jsonl, sha256_file, sha256_json, write_json
 from lorabench.job import job, log_process
 from lorabench.llama import load_tokenizer, resolve_dtype
 from lorabench.observation.data_counts import count_split
-from lorabench.observation.machine import machine_readings
+from lorabench.observation.machine import machine_readings, timed
 from lorabench.observation.matrix_speed import warn_of_slow_bfloat16
 from lorabench.observation.power import PowerMeter
 from lorabench.observation.tracking import check_tracker
 from lorabench.training.adapter.files import round_adapter, save_adapter
-from lorabench.training.adapter.folder import CONFIG, WEIGHTS, write_fingerprint
+from lorabench.training.adapter.folder import write_fingerprint
+from lorabench.training.checkpoints import read_history
+from lorabench.training.checks import check_not_empty
 from lorabench.training.encode import Encoded, TrainingData, encode_conversations
-from lorabench.training.fit import Fitted, Session, fit
-from lorabench.training.likelihood import likelihood
+from lorabench.training.fit import Session, fit
 from lorabench.training.lora import choose_4bit, load_frozen_base
 from lorabench.training.memory_use import keep_freed_memory
 from lorabench.training.processes import is_first, run_processes
 from lorabench.training.settings import check_length, parse_settings
+from lorabench.training.trainer import AdapterTrainer
 
 # Keys that first count after the last step: checkpoints made under another value go on.
 LATE_SETTINGS = ("adapter_dtype",)
@@ -64,17 +60,16 @@ def train_adapter(
     """
     all_settings = settings | (free_settings or {})
     options = parse_settings(all_settings)
-    source = read_json(model)
+    source, model_config = read_json(model), read_json(model.parent / "config.json")
     check_tracker(options.tracker)
-    model_config = read_json(model.parent / "config.json")
     check_length(options.max_seq_length, model_config)
     warn_of_slow_bfloat16(options.dtype)
     hashes = {path.name: sha256_file(path) for path in (train, validation)}
     seconds: dict[str, float] = {}
-    with _timed(seconds, "encode"):
+    with timed(seconds, "encode"):
         tokenizer = load_tokenizer(model.parent)
         data, counts = _encode_both(tokenizer, train, validation, options.max_seq_length)
-    with _timed(seconds, "load"):
+    with timed(seconds, "load"):
         options = choose_4bit(options, model.parent)
         base = load_frozen_base(model.parent, options)
     session = Session(
@@ -86,21 +81,15 @@ def train_adapter(
         attempt=attempt,
     )
     from_hub = source["kind"] == "hub"
-    revision = source["revision"] if from_hub else None
     with PowerMeter() as meter:
-        fitted = fit(base, tokenizer, data, options, session, revision=revision)
+        revision = source["revision"] if from_hub else None
+        fitted = fit(base, tokenizer, data, options, session, revision)
     seconds["train"] = fitted.seconds
+    trainer = fitted.trainer
     # before it is measured, so that the likelihoods are those of the saved adapter
-    round_adapter(fitted.model, resolve_dtype(options.adapter_dtype))
-    with _timed(seconds, "likelihood"):
-        likelihoods = _likelihoods(fitted, data)
-    facts: TrainedModel = {
-        "name": model.parent.name,
-        "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
-        "source": source,
-        "chat_template_sha256": sha256_json(tokenizer.chat_template),
-        "config": model_config,
-    }
+    round_adapter(trainer.adapters, resolve_dtype(options.adapter_dtype))
+    with timed(seconds, "likelihood"):
+        likelihoods = _likelihoods(trainer)
     record: TrainingRecord = {
         # count up where older records mean something else; a new reading is absent from them
         "schema_version": 1,
@@ -108,20 +97,30 @@ def train_adapter(
         "run": run,
         "settings": all_settings,
         "resolved": fitted.resolved,
-        "trainable_parameters": fitted.trainable,
-        "model": facts,
+        "trainable_parameters": trainer.adapters.get_nb_trainable_parameters()[0],
+        "model": {
+            "name": model.parent.name,
+            "public_name": source["origin"].partition("@")[0] if from_hub else model.parent.name,
+            "source": source,
+            "chat_template_sha256": sha256_json(tokenizer.chat_template),
+            "config": model_config,
+        },
         "data_sha256": hashes,
         "data": counts,
-        "log": fitted.log_history,
-        "history": fitted.history,
+        "log": trainer.state.log_history,
+        "history": read_history(work),
         "resumed_at_step": fitted.resumed_at_step,
         "likelihood": likelihoods,
         "phase_seconds": seconds,
-        "gpu_idle": fitted.gpu_idle,
-        **machine_readings(meter, fitted.dtype, options.seed),
+        "gpu_idle": trainer.meter.reading(),
+        **machine_readings(meter, resolve_dtype(options.dtype), options.seed),
     }
     if is_first():
-        _publish(fitted.model, adapter, record)
+        saved_as = resolve_dtype(options.adapter_dtype)
+        save_adapter(trainer.adapters, adapter, record["model"]["public_name"], saved_as)
+        write_json(adapter / "training_record.json", record)
+        # last, since later stages read the adapter by it
+        write_fingerprint(adapter / "fingerprint.json", adapter)
         shutil.rmtree(work)
 
 
@@ -130,14 +129,6 @@ def train_as_one_of_several(*, log: Path, **arguments: Any) -> None:
     log_process(log)
     keep_freed_memory()
     train_adapter(**arguments)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Note the wall time of a block."""
-    started = time.monotonic()
-    yield
-    seconds[phase] = time.monotonic() - started
 
 
 def _recipe(
@@ -157,45 +148,26 @@ def _encode_both(
     for split, path in (("train", train), ("validation", validation)):
         rows = ((f"{path}:{number}", row) for number, row in read_jsonl(path))
         splits[split], dropped = encode_conversations(tokenizer, rows, max_length)
-        if not splits[split]:
-            raise DataError(
-                f"{path}: no conversation with an assistant's text within {max_length} tokens;"
-                " nothing to learn"
-            )
+        check_not_empty(splits[split], path, max_length)
         counts |= count_split(split, splits[split], dropped)
     return TrainingData(**splits), counts
 
 
-def _likelihoods(fitted: Fitted, data: TrainingData) -> dict[str, SplitLikelihood]:
+def _likelihoods(trainer: AdapterTrainer) -> dict[str, SplitLikelihood]:
     """Measure base and adapter on the validation set and as many first training conversations."""
+    data = trainer.data
     splits = {"validation": data.validation, "train": data.train[: len(data.validation)]}
     results: dict[str, SplitLikelihood] = {}
     for split, items in splits.items():
-        arguments = (fitted.model, items, fitted.rows, fitted.attention, fitted.device)
-        with fitted.model.disable_adapter():
-            base = likelihood(*arguments, f"{split} likelihood, base")
-        adapter = likelihood(*arguments, f"{split} likelihood, adapter")
+        with trainer.adapters.disable_adapter():
+            base = trainer.likelihood(items, f"{split} likelihood, base")
         results[split] = {
             "ids": [item.id for item in items],
-            "label_tokens": base.labels,
-            "base_nll": base.nll,
-            "adapter_nll": adapter.nll,
+            "label_tokens": [item.label_count for item in items],
+            "base_nll": base,
+            "adapter_nll": trainer.likelihood(items, f"{split} likelihood, adapter"),
         }
     return results
-
-
-def _publish(model: PeftModel, folder: Path, record: TrainingRecord) -> None:
-    """Write the outputs: the adapter's two files whole or not at all, the fingerprint last."""
-    partial = folder.with_name(f".{folder.name}.part")
-    partial.mkdir(parents=True, exist_ok=True)
-    dtype = resolve_dtype(record["settings"]["adapter_dtype"])
-    save_adapter(model, partial, record["model"]["public_name"], dtype)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, WEIGHTS):
-        (partial / name).replace(folder / name)
-    partial.rmdir()
-    write_json(folder / "training_record.json", record)
-    write_fingerprint(folder / "fingerprint.json", folder)
 
 
 if __name__ == "__main__":

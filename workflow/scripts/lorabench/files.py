@@ -4,13 +4,13 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lorabench.errors import DataError
+from lorabench.errors import DataError, unreadable
 
 
 @contextmanager
@@ -19,23 +19,13 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    # opened by who writes it, so that it is as open as the user's umask says
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
-        # mkstemp makes the file private; new files are as open as the user's umask says
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,17 +47,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except (RecursionError, ValueError) as error:
-        # nested too deeply, or an integer of thousands of digits
-        raise DataError(f"{path}: JSON that cannot be read ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(str(path), error) from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
@@ -94,8 +75,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:
+                raise unreadable(str(path), error, number - 1) from None
             if not isinstance(row, dict):
                 raise DataError(
                     f"{path}:{number}: expected a JSON object, found {type(row).__name__}"

@@ -11,17 +11,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorabench.errors import ConfigurationError
 from lorabench.processor import fast_bfloat16
 
 
 def device() -> torch.device:
     """Return this process's GPU, or the CPU without one."""
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def resolve_dtype(name: str) -> torch.dtype:
@@ -31,15 +28,11 @@ def resolve_dtype(name: str) -> torch.dtype:
     `fast_bfloat16`), else float32: a CPU without such instructions is several times slower in
     bfloat16.
     """
-    if name == "auto":
-        on_gpu = torch.cuda.is_available()
-        fast = (
-            torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else fast_bfloat16()
-        )
-        return torch.bfloat16 if fast else torch.float32
-    if name in ("bfloat16", "float32"):
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
-    raise ConfigurationError(f"dtype {name!r} is not one of auto, bfloat16, float32")
+    if name != "auto":
+        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
+    on_gpu = torch.cuda.is_available()
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else fast_bfloat16()
+    return torch.bfloat16 if fast else torch.float32
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -29,7 +29,6 @@ def publish_file(source: Path, target: Path) -> None:
     """Replace `target` by the same file as `source` (large ones) or a copy of it."""
     with replacing(target) as temporary:
         if source.stat().st_size >= LINK_FROM_BYTES:
-            temporary.unlink()
             _link_or_copy(source, temporary)
         else:
             shutil.copyfile(source, temporary)

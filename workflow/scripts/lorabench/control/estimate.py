@@ -212,21 +212,21 @@ def choose(
 
     usable = USABLE * device.memory_bytes
     found = predict(shortest, 0)
-    plan = plan_memory(
+    row_tokens, recomputed_layers = plan_memory(
         layer_costs(shapes, settings, number_bytes, gpu=device.gpu, compiled=compiled),
         usable - (found.peak - found.activations),
         memory=settings.memory,
         shortest=shortest,
         longest=longest,
     )
-    model = predict(plan.row_tokens, plan.recomputed_layers)
+    model = predict(row_tokens, recomputed_layers)
     return Choice(
         fits=model.peak <= usable,
         use_4bit=use_4bit,
         arithmetic="bfloat16" if in_bfloat16 else "float32",
         compiled=compiled,
-        row_tokens=plan.row_tokens,
-        recomputed_layers=plan.recomputed_layers,
+        row_tokens=row_tokens,
+        recomputed_layers=recomputed_layers,
         layers=shapes.layers,
         memory=model,
     )

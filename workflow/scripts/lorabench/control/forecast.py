@@ -62,8 +62,10 @@ def held_out_count(run: Mapping[str, Any]) -> int | None:
 
 
 def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | None:
-    """Return the expected cost of judging one variant in USD, None where there is nothing to pay or
-    no price is known."""
+    """Return the expected cost of judging one variant in USD.
+
+    None where there is nothing to pay or no price is known.
+    """
     section = run[JUDGED[benchmark]]
     judge = section["judge"]
     prices = [judge[f"usd_per_million_{kind}_tokens"] for kind in ("input", "output")]
@@ -81,7 +83,8 @@ def judge_cost(run: Mapping[str, Any], benchmark: str, items: int) -> float | No
 
 
 def measured_seconds(work: Path, benchmark: str) -> float | None:
-    """Return the seconds that the answers of a benchmark took in this run before, all variants;
+    """Return the seconds that a benchmark's answers took in this run before, all variants.
+
     None where there are none.
 
     Args:

@@ -12,10 +12,8 @@ from lorabench.description.flops import Shapes
 from lorabench.training.memory_plan import LayerCosts
 from lorabench.training.settings import TrainingSettings
 
-NF4_BYTES = (
-    0.5 + 1 / 64 + 4 / (64 * 256)
-    # 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
-)
+# 4 bits, an 8-bit scale per 64 weights, a float32 scale per 256 of those
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 # logits at a time, as in label_loss
 CHUNK = 2**25
 # queries at a time, as in block_attention
@@ -85,10 +83,8 @@ def predict_memory(
     evaluation = 2 * 4 * CHUNK
     layers = shapes.layer_parameters * layer
     if settings.fsdp and processes > 1:
-        layers = (
-            layers / processes + 2 * layers / shapes.layers
-            # the layer at work and the next are whole
-        )
+        # the layer at work and the next are whole
+        layers = layers / processes + 2 * layers / shapes.layers
     return MemoryModel(
         weights=layers + embeddings + (largest * number_bytes if settings.use_4bit is True else 0),
         adapters=adapter * (ADAM_BYTES + (number_bytes if number_bytes == 2 else 0)),

@@ -1,16 +1,30 @@
 """What jobs get besides files: their part of the config, their code's hash, their environment."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lorabench.control.benchmarks import ASKED, BENCHMARKS, ROOMS, benchmark_code
-from lorabench.control.plan import FREE_SETTINGS, Plan, Wildcards, ordered
+from lorabench.control.plan import Plan
 from lorabench.control.source_hash import closure, code_hash, read_source
+from lorabench.control.sources import Wildcards, ordered
 from lorabench.files import sha256_json
 
 Settings = Callable[[Wildcards], dict[str, Any]]
 Environment = str | Callable[[Wildcards], str]
+# by section: the keys that change no result
+FREE_SETTINGS: dict[str, Sequence[str]] = {"train_adapter": ("save_minutes", "tracker")}
+# of measure_inference: the keys that what is timed depends on; the others are the summary's
+TIMED_SETTINGS = (
+    "variants",
+    "dtype",
+    "prompts",
+    "new_tokens",
+    "repeats",
+    "warmup",
+    "load",
+    "server",
+)
 # The modules that decide what a model answers to a prompt. Where one of them changes, stored
 # answers are not used again; all other code changes no answer.
 ANSWERING = (
@@ -64,8 +78,7 @@ class Parameters:
         return settings
 
     def asked_section(self, rule: str) -> Settings:
-        """Return a function: the section with the keys of the job's benchmarks, under
-        `benchmarks`."""
+        """Return a function: the section with the job's benchmarks under `benchmarks`."""
 
         def settings(wildcards: Wildcards) -> dict[str, Any]:
             values = self.runs[wildcards.run][rule]

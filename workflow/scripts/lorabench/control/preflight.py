@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lorabench.control.base_model import model_folder
 from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
@@ -99,8 +100,11 @@ def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
 
 
 def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
-    """Return a line for layers that the base model does not have, where it is on this machine, and
-    for a file that is not what a score needs."""
+    """Return a line for each file here whose content does not fit the settings.
+
+    That is a base model without the layers that should get an adapter, or a file that is not what a
+    score needs.
+    """
     faults = []
     if "train_adapter" in rules and (folder := model_folder(run)):
         shapes = base_shapes(folder)
@@ -117,15 +121,6 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
         except LorabenchError as error:
             faults.append(f"score_benchmark.length_control_file: {error}")
     return faults
-
-
-def model_folder(run: dict[str, Any]) -> Path | None:
-    """Return the folder of the run's base model if it is here already."""
-    base = run["fetch_model"]["base"]
-    folder = (
-        Path(base["path"]) if base["kind"] == "path" else Path("resources/models") / base["name"]
-    )
-    return folder if (folder / "config.json").is_file() else None
 
 
 def find_missing_vllm() -> list[str]:

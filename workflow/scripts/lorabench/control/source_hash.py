@@ -27,6 +27,8 @@ UNCOUNTED = (
     "lorabench/section.py",
     "lorabench/data/settings.py",
     "lorabench/training/settings.py",
+    # refusals, which return nothing
+    "lorabench/training/checks.py",
     # the frame of a job: log, lock, last line, and the arguments that the rule names
     "lorabench/arguments.py",
     "lorabench/errors.py",

@@ -4,10 +4,11 @@ A reminder of the texts' main duties, not legal advice.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from lorabench.documents.source import SourceRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +111,14 @@ def find_licence(text: str | None) -> Licence | None:
     return KNOWN.get(key)
 
 
-def base_licence(folder: str, source: Mapping[str, Any]) -> Licence | None:
+def base_licence(folder: str, source: SourceRecord) -> Licence | None:
     """Return a base model's licence: Llama 3's by its name, else what its source states.
 
     Args:
         folder: name of the model's folder.
         source: the content of its source.json.
     """
-    origin = Path(str(source.get("origin", "")).partition("@")[0]).name
+    origin = Path(source["origin"].partition("@")[0]).name
     named = next((name for name in (origin, folder) if LLAMA_NAME.search(name)), None)
     return find_licence(named or source["licence"])
 

@@ -7,7 +7,6 @@ from typing import Any, Literal, cast
 from lorabench.description.flops import shapes_of, training_flops
 from lorabench.description.utilisation import gpu_idle, utilisation
 from lorabench.documents.run_config import Determinism, TrainedWith
-from lorabench.documents.source import SourceRecord
 from lorabench.documents.train_metrics import (
     ConversationLikelihood,
     Likelihoods,
@@ -148,7 +147,7 @@ def run_config(record: TrainingRecord) -> TrainedWith:
         "resolved": record["resolved"],
         "model": {
             "name": record["model"]["name"],
-            "source": cast(SourceRecord, record["model"]["source"]),
+            "source": record["model"]["source"],
             "chat_template_sha256": record["model"]["chat_template_sha256"],
         },
         "data_sha256": record["data_sha256"],

@@ -1,5 +1,4 @@
-"""Generated answers to one question: one line of
-results/{run}/answers/{variant}/{benchmark}.jsonl."""
+"""Generated answers to a question: a line of results/{run}/answers/{variant}/{benchmark}.jsonl."""
 
 from dataclasses import dataclass
 
@@ -8,8 +7,10 @@ from lorabench.documents.limits import NotNegative, Whole
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A variant's answers to the one turn (AlpacaEval) or two turns (MT-Bench) of a question; lists
-    run over turns."""
+    """A variant's answers to a question; lists run over turns.
+
+    AlpacaEval has one turn, MT-Bench two.
+    """
 
     index: Whole
     """Position in the benchmark after `limit`, from 0."""

@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from lorabench.documents.limits import Interval, Positive, Share, Whole
+from lorabench.documents.merge_report import MergeCheck
 
 ReasonStatus = Literal["good", "bad", "neutral", "unknown"]
 SpeedVerdict = Literal["faster", "slower", "no difference detectable"]
@@ -146,7 +147,7 @@ class TestFamily(TypedDict):
 class MergedEqualsLora(TypedDict):
     """How merged and unmerged adapter agree."""
 
-    merge_check: dict[str, Any] | None
+    merge_check: MergeCheck | None
     """Logits, from merge_report.json."""
     items: dict[str, Any]
     """Benchmark -> agreement of answers."""

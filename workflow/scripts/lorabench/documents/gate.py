@@ -70,8 +70,7 @@ class GateDeclaration:
 
 @dataclass(frozen=True, kw_only=True)
 class DeclarationState:
-    """What the history says about the margins in force and the results that they were held
-    against."""
+    """What the history says about the margins in force and the results that they judged."""
 
     sha256: Sha256
     declared_at: str

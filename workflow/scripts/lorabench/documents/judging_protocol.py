@@ -55,3 +55,20 @@ class JudgingProtocol(TypedDict):
     lost_usd_at_most: float
     estimated_usd_this_run: float
     wall_seconds: float
+
+
+class RatingProtocol(JudgingProtocol):
+    """Of MT-Bench."""
+
+    questions: int
+    turns: int
+    corrected_references: bool
+
+
+class PreferenceProtocol(JudgingProtocol):
+    """Of AlpacaEval."""
+
+    questions: int
+    reference: Literal["published", "base"]
+    """Whose answers the variant's are compared with."""
+    both_orders: bool

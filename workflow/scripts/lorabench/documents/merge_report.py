@@ -32,7 +32,21 @@ class WeightAgreement(TypedDict):
     """Of a tensor: norm of the distance over the norm of the update, the largest."""
 
 
-class MergeReport(TypedDict):
+class MergeCheck(TypedDict):
+    """How far merged and unmerged logits are apart."""
+
+    dtype: str
+    """As the checkpoint was saved."""
+    prompts: Positive
+    max_logit_difference: float
+    """The limit on logits in float32."""
+    float32: LogitAgreement
+    """Merged against base + adapter in float32, where only rounding may differ."""
+    as_saved: LogitAgreement
+    """The same as the checkpoint was saved."""
+
+
+class MergeReport(MergeCheck):
     """The content of merge_report.json."""
 
     schema_version: Literal[1]
@@ -42,17 +56,8 @@ class MergeReport(TypedDict):
     """File of the adapter -> SHA-256."""
     base: dict[str, Sha256]
     """File of the base model -> SHA-256."""
-    dtype: str
-    """As the checkpoint was saved."""
-    prompts: Positive
-    max_logit_difference: float
-    """The limit on logits in float32."""
     weights: WeightAgreement
     adapter_effect: LogitAgreement
     """Base against base + adapter."""
-    float32: LogitAgreement
-    """Merged against base + adapter in float32, where only rounding may differ."""
-    as_saved: LogitAgreement
-    """The same as the checkpoint was saved."""
     as_saved_against_float32: LogitAgreement
     """The saved checkpoint against base + adapter in float32."""

@@ -82,8 +82,10 @@ class WithinLimit(TypedDict):
 
 
 class LoadRatio(TypedDict):
-    """The ratio variant / base in tokens a second for a user, paired by request; of the base: the
-    base measured again."""
+    """The ratio variant / base in tokens a second for a user, paired by request.
+
+    Of the base: the base measured again.
+    """
 
     median: float
     interval: Interval | None

@@ -159,8 +159,10 @@ class BenchmarkReport(TypedDict):
 
 
 class TrainingReport(TypedDict):
-    """The training without its steps: parts of train_metrics.json and run_config.json, which
-    have their own schemas."""
+    """The training without its steps.
+
+    Its parts are of train_metrics.json and run_config.json, which have their own schemas.
+    """
 
     status: Literal["ok", "not_run"]
     reason: str | None

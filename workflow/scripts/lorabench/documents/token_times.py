@@ -10,8 +10,10 @@ from lorabench.documents.limits import Arm, Positive, Sha256, Whole
 
 @dataclass(frozen=True, kw_only=True)
 class TokenTimes:
-    """One prompt, one repeat; greedy, end of turn suppressed, so that all variants generate equally
-    many tokens."""
+    """One prompt, one repeat.
+
+    Greedy, end of turn suppressed, so that all variants generate equally many tokens.
+    """
 
     variant: Arm
     """base_again is the A/A control."""

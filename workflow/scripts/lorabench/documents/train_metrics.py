@@ -76,8 +76,7 @@ class TrainingTotals(TypedDict):
 
 
 class PowerRead(TypedDict):
-    """Power of the GPUs, while the process that ended the training trained; by the driver
-    (NVML)."""
+    """Power of the GPUs by the driver (NVML), while the process that ended the training trained."""
 
     status: Literal["ok"]
     reason: None

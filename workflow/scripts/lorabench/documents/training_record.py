@@ -1,14 +1,17 @@
-"""The one raw record that training leaves: readings and facts, from which the describing files are
-made."""
+"""The one raw record that training leaves, from which the describing files are made."""
 
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from lorabench.documents.source import SourceRecord
+
 
 class SplitLikelihood(TypedDict):
-    """Exact likelihood of a set of conversations under base and adapter, a row a conversation in
-    the order of the file."""
+    """Exact likelihood of a set of conversations under base and adapter.
+
+    A row a conversation, in the order of the file.
+    """
 
     ids: list[str]
     label_tokens: list[int]
@@ -24,8 +27,7 @@ class TrainedModel(TypedDict):
     """Of its folder here."""
     public_name: str
     """Its hub id, or else its name: never a path of this machine."""
-    source: dict[str, Any]
-    """The content of its source.json."""
+    source: SourceRecord
     chat_template_sha256: str
     config: dict[str, Any]
     """The content of its config.json."""

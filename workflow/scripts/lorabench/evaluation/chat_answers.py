@@ -32,10 +32,8 @@ class _Dialogue:
     """A question and what was answered so far."""
 
     question: Question
-    replies: list[dict[str, Any]] = field(
-        default_factory=list
-        # text, tokens, truncated; one a turn
-    )
+    # text, tokens, truncated; one a turn
+    replies: list[dict[str, Any]] = field(default_factory=list)
 
     def messages(self) -> list[dict[str, str]]:
         """Return the messages up to the user's next turn, with the model's own earlier replies."""
@@ -148,11 +146,8 @@ class ChatAnswerer:
 
     def _request(self, dialogue: _Dialogue, prompt: str) -> GenerationRequest:
         question, turn = dialogue.question, len(dialogue.replies) + 1
-        tokens = self.tokenizer.encode(
-            prompt,
-            add_special_tokens=False,
-            # the template writes the special tokens itself
-        )
+        # the template writes the special tokens itself
+        tokens = self.tokenizer.encode(prompt, add_special_tokens=False)
         new = self.settings.benchmark.max_new_tokens
         if self.room is not None and len(tokens) + new > self.room:
             new = self.room - len(tokens)

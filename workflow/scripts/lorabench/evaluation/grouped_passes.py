@@ -13,10 +13,8 @@ from lorabench.evaluation.sharing import plan_batches, plan_groups
 
 # log-likelihood of a continuation, whether it is the greedy choice
 Score = tuple[float, bool]
-Generate = Callable[
-    [Sequence[GenerationRequest]], Iterator[tuple[int, Generation]]
-    # an engine, as `generate_rows`
-]
+# an engine, as `generate_rows`
+Generate = Callable[[Sequence[GenerationRequest]], Iterator[tuple[int, Generation]]]
 
 
 # of "auto": tokens of a forward pass, and on a CPU tokens whose keys and values are held

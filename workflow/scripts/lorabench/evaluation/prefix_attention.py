@@ -49,19 +49,17 @@ class Packing:
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
         sizes = torch.tensor(lengths, device=device)
         # (tokens,)
-        self.rows = torch.arange(len(lengths), device=device).repeat_interleave(sizes)
+        self.rows = torch.arange(len(lengths), device=device).repeat_interleave(
+            sizes, output_size=sum(lengths)
+        )
         # (rows,) place of each row's last token
         self.ends = sizes.cumsum(0) - 1
         starts = self.ends + 1 - sizes
-        self.positions = (
-            torch.arange(len(self.rows), device=device) - starts[self.rows]
-            # (tokens,) within the row
-        )
+        # (tokens,) within the row
+        self.positions = torch.arange(len(self.rows), device=device) - starts[self.rows]
         padded = starts[:, None] + torch.arange(max(lengths), device=device)
-        self._places = padded.clamp_(
-            max=len(self.rows) - 1
-            # (rows, longest); pads repeat some other token
-        )
+        # (rows, longest); pads repeat some other token
+        self._places = padded.clamp_(max=len(self.rows) - 1)
         self.longest = max(lengths)
 
     def unpack(self, tensor: Tensor) -> Tensor:
@@ -110,15 +108,10 @@ class Decoding:
         self.packing: Packing | None = None
         # that the first of these prompts takes
         self.first_slot = 0
-        self.positions = torch.empty(
-            0,
-            dtype=torch.long,
-            # (n,) own position that the current token takes
-        )
-        self.mask = torch.empty(
-            0
-            # (n, 1, 1, longest row) 0 where a row has a token, -inf elsewhere
-        )
+        # (n,) own position that the current token takes
+        self.positions = torch.empty(0, dtype=torch.long)
+        # (n, 1, 1, longest row) 0 where a row has a token, -inf elsewhere
+        self.mask = torch.empty(0)
 
     def read(self, first_slot: int, packing: Packing) -> None:
         """Announce a pass over packed prompts that take the slots from `first_slot` on."""
@@ -176,13 +169,8 @@ class Decoding:
         keys[indices, :, self.positions] = key[:, :, 0]
         values[indices, :, self.positions] = value[:, :, 0]
         reach = self.mask.shape[-1]
-        grouped = query.reshape(
-            rows,
-            key.shape[1],
-            heads // key.shape[1],
-            size,
-            # the heads of a key head as one sequence
-        )
+        # the heads of a key head as one sequence
+        grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], size)
         output, normaliser = partial_attention(
             grouped, keys[:rows, :, :reach], values[:rows, :, :reach], scale, mask=self.mask
         )
@@ -277,8 +265,6 @@ def join(own: tuple[Tensor, Tensor], shared: tuple[Tensor, Tensor] | None) -> Te
     """Combine two partial attentions of the same queries into one over both sets of keys."""
     if shared is None:
         return own[0]
-    weight = torch.sigmoid(shared[1] - own[1])[
-        ..., None
-        # share of the probability that the prefix has
-    ]
+    # share of the probability that the prefix has
+    weight = torch.sigmoid(shared[1] - own[1])[..., None]
     return torch.lerp(own[0].float(), shared[0].float(), weight).to(own[0].dtype)

@@ -28,10 +28,8 @@ from lorabench.evaluation.stopping import StopAt
 if TYPE_CHECKING:
     from peft import PeftModel
 
-Encoded = tuple[
-    tuple[str, str] | None, list[int], list[int]
-    # strings, context tokens, continuation tokens
-]
+# strings, context tokens, continuation tokens
+Encoded = tuple[tuple[str, str] | None, list[int], list[int]]
 
 # bounds the memory of their token lists
 REQUESTS_ENCODED_TOGETHER = 1024
@@ -142,10 +140,8 @@ class PrefixCacheLM(HFLM):
         if context:
             return self._encode_pair(context, continuation)
         tokens = self.tok_encode(continuation, add_special_tokens=False)
-        start = (
-            self.prefix_token_id
-            # an empty context is this token, unless the continuation begins with it
-        )
+        # an empty context is this token, unless the continuation begins with it
+        start = self.prefix_token_id
         return ([start], tokens) if tokens[0] != start else (tokens[:1], tokens[1:])
 
     def _encode_together(self, texts: list[str]) -> None:
@@ -171,10 +167,8 @@ class PrefixCacheLM(HFLM):
         """Return (log-likelihood, is greedy) for each encoded request; see `HFLM`."""
         answers: dict[int, tuple[float, bool]] = {}
         rows: dict[tuple[int, ...], ScoredRow] = {}
-        owners: dict[tuple[int, ...], list[int]] = defaultdict(
-            list
-            # request numbers, in the order of the continuations
-        )
+        # request numbers, in the order of the continuations
+        owners: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for number, (strings, context, continuation) in enumerate(requests):
             stored = self.store.get(["loglikelihood", *strings]) if self.store and strings else None
             if stored is not None:

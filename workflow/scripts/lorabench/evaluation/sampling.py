@@ -31,10 +31,8 @@ class SeededSampler:
         """Return a token id drawn from logits (vocabulary,)."""
         values, tokens = torch.topk(logits / self.temperature, min(self.top_k, logits.shape[0]))
         cumulative = torch.softmax(values, dim=0).cumsum(0)
-        kept = (
-            int((cumulative < self.top_p).sum()) + 1
-            # the fewest likeliest tokens that reach top_p
-        )
+        # the fewest likeliest tokens that reach top_p
+        kept = int((cumulative < self.top_p).sum()) + 1
         cumulative = cumulative[:kept]
         position = torch.rand((), generator=self._random).item() * float(cumulative[-1])
         return int(tokens[min(int((cumulative <= position).sum()), len(cumulative) - 1)])

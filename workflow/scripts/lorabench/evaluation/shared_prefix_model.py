@@ -25,10 +25,8 @@ from lorabench.memory_attention import Memory, memory_attention
 if TYPE_CHECKING:
     from peft import PeftModel
 
-POSITIONS_PER_PROJECTION = (
-    # scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
-    128
-)
+# scored positions whose logits exist at once: 128 x 128,256 x 4 bytes = 66 MB
+POSITIONS_PER_PROJECTION = 128
 
 
 @dataclass(kw_only=True)
@@ -63,10 +61,8 @@ class GenerationRequest:
     max_new_tokens: int
     # of the new tokens so far; called after each
     is_complete: StopAt
-    choose: Callable[[Tensor], int] | None = (
-        # next token from logits (vocabulary,) in float32; None = the likeliest
-        None
-    )
+    # next token from logits (vocabulary,) in float32; None = the likeliest
+    choose: Callable[[Tensor], int] | None = None
 
 
 @dataclass(kw_only=True)
@@ -165,11 +161,8 @@ class SharedPrefixModel:
             inputs, prefix.length + packing.positions[None], SuffixScoring(prefix, packing)
         )[0]
         ends = (packing.ends + 1).tolist()
-        wanted = [
-            hidden[end - row.scored : end]
-            for row, end in zip(rows, ends, strict=True)
-            # each (scored, hidden size)
-        ]
+        # each (scored, hidden size)
+        wanted = [hidden[end - row.scored : end] for row, end in zip(rows, ends, strict=True)]
         scores: list[list[tuple[float, bool]]] = []
         start = 0
         while start < len(rows):
@@ -205,11 +198,8 @@ class SharedPrefixModel:
         active: list[_Row] = []
         while queue or active:
             free = slots - len(active)
-            if queue and free >= min(
-                len(queue),
-                max(1, slots // 4),
-                # fewer, larger reading passes
-            ):
+            # a quarter of the slots at least: fewer, larger reading passes
+            if queue and free >= min(len(queue), max(1, slots // 4)):
                 new = [queue.popleft() for _ in range(min(free, len(queue)))]
                 logits = self._read_prompts(memory, len(active), new)
                 active += new
@@ -268,10 +258,8 @@ class SharedPrefixModel:
 
     def _project_float32(self, hidden: Tensor) -> Tensor:
         """Return logits (n, vocabulary) computed in float32."""
-        if (
-            type(self.head) is not nn.Linear
-            # an adapted or quantised head has its own forward pass
-        ):
+        # an adapted or quantised head has its own forward pass
+        if type(self.head) is not nn.Linear:
             return self._project(hidden)
         with torch.inference_mode():
             if self._head_weight is None:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-LOOKBACK = (
-    # tokens more than a stop string has, because generated text may be tokenised differently
-    2
-)
+# tokens more than a stop string has, because generated text may be tokenised differently
+LOOKBACK = 2
 
 
 class StopAt:

@@ -68,14 +68,10 @@ class VllmEngine:
     """
 
     def __init__(self, weights: Weights, dtype: str) -> None:
-        os.environ["VLLM_NO_USAGE_STATS"] = (
-            # both are read at import; vLLM reports to its makers otherwise
-            "1"
-        )
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
-            # an engine in a separate process outlives a job that is killed
-            "0"
-        )
+        # both are read at import; vLLM reports to its makers otherwise
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"
+        # an engine in a separate process outlives a job that is killed
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         gpus = torch.cuda.device_count()
         try:
             from vllm import LLM, SamplingParams
@@ -121,11 +117,8 @@ class VllmEngine:
             lora_request=self._adapter,
             use_tqdm=False,
         )
-        positions = {
-            name.partition("-")[0]: index
-            for index, name in enumerate(names)
-            # outputs go without the suffix
-        }
+        # outputs go without the suffix
+        positions = {name.partition("-")[0]: index for index, name in enumerate(names)}
         engine = self._llm.llm_engine
         while engine.has_unfinished_requests():
             for output in engine.step():

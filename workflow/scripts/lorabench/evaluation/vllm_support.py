@@ -6,57 +6,23 @@ from typing import Any
 
 from lorabench.errors import PrerequisiteError
 
-RANKS = (
-    1,
-    8,
-    16,
-    32,
-    64,
-    128,
-    256,
-    320,
-    512,
-    # that vLLM 0.33 has kernels for: MaxLoRARanks in vllm/config/lora.py
-)
+# that vLLM 0.33 has kernels for: MaxLoRARanks in vllm/config/lora.py
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 # Keys of adapter_config.json that vLLM follows (PEFTHelper in vllm/lora/peft_helper.py), or that
 # change no output of a finished adapter. Any other key that is set is refused: vLLM ignores the
 # ones that it does not know.
 SERVED_KEYS = {
-    *(
-        "peft_type",
-        "peft_version",
-        "task_type",
-        "auto_mapping",
-        "base_model_name_or_path",
-        "revision",
-    ),
-    *(
-        "r",
-        "lora_alpha",
-        "rank_pattern",
-        "alpha_pattern",
-        "use_rslora",
-        "lora_dropout",
-        "inference_mode",
-    ),
-    *(
-        "target_modules",
-        "exclude_modules",
-        "layers_to_transform",
-        "layers_pattern",
-        # the tensors show these
-    ),
+    *("peft_type", "peft_version", "task_type", "auto_mapping", "inference_mode"),
+    *("base_model_name_or_path", "revision"),
+    *("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "lora_dropout"),
+    # the tensors show these
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
     # without effect unless another key is set
     *("megatron_core", "qalora_group_size"),
 }
 UNSET: tuple[Any, ...] = (None, False, "none", [], {})
-PLAIN_STARTS = (
-    True,
-    False,
-    "gaussian",
-    "orthogonal",
-    # of init_lora_weights: others change the base's weights
-)
+# of init_lora_weights: others change the base's weights
+PLAIN_STARTS = (True, False, "gaussian", "orthogonal")
 
 
 def vllm_version() -> str:

@@ -46,9 +46,10 @@ class Weights:
 
 
 class Loader:
-    """Loads the variants of a job when they are needed: the adapter goes onto the base that is
-    loaded already, so that both take one reading of the weights. The base cannot be used after
-    that.
+    """Loads the variants of a job when they are needed.
+
+    The adapter goes onto the base that is loaded already, so that both take one reading of the
+    weights. The base cannot be used after that.
 
     Args:
         dtype: the config's word.

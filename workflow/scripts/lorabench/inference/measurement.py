@@ -82,15 +82,11 @@ class Measurement:
 def fits(first: dict[str, Any], further: int) -> bool:
     """Return whether memory holds `further` workers like the loaded `first`."""
     if first["gpu_free_mib"] is not None:
-        each, free = (
-            first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB,
-            first["gpu_free_mib"],
-        )
+        each = first["memory"]["steady_peak_gpu_reserved_mib"] + CUDA_CONTEXT_MIB
+        free = first["gpu_free_mib"]
     else:
-        loaded = (
-            first["memory"]["resident_before_load_mib"] + first["parameters_mib"]
-            # files are mapped lazily
-        )
+        # files are mapped lazily
+        loaded = first["memory"]["resident_before_load_mib"] + first["parameters_mib"]
         each, free = (
             max(loaded, first["memory"]["load_peak_resident_mib"] or 0.0),
             available_memory_mib(),

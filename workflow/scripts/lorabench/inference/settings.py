@@ -49,8 +49,10 @@ class Server(Section):
 
 
 class ServerSettings(Section):
-    """OpenAI-compatible endpoints to measure at the same levels of load; a key is read from
-    INFERENCE_API_KEY."""
+    """OpenAI-compatible endpoints to measure at the same levels of load.
+
+    A key is read from INFERENCE_API_KEY.
+    """
 
     base: Server | None
     """Where the base is served: `base_url` and `model`; null = not measured."""

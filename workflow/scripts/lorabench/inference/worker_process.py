@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lorabench.errors import MeasurementError
 
-if (
-    TYPE_CHECKING
-    # run by name in its own process; named here so that its code counts as this module's
-):
+# run by name in its own process; named here so that its code counts as this module's
+if TYPE_CHECKING:
     import lorabench.inference.worker  # noqa: F401
 
 logger = logging.getLogger(__name__)

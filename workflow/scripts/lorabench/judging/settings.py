@@ -16,8 +16,10 @@ def _address(text: str) -> str:
 
 
 class JudgeSettings(Section):
-    """Which judge, how it is reached, what it may cost. A local judge reads `tokens_per_batch` and
-    `dtype` only, a remote one all the others."""
+    """Which judge, how it is reached, what it may cost.
+
+    A local judge reads `tokens_per_batch` and `dtype` only, a remote one all the others.
+    """
 
     kind: Literal["openai", "anthropic", "local", "none"]
     """`openai` (any compatible endpoint), `anthropic`, `local` (reads probabilities of a model

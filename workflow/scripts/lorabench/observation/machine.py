@@ -5,6 +5,9 @@ import os
 import platform
 import resource
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,14 @@ def machine_readings(meter: PowerMeter, dtype: torch.dtype, seed: int) -> Machin
         "determinism": determinism(seed),
         "git": git_state(Path(__file__).parent),
     }
+
+
+@contextmanager
+def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Note the wall time of a block."""
+    started = time.monotonic()
+    yield
+    seconds[phase] = time.monotonic() - started
 
 
 def now() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lorabench.documents.comparison import HeldOutLoss
 from lorabench.documents.contamination import Contamination
-from lorabench.documents.merge_report import MergeReport
+from lorabench.documents.merge_report import MergeCheck, MergeReport
 from lorabench.documents.performance import Performance
 from lorabench.documents.run_config import RunConfig
 from lorabench.documents.source import SourceRecord
@@ -73,7 +73,7 @@ def peak_memory_bytes(perf: Performance) -> float | None:
     return None
 
 
-def merge_check(merge_report: MergeReport | None) -> dict[str, Any] | None:
+def merge_check(merge_report: MergeReport | None) -> MergeCheck | None:
     """Return how far apart merged and unmerged logits are."""
     if merge_report is None:
         return None

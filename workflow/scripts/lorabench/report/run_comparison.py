@@ -168,8 +168,10 @@ def render_runs(
     contrasts: Sequence[Mapping[str, Contrast]],
     spreads: Sequence[object] = (),
 ) -> str:
-    """Return the page: runs with their scores, the paired differences to A, and the spreads over
-    seeds (`seed_spread.SeedSpread`)."""
+    """Return the page: scores, paired differences to A, and the spreads over seeds.
+
+    `spreads` are of `seed_spread.SeedSpread`.
+    """
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     page = page_environment().from_string(template)
     text = page.render(

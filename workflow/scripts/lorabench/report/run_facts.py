@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lorabench.documents.report import RunFacts
+from lorabench.documents.run_config import RunConfig
+from lorabench.documents.train_metrics import Trained
 
 # rule -> stage, in the order of a run
 STAGES = {
@@ -40,8 +42,8 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 
 
 def run_facts(
-    run_config: Mapping[str, Any] | None,
-    train_metrics: Mapping[str, Any] | None,
+    run_config: RunConfig | None,
+    train_metrics: Trained | None,
     declared_at: str,
     seconds: Mapping[str, float],
 ) -> RunFacts:
@@ -51,7 +53,9 @@ def run_facts(
         declared_at: when the gate's margins were declared, UTC.
         seconds: stage -> seconds.
     """
-    config, metrics = run_config or {}, train_metrics or {}
+    # what an imported adapter brought may lack any of it
+    config: Mapping[str, Any] = run_config or {}
+    metrics: Mapping[str, Any] = train_metrics or {}
     history = config.get("history") or ()
     git = config.get("git") or {}
     memory = metrics.get("peak_memory") or {}

@@ -9,7 +9,6 @@ from lorabench.documents.item_result import ItemResult
 from lorabench.documents.score import Part, Unit
 from lorabench.scoring.estimates import Average, share
 
-Facts = Mapping[str, Any]
 # rows that have a score, confidence -> name -> part of the score
 Breakdown = Callable[[Sequence[ItemResult], float], dict[str, Part]]
 # the same -> name -> part, or parts by name, or what else a score says
@@ -33,9 +32,9 @@ class ScoredBenchmark:
     metric: str
     # items that published scores rest on
     items: int
-    # facts of the rows, facts of the judged answers (None without a judge) -> the sentence that
-    # says how the score was made
-    protocol: Callable[[Facts, Facts | None], str]
+    # protocol of the rows, `AnswersProtocol` of the judged answers (None without a judge) -> the
+    # sentence that says how the score was made
+    protocol: Callable[[Any, Any], str]
     # SHARE (0 to 1) or RATING (1 to 10)
     unit: Unit = SHARE
     average: Average = share

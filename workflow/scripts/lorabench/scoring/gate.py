@@ -4,15 +4,16 @@
 never counts as passed, and without a benchmark among the required lines there is no yes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from lorabench.documents.comparison import ServingMetric
 from lorabench.documents.gate import Answer, GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.merge_report import MergeCheck
 from lorabench.documents.train_metrics import ConversationLikelihood
-from lorabench.scoring.gate_quality import Rule, benchmark_line, held_out_line
+from lorabench.scoring.gate_quality import Evaluated, Rule, benchmark_line, held_out_line
 from lorabench.scoring.settings import HELD_OUT, GateSettings
 
 # of `make gate`'s command: 3 = the evidence does not decide
@@ -39,14 +40,14 @@ def rules_of(settings: GateSettings) -> dict[str, Rule]:
 class Evidence:
     """What a run has measured; None or empty where it has not."""
 
-    # benchmark -> score file of the base
-    scores: Mapping[str, Mapping[str, Any]]
+    # by benchmark
+    scores: Mapping[str, Evaluated]
     # benchmark -> variant -> item rows, only what was scored
     rows: Mapping[str, Mapping[str, Sequence[ItemResult]]]
     # held-out conversations, see `held_out`
     conversations: Sequence[ConversationLikelihood] | None
     # see `report.records.merge_check`
-    merge: Mapping[str, Any] | None
+    merge: MergeCheck | None
     # see `report.records.overlapping_items`
     overlaps: Overlaps | None
     # see `speed_ratios.serving_ratios`
@@ -123,19 +124,19 @@ def gate_answer(lines: Sequence[GateLine]) -> Answer:
     return "yes" if verdicts == {"pass"} else "not_shown"
 
 
-def _merge_line(settings: GateSettings, merge: Mapping[str, Any] | None) -> GateLine | None:
+def _merge_line(settings: GateSettings, merge: MergeCheck | None) -> GateLine | None:
     """Hold the saved weights' largest logit difference against its limit."""
     limit = settings.limits.merge_error
     if limit is None or settings.variant != "merged":
         return None
     if merge is None:
         return _line("merge_error", "limit", "missing", "not_measured", unit="logit", bound=limit)
-    error = float(merge["as_saved"]["max_abs_logit_difference"])
+    error = merge["as_saved"]["max_abs_logit_difference"]
     return _limit_line("merge_error", "logit", error, limit, below=True)
 
 
 def _contamination_line(
-    settings: GateSettings, overlaps: Overlaps | None, scores: Mapping[str, Any]
+    settings: GateSettings, overlaps: Overlaps | None, evaluated: Iterable[str]
 ) -> GateLine | None:
     """Hold the largest share of overlapping items of a benchmark against its limit."""
     limit = settings.limits.contamination_share
@@ -146,7 +147,7 @@ def _contamination_line(
         for name, lengths in (overlaps or {}).items()
         if any(counts["items"] for counts in lengths.values())
     }
-    unchecked = sorted(set(scores) - checked)
+    unchecked = sorted(set(evaluated) - checked)
     if overlaps is None or unchecked:
         return _line(
             "contamination",

@@ -9,10 +9,10 @@ a gain above d.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lorabench.documents.gate import GateLine, LineVerdict
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.benchmark import RATING, SHARE, ScoredBenchmark, scored_benchmark
 from lorabench.scoring.comparison import clusters_of, difference_of
 from lorabench.scoring.held_out import loss_change
@@ -85,10 +85,19 @@ def gate_interval(
     return difference.difference, difference.interval, difference.clusters
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What the score files of a benchmark say besides their rows."""
+
+    # why a variant has no score
+    reason: str | None = None
+    carries_signal: bool = True
+
+
 def benchmark_line(
     name: str,
     rule: Rule,
-    score: Mapping[str, Any] | None,
+    score: Evaluated | None,
     rows: Mapping[str, Sequence[ItemResult]],
     variant: str,
     alpha: float,
@@ -98,7 +107,7 @@ def benchmark_line(
     Args:
         name: the benchmark.
         rule: what is asked for.
-        score: the base's score file, None where the benchmark was not evaluated.
+        score: None where the benchmark was not evaluated.
         rows: variant -> item rows, those that were scored.
         variant: the variant that would ship.
         alpha: level of the one-sided test.
@@ -111,8 +120,8 @@ def benchmark_line(
     if score is None:
         return replace(blank, code="not_evaluated")
     if "base" not in rows or variant not in rows:
-        return replace(blank, code="not_run", detail=(str(score.get("reason") or ""),))
-    if not score.get("carries_signal", True):
+        return replace(blank, code="not_run", detail=(score.reason or "",))
+    if not score.carries_signal:
         return replace(blank, code="judge_without_signal")
     pairs, dropped = pair_rows(rows["base"], rows[variant])
     if not pairs or dropped > MOST_DROPPED * (len(pairs) + dropped):
@@ -129,7 +138,7 @@ def benchmark_line(
 
 
 def held_out_line(
-    rule: Rule, conversations: Sequence[Mapping[str, Any]] | None, alpha: float
+    rule: Rule, conversations: Sequence[ConversationLikelihood] | None, alpha: float
 ) -> GateLine:
     """Return the line of the held-out loss; its gain is the loss's fall in nat an answer token."""
     blank = _blank("held_out_loss", rule, "nat")

@@ -7,9 +7,9 @@ independent.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -29,22 +29,23 @@ FEWEST_UNITS = 6
 def held_out_conversations(
     train_metrics: TrainMetrics | None,
 ) -> list[ConversationLikelihood] | None:
-    """Return {id, label_tokens, base_nll_sum, adapter_nll_sum} of each held-out conversation, None
-    where the record has none."""
+    """Return the likelihoods of each held-out conversation, None where the record has none."""
     trained = recorded_training(train_metrics)
     found = trained["likelihood"]["validation"].get("conversations") if trained else None
     return found or None
 
 
 def recorded_training(train_metrics: TrainMetrics | None) -> Trained | None:
-    """Return the record of a training; None where there is none, or where what an imported adapter
-    brought is no record of this pipeline."""
+    """Return the record of a training, None where there is none.
+
+    What an imported adapter brought may be no record of this pipeline.
+    """
     if train_metrics is None or not {"likelihood", "totals", "steps"} <= train_metrics.keys():
         return None
     return cast(Trained, train_metrics)
 
 
-def loss_change(conversations: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
+def loss_change(conversations: Sequence[ConversationLikelihood], confidence: float) -> Estimate:
     """Return adapter - base in nat an answer token; below 0 the adapter fits better.
 
     Raises:

@@ -57,10 +57,8 @@ def read_regulariser(path: Path) -> Regulariser:
     check_regulariser_file(path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    items = len(
-        {row["index"] for row in rows}
-        # the first rows are the first baseline's, one an instruction, in order
-    )
+    # the first rows are the first baseline's, one an instruction, in order
+    items = len({row["index"] for row in rows})
     columns = [
         [
             np.tanh(float(row["std_delta_len"])),
@@ -156,10 +154,8 @@ def _fit(table: Floats, target: Floats, weights: Floats) -> Floats:
     masses = np.concatenate([target, 1 - target]) * weights[rows]
     losses = np.zeros(len(STRENGTHS))
     for train, test in GroupKFold(FOLDS).split(rows, groups=rows):
-        stream = np.random.RandomState(
-            SEED
-            # one a fold, as in scikit-learn's LogisticRegressionCV
-        )
+        # one a fold, as in scikit-learn's LogisticRegressionCV
+        stream = np.random.RandomState(SEED)
         for number, strength in enumerate(STRENGTHS):
             model = _regression(strength, stream).fit(
                 table[rows[train]], labels[train], sample_weight=masses[train]

@@ -62,8 +62,10 @@ class GateLimits(Section):
 
 
 class GateSettings(Section):
-    """When may the adapter ship? See docs/gate.md. Recorded before the run with its time; a later
-    change stays visible."""
+    """When may the adapter ship? See docs/gate.md.
+
+    Recorded before the run with its time; a later change stays visible.
+    """
 
     variant: Literal["merged", "lora"]
     """What would ship; its results decide."""

@@ -19,8 +19,10 @@ Unseen = Sequence[tuple[float, float]]
 
 
 def upper_bound(sums: Floats, sizes: Floats, unseen: Unseen, tail: float) -> float:
-    """Return the ratio sum(sums) / sum(sizes) that the true one exceeds with a probability of at
-    most `tail` (below 0.5), if no unit is worse than those of `unseen` and those that were seen."""
+    """Return the ratio sum(sums) / sum(sizes) that the true one exceeds with a small probability.
+
+    It is at most `tail` (below 0.5), if no unit is worse than those of `unseen` and those seen.
+    """
     start = float(sums.sum() / sizes.sum())
     end = max(float((sums / sizes).max()), *(ratio for ratio, _ in unseen)) + 1e-9
     found = optimize.brentq(
@@ -30,8 +32,10 @@ def upper_bound(sums: Floats, sizes: Floats, unseen: Unseen, tail: float) -> flo
 
 
 def p_value(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float) -> float:
-    """Return the one-sided p-value of a true ratio of at least `ratio`, the test that `upper_bound`
-    inverts."""
+    """Return the one-sided p-value of a true ratio of at least `ratio`.
+
+    It is the test that `upper_bound` inverts.
+    """
     residuals = sums - ratio * sizes
     worst = max(float(residuals.max()), *((by - ratio) * size for by, size in unseen))
     return 1 - _share_below_zero(np.append(residuals, worst))
@@ -50,10 +54,10 @@ def least_shift(sums: Floats, sizes: Floats, unseen: Unseen, ratio: float, tail:
 
 
 def _share_below_zero(values: Floats) -> float:
-    """Return the probability that a sum of values with exponential weights is below 0, by its
-    saddlepoint (Lugannani and Rice 1980).
+    """Return the probability that a sum of values with exponential weights is below 0.
 
-    The cumulants' function is -sum of log(1 - s value).
+    By its saddlepoint (Lugannani and Rice 1980); the cumulants' function is -sum of log(1 - s
+    value).
     """
     if values.max() <= 0 or values.min() >= 0:
         return float(values.max() <= 0 and values.min() < 0)

@@ -5,15 +5,13 @@ count.
 """
 
 import os
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from peft import PeftModel
 from torch.autograd.graph import saved_tensors_hooks
 
-from lorabench.errors import PrerequisiteError
-from lorabench.training.memory_plan import USABLE, LayerCosts, MemoryPlan
+from lorabench.training.memory_plan import USABLE, LayerCosts
 from lorabench.training.memory_use import peak_resident_bytes
 from lorabench.training.micro_batches import MicroBatch
 
@@ -73,21 +71,6 @@ def room_for_activations(trainable: int) -> float:
     return free - trainable * OPTIMISER_BYTES
 
 
-def check_room(plan: MemoryPlan, costs: LayerCosts, room: float) -> None:
-    """Refuse a training that a CPU's memory cannot hold; a GPU reports a lack of memory itself.
-
-    Raises:
-        PrerequisiteError: activations do not fit even if they are computed again.
-    """
-    layer = plan.row_tokens * costs.bytes_a_token
-    if not torch.cuda.is_available() and layer > room:
-        raise PrerequisiteError(
-            f"training needs {layer / 1e9:.1f} GB more for the activations of one layer, and this"
-            f" machine has about {max(0.0, room) / 1e9:.1f} GB left; in train_adapter, lower"
-            " max_seq_length or lora_r, or set use_4bit: true"
-        )
-
-
 def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:
     """Return the bytes that one layer of `model` holds until its backward pass.
 
@@ -98,6 +81,7 @@ def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:
     base: Any = model.get_base_model()
     decoder = base.get_decoder()
     layers, training = decoder.layers, model.training
+    counted = layers[:2][-1]
     weights: set[int] = set()
     kept: dict[int, int] = {}
 
@@ -107,28 +91,21 @@ def bytes_kept_by_a_layer(model: PeftModel, inputs: dict[str, Any]) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    counting = ExitStack()
+    forward = counted.forward
 
-    def begin(layer: torch.nn.Module, _: Any) -> None:
+    def counted_forward(*args: Any, **kwargs: Any) -> Any:
         # only now, since FSDP has just put the layer's weights together
-        weights.update(weight.untyped_storage().data_ptr() for weight in layer.parameters())
-        counting.enter_context(saved_tensors_hooks(count, lambda tensor: tensor))
+        weights.update(weight.untyped_storage().data_ptr() for weight in counted.parameters())
+        with saved_tensors_hooks(count, lambda tensor: tensor):
+            return forward(*args, **kwargs)
 
-    def end(*_: Any) -> None:
-        counting.close()
-
-    decoder.layers = layers[:2]
-    counted = decoder.layers[-1]
-    handles = [counted.register_forward_pre_hook(begin), counted.register_forward_hook(end)]
+    decoder.layers, counted.forward = layers[:2], counted_forward
     model.train()
     try:
         gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(devices=gpus):
             model(**inputs)
     finally:
-        counting.close()
-        for handle in handles:
-            handle.remove()
-        decoder.layers = layers
+        decoder.layers, counted.forward = layers, forward
         model.train(training)
     return sum(kept.values()) * (1.0 if torch.cuda.is_available() else CPU_ALLOCATOR)

@@ -6,10 +6,6 @@ brings it, with the boundaries between them. On a CPU, `document_sdpa` computes 
 after the other with `BlockAttention`.
 """
 
-import itertools
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
@@ -107,11 +103,7 @@ def document_sdpa(
 def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -> str:
     """Return the fastest exact attention for packed rows.
 
-    Args:
-        device: FlashAttention needs a GPU of compute capability 8.0 or newer.
-        dtype: in which the layers multiply; FlashAttention knows bfloat16, not float32.
-        compiled: whether the layers are compiled; then lists of lengths would start the compiler
-            again for every row.
+    With compiled layers, lists of lengths would start the compiler again for every row.
     """
     if has_varlen(device, dtype):
         return VARLEN
@@ -119,7 +111,7 @@ def choose_attention(device: torch.device, dtype: torch.dtype, compiled: bool) -
 
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether `varlen` runs here."""
+    """Return whether FlashAttention, which knows no float32, runs on this device."""
     on_gpu = device.type == "cuda" and dtype == torch.bfloat16
     return on_gpu and torch.cuda.get_device_capability(device) >= (8, 0)
 
@@ -129,23 +121,3 @@ def use_attention(model: PreTrainedModel, name: str) -> None:
     AttentionInterface.register(DOCUMENT_SDPA, document_sdpa)
     AttentionInterface.register(VARLEN, varlen)
     model.set_attn_implementation(name)
-
-
-def boundaries(
-    name: str, documents: Sequence[int], rows: int, longest: int, device: torch.device
-) -> dict[str, Any]:
-    """Return the arguments that say where documents begin; made once a pass.
-
-    Args:
-        name: of the attention.
-        documents: tokens of each document, in the order of the flattened rows, padding counted.
-        rows: of the pass; where there are several, each is one document.
-        longest: no document of any pass has more tokens.
-    """
-    if name == VARLEN:
-        ends = torch.tensor([0, *itertools.accumulate(documents)], dtype=torch.int32)
-        return {"boundaries": ends.to(device, non_blocking=True), "longest": longest}
-    if name == DOCUMENT_SDPA and rows == 1:
-        return {"document_lengths": list(documents)}
-    # the others read the boundaries from position_ids
-    return {}

@@ -55,11 +55,9 @@ class BlockAttention(torch.autograd.Function):
         for probabilities, (start, end) in zip(blocks, _blocks(length), strict=True):
             part = gradient[:, :, start:end].reshape(groups, -1, size)
             to_value[:, :end] += torch.bmm(probabilities.transpose(1, 2), part)
+            to_scores = torch.bmm(part, value[:, :end].transpose(1, 2))
             to_scores = torch._softmax_backward_data(
-                torch.bmm(part, value[:, :end].transpose(1, 2)),
-                probabilities,
-                -1,
-                probabilities.dtype,
+                to_scores, probabilities, -1, probabilities.dtype
             )
             to_query[:, :, start:end] = torch.bmm(to_scores, key[:, :end]).view(
                 groups, share, end - start, size

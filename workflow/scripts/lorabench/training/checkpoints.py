@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lorabench.files import read_json, sha256_json, write_json
+from lorabench.observation.machine import now
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +53,25 @@ class SaveByTheMinute(TrainerCallback):
 def open_work_folder(work: Path, recipe: dict[str, Any]) -> Path | None:
     """Prepare the folder for a recipe and return its newest whole checkpoint, if there is one.
 
-    Checkpoints of another recipe and those cut off while being written are deleted.
+    Checkpoints of another recipe and those cut off while being written are deleted; the start is
+    noted in the history.
     """
-    identity = sha256_json(recipe)
-    if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
-        logger.warning(
-            "%s holds checkpoints of another recipe (settings, data or base model changed):"
-            " starting anew",
-            work,
-        )
-        shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    write_json(work / RECIPE, {"schema_version": 1, "sha256": identity, "recipe": recipe})
-    whole = []
-    for folder in work.glob("checkpoint-*"):
-        if (folder / MARKER).is_file():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return max(whole, key=step_of, default=None)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    with state.main_process_first():
+        identity = sha256_json(recipe)
+        if (work / RECIPE).is_file() and read_json(work / RECIPE).get("sha256") != identity:
+            why = "another recipe (settings, data or base model changed)"
+            logger.warning("%s holds checkpoints of %s: starting anew", work, why)
+            shutil.rmtree(work)
+        write_json(work / RECIPE, {"schema_version": 1, "sha256": identity, "recipe": recipe})
+        for folder in work.glob("checkpoint-*"):
+            if not (folder / MARKER).is_file():
+                shutil.rmtree(folder)
+        newest = max(work.glob("checkpoint-*"), key=step_of, default=None)
+        if state.is_main_process:
+            name, event = (newest.name, "resumed") if newest else (None, "started")
+            add_to_history(work, {"event": event, "checkpoint": name})
+    return newest
 
 
 def step_of(checkpoint: Path) -> int:
@@ -83,5 +85,5 @@ def read_history(work: Path) -> list[dict[str, Any]]:
 
 
 def add_to_history(work: Path, event: dict[str, Any]) -> None:
-    """Append an event, so that it outlives a killed process."""
-    write_json(work / HISTORY, [*read_history(work), event])
+    """Append an event with the time, so that it outlives a killed process."""
+    write_json(work / HISTORY, [*read_history(work), event | {"time": now()}])

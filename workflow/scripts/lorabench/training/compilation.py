@@ -30,8 +30,7 @@ def why_not_compiled(
 ) -> str | None:
     """Return why the layers are not compiled, or None where they are.
 
-    With `compile: auto`, layers are compiled where that was seen to pay, on a GPU, and where
-    nothing is missing.
+    With `compile: auto`, they are where that was seen to pay and nothing is missing.
     """
     if settings.compile is False:
         return "compile is false"
@@ -82,14 +81,6 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     compiled = torch.compile(plain, dynamic=True, backend=BACKEND)
     for layer in layers:
         layer.forward = partial(_layer_forward, layer, compiled)
-
-
-def compiler_failed() -> str | None:
-    """Return that the compiler gave up on every layer, which then ran uncompiled; else None."""
-    counters = torch._dynamo.utils.counters
-    if counters["frames"]["total"] and not counters["stats"]["unique_graphs"]:
-        return "the compiler failed; its message is in the log"
-    return None
 
 
 def _layer_forward(layer: Any, compiled: Any, *args: Any, **kwargs: Any) -> Any:

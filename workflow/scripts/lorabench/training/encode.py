@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lorabench.chat import control_pattern, render_chat
 from lorabench.documents.conversation import Message
-from lorabench.errors import DataError
+from lorabench.training.checks import check_decodes, refuse_open_turn, refuse_rewriting
 
 # label of tokens without loss, as in torch.nn.functional.cross_entropy
 IGNORED = -100
@@ -54,9 +54,6 @@ def split_turns(
     What the template writes after it (ChatML's newline; the opening of a turn in templates that
     always add one) belongs to no answer.
 
-    Raises:
-        DataError: an earlier rendering is not the beginning of a later one, or a turn has no
-            end-of-turn token.
     """
     control = control_pattern(tokenizer)
     pieces, done = [], ""
@@ -66,17 +63,10 @@ def split_turns(
         before = render_chat(tokenizer, messages[:index], prompt=True)
         after = render_chat(tokenizer, messages[: index + 1], prompt=False)
         if not before.startswith(done) or not after.startswith(before):
-            raise DataError(
-                f"{where}: message {index}: the tokenizer's chat template rewrites earlier turns,"
-                " so the assistant's text cannot be found in it; expected a template that only"
-                " appends (Llama 3, ChatML)"
-            )
+            refuse_rewriting(f"{where}: message {index}")
         end = control.search(after, len(before))
         if end is None:
-            raise DataError(
-                f"{where}: message {index}: the chat template closes no assistant turn with a"
-                " control token"
-            )
+            refuse_open_turn(f"{where}: message {index}")
         pieces += [(before[len(done) :], False), (after[len(before) : end.end()], True)]
         done = after[: end.end()]
     return pieces
@@ -85,11 +75,7 @@ def split_turns(
 def encode_conversation(
     tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int, where: str
 ) -> tuple[list[int], list[int], int]:
-    """Return (input_ids, labels, tokens cut) of the first `max_length` tokens of a conversation.
-
-    Raises:
-        DataError: the template cannot be split, or the tokens do not decode to the rendered text.
-    """
+    """Return (input_ids, labels, tokens cut) of the first `max_length` tokens of a conversation."""
     pieces = split_turns(tokenizer, messages, where)
     input_ids: list[int] = []
     labels: list[int] = []
@@ -97,12 +83,7 @@ def encode_conversation(
         ids = tokenizer.encode(text, add_special_tokens=False)
         input_ids += ids
         labels += ids if answer else [IGNORED] * len(ids)
-    options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-    if tokenizer.decode(input_ids, **options) != "".join(text for text, _ in pieces):
-        raise DataError(
-            f"{where}: the tokens do not decode to the rendered conversation; the tokenizer loses"
-            " text"
-        )
+    check_decodes(tokenizer, input_ids, "".join(text for text, _ in pieces), where)
     # nothing precedes the first token, so nothing predicts it
     labels[:1] = [IGNORED] * len(labels[:1])
     return input_ids[:max_length], labels[:max_length], max(0, len(input_ids) - max_length)

@@ -7,24 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from peft import PeftModel, get_peft_model
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerCallback,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from lorabench.llama import device, resolve_dtype
-from lorabench.observation.machine import now
-from lorabench.observation.progress import Progress
+from lorabench.observation.outcome import compiler_failed, resolved
 from lorabench.observation.tracking import open_tracker, training_name
 from lorabench.training.activations import (
-    check_room,
     decoder_layers,
     layer_costs,
     recompute_activations,
@@ -32,21 +21,16 @@ from lorabench.training.activations import (
     room_for_activations,
 )
 from lorabench.training.attention import VARLEN, choose_attention, use_attention
-from lorabench.training.checkpoints import (
-    SaveByTheMinute,
-    add_to_history,
-    open_work_folder,
-    read_history,
-    step_of,
-)
-from lorabench.training.compilation import compile_layers, compiler_failed, why_not_compiled
+from lorabench.training.checkpoints import open_work_folder, read_history, step_of
+from lorabench.training.checks import check_room
+from lorabench.training.compilation import compile_layers, why_not_compiled
 from lorabench.training.encode import TrainingData
 from lorabench.training.label_loss import install_label_loss
 from lorabench.training.lora import keep_input_dtype, lora_config, make_adapters_float32
-from lorabench.training.memory_plan import MULTIPLE, LayerCosts, MemoryPlan, plan_memory
+from lorabench.training.memory_plan import MULTIPLE, plan_memory
 from lorabench.training.memory_use import is_out_of_memory
 from lorabench.training.micro_batches import Rows, StepPlan
-from lorabench.training.processes import divide_frozen_layers, is_first, over_processes
+from lorabench.training.processes import divide_frozen_layers, over_processes
 from lorabench.training.settings import TrainingSettings
 from lorabench.training.trainer import AdapterTrainer, trainer_arguments
 
@@ -72,24 +56,14 @@ class Session:
 class Fitted:
     """A trained model and how it came about."""
 
-    model: PeftModel
-    attention: str
-    device: torch.device
-    dtype: torch.dtype
-    # sizes of packed rows, before halvings
-    rows: Rows
+    # with the trained model, `adapters`, its rows and attention
+    trainer: AdapterTrainer
     # what the settings' "auto" and this machine came to
     resolved: dict[str, Any]
-    # parameters
-    trainable: int
-    log_history: list[dict[str, Any]]
-    history: list[dict[str, Any]]
     # of the checkpoint that this process began with; None = it trained from the start
     resumed_at_step: int | None
     # wall time of this process's part
     seconds: float
-    # from `IdleMeter.reading`
-    gpu_idle: dict[str, Any]
 
 
 def fit(
@@ -98,67 +72,54 @@ def fit(
     data: TrainingData,
     settings: TrainingSettings,
     session: Session,
-    *,
     revision: str | None = None,
-    checkpointing: bool | None = None,
 ) -> Fitted:
     """Train adapters on the frozen `base`, from the recipe's newest checkpoint if there is one.
 
-    Args:
-        revision: the base's commit, for the adapter's configuration.
-        checkpointing: whether activations are computed again in the backward pass; None = where
-            memory asks for it.
+    `revision` is the base's commit, for the adapter's configuration.
     """
-    checkpoint = _begin(session)
-    place, dtype = device(), resolve_dtype(settings.dtype)
-    not_compiled = why_not_compiled(settings, place, dtype)
+    checkpoint = open_work_folder(session.work, session.recipe)
+    dtype = resolve_dtype(settings.dtype)
+    not_compiled = why_not_compiled(settings, device(), dtype)
     compiled = not_compiled is None
-    attention = choose_attention(place, dtype, compiled)
+    attention = choose_attention(device(), dtype, compiled)
     model = _with_adapters(base, settings, revision, attention)
     plan = _first_plan(settings, tokenizer.pad_token_id, session, attention)
-    trainer = _trainer(model, tokenizer, data, settings, session, plan, attention)
+    training = training_name(session.run, read_history(session.work)[0]["time"])
+    if settings.tracker:
+        open_tracker(settings.tracker, training, session.tracking)
+    trainer = AdapterTrainer(
+        model=model,
+        tokenizer=tokenizer,
+        data=data,
+        settings=settings,
+        plan=plan,
+        attention=attention,
+        arguments=trainer_arguments(settings, len(data.train), session.work, training),
+    )
     # after the trainer, which rounds the adapters of a 4-bit base to bfloat16
-    trainable = make_adapters_float32(model)
+    make_adapters_float32(model)
     if not settings.use_dora:
         keep_input_dtype(model)
     install_label_loss(base, dtype, settings.neftune_alpha, compiled)
     if compiled:
         compile_layers(model, session.work / "compiled", tolerant=settings.compile == "auto")
     # compiled layers keep less for the backward pass, so they are measured as they will run
-    if checkpointing is None:
-        _fit_into_memory(trainer, session, trainable)
-    elif checkpointing:
-        recompute_activations(model)
-    logger.info("training with %s", _resolved(trainer, dtype, not_compiled))
+    _fit_into_memory(trainer, session)
+    logger.info(
+        "training with %s", resolved(trainer, dtype, recomputed_layers(model), not_compiled)
+    )
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     if compiled:
         not_compiled = compiler_failed()
     return Fitted(
-        model=model,
-        attention=attention,
-        device=place,
-        dtype=dtype,
-        rows=plan.rows,
-        resolved=_resolved(trainer, dtype, not_compiled),
-        trainable=trainable,
-        log_history=trainer.state.log_history,
-        history=read_history(session.work),
+        trainer=trainer,
+        resolved=resolved(trainer, dtype, recomputed_layers(model), not_compiled),
         resumed_at_step=step_of(checkpoint) if checkpoint else None,
         seconds=seconds,
-        gpu_idle=trainer.idle_meter.reading(),
     )
-
-
-def _begin(session: Session) -> Path | None:
-    """Open the folder of checkpoints, note the start, and return the checkpoint to go on from."""
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        checkpoint = open_work_folder(session.work, session.recipe)
-        if is_first():
-            name, event = (checkpoint.name, "resumed") if checkpoint else (None, "started")
-            add_to_history(session.work, {"event": event, "checkpoint": name, "time": now()})
-    return checkpoint
 
 
 def _with_adapters(
@@ -174,42 +135,6 @@ def _with_adapters(
     if settings.fsdp:
         divide_frozen_layers(model)
     return model
-
-
-def _trainer(
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    data: TrainingData,
-    settings: TrainingSettings,
-    session: Session,
-    plan: StepPlan,
-    attention: str,
-) -> AdapterTrainer:
-    """Make the trainer with its checkpoints, progress, tracker and early stopping."""
-    work = session.work
-    training = training_name(session.run, read_history(work)[0]["time"])
-    if settings.tracker:
-        open_tracker(settings.tracker, training, session.tracking)
-    tokens = sum(len(item.input_ids) for item in data.train)
-    callbacks: list[TrainerCallback] = [
-        SaveByTheMinute(settings.save_minutes),
-        Progress(round(settings.num_epochs * tokens)),
-    ]
-    if settings.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
-    trainer = AdapterTrainer(
-        model=model,
-        tokenizer=tokenizer,
-        data=data,
-        settings=settings,
-        plan=plan,
-        attention=attention,
-        arguments=trainer_arguments(settings, len(data.train), work, training),
-        callbacks=callbacks,
-        note=lambda event: add_to_history(work, event | {"time": now()}),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _first_plan(
@@ -228,77 +153,43 @@ def _first_plan(
     )
     padded = None if settings.packing else settings.batch_size
     noted = [event.get("halvings", 0) for event in read_history(session.work)]
-    return StepPlan(rows, padded, pad_token, max([session.attempt - 2, 0, *noted]))
+    halvings = max([session.attempt - 2, 0, *noted])
+    return StepPlan(rows=rows, padded_rows=padded, pad_token=pad_token, halvings=halvings)
 
 
-def _fit_into_memory(trainer: AdapterTrainer, session: Session, trainable: int) -> None:
-    """Set the length of rows and the recomputed layers, equal in all processes."""
-    settings, plan = trainer.settings, trainer.plan
-    # only one kernel for all conversations of a row makes long rows faster
-    may_grow = settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
-    chosen = _plan_memory(trainer, session, trainable, may_grow)
-    if may_grow and chosen.row_tokens > plan.rows.capacity:
-        plan.rows = replace(plan.rows, capacity=chosen.row_tokens)
-    if chosen.recomputed_layers:
-        recompute_activations(trainer.adapters, chosen.recomputed_layers)
+def _fit_into_memory(trainer: AdapterTrainer, session: Session) -> None:
+    """Set the length of rows and the recomputed layers, equal in all processes.
 
-
-def _plan_memory(
-    trainer: AdapterTrainer, session: Session, trainable: int, may_grow: bool
-) -> MemoryPlan:
-    """Plan from what a layer keeps of the largest micro-batch of the shortest rows.
-
-    Where memory ran out before, plan for the least.
+    It plans from what a layer keeps of the largest micro-batch of the shortest rows. Where memory
+    ran out before, the shortest rows are used and all layers computed again.
     """
-    plan, settings = trainer.plan, trainer.settings
+    model, plan, settings = trainer.adapters, trainer.plan, trainer.settings
     by_length = sorted(trainer.data.train, key=lambda item: -len(item.input_ids))
     largest_step = by_length[: trainer.per_step]
     batch = plan.divide(largest_step)[0]
-    shortest = batch.input_ids.numel()
-    longest = plan.rows.filled(sum(len(item.input_ids) for item in largest_step))
-    layers = len(decoder_layers(trainer.adapters))
-    least = MemoryPlan(row_tokens=shortest, recomputed_layers=layers, fits=True)
-    noted = [event.get("activation_checkpointing") for event in read_history(session.work)]
-    if settings.memory == "least" or any(noted) or session.attempt > 1:
-        return least
-    room = room_for_activations(trainable)
-    costs: LayerCosts | None = None
-    try:
-        costs = layer_costs(trainer.adapters, batch, trainer.attention, trainer.args.device)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        room = 0.0
-    # every process takes part, one without room too
-    room = over_processes([room], trainer.args.device, "MIN")[0]
-    if costs is None or room == 0.0:
-        return least
-    chosen = plan_memory(
-        costs,
-        room,
-        memory=settings.memory,
-        shortest=shortest,
-        longest=max(shortest, longest) if may_grow else shortest,
-    )
-    check_room(chosen, costs, room)
-    return chosen
-
-
-def _resolved(
-    trainer: AdapterTrainer, dtype: torch.dtype, not_compiled: str | None
-) -> dict[str, Any]:
-    """Return what the settings' "auto" and this machine came to so far."""
-    recomputed = recomputed_layers(trainer.adapters)
-    return {
-        "dtype": str(dtype).removeprefix("torch."),
-        "device": str(device()),
-        "attention": trainer.attention,
-        "use_4bit": trainer.settings.use_4bit is True,
-        "row_tokens": trainer.plan.rows.capacity,
-        "compiled": not_compiled is None,
-        "not_compiled_because": not_compiled,
-        "activation_checkpointing": recomputed > 0,
-        "recomputed_layers": recomputed,
-        "micro_batch_halvings": trainer.plan.halvings,
-        "processes": trainer.args.world_size,
-    }
+    shortest = longest = batch.input_ids.numel()
+    # only one kernel for all conversations of a row makes long rows faster
+    may_grow = settings.packing and settings.row_tokens == "auto" and trainer.attention == VARLEN
+    if may_grow:
+        longest = max(shortest, plan.rows.filled(sum(len(item.input_ids) for item in largest_step)))
+    tokens, recomputed = shortest, len(decoder_layers(model))
+    noted = any("activation_checkpointing" in event for event in read_history(session.work))
+    if settings.memory != "least" and not noted and session.attempt == 1:
+        costs, room = None, room_for_activations(model.get_nb_trainable_parameters()[0])
+        try:
+            costs = layer_costs(model, batch, trainer.attention, trainer.args.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            room = 0.0
+        # every process takes part, one without room too
+        room = over_processes([room], trainer.args.device, "MIN")[0]
+        if costs is not None and room != 0.0:
+            tokens, recomputed = plan_memory(
+                costs, room, memory=settings.memory, shortest=shortest, longest=longest
+            )
+            check_room(tokens * costs.bytes_a_token, room)
+    if may_grow and tokens > plan.rows.capacity:
+        plan.rows = replace(plan.rows, capacity=tokens)
+    if recomputed:
+        recompute_activations(model, recomputed)

@@ -5,14 +5,13 @@ computed during the forward pass, a chunk of positions at a time, and the chunk'
 at once: memory is chunk x vocabulary, and nothing is computed twice.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel
 
-from lorabench.errors import ConfigurationError
+from lorabench.training.checks import check_output_layer
 
 # logits at a time, 134 MB in float32: 261 positions of a vocabulary of 128,256
 CHUNK = 2**25
@@ -84,36 +83,14 @@ def install_label_loss(
 ) -> None:
     """Make the causal model's forward return the summed loss of a micro-batch.
 
-    The new forward takes input_ids, position_ids, predictors, targets (see `MicroBatch`) and the
-    attention's boundaries, and returns a dict with `loss`, the float32 sum over labels; in
-    evaluation mode also `nll`, the loss of each label, from logits computed in float32. With
-    `dtype` bfloat16 the layers run under autocast, so that float32 adapters multiply in bfloat16.
-    With `compiled` layers the embeddings ask for a gradient, which nothing reads: the first layer
-    is then compiled with all others instead of once more.
-
-    Raises:
-        ConfigurationError: the model's output layer is not a plain linear map, so the loss would be
-            wrong.
+    The new forward takes what `MicroBatch.model_inputs` returns and gives a dict with `loss`, the
+    float32 sum over labels; in evaluation mode also `nll`, the loss of each label, from logits
+    computed in float32. With `dtype` bfloat16 the layers run under autocast, so that float32
+    adapters multiply in bfloat16. With `compiled` layers the embeddings ask for a gradient, which
+    nothing reads: the first layer is then compiled with all others instead of once more.
     """
-    head = model.get_output_embeddings()
-    scales = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-    scaled = any(hasattr(model.config, key) for key in scales)
-    if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
-        raise ConfigurationError(
-            f"{type(model).__name__}: training expects an output layer that is linear without bias"
-            " or scaling, as in the Llama architecture; choose such a base model"
-        )
-    model.forward = _loss_forward(model, head, dtype, neftune_alpha, compiled)
-
-
-def _loss_forward(
-    model: PreTrainedModel,
-    head: torch.nn.Linear,
-    dtype: torch.dtype,
-    neftune_alpha: float | None,
-    compiled: bool,
-) -> Callable[..., dict[str, torch.Tensor]]:
-    decoder = model.get_decoder()
+    check_output_layer(model)
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
 
     def forward(
         input_ids: torch.Tensor,
@@ -139,7 +116,7 @@ def _loss_forward(
         nll = label_nll(hidden, head.weight, targets)
         return {"loss": nll.sum(), "nll": nll}
 
-    return forward
+    model.forward = forward
 
 
 def noise(embeddings: torch.Tensor, position_ids: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from lorabench.errors import ConfigurationError
 from lorabench.llama import load_base, resolve_dtype
-from lorabench.safetensors_header import read_header
+from lorabench.training.checks import check_targets
 from lorabench.training.memory_plan import roomy
 from lorabench.training.settings import TrainingSettings
 
@@ -41,38 +41,28 @@ def choose_4bit(settings: TrainingSettings, folder: Path) -> TrainingSettings:
     """
     if settings.use_4bit != "auto":
         return settings
-    headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
-    weights = 2 * sum(math.prod(shape) for header in headers for shape in header.values())
+    weights = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            weights += 2 * sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     if torch.cuda.is_available():
         free = torch.cuda.mem_get_info()[0]
     else:
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     chosen = not settings.fsdp and not roomy(weights, free)
     sizes = f"{weights / 1e9:.1f} GB of 16-bit weights, {free / 1e9:.1f} GB of memory"
-    logger.info("use_4bit: auto is %s here: %s", str(chosen).lower(), sizes)
+    logger.info("use_4bit: auto is %s here: %s", chosen, sizes)
     return settings.model_copy(update={"use_4bit": chosen})
 
 
 def load_frozen_base(folder: Path, settings: TrainingSettings) -> PreTrainedModel:
-    """Load the base for training; with `fsdp` into main memory, to be divided later.
-
-    Raises:
-        ConfigurationError: the model has no layer of the name of a target module.
-    """
+    """Load the base for training; with `fsdp` into main memory, to be divided later."""
     place = torch.device("cpu") if settings.fsdp else None
     model = load_base(folder, resolve_dtype(settings.dtype), settings.use_4bit is True, place)
     if settings.use_4bit is True:
         keep_training_layout(model)
-    present = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
-    if missing := sorted(set(settings.target_modules) - present):
-        raise ConfigurationError(
-            f"train_adapter.target_modules: the base model has no linear layer {missing[0]!r}; "
-            f"it has {', '.join(sorted(present - {'lm_head'}))}"
-        )
+    check_targets(model, settings.target_modules)
     model.config.use_cache = False
     return model.requires_grad_(False)
 
@@ -91,18 +81,15 @@ def keep_training_layout(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def make_adapters_float32(model: PeftModel) -> int:
-    """Hold adapters and the optimiser's state in float32; return the trainable parameters.
+def make_adapters_float32(model: PeftModel) -> None:
+    """Hold adapters and the optimiser's state in float32.
 
     In bfloat16 an Adam moment times 0.999 rounds back to itself and updates below about 3e-5
     vanish.
     """
-    count = 0
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-            count += parameter.numel()
-    return count
 
 
 def keep_input_dtype(model: PeftModel) -> None:

@@ -20,17 +20,6 @@ ROOMY_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryPlan:
-    """What was chosen."""
-
-    # positions of the largest forward pass
-    row_tokens: int
-    # the first of the layers, which compute their activations again in the backward pass
-    recomputed_layers: int
-    fits: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class LayerCosts:
     """What the layers keep for the backward pass."""
 
@@ -52,11 +41,10 @@ class LayerCosts:
 
 def plan_memory(
     costs: LayerCosts, room: float, *, memory: str, shortest: int, longest: int
-) -> MemoryPlan:
-    """Choose the length of rows and the layers that compute their activations again.
+) -> tuple[int, int]:
+    """Return the tokens of a row, and how many layers compute their activations again.
 
     Args:
-        costs: of the model's layers.
         room: bytes for activations.
         memory: "least" = the shortest rows, all layers computed again; "auto" and "most" = the
             longest rows that fit with all activations kept, at most AUTO_ROW_TOKENS with "auto";
@@ -64,20 +52,15 @@ def plan_memory(
         shortest, longest: bounds of the length, in tokens.
     """
     if memory == "least":
-        return _plan(costs, room, shortest, costs.layers)
+        return shortest, costs.layers
     top = longest if memory == "most" else min(longest, max(shortest, AUTO_ROW_TOKENS))
     if costs.needed(shortest, 0) <= room:
         fitting = int(room / costs.needed(1, 0)) // MULTIPLE * MULTIPLE
-        return _plan(costs, room, max(shortest, min(top, fitting)), 0)
+        return max(shortest, min(top, fitting)), 0
     for recomputed in range(1, costs.layers):
         if costs.needed(shortest, recomputed) <= room:
-            return _plan(costs, room, shortest, recomputed)
-    return _plan(costs, room, shortest, costs.layers)
-
-
-def _plan(costs: LayerCosts, room: float, tokens: int, recomputed: int) -> MemoryPlan:
-    fits = costs.needed(tokens, recomputed) <= room
-    return MemoryPlan(row_tokens=tokens, recomputed_layers=recomputed, fits=fits)
+            return shortest, recomputed
+    return shortest, costs.layers
 
 
 def roomy(weight_bytes: float, free_bytes: float) -> bool:

@@ -5,14 +5,16 @@ token, however they are divided: packed or padded, in large or small passes, on 
 several. So packing changes speed, not the recipe.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader, Sampler
 
-from lorabench.training.attention import boundaries
+from lorabench.training.attention import DOCUMENT_SDPA, VARLEN
 from lorabench.training.encode import IGNORED, Encoded
 
 
@@ -61,14 +63,19 @@ class MicroBatch:
         return self.input_ids.numel() - self.tokens
 
     def model_inputs(self, attention: str, device: torch.device) -> dict[str, Any]:
-        """Return the arguments of the loss forward (`install_label_loss`), on `device`."""
-        return {
-            "input_ids": self.input_ids.to(device, non_blocking=True),
-            "position_ids": self.position_ids.to(device, non_blocking=True),
-            "predictors": self.predictors.to(device, non_blocking=True),
-            "targets": self.targets.to(device, non_blocking=True),
-            **boundaries(attention, self.documents, len(self.input_ids), self.longest, device),
-        }
+        """Return the arguments of the loss forward (`install_label_loss`), on `device`.
+
+        With them come those by which an attention knows where documents begin.
+        """
+        names = ("input_ids", "position_ids", "predictors", "targets")
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if attention == VARLEN:
+            ends = torch.tensor([0, *itertools.accumulate(self.documents)], dtype=torch.int32)
+            given |= {"boundaries": ends, "longest": self.longest}
+        elif attention == DOCUMENT_SDPA and len(self.input_ids) == 1:
+            given["document_lengths"] = self.documents
+        # other attentions read the boundaries from position_ids
+        return dict(send_to_device(given, device, non_blocking=True))
 
 
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -80,13 +87,12 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     room: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda item: (-lengths[item], item)):
         fitting = [number for number, free in enumerate(room) if free >= lengths[index]]
-        if fitting:
-            number = min(fitting, key=lambda item: (room[item], item))
-            bins[number].append(index)
-            room[number] -= lengths[index]
-        else:
-            bins.append([index])
-            room.append(capacity - lengths[index])
+        number = min(fitting, key=lambda item: (room[item], item), default=len(bins))
+        if number == len(bins):
+            bins.append([])
+            room.append(capacity)
+        bins[number].append(index)
+        room[number] -= lengths[index]
     return [sorted(items) for items in bins]
 
 
@@ -98,44 +104,43 @@ def pack(conversations: Sequence[Encoded], rows: Rows) -> list[MicroBatch]:
 
 def packed_row(items: Sequence[Encoded], rows: Rows) -> MicroBatch:
     """Put conversations end to end into one row; labels keep the order of the conversations."""
-    ids = torch.tensor([token for item in items for token in item.input_ids])
-    labels = torch.tensor([label for item in items for label in item.labels])
-    positions = torch.cat([torch.arange(len(item.input_ids)) for item in items])
-    # the first token of a conversation is never a label
-    predictors = (labels[1:] != IGNORED).nonzero().squeeze(1)
-    documents, tokens = [len(item.input_ids) for item in items], len(ids)
-    if padding := rows.filled(tokens) - tokens:
+    ids = [token for item in items for token in item.input_ids]
+    labels = [label for item in items for label in item.labels]
+    documents = [len(item.input_ids) for item in items]
+    if padding := rows.filled(len(ids)) - len(ids):
         # any token: nothing looks at it, and it is no label
-        ids = torch.cat([ids, ids[:1].expand(padding)])
-        positions = torch.cat([positions, torch.arange(padding)])
+        ids += ids[:1] * padding
+        labels += [IGNORED] * padding
         documents.append(padding)
-    return MicroBatch(
-        input_ids=ids.unsqueeze(0),
-        position_ids=positions.unsqueeze(0),
-        documents=documents,
-        longest=max(rows.longest, rows.multiple),
-        predictors=predictors,
-        targets=labels[predictors + 1],
-        tokens=tokens,
-    )
+    return _micro_batch(items, [ids], [labels], documents, max(rows.longest, rows.multiple))
 
 
 def padded_rows(items: Sequence[Encoded], rows: Rows, pad_token: int) -> MicroBatch:
     """Give each conversation its own row, padded to the longest."""
     length = rows.filled(max(len(item.input_ids) for item in items))
-    ids = torch.full((len(items), length), pad_token)
-    labels = torch.full((len(items), length), IGNORED)
-    for row, item in enumerate(items):
-        ids[row, : len(item.input_ids)] = torch.tensor(item.input_ids)
-        labels[row, : len(item.labels)] = torch.tensor(item.labels)
-    predictors = (labels.flatten()[1:] != IGNORED).nonzero().squeeze(1)
+    padding = [length - len(item.input_ids) for item in items]
+    ids = [item.input_ids + [pad_token] * n for item, n in zip(items, padding, strict=True)]
+    labels = [item.labels + [IGNORED] * n for item, n in zip(items, padding, strict=True)]
+    return _micro_batch(items, ids, labels, [length] * len(items), rows.filled(rows.longest))
+
+
+def _micro_batch(
+    items: Sequence[Encoded],
+    ids: list[list[int]],
+    labels: list[list[int]],
+    documents: list[int],
+    longest: int,
+) -> MicroBatch:
+    input_ids, flat_labels = torch.tensor(ids), torch.tensor(labels).flatten()
+    # the first token of a conversation is never a label
+    predictors = (flat_labels[1:] != IGNORED).nonzero().squeeze(1)
     return MicroBatch(
-        input_ids=ids,
-        position_ids=torch.arange(length).expand(len(items), -1),
-        documents=[length] * len(items),
-        longest=rows.filled(rows.longest),
+        input_ids=input_ids,
+        position_ids=torch.cat([torch.arange(length) for length in documents]).view_as(input_ids),
+        documents=documents,
+        longest=longest,
         predictors=predictors,
-        targets=labels.flatten()[predictors + 1],
+        targets=flat_labels[predictors + 1],
         tokens=sum(len(item.input_ids) for item in items),
     )
 
@@ -171,15 +176,16 @@ class StepLoader(DataLoader[Encoded]):
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
+@dataclass(kw_only=True)
 class StepPlan:
     """How a step is divided, and how to divide it more finely when memory runs out."""
 
-    def __init__(
-        self, rows: Rows, padded_rows: int | None = None, pad_token: int = 0, halvings: int = 0
-    ) -> None:
-        """Pack into `rows`, or pad `padded_rows` conversations a pass; `halvings` halve either."""
-        self.rows, self.padded_rows, self.pad_token = rows, padded_rows, pad_token
-        self.halvings = halvings
+    rows: Rows
+    # conversations of a padded pass, filled up with `pad_token`; None = rows are packed
+    padded_rows: int | None
+    pad_token: int
+    # how often the pass was halved
+    halvings: int
 
     @property
     def size(self) -> int:

@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-import lorabench.errors
+from lorabench.errors import error_of_process
 from lorabench.llama import device
 
 T = TypeVar("T")
@@ -37,13 +37,11 @@ def run_processes(
 
     Args:
         function: of a module or a script, by whose name each process imports it.
-        arguments: of the function.
         processes: one a GPU; on a machine without, on its CPU.
         threads: of all processes together.
 
     Raises:
-        LorabenchError: a process failed with it.
-        RuntimeError: a process failed otherwise.
+        LorabenchError: a process failed with it; a RuntimeError if it failed otherwise.
     """
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
@@ -53,22 +51,12 @@ def run_processes(
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             max_restarts=0,
-            monitor_interval=0.5,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         try:
             elastic_launch(config, _run_one)(function, arguments, max(1, threads // processes))
         except ChildFailedError as error:
-            failure = error.get_first_failure()[1]
-            raise _as_error(failure.message) from None
-
-
-def _as_error(report: Any) -> Exception:
-    """Return a process's error: a dict if Python raised it, text if a signal ended it."""
-    text = report["message"] if isinstance(report, dict) else str(report)
-    name, _, message = text.partition(": ")
-    kind = getattr(lorabench.errors, name, None)
-    return kind(message) if kind else RuntimeError(f"a training process failed: {text}")
+            raise error_of_process(error.get_first_failure()[1].message) from None
 
 
 def _run_one(function: Callable[..., None], arguments: dict[str, Any], threads: int) -> None:

@@ -195,8 +195,10 @@ class ExportAdapter(Section):
 
 
 class Config(Section):
-    """lorabench: one section a rule. config/config.yaml holds the defaults; an overlay names what
-    it changes."""
+    """One section a rule.
+
+    config/config.yaml holds the defaults; an overlay names what it changes.
+    """
 
     model_config = ConfigDict(title="lorabench configuration")
 

@@ -1,5 +1,4 @@
-"""AlpacaEval (arXiv 2404.04475): instructions with the outputs of a reference model, and the
-judge's prompt."""
+"""AlpacaEval (arXiv 2404.04475): instructions with a model's outputs, and the judge's prompt."""
 
 from pathlib import Path
 

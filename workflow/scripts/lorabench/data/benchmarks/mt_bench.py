@@ -1,5 +1,4 @@
-"""MT-Bench (arXiv 2306.05685): two-turn questions over eight categories, judge prompts and
-reference answers."""
+"""MT-Bench (arXiv 2306.05685): two-turn questions, judge prompts and reference answers."""
 
 from pathlib import Path
 

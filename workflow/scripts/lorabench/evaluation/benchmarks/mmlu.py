@@ -1,5 +1,4 @@
-"""MMLU (arXiv 2009.03300): the choice with the highest log-likelihood, of its letter or its text;
-one task a subject."""
+"""MMLU (arXiv 2009.03300): the choice with the highest log-likelihood, one task a subject."""
 
 from collections import defaultdict
 from collections.abc import Mapping

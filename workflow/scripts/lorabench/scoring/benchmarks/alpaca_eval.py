@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.judging_protocol import PreferenceProtocol
+from lorabench.documents.protocol import AnswersProtocol
 from lorabench.documents.score import Part
-from lorabench.scoring.benchmark import Facts, ScoredBenchmark
+from lorabench.scoring.benchmark import ScoredBenchmark
 from lorabench.scoring.estimates import mean, part, parts_by
 from lorabench.scoring.item_rows import detail_text
 from lorabench.scoring.protocols import answers_words, judge_words
@@ -14,7 +16,7 @@ from lorabench.scoring.protocols import answers_words, judge_words
 OWN_TRAINING_SOURCE = "oasst"
 
 
-def _protocol(made: Facts, answers: Facts | None) -> str:
+def _protocol(made: PreferenceProtocol, answers: AnswersProtocol | None) -> str:
     against = (
         "the benchmark's reference outputs"
         if made["reference"] == "published"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
-from lorabench.scoring.benchmark import Facts, ScoredBenchmark
+from lorabench.documents.protocol import TaskProtocol
+from lorabench.scoring.benchmark import ScoredBenchmark
 from lorabench.scoring.estimates import shares_of_flags
 from lorabench.scoring.protocols import engine_words, harness_words
 
@@ -15,7 +16,7 @@ PART_TITLES = {
 }
 
 
-def _protocol(made: Facts, answers: Facts | None) -> str:
+def _protocol(made: TaskProtocol, _: None) -> str:
     own, shots = made["settings"]["benchmark"], made["few_shot"]
     examples = (
         f"the first {shots} training questions"

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.protocol import TaskProtocol
 from lorabench.documents.score import Part
-from lorabench.scoring.benchmark import Facts, ScoredBenchmark
+from lorabench.scoring.benchmark import ScoredBenchmark
 from lorabench.scoring.estimates import mean_by_cluster, part, parts_by, share
 from lorabench.scoring.protocols import engine_words, harness_words
 
@@ -92,7 +93,7 @@ def group_of(subject: str) -> str:
     return SUBJECT_GROUP.get(subject, "other")
 
 
-def _protocol(made: Facts, answers: Facts | None) -> str:
+def _protocol(made: TaskProtocol, _: None) -> str:
     letters, shots = made["task"] == "mmlu", made["few_shot"]
     names = "mmlu_*" if letters else "mmlu_*_continuation"
     task = f"tasks {names}, {shots}-shot (the first {shots} dev questions of the subject)"

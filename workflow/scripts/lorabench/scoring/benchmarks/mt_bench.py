@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 from lorabench.documents.item_result import ItemResult
+from lorabench.documents.judging_protocol import RatingProtocol
+from lorabench.documents.protocol import AnswersProtocol
 from lorabench.documents.score import Part
-from lorabench.scoring.benchmark import RATING, Facts, ScoredBenchmark
+from lorabench.scoring.benchmark import RATING, ScoredBenchmark
 from lorabench.scoring.estimates import mean_rating, parts_by
 from lorabench.scoring.item_rows import detail_text
 from lorabench.scoring.protocols import answers_words, judge_words
 
 
-def _protocol(made: Facts, answers: Facts | None) -> str:
+def _protocol(made: RatingProtocol, answers: AnswersProtocol | None) -> str:
     judging = (
         f"MT-Bench single-answer grading (FastChat's prompts) of {made['questions']} questions,"
         f" {made['turns']} turns"

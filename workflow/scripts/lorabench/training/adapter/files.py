@@ -1,14 +1,13 @@
 """Write an adapter so that the same training gives the same bytes."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from lorabench.files import write_json
+from lorabench.files import replacing, write_json
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 
 
@@ -20,27 +19,23 @@ def round_adapter(model: PeftModel, dtype: torch.dtype) -> None:
 
 
 def save_adapter(model: PeftModel, folder: Path, base_name: str, dtype: torch.dtype) -> None:
-    """Write the adapter's two files to `folder`, which must exist.
+    """Write the adapter's two files to `folder`, each whole or not at all.
 
     `base_name` is a hub id or the model's name, never a path of this machine.
     """
     tensors = get_peft_model_state_dict(model)
     saved = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in sorted(tensors.items())}
-    save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
-    # the library makes the file private
-    (folder / WEIGHTS).chmod(0o644)
-    config = model.peft_config["default"]
-    config.inference_mode = True
-    write_json(folder / CONFIG, canonical_config(config.to_dict(), base_name))
-
-
-def canonical_config(config: dict[str, Any], base_name: str) -> dict[str, Any]:
-    """Return a configuration with keys and sets sorted; Python's order of sets is not fixed."""
-    plain = {
-        key: sorted(value) if isinstance(value, set | frozenset) else value
-        for key, value in config.items()
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(saved, temporary, metadata={"format": "pt"})
+        # the library makes the file private
+        temporary.chmod(0o644)
+    config = model.peft_config["default"].to_dict() | {
+        "base_model_name_or_path": base_name,
+        "inference_mode": True,
     }
-    plain["base_model_name_or_path"] = base_name
-    if isinstance(plain.get("target_modules"), list):
-        plain["target_modules"] = sorted(plain["target_modules"])
-    return dict(sorted(plain.items()))
+    # Python's order of sets is not fixed
+    plain = {
+        key: sorted(value) if isinstance(value, set) else value
+        for key, value in sorted(config.items())
+    }
+    write_json(folder / CONFIG, plain)

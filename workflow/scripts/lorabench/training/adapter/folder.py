@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lorabench.documents.fingerprint import Fingerprint
 from lorabench.files import sha256_file, write_json
 
 CONFIG = "adapter_config.json"
@@ -10,10 +11,8 @@ WEIGHTS = "adapter_model.safetensors"
 
 def write_fingerprint(path: Path, folder: Path) -> None:
     """Write the hashes of the adapter in `folder`; the same adapter gives the same file."""
-    write_json(
-        path,
-        {
-            "schema_version": 1,
-            "sha256": {name: sha256_file(folder / name) for name in (CONFIG, WEIGHTS)},
-        },
-    )
+    fingerprint: Fingerprint = {
+        "schema_version": 1,
+        "sha256": {name: sha256_file(folder / name) for name in (CONFIG, WEIGHTS)},
+    }
+    write_json(path, fingerprint)
