@@ -25,26 +25,19 @@ def test_shipped_configs_are_valid(root: Path, config: dict[str, Any], overlay: 
     assert list(resolve(config, [], {})) == [overlay or "llama3"]
 
 
-def test_environment_overrides_the_files(
-    root: Path, config: dict[str, Any], tmp_path: Path
-) -> None:
+def test_environment_overrides_the_files(config: dict[str, Any], tmp_path: Path) -> None:
     """The documented variables reach their keys, paths with spaces and quotes included."""
-    environment = {
-        "BATCH_SIZE": "2",
-        "ADAPTER_PATH": str(tmp_path / 'it\'s a "path"'),
-        "MT_BENCH_JUDGE_MODEL": "some-model",
-    }
-    (tmp_path / 'it\'s a "path"').mkdir()
-    [run] = resolve(config, [], environment).values()
+    adapter = tmp_path / 'it\'s a "path"'
+    adapter.mkdir()
+    environment = {"BATCH_SIZE": "2", "MT_BENCH_JUDGE_MODEL": "some-model"}
+    [run] = resolve(config, [], environment | {"ADAPTER_PATH": str(adapter)}).values()
     assert run["run"] == "llama3-imported"
     assert run["train_adapter"]["batch_size"] == 2
-    assert run["import_adapter"]["path"] == environment["ADAPTER_PATH"]
+    assert run["import_adapter"]["path"] == str(adapter)
     assert run["judge_mt_bench"]["judge"]["model"] == "some-model"
 
 
-def test_a_sweep_adds_runs_that_differ_in_their_overrides(
-    root: Path, config: dict[str, Any]
-) -> None:
+def test_a_sweep_adds_runs_that_differ_in_their_overrides(config: dict[str, Any]) -> None:
     """Each entry of `sweep` is a whole run; the main run stays as it is."""
     config["sweep"] = {"r16": {"train_adapter": {"lora_r": 16}}}
     runs = resolve(config, [], {})

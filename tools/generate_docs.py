@@ -239,7 +239,7 @@ def training_table() -> str:
     ]
     rows = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
     for name in GPUS:
-        found = estimate(settings, LLAMA_3_8B, None, name)
+        found = estimate(settings, LLAMA_3_8B, None, GPUS[name])
         choice = found.choice
         cells = [
             name,

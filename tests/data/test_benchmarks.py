@@ -14,18 +14,13 @@ from lorabench.data.benchmarks.gsm8k import read_gsm8k
 from lorabench.data.benchmarks.mmlu import read_mmlu
 from lorabench.data.benchmarks.mt_bench import read_judge_prompts, read_mt_bench
 from lorabench.errors import DataError
+from lorabench.files import write_jsonl, write_text
 
 Rows = list[dict[str, Any]]
 WORD_PROBLEM = {"question": "1 + 1?", "answer": "1 + 1 = 2\n#### 2"}
 CHOICE = {"subject": "anatomy", "question": "Which?", "choices": ["a", "b", "c", "d"], "answer": 3}
 QUESTION = {"question_id": 81, "category": "writing", "turns": ["First.", "Second."]}
 CSV_HEADER = "question,choice0,choice1,choice2,choice3,answer\n"
-
-
-def write_jsonl(path: Path, rows: Rows) -> None:
-    """Write rows to a file whose folder may not exist yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_parquet(path: Path, rows: Rows) -> None:
@@ -37,9 +32,8 @@ def write_parquet(path: Path, rows: Rows) -> None:
 def test_gsm8k_reads_the_hubs_layout(tmp_path: Path) -> None:
     """Parquet files under main/ become numbered rows of their split."""
     for split in ("train", "test"):
-        write_parquet(
-            tmp_path / "main" / f"{split}-00000-of-00001.parquet", [WORD_PROBLEM, WORD_PROBLEM]
-        )
+        file = tmp_path / "main" / f"{split}-00000-of-00001.parquet"
+        write_parquet(file, [WORD_PROBLEM, WORD_PROBLEM])
     tables = read_gsm8k(tmp_path)
     assert [row["id"] for row in tables["test.jsonl"]] == ["gsm8k-test-0", "gsm8k-test-1"]
     assert tables["train.jsonl"][0] == {"id": "gsm8k-train-0", **WORD_PROBLEM}
@@ -48,10 +42,8 @@ def test_gsm8k_reads_the_hubs_layout(tmp_path: Path) -> None:
 def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
     """The three layouts of the same question give the same rows."""
     for split in ("dev", "test"):
-        (tmp_path / "csv" / split).mkdir(parents=True)
-        (tmp_path / "csv" / split / f"anatomy_{split}.csv").write_text(
-            CSV_HEADER + "Which?,a,b,c,d,3\n"
-        )
+        rows = tmp_path / "csv" / split / f"anatomy_{split}.csv"
+        write_text(rows, CSV_HEADER + "Which?,a,b,c,d,3\n")
         write_parquet(tmp_path / "hub" / "all" / f"{split}-00000-of-00001.parquet", [CHOICE])
         write_jsonl(tmp_path / "jsonl" / f"{split}.jsonl", [CHOICE])
     tables = [read_mmlu(tmp_path / layout) for layout in ("csv", "hub", "jsonl")]
@@ -61,17 +53,11 @@ def test_mmlu_reads_csv_parquet_and_jsonl_alike(tmp_path: Path) -> None:
 
 def test_mt_bench_reads_both_places_of_references(tmp_path: Path) -> None:
     """References are in reference_answer/gpt-4.jsonl, or next to the questions."""
-    reference = {
-        "question_id": 81,
-        "model_id": "gpt-4",
-        "choices": [{"index": 0, "turns": ["A", "B"]}],
-    }
-    for folder, name in (
-        ("fastchat", "reference_answer/gpt-4.jsonl"),
-        ("flat", "reference_gpt-4.jsonl"),
-    ):
+    choices = [{"index": 0, "turns": ["A", "B"]}]
+    places = {"fastchat": "reference_answer/gpt-4.jsonl", "flat": "reference_gpt-4.jsonl"}
+    for folder, name in places.items():
         write_jsonl(tmp_path / folder / "question.jsonl", [QUESTION])
-        write_jsonl(tmp_path / folder / name, [reference])
+        write_jsonl(tmp_path / folder / name, [{"question_id": 81, "choices": choices}])
     tables = read_mt_bench(tmp_path / "fastchat")
     assert tables == read_mt_bench(tmp_path / "flat")
     assert tables["reference.jsonl"] == [{"question_id": 81, "turns": ["A", "B"]}]
@@ -84,10 +70,9 @@ def test_alpaca_eval_keeps_order_and_marks_missing_references(tmp_path: Path) ->
         {"dataset": "d", "instruction": "y"},
     ]
     (tmp_path / "any.json").write_text(json.dumps(rows))
-    assert [
-        (row["id"], row["reference_output"])
-        for row in read_alpaca_eval(tmp_path)["instructions.jsonl"]
-    ] == [("alpaca-0", "o"), ("alpaca-1", None)]
+    read = read_alpaca_eval(tmp_path)["instructions.jsonl"]
+    found = [(row["id"], row["reference_output"]) for row in read]
+    assert found == [("alpaca-0", "o"), ("alpaca-1", None)]
 
 
 PROMPT = {"type": "single", "system_prompt": "", "prompt_template": "", "output_format": ""}
@@ -95,11 +80,8 @@ PROMPT = {"type": "single", "system_prompt": "", "prompt_template": "", "output_
 WRONG: list[tuple[Callable[[Path], object], dict[str, Rows | bytes], str]] = [
     (
         read_gsm8k,
-        {
-            "train.jsonl": [WORD_PROBLEM],
-            "test.jsonl": [WORD_PROBLEM, WORD_PROBLEM | {"answer": "two"}],
-        },
-        r"test.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'",
+        {"train.jsonl": [WORD_PROBLEM, WORD_PROBLEM | {"answer": "two"}]},
+        r"train.jsonl:2: field 'answer': expected a worked answer that ends in '#### number'",
     ),
     (
         read_gsm8k,
@@ -128,10 +110,7 @@ WRONG: list[tuple[Callable[[Path], object], dict[str, Rows | bytes], str]] = [
     ),
     (
         read_mt_bench,
-        {
-            "question.jsonl": [QUESTION],
-            "reference_gpt-4.jsonl": [{"question_id": 7, "turns": ["A", "B"]}],
-        },
+        {"question.jsonl": [QUESTION], "reference_gpt-4.jsonl": [QUESTION | {"question_id": 7}]},
         "reference_gpt-4.jsonl:1: field 'question_id': 7 is not in question.jsonl",
     ),
     (
@@ -150,21 +129,8 @@ WRONG: list[tuple[Callable[[Path], object], dict[str, Rows | bytes], str]] = [
         {"judge_prompt.txt": b"{instruction} {output_1}"},
         r"judge_prompt.txt: no \{output_2\}",
     ),
-    (
-        read_gsm8k,
-        {"train.jsonl": json.dumps(WORD_PROBLEM).encode() + b'\n{"question": "1'},
-        "train.jsonl:2: not JSON",
-    ),
-    (
-        read_gsm8k,
-        {"train.jsonl": '{"question": "é"}'.encode("latin-1")},
-        "train.jsonl:1: not UTF-8",
-    ),
-    (
-        read_gsm8k,
-        {"main/train-00000-of-00001.parquet": b"PAR1 cut off"},
-        "not a readable parquet file",
-    ),
+    (read_gsm8k, {"train.jsonl": b'{"question": "1'}, "train.jsonl:1: not JSON"),
+    (read_gsm8k, {"main/train-0.parquet": b"PAR1 cut off"}, "not a readable parquet file"),
     (read_gsm8k, {}, "no GSM8K train split; expected one of train.jsonl"),
     (read_mt_bench, {}, "no MT-Bench questions"),
     (read_alpaca_eval, {}, "no AlpacaEval instructions"),
@@ -193,10 +159,8 @@ def test_real_files_are_read_whole(shared_data: Path) -> None:
     subjects = {row["subject"] for row in read_mmlu(shared_data / "mmlu")["test.jsonl"]}
     assert len(subjects) == 12
     mt_bench = read_mt_bench(shared_data / "mt_bench")
-    assert {name: len(rows) for name, rows in mt_bench.items()} == {
-        "question.jsonl": 80,
-        "reference.jsonl": 30,
-    }
+    counts = {name: len(rows) for name, rows in mt_bench.items()}
+    assert counts == {"question.jsonl": 80, "reference.jsonl": 30}
     assert len(read_judge_prompts(shared_data / "mt_bench" / "judge_prompts.jsonl")) == 8
     instructions = read_alpaca_eval(shared_data / "alpaca_eval")["instructions.jsonl"]
     assert len(instructions) == 805

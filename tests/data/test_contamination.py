@@ -25,17 +25,22 @@ def test_shared_run_is_found_in_every_conversation_that_has_it() -> None:
         ("c", ["nothing of it"]),
     ]
     found = overlap(conversations, [Item(id="i", texts=[EIGHT + " nine ten"])], 8)
-    assert found.comparable == 1
-    [item] = found.overlapping
-    assert (item.id, item.ngrams, item.shared, item.conversations) == ("i", 3, 2, ["a", "b"])
-    assert item.example == EIGHT
+    assert found["comparable"] == 1
+    [item] = found["overlapping"]
+    assert item == {
+        "id": "i",
+        "ngrams": 3,
+        "shared": 2,
+        "conversations": ["a", "b"],
+        "example": EIGHT,
+    }
 
 
 def test_runs_do_not_cross_messages_or_texts_of_an_item() -> None:
     """Seven words and one more in another message or text are no run of eight."""
     head, tail = EIGHT.rsplit(" ", 1)
-    assert not overlap([("a", [head, tail])], [Item(id="i", texts=[EIGHT])], 8).overlapping
-    assert not overlap([("a", [EIGHT])], [Item(id="i", texts=[head, tail])], 8).overlapping
+    assert not overlap([("a", [head, tail])], [Item(id="i", texts=[EIGHT])], 8)["overlapping"]
+    assert not overlap([("a", [EIGHT])], [Item(id="i", texts=[head, tail])], 8)["overlapping"]
 
 
 def test_short_items_are_not_comparable() -> None:
@@ -43,7 +48,7 @@ def test_short_items_are_not_comparable() -> None:
     found = overlap(
         [("a", [EIGHT])], [Item(id="short", texts=["one two"]), Item(id="long", texts=[EIGHT])], 8
     )
-    assert (found.comparable, [item.id for item in found.overlapping]) == (1, ["long"])
+    assert (found["comparable"], [item["id"] for item in found["overlapping"]]) == (1, ["long"])
 
 
 def items_of(benchmark: str, row: dict[str, Any]) -> list[Item]:

@@ -76,11 +76,9 @@ def write_gguf(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, numpy.ndar
         for name, weight in zip(names, weights.values(), strict=True):
             heads = {"blk.0.attn_q": HEADS, "blk.0.attn_k": KEY_VALUE_HEADS}.get(name)
             stored = interleave_rotary_rows(weight, heads) if heads else weight
-            if name == "blk.0.ffn_down":
-                packed = quantize(stored, GGMLQuantizationType.Q8_0)
-                writer.add_tensor(f"{name}.weight", packed, raw_dtype=GGMLQuantizationType.Q8_0)
-            else:
-                writer.add_tensor(f"{name}.weight", stored)
+            kind = GGMLQuantizationType.Q8_0 if name == "blk.0.ffn_down" else None
+            packed = stored if kind is None else quantize(stored, kind)
+            writer.add_tensor(f"{name}.weight", packed, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -117,12 +115,8 @@ def test_config_describes_the_model_and_padding_is_not_the_end_of_turn(
     path, _ = write_gguf()
     convert_gguf(path, tmp_path / "checkpoint")
     config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
-    expected = {
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 1e4,
-    }
+    sizes = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    expected = {**sizes, "rms_norm_eps": 1e-5, "rope_theta": 1e4}
     assert {key: config[key] for key in expected} == expected
     assert config["tie_word_embeddings"] is True
     tokens = json.loads((tmp_path / "checkpoint" / "tokenizer_config.json").read_text())

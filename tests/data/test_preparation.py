@@ -14,17 +14,9 @@ from lorabench.data.conversations.preparation import (
     summarise,
 )
 from lorabench.errors import ConfigurationError, DataError
+from sections import section
 
-SETTINGS = PreparationSettings(
-    languages=[],
-    exclude_synthetic=False,
-    min_quality=None,
-    max_toxicity=None,
-    max_characters=None,
-    max_turns=None,
-    max_conversations=None,
-    validation_share=0.5,
-)
+SETTINGS = PreparationSettings(**section("prepare_conversations", validation_share=0.5))
 
 
 def message(identity: str, parent: str | None, role: str, **changes: Any) -> dict[str, Any]:
@@ -128,14 +120,8 @@ def test_synthetic_messages_are_left_out_on_request() -> None:
 @pytest.mark.parametrize(
     ("extra", "fault"),
     [
-        (
-            [message("c", "gone", "assistant")],
-            "message 'c' answers 'gone', which is not in the tree",
-        ),
-        (
-            [message("c", "d", "assistant"), message("d", "c", "prompter")],
-            "message 'c' form a circle",
-        ),
+        ([message("c", "gone", "assistant")], "'c' answers 'gone', which is not in the tree"),
+        ([message("c", "d", "assistant"), message("d", "c", "prompter")], "'c' form a circle"),
         ([message("c", "c", "assistant")], "message 'c' form a circle"),
         ([message("c", None, "prompter")], "messages 'p' and 'c' have no parent_id"),
     ],
@@ -204,12 +190,8 @@ def test_split_by_hash_follows_the_share_and_nothing_else() -> None:
 @pytest.mark.parametrize("splits", [("train", "train"), ("train", None), (None, None)])
 def test_without_a_validation_part_the_share_divides(splits: tuple[str | None, ...]) -> None:
     """A file called train.jsonl is no division: validation_share holds some of it out."""
-    messages = [
-        message
-        for number in range(20)
-        for message in conversation(f"t{number}", splits[number % len(splits)])
-    ]
-    prepared = prepare(messages, SETTINGS)
+    trees = [conversation(f"t{number}", splits[number % len(splits)]) for number in range(20)]
+    prepared = prepare([message for tree in trees for message in tree], SETTINGS)
     assert {row.split for row in prepared.audit} == {"train", "validation"}
 
 
@@ -222,10 +204,9 @@ def test_what_has_no_split_trains_where_there_is_a_validation_part() -> None:
 def test_empty_split_names_the_filters_that_emptied_it() -> None:
     """Training without training or validation conversations stops here, with the counts."""
     messages = [*conversation("a", lang="de"), *conversation("b", "validation")]
-    with pytest.raises(
-        ConfigurationError, match=r"no train conversation of 2 trees \(language 1\)"
-    ):
-        prepare(messages, SETTINGS.model_copy(update={"languages": ["en"]}))
+    english = SETTINGS.model_copy(update={"languages": ["en"]})
+    with pytest.raises(ConfigurationError, match=r"no train conversation of 2 .*\(language 1\)"):
+        prepare(messages, english)
 
 
 @pytest.mark.parametrize(
@@ -247,9 +228,8 @@ def test_control_tokens_are_written_apart(text: str, clean: str, found: int) -> 
 
 def test_control_tokens_are_counted_in_the_audit() -> None:
     """Neutralised tokens are counted per tree and in sum."""
-    prepared = prepare(
-        [*conversation("a", text="<|eot_id|>"), *conversation("b", "validation")], SETTINGS
-    )
+    messages = [*conversation("a", text="<|eot_id|>"), *conversation("b", "validation")]
+    prepared = prepare(messages, SETTINGS)
     assert prepared.audit[0].neutralised == 2
     assert summarise(prepared)["splits"]["train"]["neutralised_control_tokens"] == 2
     assert prepared.train[0].messages[0]["content"] == "< |eot_id| >"

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lorabench.data.conversations.oasst import group_trees, top_ranked_path
+from lorabench.data.conversations.reading import read_messages
 from lorabench.files import read_jsonl
 
 DROPPED_TREES = {"drop-aborted", "drop-waiting", "drop-deleted", "drop-review"}
@@ -23,37 +25,22 @@ def replies_below(message: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dic
         yield from replies_below(reply)
 
 
-def best_path(tree: dict[str, Any]) -> list[dict[str, Any]]:
-    """The conversation of a tree by the project's rule; empty where the tree gives none."""
-    message = tree["prompt"]
-    if tree["tree_state"] != "ready_for_export" or not message["review_result"]:
-        return []
-    path = [message]
-    while alive := [
-        reply for reply in message["replies"] if not reply["deleted"] and reply["review_result"]
-    ]:
-        message = min(
-            alive,
-            key=lambda reply: (reply.get("rank") is None, reply.get("rank"), reply["created_date"]),
-        )
-        path.append(message)
-    while path and path[-1]["role"] != "assistant":
-        path.pop()
-    return path
+def kept_paths(samples: Path) -> dict[str, list[dict[str, Any]]]:
+    """The conversations that the project's rule takes from the trees, by the tree's id."""
+    trees = group_trees(read_messages(samples / "oasst_trees.jsonl"))
+    return {
+        tree.id: path
+        for tree in trees
+        if tree.state == "ready_for_export"
+        and (path := top_ranked_path(tree, exclude_synthetic=False))
+    }
 
 
 def test_trees_have_the_export_schema_and_unique_ids(samples: Path) -> None:
     """Every message has the schema's fields, an id, its parent's id, and no user id."""
     required = {
-        "message_id",
-        "text",
-        "role",
-        "lang",
-        "review_count",
-        "review_result",
-        "deleted",
-        "synthetic",
-        "replies",
+        *("message_id", "text", "role", "lang", "review_count"),
+        *("review_result", "deleted", "synthetic", "replies"),
     }
     ids = []
     for tree in trees_in(samples):
@@ -78,15 +65,15 @@ def test_roles_alternate_and_ranks_count_from_zero(samples: Path) -> None:
         for parent, reply in replies_below(tree["prompt"]):
             assert {parent["role"], reply["role"]} == {"prompter", "assistant"}
             assert parent["lang"] == reply["lang"]
-            ranks = sorted(
-                each["rank"] for each in parent["replies"] if each.get("rank") is not None
-            )
-            assert ranks == list(range(len(ranks)))
+            ranks = [each.get("rank") for each in parent["replies"]]
+            ranked = sorted(rank for rank in ranks if rank is not None)
+            assert ranked == list(range(len(ranked)))
 
 
 def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
     """Deleted, unranked, failed and synthetic replies are all there."""
-    trees = [tree for tree in trees_in(samples) if best_path(tree)]
+    kept = kept_paths(samples)
+    trees = [tree for tree in trees_in(samples) if tree["message_tree_id"] in kept]
     pairs = [pair for tree in trees for pair in replies_below(tree["prompt"])]
     replies = [reply for _, reply in pairs if reply["role"] == "assistant"]
     assert sum(reply["deleted"] for reply in replies) >= 5
@@ -102,9 +89,8 @@ def test_trees_hold_every_case_of_the_selection_rule(samples: Path) -> None:
 
 def test_sixty_two_trees_give_conversations_and_four_are_dropped(samples: Path) -> None:
     """The others give one to three turns in eight languages, mostly English."""
-    trees = trees_in(samples)
-    kept = {tree["message_tree_id"]: path for tree in trees if (path := best_path(tree))}
-    assert {tree["message_tree_id"] for tree in trees} - set(kept) == DROPPED_TREES
+    kept = kept_paths(samples)
+    assert {tree["message_tree_id"] for tree in trees_in(samples)} - set(kept) == DROPPED_TREES
     assert len(kept) == 62
     assert {len(path) // 2 for path in kept.values()} == {1, 2, 3}
     languages = Counter(path[0]["lang"] for path in kept.values())

@@ -12,31 +12,19 @@ from typing import Any
 import pytest
 
 from lorabench.files import read_jsonl
+from lorabench.judging.mt_bench import REFERENCE_CATEGORIES
 
 MMLU_SUBJECTS = (
-    "elementary_mathematics",
-    "high_school_biology",
-    "high_school_geography",
-    "nutrition",
-    "philosophy",
-    "world_religions",
+    *("elementary_mathematics", "high_school_biology", "high_school_geography"),
+    *("nutrition", "philosophy", "world_religions"),
 )
 MT_BENCH_CATEGORIES = {
-    "writing",
-    "roleplay",
-    "reasoning",
-    "math",
-    "coding",
-    "extraction",
-    "stem",
-    "humanities",
+    *("writing", "roleplay", "reasoning", "math"),
+    *("coding", "extraction", "stem", "humanities"),
 }
 PERFORMANCE_CATEGORIES = [
-    "code_generation",
-    "mathematical_reasoning",
-    "creative_writing",
-    "question_answering",
-    "summarisation",
+    *("code_generation", "mathematical_reasoning", "creative_writing"),
+    *("question_answering", "summarisation"),
 ]
 ANNOTATION = re.compile(r"<<([^=<>]+)=([^<>]+)>>([\d.]+)")
 
@@ -95,13 +83,9 @@ def test_mt_bench_questions_cover_the_categories_twice(samples: Path) -> None:
 def test_references_answer_math_reasoning_and_coding(samples: Path) -> None:
     """Exactly the six questions with a known solution have a reference of two turns."""
     questions = rows_of(samples / "mt_bench_question.jsonl")
-    wanted = {
-        row["question_id"]
-        for row in questions
-        if row["category"] in {"math", "reasoning", "coding"}
-    }
+    guided = [row for row in questions if row["category"] in REFERENCE_CATEGORIES]
     references = rows_of(samples / "mt_bench_reference.jsonl")
-    assert {row["question_id"] for row in references} == wanted
+    assert {row["question_id"] for row in references} == {row["question_id"] for row in guided}
     assert all(len(row["turns"]) == 2 for row in references)
 
 
@@ -116,14 +100,18 @@ def defined_in(reference: str, name: str) -> Any:
 
 def test_coding_references_run(samples: Path) -> None:
     """The code of the references does what the questions ask, with the results named."""
-    turns = {
-        row["question_id"]: row["turns"] for row in rows_of(samples / "mt_bench_reference.jsonl")
-    }
+    references = rows_of(samples / "mt_bench_reference.jsonl")
+    turns = {row["question_id"]: row["turns"] for row in references}
     first, second = (defined_in(turn, "longest_word") for turn in turns[5])
     assert [first(text) for text in ("a bb cc", "", "one")] == ["bb", "", "one"]
     assert (second("Wait, really?!"), second("..."), second("")) == ("really", "", "")
     total, stream = (defined_in(turn, "running_total") for turn in turns[13])
     assert total([2, 3, 5]) == list(stream([2, 3, 5])) == [2, 5, 10]
+
+
+def fields_of(template: str) -> list[str]:
+    """The fields that a template is filled in with."""
+    return [field for _, field, _, _ in string.Formatter().parse(template) if field]
 
 
 def test_judge_prompts_fill_with_their_fields_only(samples: Path) -> None:
@@ -136,11 +124,8 @@ def test_judge_prompts_fill_with_their_fields_only(samples: Path) -> None:
         "single-math-v1-multi-turn": turns | {"ref_answer_1", "ref_answer_2"},
     }
     prompts = {row["name"]: row for row in rows_of(samples / "mt_bench_judge_prompts.jsonl")}
-    assert set(prompts) == set(fields)
-    for name, row in prompts.items():
-        assert {
-            field for _, field, _, _ in string.Formatter().parse(row["prompt_template"]) if field
-        } == fields[name]
+    assert {name: set(fields_of(row["prompt_template"])) for name, row in prompts.items()} == fields
+    for row in prompts.values():
         assert row["type"] == "single" and row["output_format"] == "[[rating]]"
         assert "[[5]]" in row["system_prompt"] + row["prompt_template"]
 
@@ -153,8 +138,7 @@ def test_alpaca_eval_rows_and_judge_prompt(samples: Path) -> None:
     prompt = (samples / "alpaca_eval_judge_prompt.txt").read_text(encoding="utf-8")
     messages = re.findall(r"<\|im_start\|>(\w+)\n.*?\n<\|im_end\|>", prompt, re.DOTALL)
     assert messages == ["system", "user"]
-    fields = [field for _, field, _, _ in string.Formatter().parse(prompt) if field]
-    assert fields == ["instruction", "output_1", "output_2"]
+    assert fields_of(prompt) == ["instruction", "output_1", "output_2"]
 
 
 def test_performance_prompts_cover_the_categories_in_turn(samples: Path) -> None:
@@ -171,10 +155,9 @@ def strings_in(value: Any) -> Iterator[str]:
     """Every string inside a JSON value."""
     if isinstance(value, str):
         yield value
-    for item in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    ):
-        yield from strings_in(item)
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(item)
 
 
 def texts_of(folder: Path) -> Iterator[str]:

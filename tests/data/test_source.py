@@ -34,12 +34,8 @@ def test_new_files_replace_all_old_ones(tmp_path: Path) -> None:
         (staging / "new.bin").write_text("new")
         (staging / "link").symlink_to(staging / "new.bin")
         write_record(BuiltInSource(), staging, rows={}, licence=None)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "link",
-        "model",
-        "new.bin",
-        "source.json",
-    ]
+    names = sorted(path.name for path in tmp_path.rglob("*"))
+    assert names == ["link", "model", "new.bin", "source.json"]
 
 
 def test_record_names_origin_and_hashes(tmp_path: Path) -> None:

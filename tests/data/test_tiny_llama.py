@@ -32,14 +32,8 @@ def test_same_seed_gives_the_same_bytes_in_every_process(
         "PYTHONHASHSEED": "7",
         "TOKENIZERS_PARALLELISM": "true",
     }
-    command = [
-        sys.executable,
-        "-c",
-        MAKE,
-        str(tmp_path / "again"),
-        str(samples / "oasst_trees.jsonl"),
-    ]
-    subprocess.run(command, check=True, env=environment)
+    given = [str(tmp_path / "again"), str(samples / "oasst_trees.jsonl")]
+    subprocess.run([sys.executable, "-c", MAKE, *given], check=True, env=environment)
     assert hashes(tmp_path / "again") == hashes(tiny_model)
 
 
@@ -54,26 +48,18 @@ def test_another_seed_changes_only_the_weights(
 
 def test_generation_ends_at_either_end_token_and_never_at_padding(tiny_model: Path) -> None:
     """Llama 3 stops at <|end_of_text|> and <|eot_id|>; padding is neither."""
-    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
-    ids = json.loads((tiny_model / "generation_config.json").read_text())
-    assert ids["eos_token_id"] == [
-        tokenizer.token_to_id("<|end_of_text|>"),
-        tokenizer.token_to_id("<|eot_id|>"),
-    ]
-    assert ids["pad_token_id"] not in ids["eos_token_id"]
+    ids = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).get_vocab()
+    found = json.loads((tiny_model / "generation_config.json").read_text())
+    assert found["eos_token_id"] == [ids["<|end_of_text|>"], ids["<|eot_id|>"]]
+    assert found["pad_token_id"] not in found["eos_token_id"]
 
 
 def test_control_tokens_stand_in_the_order_of_llama_3(tiny_model: Path) -> None:
     """Offsets from the first control token are those of Llama 3 (128000 onwards)."""
-    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
-    ids = tokenizer.get_vocab()
-    offsets = {
-        "<|end_of_text|>": 1,
-        "<|start_header_id|>": 6,
-        "<|end_header_id|>": 7,
-        "<|eot_id|>": 9,
-    }
-    assert {token: ids[token] - ids["<|begin_of_text|>"] for token in offsets} == offsets
+    ids = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).get_vocab()
+    offsets = {"end_of_text": 1, "start_header_id": 6, "end_header_id": 7, "eot_id": 9}
+    first = ids["<|begin_of_text|>"]
+    assert {name: ids[f"<|{name}|>"] - first for name in offsets} == offsets
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from lorabench.documents.answer import Answer
+from lorabench.files import write_jsonl
 from lorabench.judging.clients import JudgeClient, Patience
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.settings import JudgeSettings
@@ -41,11 +43,8 @@ def openai_answer(
     **changes: Any,
 ) -> Response:
     """Return a chat completion; `changes` are keys of its one choice."""
-    choice = {
-        "index": 0,
-        "finish_reason": "stop",
-        "message": {"role": "assistant", "content": text},
-    } | changes
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "finish_reason": "stop", "message": message} | changes
     usage = dict(zip(("prompt_tokens", "completion_tokens"), tokens, strict=True))
     document = {"id": "c", "model": model, "choices": [choice], "usage": usage}
     return Response(document=document, delay_seconds=delay_seconds)
@@ -55,13 +54,8 @@ def anthropic_answer(text: str = "Rating: [[7]]", stop_reason: str = "end_turn")
     """Return a message of 100 input and 10 output tokens."""
     content = [{"type": "thinking", "thinking": "[[1]]"}, {"type": "text", "text": text}]
     usage = {"input_tokens": 100, "output_tokens": 10}
-    document = {
-        "type": "message",
-        "model": "claude-judge-20260101",
-        "content": content,
-        "stop_reason": stop_reason,
-    }
-    return Response(document=document | {"usage": usage})
+    document = {"type": "message", "model": "claude-judge-20260101", "content": content}
+    return Response(document=document | {"stop_reason": stop_reason, "usage": usage})
 
 
 def error(status: int, message: str, **fields: Any) -> Response:
@@ -160,25 +154,13 @@ def running_judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJudge]:
 
 def judge_section(fake: FakeJudge, **changes: Any) -> dict[str, Any]:
     """Return the `judge` key of a judging section that points at the server."""
-    small = {
-        "model": "judge",
-        "base_url": fake.url,
-        "concurrency": 4,
-        "timeout_seconds": 5,
-        "tokens_per_batch": 2048,
-        "dtype": "float32",
-    }
-    return section("judge", **(small | changes))
+    small = {"model": "judge", "base_url": fake.url, "concurrency": 4, "timeout_seconds": 5}
+    return section("judge", **(small | {"dtype": "float32"} | changes))
 
 
 def judge_settings(fake: FakeJudge, **changes: Any) -> JudgeSettings:
     """Return the same, parsed."""
     return JudgeSettings(**judge_section(fake, **changes))
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write JSON Lines."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def answer_row(index: int, **changes: Any) -> dict[str, Any]:
@@ -195,6 +177,13 @@ def answer_row(index: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def instruction_answer(index: int, output: str = "mine") -> Answer:
+    """Return an answer to one instruction."""
+    prompts, once = [f"Say {index}."], {"output_tokens": [1], "truncated": [False]}
+    row = answer_row(index, id=f"alpaca-{index}", prompts=prompts, outputs=[output], **once)
+    return Answer(**row)
+
+
 def write_benchmark(folder: Path) -> Path:
     """Write judge prompts of both benchmarks, one reference and 40 instructions."""
     folder.mkdir()
@@ -202,21 +191,19 @@ def write_benchmark(folder: Path) -> Path:
     two = (
         "%s### User:\n{question_1}\n### A:\n{answer_1}\n### User:\n{question_2}\n### A:\n{answer_2}"
     )
+    both = two % "{ref_answer_1}\n{ref_answer_2}\n"
     prompts = {
         "single-v1": ("You are a judge.", one % ""),
         "single-math-v1": ("You are a judge.", one % "[Reference]\n{ref_answer_1}\n\n"),
         "single-v1-multi-turn": ("Judge the second answer.", two % ""),
-        "single-math-v1-multi-turn": (
-            "Judge with references.",
-            two % "{ref_answer_1}\n{ref_answer_2}\n",
-        ),
+        "single-math-v1-multi-turn": ("Judge with references.", both),
     }
     rows = [
         {"name": name, "type": "single", "system_prompt": system, "prompt_template": template}
         for name, (system, template) in prompts.items()
     ]
-    write_rows(folder / "judge_prompts.jsonl", rows)
-    write_rows(folder / "reference.jsonl", [{"question_id": 101, "turns": ["four", "eight"]}])
+    write_jsonl(folder / "judge_prompts.jsonl", rows)
+    write_jsonl(folder / "reference.jsonl", [{"question_id": 101, "turns": ["four", "eight"]}])
     chat = "Instruction: {instruction}\n\nm: {output_1}\n\nM: {output_2}\n\nThe better one, m or M:"
     (folder / "judge_prompt.txt").write_text(
         "<|im_start|>system\nYou compare"
@@ -226,7 +213,7 @@ def write_benchmark(folder: Path) -> Path:
         {"id": f"alpaca-{n}", "instruction": f"Say {n}.", "reference_output": f"It is {n}."}
         for n in range(40)
     ]
-    write_rows(folder / "instructions.jsonl", instructions)
+    write_jsonl(folder / "instructions.jsonl", instructions)
     return folder
 
 

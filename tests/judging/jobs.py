@@ -6,7 +6,7 @@ from typing import Any
 
 from judge_alpaca_eval import judge_alpaca_eval
 from judge_mt_bench import judge_mt_bench
-from judging.fake_judge import write_rows
+from lorabench.files import write_jsonl
 
 Judged = tuple[list[dict[str, Any]], dict[str, Any]]
 
@@ -52,8 +52,7 @@ def read(folder: Path) -> Judged:
 
 
 def _shared(folder: Path, benchmark: Path, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    folder.mkdir(exist_ok=True)
-    write_rows(folder / "answers.jsonl", answers)
+    write_jsonl(folder / "answers.jsonl", answers)
     return {
         "answers": folder / "answers.jsonl",
         "benchmark": benchmark,

@@ -20,17 +20,8 @@ from transformers import (
 from judging.fake_judge import Response, openai_answer
 from lorabench.files import write_json
 
-WORDS = [
-    "?",
-    "m",
-    "M",
-    "[[3]]",
-    "[[8]]",
-    "good",
-    "weak",
-    "and",
-    *"0123456789",
-]  # what is unknown reads as "?"
+# what is unknown reads as "?"
+WORDS = ["?", "m", "M", "[[3]]", "[[8]]", "good", "weak", "and", *"0123456789"]
 NAME = "random-llama-18-words"  # as the model calls itself in its answers
 
 
@@ -75,11 +66,8 @@ class ServedModel:
         """Return the chat completion of one request; equal requests get equal answers."""
         chat = self._tokenizer.apply_chat_template(body["messages"], tokenize=False)
         prompt = self._tokenizer(chat, add_special_tokens=False, return_tensors="pt")
-        sampling = (
-            {"do_sample": True, "temperature": float(body["temperature"])}
-            if body["temperature"]
-            else {}
-        )
+        temperature = float(body["temperature"])
+        sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
         with self._lock:
             torch.manual_seed(int(hashlib.sha256(json.dumps(body).encode()).hexdigest()[:8], 16))
             made = self._network.generate(
@@ -92,18 +80,11 @@ class ServedModel:
         read = prompt["input_ids"].shape[1]
         tokens = made.sequences[0, read:].tolist()
         tables = torch.log_softmax(torch.cat(made.logits), dim=-1)  # (token, word)
-        shown = (
-            [self._shown(table, body["top_logprobs"]) for table in tables]
-            if body.get("logprobs")
-            else None
-        )
-        return openai_answer(
-            str(self._tokenizer.decode(tokens)),
-            NAME,
-            tokens=(read, len(tokens)),
-            finish_reason="length",
-            logprobs=shown and {"content": shown},
-        )
+        logprobs = None
+        if body.get("logprobs"):
+            logprobs = {"content": [self._shown(table, body["top_logprobs"]) for table in tables]}
+        text, counts = str(self._tokenizer.decode(tokens)), (read, len(tokens))
+        return openai_answer(text, NAME, counts, finish_reason="length", logprobs=logprobs)
 
     def _shown(self, table: torch.Tensor, count: int) -> dict[str, Any]:
         best = table.topk(min(count, len(WORDS)))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lorabench.documents.answer import Answer
+from judging.fake_judge import instruction_answer
 from lorabench.errors import DataError
 from lorabench.judging.alpaca_eval import (
+    Pair,
     compare_pairs,
     fill_in,
     pairs_to_judge,
@@ -19,20 +20,6 @@ from lorabench.judging.alpaca_eval import (
     shows_variant_first,
 )
 from lorabench.judging.exchange import JudgeRequest, Reply
-
-
-def make_answer(index: int, output: str = "mine", instruction: str | None = None) -> Answer:
-    """Return an answer to one instruction."""
-    return Answer(
-        index=index,
-        id=f"alpaca-{index}",
-        category="koala",
-        prompts=[instruction or f"Say {index}."],
-        outputs=[output],
-        output_tokens=[1],
-        truncated=[False],
-        temperature=0.0,
-    )
 
 
 class ScriptedJudge:
@@ -79,10 +66,8 @@ def test_order_of_all_real_instructions(annotations: list[dict[str, Any]]) -> No
     """406 of 805 real instructions show the variant first (origin: alpaca_eval 0.6.6)."""
     orders = [shows_variant_first(row["instruction"]) for row in annotations]
     assert sum(orders) == 406
-    assert (
-        hashlib.sha256(bytes(orders)).hexdigest()
-        == "49bd8605e489d8aeca2391df556e38fb2034daee32dc8f827a5295188b785e35"
-    )
+    digest = "49bd8605e489d8aeca2391df556e38fb2034daee32dc8f827a5295188b785e35"
+    assert hashlib.sha256(bytes(orders)).hexdigest() == digest
 
 
 def test_real_answers_of_gpt4_give_the_published_preferences(
@@ -95,11 +80,8 @@ def test_real_answers_of_gpt4_give_the_published_preferences(
         if not row["raw_completion"] or not row["raw_completion"].get("logprobs"):
             continue
         top = row["raw_completion"]["logprobs"]["content"][0]["top_logprobs"]
-        reply = Reply(
-            outcome="answered",
-            log_probabilities={entry["token"]: entry["logprob"] for entry in top},
-        )
-        first, kind = preference_for_first(reply)
+        found = {entry["token"]: entry["logprob"] for entry in top}
+        first, kind = preference_for_first(Reply(outcome="answered", log_probabilities=found))
         assert first is not None and kind == "weighted"
         variant = first if shows_variant_first(row["instruction"]) else 1 - first
         worst = max(worst, abs(variant - wins[-1]))
@@ -135,16 +117,9 @@ def test_messages_are_filled_in_once(benchmark_folder: Path) -> None:
     """Placeholders and control tokens inside an output stay text."""
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
     filled = fill_in(messages, "Say {output_1}.", "<|im_end|> {output_2}", "b")
-    assert filled == [
-        {"role": "system", "content": "You compare answers."},
-        {
-            "role": "user",
-            "content": (
-                "Instruction: Say {output_1}.\n\nm: <|im_end|> {output_2}\n\nM: b\n\nThe better"
-                " one, m or M:"
-            ),
-        },
-    ]
+    assert [message["role"] for message in filled] == ["system", "user"]
+    shown = "Instruction: Say {output_1}.\n\nm: <|im_end|> {output_2}\n\nM: b\n\nThe better one"
+    assert filled[1]["content"].startswith(shown)
 
 
 @pytest.mark.parametrize(
@@ -166,57 +141,50 @@ def test_missing_published_reference_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"),
+    ("text", "shares", "expected"),
     [
-        (
-            {"log_probabilities": {"m": math.log(0.6), "M": math.log(0.2), "x": -1.0}},
-            (0.75, "weighted"),
-        ),
-        ({"log_probabilities": {"M": -0.1}}, (0.0, "weighted")),
-        ({"log_probabilities": {"The": -0.1}, "text": "m"}, (None, "weighted")),
-        ({"text": " `m`.\n"}, (1.0, "binary")),
-        ({"text": "M"}, (0.0, "binary")),
-        ({"text": "I'm sure"}, (None, "binary")),
-        ({"text": ""}, (None, "binary")),
+        ("", {"m": math.log(0.6), "M": math.log(0.2), "x": -1.0}, (0.75, "weighted")),
+        ("", {"M": -0.1}, (0.0, "weighted")),
+        ("m", {"The": -0.1}, (None, "weighted")),
+        (" `m`.\n", None, (1.0, "binary")),
+        ("M", None, (0.0, "binary")),
+        ("I'm sure", None, (None, "binary")),
+        ("", None, (None, "binary")),
     ],
 )
-def test_preference_of_an_answer(reply: dict[str, Any], expected: tuple[float | None, str]) -> None:
+def test_preference_of_an_answer(text: str, shares: Any, expected: Any) -> None:
     """Log-probabilities are weighted; a bare letter is binary; anything else is no preference."""
-    value, kind = preference_for_first(Reply(outcome="answered", **reply))
-    assert kind == expected[1]
-    assert value == (None if expected[0] is None else pytest.approx(expected[0]))
+    reply = Reply(outcome="answered", text=text, log_probabilities=shares)
+    assert preference_for_first(reply) == pytest.approx(expected)
+
+
+def pairs_of(folder: Path, output: str = "mine", count: int = 1, both: bool = True) -> list[Pair]:
+    """Return pairs of the same output and one that says "theirs"."""
+    messages = read_messages(folder / "judge_prompt.txt")
+    answers = [instruction_answer(n, output) for n in range(count)]
+    return pairs_to_judge(answers, {a.id: "theirs" for a in answers}, messages, {}, both)
 
 
 def test_score_is_for_the_variant_whatever_the_order(benchmark_folder: Path) -> None:
     """A judge that always takes the first output gives 0.8 where the variant is first, else 0.2."""
-    messages = read_messages(benchmark_folder / "judge_prompt.txt")
-    answers = [make_answer(n) for n in range(12)]
-    pairs = pairs_to_judge(
-        answers, {a.id: "theirs" for a in answers}, messages, {}, both_orders=False
-    )
+    pairs = pairs_of(benchmark_folder, count=12, both=False)
     rows, _ = compare_pairs(ScriptedJudge(), pairs, 0)
-    expected = [0.8 if shows_variant_first(a.prompts[0]) else 0.2 for a in answers]
+    expected = [0.8 if shows_variant_first(pair.answer.prompts[0]) else 0.2 for pair in pairs]
     assert [row.score for row in rows] == pytest.approx(expected)
     assert 0 < sum(row.score == pytest.approx(0.8) for row in rows) < 12
 
 
 def test_both_orders_cancel_a_position_preference(benchmark_folder: Path) -> None:
     """The same judge asked in both orders gives one half."""
-    messages = read_messages(benchmark_folder / "judge_prompt.txt")
-    pairs = pairs_to_judge([make_answer(0)], {"alpaca-0": "theirs"}, messages, {}, both_orders=True)
-    rows, replies = compare_pairs(ScriptedJudge(), pairs, 0)
+    rows, replies = compare_pairs(ScriptedJudge(), pairs_of(benchmark_folder), 0)
     assert len(replies) == 2
     assert rows[0].score == pytest.approx(0.5)
 
 
 def test_identical_outputs_are_half_without_a_question(benchmark_folder: Path) -> None:
     """Nothing is asked about equal outputs."""
-    messages = read_messages(benchmark_folder / "judge_prompt.txt")
-    pairs = pairs_to_judge(
-        [make_answer(0, "same")], {"alpaca-0": "same"}, messages, {}, both_orders=True
-    )
     judge = ScriptedJudge()
-    rows, _ = compare_pairs(judge, pairs, 0)
+    rows, _ = compare_pairs(judge, pairs_of(benchmark_folder, "theirs"), 0)
     assert (rows[0].score, rows[0].detail["identical"], judge.asked) == (0.5, True, [])
 
 
@@ -226,11 +194,7 @@ def test_identical_outputs_are_half_without_a_question(benchmark_folder: Path) -
 )
 def test_failures_have_no_score(benchmark_folder: Path, outcome: str, expected: str) -> None:
     """One order without a preference leaves the pair without a score, as a named failure."""
-    messages = read_messages(benchmark_folder / "judge_prompt.txt")
-    pairs = pairs_to_judge([make_answer(0)], {"alpaca-0": "theirs"}, messages, {}, both_orders=True)
-    good = Reply(outcome="answered", text="m")
-    rows, _ = compare_pairs(
-        ScriptedJudge(replies=[good, Reply(outcome=outcome, text="hm", reason="r")]), pairs, 0
-    )
+    good, bad = Reply(outcome="answered", text="m"), Reply(outcome=outcome, text="hm", reason="r")
+    rows, _ = compare_pairs(ScriptedJudge(replies=[good, bad]), pairs_of(benchmark_folder), 0)
     assert (rows[0].score, rows[0].outcome) == (None, expected)
     assert rows[0].detail["orders"][1]["reason"] == "r"

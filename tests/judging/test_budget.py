@@ -1,12 +1,13 @@
 """The spending limit and the estimate before it."""
 
 import asyncio
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from judging.fake_judge import FakeJudge, judge_settings
 from lorabench.errors import JudgeError
+from lorabench.judging.availability import judge_available
 from lorabench.judging.budget import Budget
 from lorabench.judging.exchange import JudgeRequest, Reply
 
@@ -65,19 +66,18 @@ def test_unreported_tokens_cost_the_worst_case() -> None:
     assert budget.cost(REQUEST, reported) == pytest.approx(0.011)
 
 
-def test_availability_needs_a_key_or_an_own_server(tmp_path: Path) -> None:
+def test_availability_needs_a_key_or_an_own_server() -> None:
     """A local judge needs nothing; the others name the variable that is missing."""
-    from lorabench.judging.availability import judge_available
-
-    openai = {"kind": "openai", "model": "m", "base_url": None}
-    assert judge_available({"kind": "local"}, {}) is None
-    assert judge_available(openai, {"OPENAI_API_KEY": "k"}) is None
-    assert judge_available(openai | {"base_url": "http://localhost:8000/v1"}, {}) is None
-    assert "OPENAI_API_KEY is not set" in (judge_available(openai, {"OPENAI_API_KEY": " "}) or "")
-    assert "ANTHROPIC_API_KEY is not set" in (
-        judge_available({"kind": "anthropic", "model": "m"}, {}) or ""
-    )
-    assert "no judge is configured" in (judge_available({"kind": "none"}, {}) or "")
-    assert "judge.model is not set" in (
-        judge_available(openai | {"model": None}, {"OPENAI_API_KEY": "k"}) or ""
-    )
+    openai, key = {"kind": "openai", "model": "m", "base_url": None}, {"OPENAI_API_KEY": "k"}
+    cases: list[tuple[dict[str, Any], dict[str, str], str | None]] = [
+        ({"kind": "local"}, {}, None),
+        (openai, key, None),
+        (openai | {"base_url": "http://localhost:8000/v1"}, {}, None),
+        (openai, {"OPENAI_API_KEY": " "}, "OPENAI_API_KEY is not set"),
+        ({"kind": "anthropic", "model": "m"}, {}, "ANTHROPIC_API_KEY is not set"),
+        ({"kind": "none"}, {}, "no judge is configured"),
+        (openai | {"model": None}, key, "judge.model is not set"),
+    ]
+    for judge, environment, words in cases:
+        reason = judge_available(judge, environment)
+        assert reason is None if words is None else words in (reason or "")

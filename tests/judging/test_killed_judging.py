@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from judging.fake_judge import FakeJudge, Response, answer_row, judge_section, write_rows
+from judging.fake_judge import FakeJudge, Response, answer_row, judge_section
 from judging.served_model import ServedModel
+from lorabench.files import write_jsonl
 from lorabench.judging.exchange import JudgeRequest
 from lorabench.judging.settings import parse_judge
 from lorabench.judging.store import AnswerStore
@@ -67,7 +67,7 @@ def test_killed_runs_pay_for_no_answer_twice(
     limit = 2 * QUESTIONS + 1e-6
     prices = ONE_USD_AN_ANSWER | {"max_judge_usd": limit}
     judge = judge_section(judge_server, concurrency=CONCURRENCY, temperature=1.0, **prices)
-    write_rows(tmp_path / "answers.jsonl", [answer_row(n) for n in range(QUESTIONS)])
+    write_jsonl(tmp_path / "answers.jsonl", [answer_row(n) for n in range(QUESTIONS)])
     arguments: dict[str, Any] = {
         "answers": str(tmp_path / "answers.jsonl"),
         "benchmark": str(benchmark_folder),
@@ -78,19 +78,12 @@ def test_killed_runs_pay_for_no_answer_twice(
     }
 
     def keys(bodies: list[dict[str, Any]]) -> list[str]:
-        parameters, identity = (
-            {"temperature": 1.0, "max_tokens": TOKENS},
-            parse_judge(judge).identity,
-        )
-        requests = [
-            JudgeRequest(item="", messages=body["messages"], parameters=parameters)
-            for body in bodies
-        ]
+        sent, identity = {"temperature": 1.0, "max_tokens": TOKENS}, parse_judge(judge).identity
+        requests = [JudgeRequest(item="", messages=b["messages"], parameters=sent) for b in bodies]
         return [request.key(identity) for request in requests]
 
-    kept: list[
-        tuple[int, set[str]]
-    ] = []  # after each kill: requests seen so far, answers in the store
+    # after each kill: requests seen so far, answers in the store
+    kept: list[tuple[int, set[str]]] = []
     for _ in range(3):
         process = start(root, arguments)
         goal = len(judge_server.requests) + generator.randint(3, 12)
@@ -108,13 +101,11 @@ def test_killed_runs_pay_for_no_answer_twice(
     assert len(kept[0][1]) > 0
     assert all(answered.isdisjoint(seen[count:]) for count, answered in kept)
     assert len(set(seen)) == 2 * QUESTIONS
-    assert (
-        sum(Counter(seen).values()) - len(set(seen)) <= 3 * CONCURRENCY
-    )  # those in flight at a kill
+    # those in flight at a kill
+    assert len(seen) - len(set(seen)) <= 3 * CONCURRENCY
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open()]
-    assert [row["id"] for row in rows] == [
-        f"{81 + n}-{turn}" for n in range(QUESTIONS) for turn in (1, 2)
-    ]
+    ids = [f"{81 + n}-{turn}" for n in range(QUESTIONS) for turn in (1, 2)]
+    assert [row["id"] for row in rows] == ids
     protocol = json.loads((tmp_path / "protocol.json").read_text())
     assert protocol["usd"] == pytest.approx(2 * QUESTIONS)
     assert protocol["cached_calls"] == len(kept[-1][1])

@@ -10,14 +10,13 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from judging.fake_judge import FakeJudge, judge_settings
+from judging.fake_judge import FakeJudge, instruction_answer, judge_settings
 from judging.served_model import WORDS, ServedModel
-from lorabench.documents.answer import Answer
 from lorabench.judging.alpaca_eval import compare_pairs, pairs_to_judge, read_messages
 from lorabench.judging.choices import choice_log_probabilities, encode_choices
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.judges import open_judge
-from lorabench.judging.local import LocalJudge, form_batches
+from lorabench.judging.local import LocalJudge
 from lorabench.judging.mt_bench import RATING_START, RATINGS
 from lorabench.judging.store import AnswerStore
 
@@ -51,22 +50,8 @@ def test_ten_as_one_token_keeps_every_probability() -> None:
     choices = encode_choices(word_tokenizer(r"\d+|\w+|\[\[|:"), RATINGS, RATING_START)
     assert choices.appended == []
     assert len(choices.tokens["10"]) == 1
-    table = torch.full((1, 18), 0.05).log()
-    assert {
-        round(math.exp(value), 6)
-        for value in choice_log_probabilities(choices.tokens, table).values()
-    } == {0.05}
-
-
-def test_batches_hold_the_token_budget() -> None:
-    """Every index once, padded size within the budget, a longer row by itself."""
-    lengths = [5, 30, 7, 100, 6, 29]
-    batches = form_batches(lengths, 60)
-    assert sorted(index for batch in batches for index in batch) == list(range(6))
-    assert [3] in batches
-    assert all(
-        len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 60 for batch in batches
-    )
+    found = choice_log_probabilities(choices.tokens, torch.full((1, 18), 0.05).log())
+    assert {round(math.exp(value), 6) for value in found.values()} == {0.05}
 
 
 @pytest.fixture
@@ -93,10 +78,9 @@ def requests(count: int) -> list[JudgeRequest]:
 
 def ask(source: Path, store: Path, given: list[JudgeRequest], **changes: Any) -> list[Reply]:
     """Return the local judge's replies."""
+    settings = judge_settings(FakeJudge(), kind="local", **changes)
     with AnswerStore(store, "local") as answers:
-        return LocalJudge(
-            source, judge_settings(FakeJudge(), kind="local", **changes), answers
-        ).ask(given)
+        return LocalJudge(source, settings, answers).ask(given)
 
 
 def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Path) -> None:
@@ -106,50 +90,56 @@ def test_scores_equal_generation_probabilities(model_source: Path, tmp_path: Pat
     tokenizer = AutoTokenizer.from_pretrained(model_source.parent)
     network = AutoModelForCausalLM.from_pretrained(model_source.parent, dtype=torch.float32).eval()
 
-    def log_probability(ids: list[int], tokens: list[int]) -> float:
+    def probability(ids: list[int], text: str) -> float:
         total = 0.0
-        for token in tokens:
+        for token in tokenizer.encode(text, add_special_tokens=False):
             with torch.inference_mode():
                 logits = network(torch.tensor([ids])).logits[0, -1]
             total += float(torch.log_softmax(logits, -1)[token])
             ids = [*ids, token]
-        return total
+        return math.exp(total)
 
     for request, reply in zip(given, replies, strict=True):
         chat = tokenizer.apply_chat_template(
             request.messages, tokenize=False, add_generation_prompt=True
         )
         ids = tokenizer.encode(str(chat) + RATING_START, add_special_tokens=False)
-        strings = {
-            rating: math.exp(
-                log_probability(ids, tokenizer.encode(rating, add_special_tokens=False))
-            )
-            for rating in RATINGS
-        }
+        strings = {rating: probability(ids, rating) for rating in RATINGS}
         if len(tokenizer.encode("10", add_special_tokens=False)) == 2:
             strings["1"] -= strings["10"]
         assert reply.log_probabilities is not None
-        for rating in RATINGS:
-            assert math.exp(reply.log_probabilities[rating]) == pytest.approx(
-                strings[rating], rel=1e-4
-            )
+        found = {rating: math.exp(value) for rating, value in reply.log_probabilities.items()}
+        assert found == pytest.approx(strings, rel=1e-4)
 
 
-def test_judge_is_deterministic_and_resumes(model_source: Path, tmp_path: Path) -> None:
-    """Bit-equal in a second run and after a resume; a complete run loads no model."""
-    whole = ask(model_source, tmp_path / "a", requests(9), tokens_per_batch=512)
-    store = tmp_path / "b"
-    ask(model_source, store, requests(9), tokens_per_batch=512)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_rating_depends_on_its_item_only(model_source: Path, tmp_path: Path, dtype: str) -> None:
+    """Bit-equal after a kill, in another order, and next to other items."""
+    given = requests(9)
+    whole = ask(model_source, tmp_path / "a", given, dtype=dtype)
+    expected = [reply.log_probabilities for reply in whole]
+    store = tmp_path / "killed"
+    ask(model_source, store, given, dtype=dtype)
     lines = (store / "local.jsonl").read_text().splitlines(keepends=True)
     (store / "local.jsonl").write_text("".join(lines[:4]) + lines[4][:30])
-    resumed = ask(model_source, store, requests(9), tokens_per_batch=512)
-    assert [r.log_probabilities for r in resumed] == [r.log_probabilities for r in whole]
+    resumed = ask(model_source, store, given, dtype=dtype)
+    assert [reply.log_probabilities for reply in resumed] == expected
     assert sum(reply.cached for reply in resumed) == 4
+    more = ask(model_source, tmp_path / "more", requests(12)[::-1], dtype=dtype)
+    assert [reply.log_probabilities for reply in more[::-1]][:9] == expected
+    one = [ask(model_source, tmp_path / r.item, [r], dtype=dtype)[0] for r in given[:3]]
+    assert [reply.log_probabilities for reply in one] == expected[:3]
+
+
+def test_a_complete_store_needs_no_model(model_source: Path, tmp_path: Path) -> None:
+    """The weights are not looked for, and equal requests are one answer."""
+    store = tmp_path / "store"
+    ask(model_source, store, requests(3) * 2)
+    assert len((store / "local.jsonl").read_text().splitlines()) == 3
     moved = tmp_path / "no-model" / "source.json"
     moved.parent.mkdir()
     moved.write_bytes(model_source.read_bytes())
-    again = ask(moved, store, requests(9), tokens_per_batch=512)
-    assert all(reply.cached for reply in again)
+    assert all(reply.cached for reply in ask(moved, store, requests(3)))
 
 
 def test_too_long_prompt_is_a_failure_of_its_item(model_source: Path, tmp_path: Path) -> None:
@@ -170,27 +160,13 @@ def test_served_model_gives_the_local_judges_preference(
 ) -> None:
     """A model behind the OpenAI interface and read locally prefers the same output."""
     judge_server.respond = served_model.respond
-    answers = [
-        Answer(
-            index=n,
-            id=f"alpaca-{n}",
-            category="koala",
-            prompts=[f"Say {n}."],
-            outputs=[f"A longer answer about {n}."],
-            output_tokens=[1],
-            truncated=[False],
-            temperature=0.0,
-        )
-        for n in range(5)
-    ]
+    answers = [instruction_answer(n, f"A longer answer about {n}.") for n in range(5)]
     messages = read_messages(benchmark_folder / "judge_prompt.txt")
     references = {answer.id: "It is so." for answer in answers}
     scores = {}
+    asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": len(WORDS)}
     for kind, parameters in (
-        (
-            "openai",
-            {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": len(WORDS)},
-        ),
+        ("openai", asked),
         ("local", {"assistant_prefix": "", "choices": ["m", "M"]}),
     ):
         pairs = pairs_to_judge(answers, references, messages, parameters, both_orders=True)

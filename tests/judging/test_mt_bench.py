@@ -1,6 +1,5 @@
 """MT-Bench grading: prompts by turn, what the judge is sent, how it is read."""
 
-import json
 import math
 import sys
 import types
@@ -9,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from judging.fake_judge import answer_row
 from lorabench.documents.answer import Answer
 from lorabench.errors import DataError
+from lorabench.files import read_jsonl
 from lorabench.judging import wire
 from lorabench.judging.exchange import JudgeRequest, Reply
 from lorabench.judging.mt_bench import (
@@ -20,7 +21,6 @@ from lorabench.judging.mt_bench import (
     read_references,
     turns_to_rate,
 )
-from lorabench.judging.ratings import parse_rating
 from lorabench.judging.reasks import ask_again
 
 PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
@@ -28,17 +28,7 @@ PARAMETERS = {"temperature": 0.0, "max_tokens": 2048}
 
 def make_answer(**changes: Any) -> Answer:
     """Return an answer to a writing question."""
-    fields: dict[str, Any] = {
-        "index": 0,
-        "id": "81",
-        "category": "writing",
-        "prompts": ["Q1", "Q2"],
-        "outputs": ["A1", "A2"],
-        "output_tokens": [1, 1],
-        "truncated": [False, False],
-        "temperature": 0.7,
-    }
-    return Answer(**fields | changes)
+    return Answer(**answer_row(0, prompts=["Q1", "Q2"], outputs=["A1", "A2"]) | changes)
 
 
 def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
@@ -53,12 +43,10 @@ def test_prompt_follows_category_and_turn(benchmark_folder: Path) -> None:
         ("101-1", "single-math-v1"),
         ("101-2", "single-math-v1-multi-turn"),
     ]
+    shown = "four\neight\n### User:\nQ1\n### A:\nA1\n### User:\nQ2\n### A:\nA2"
     assert turns[3].request.messages == [
         {"role": "system", "content": "Judge with references."},
-        {
-            "role": "user",
-            "content": "four\neight\n### User:\nQ1\n### A:\nA1\n### User:\nQ2\n### A:\nA2",
-        },
+        {"role": "user", "content": shown},
     ]
     assert "eight" not in turns[2].request.messages[1]["content"]
 
@@ -95,32 +83,9 @@ def test_expected_rating_is_the_mean_over_ten_strings() -> None:
     assert mass == pytest.approx(0.5)
 
 
-def test_real_judgments_reproduce_published_means(shared_data: Path) -> None:
-    """160 real gpt-4 judgments: 7.77, turn 1 8.275, turn 2 7.263, no failures."""
-    rows = [
-        json.loads(line)
-        for line in (shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl").open()
-    ]
-    ours = {
-        (row["question_id"], row["turn"]): row  # a later row replaces a failed or doubled one
-        for row in sorted(rows, key=lambda row: (row["score"] != -1, row["tstamp"]))
-        if row["model"] == "Meta-Llama-3-8B-Instruct-Normal"
-    }
-    scores = {key: parse_rating(row["judgment"]) for key, row in ours.items()}
-    assert scores == {key: row["score"] for key, row in ours.items()}
-    means = {
-        turn: [score for key, score in scores.items() if key[1] == turn and score]
-        for turn in (1, 2)
-    }
-    assert sum(means[1]) / len(means[1]) == pytest.approx(8.275)
-    assert sum(means[2]) / len(means[2]) == pytest.approx(7.263, abs=5e-4)
-    everything = means[1] + means[2]
-    assert sum(everything) / len(everything) == pytest.approx(7.77, abs=5e-3)
-
-
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row for _, row in read_jsonl(path)]
 
 
 def fastchat_requests(
@@ -169,16 +134,12 @@ def test_requests_equal_fastchats(monkeypatch: pytest.MonkeyPatch, shared_data: 
     """For all 160 turns of real answers the call is the one that FastChat 0.2.36 makes."""
     folder = shared_data / "mt_bench"
     questions = {row["question_id"]: row for row in read_rows(folder / "question.jsonl")}
-    answers = {
-        row["question_id"]: row
-        for row in read_rows(folder / "answers_Meta-Llama-3-8B-Instruct.jsonl")
-    }
+    given = read_rows(folder / "answers_Meta-Llama-3-8B-Instruct.jsonl")
+    answers = {row["question_id"]: row for row in given}
     expected = fastchat_requests(monkeypatch, folder, questions, answers)
-    references = {
-        str(row["question_id"]): row["choices"][0]["turns"]
-        for row in read_rows(folder / "reference_gpt-4.jsonl")
-    }
-    given = [
+    guides = read_rows(folder / "reference_gpt-4.jsonl")
+    references = {str(row["question_id"]): row["choices"][0]["turns"] for row in guides}
+    ours = [
         make_answer(
             id=str(number),
             category=question["category"],
@@ -187,9 +148,8 @@ def test_requests_equal_fastchats(monkeypatch: pytest.MonkeyPatch, shared_data: 
         )
         for number, question in questions.items()
     ]
-    turns = turns_to_rate(
-        given, read_prompts(folder / "judge_prompts.jsonl"), references, PARAMETERS
-    )
+    prompts = read_prompts(folder / "judge_prompts.jsonl")
+    turns = turns_to_rate(ours, prompts, references, PARAMETERS)
     actual = {}
     for turn in turns:
         sent = wire.sent_parameters("openai", turn.request, wire.Refusals())

@@ -109,11 +109,11 @@ def test_other_numbers_are_passed_over(judgment: str, rating: float | None) -> N
 def test_equals_fastchat_on_real_judgments(shared_data: Path) -> None:
     """Of 330 real judgments every one that FastChat's first pattern reads is read alike."""
     path = shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl"
-    texts = [json.loads(line)["judgment"] for line in path.open(encoding="utf-8")]
+    rows = [json.loads(line) for line in path.open(encoding="utf-8")]
     pattern = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-    read = {text: float(found[1]) for text in texts if (found := pattern.search(text))}
+    read = [row for row in rows if pattern.search(row["judgment"])]
     assert len(read) > 150
-    assert {text: parse_rating(text) for text in read} == read
+    assert [parse_rating(row["judgment"]) for row in read] == [row["score"] for row in read]
 
 
 def test_long_texts_are_read_in_no_time() -> None:

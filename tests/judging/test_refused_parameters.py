@@ -16,23 +16,14 @@ from judging.fake_judge import (
 from lorabench.judging.clients import JudgeClient
 from lorabench.judging.exchange import JudgeRequest, Reply
 
-REFUSALS = {
-    "temperature": error(
-        400,
-        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1)"
-        " is supported.",
-        param="temperature",
-        code="unsupported_value",
-    ),
-    "max_tokens": error(
-        400,
-        "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
-        " 'max_completion_tokens' instead.",
-        param="max_tokens",
-        code="unsupported_parameter",
-    ),
-    "logprobs": error(403, "You are not allowed to request logprobs from this model."),
+WORDS = {
+    "temperature": "Unsupported value: 'temperature' does not support 0 with this model. Only the"
+    " default (1) is supported.",
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
+    " 'max_completion_tokens' instead.",
 }
+REFUSALS = {name: error(400, text, param=name) for name, text in WORDS.items()}
+REFUSALS["logprobs"] = error(403, "You are not allowed to request logprobs from this model.")
 
 
 def test_refused_parameters_are_dropped_once_and_recorded(judge_server: FakeJudge) -> None:

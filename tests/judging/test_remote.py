@@ -86,11 +86,8 @@ def test_few_unanswered_requests_are_failures(judge_server: FakeJudge, tmp_path:
     """A question that always meets a 500 fails with its reason; the next run asks it again."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        return (
-            error(500, "boom")
-            if "Rate 5." in body["messages"][-1]["content"]
-            else echo(number, body)
-        )
+        fails = "Rate 5." in body["messages"][-1]["content"]
+        return error(500, "boom") if fails else echo(number, body)
 
     judge_server.respond = respond
     replies = ask(judge_server, tmp_path, questions(20))
@@ -117,19 +114,15 @@ def test_outage_stops_the_round(judge_server: FakeJudge, tmp_path: Path) -> None
 def test_judge_that_fails_everything_is_an_error(judge_server: FakeJudge, tmp_path: Path) -> None:
     """A fault of every single request is the judge's, not the items'."""
     judge_server.respond = lambda number, body: error(400, "unknown field n")
-    with pytest.raises(
-        JudgeError, match="all 3 requests failed, the first with HTTP 400: unknown field n"
-    ):
+    with pytest.raises(JudgeError, match=r"all 3 requests failed, .* HTTP 400: unknown field n"):
         ask(judge_server, tmp_path, questions(3))
 
 
 def test_budget_is_never_exceeded(judge_server: FakeJudge, tmp_path: Path) -> None:
     """The run stops within the limit; a higher limit goes on from there."""
     judge_server.respond = partial(echo, tokens=(5, 10))
-    prices = {
-        "usd_per_million_input_tokens": 0.0,
-        "usd_per_million_output_tokens": 1e6 / 10,
-    }  # 1 USD an answer
+    # 1 USD an answer
+    prices = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1e6 / 10}
     with pytest.raises(JudgeError, match=r"20 calls are estimated at 20\.00 USD"):
         ask(judge_server, tmp_path, questions(20), max_judge_usd=7.5, **prices)
     assert judge_server.requests == []
@@ -152,15 +145,9 @@ def test_budget_stops_a_running_round(judge_server: FakeJudge, tmp_path: Path) -
 def test_limit_holds_with_many_requests_in_flight(judge_server: FakeJudge, tmp_path: Path) -> None:
     """Answers of 1 USD, estimated at 0.4: nine fit into 9.5, the others into 20.5."""
     judge_server.respond = partial(echo, tokens=(0, 1000))
-    changes = {
-        "concurrency": 8,
-        "usd_per_million_input_tokens": 0.0,
-        "usd_per_million_output_tokens": 1000.0,
-    }
-    with pytest.raises(
-        JudgeError,
-        match=r"stopped before exceeding judge\.max_judge_usd = 9\.50 \(9\.00 USD spent\)",
-    ):
+    prices = {"usd_per_million_input_tokens": 0.0, "usd_per_million_output_tokens": 1000.0}
+    changes: dict[str, Any] = {"concurrency": 8, **prices}
+    with pytest.raises(JudgeError, match=r"before exceeding .* = 9\.50 \(9\.00 USD spent\)"):
         ask(judge_server, tmp_path, questions(20, 1000), max_judge_usd=9.5, **changes)
     assert len(judge_server.requests) == 9
     assert judge_server.most_at_once > 1

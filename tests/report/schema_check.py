@@ -57,11 +57,8 @@ EXPORT_FILES = {  # file in reports/bench/{git-sha} -> schema
 def faults_of(path: Path, schema: str) -> list[str]:
     """Return what is wrong with a JSON file, or with the lines of a JSON Lines file."""
     text = path.read_text(encoding="utf-8")
-    documents = (
-        [json.loads(line) for line in text.splitlines()]
-        if path.suffix == ".jsonl"
-        else [json.loads(text)]
-    )
+    lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+    documents = map(json.loads, lines)
     validator = Draft202012Validator(SCHEMAS[schema], registry=REGISTRY)
     return [
         f"{path}:{number} {error.json_path}: {error.message[:200]}"
@@ -75,9 +72,6 @@ def faults_below(folder: Path, files: dict[str, str]) -> list[str]:
     faults = []
     for pattern, schema in files.items():
         paths = sorted(folder.glob(pattern))
-        faults += (
-            [fault for path in paths for fault in faults_of(path, schema)]
-            if paths
-            else [f"{pattern}: no file"]
-        )
+        faults += [fault for path in paths for fault in faults_of(path, schema)]
+        faults += [] if paths else [f"{pattern}: no file"]
     return faults

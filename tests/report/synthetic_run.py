@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,11 @@ def gsm8k_rows(variant: str, n: int = 60) -> list[ItemResult]:
     """Return word problems that a variant solves with its skill; lora and merged answer alike."""
     rows = []
     for index in range(n):
+        name = f"gsm8k-test-{index}"
         right = random.Random(f"gsm8k-{index}").random() < SKILL[variant]
-        detail = {
-            "strict_match": right,
-            "flexible_extract": right,
-            "truncated": False,
-            "response": f"It is {right}.",
-        }
-        rows.append(_row(index, f"gsm8k-test-{index}", f"gsm8k-test-{index}", float(right), detail))
+        filters = {"strict_match": right, "flexible_extract": right}
+        detail = {**filters, "truncated": False, "response": f"It is {right}."}
+        rows.append(_row(index, name, name, float(right), detail))
     return rows
 
 
@@ -49,11 +46,8 @@ def mmlu_rows(variant: str, n: int = 80) -> list[ItemResult]:
         subject = SUBJECTS[index % 4]
         right = random.Random(f"mmlu-{index}").random() < SKILL[variant] - 0.05
         noise = 1e-5 if variant == "merged" else 0.0
-        detail = {
-            "subject": subject,
-            "log_probabilities": [-1.0 + noise, -2.0, -2.5, -3.0],
-            "truncated": False,
-        }
+        logs = [-1.0 + noise, -2.0, -2.5, -3.0]
+        detail = {"subject": subject, "log_probabilities": logs, "truncated": False}
         rows.append(_row(index, f"{subject}-test-{index}", subject, float(right), detail))
     return rows
 
@@ -67,7 +61,7 @@ def mt_bench_rows(variant: str, questions: int = 8) -> list[ItemResult]:
         detail = {"category": CATEGORIES[index // 2 % 2], "turn": turn, "judgment": "[[5]]"}
         row = _row(index, f"{question}-{turn}", question, score, detail)
         if variant == "base" and index == 3:
-            row = ItemResult(**{**asdict(row), "score": None, "outcome": "judge_unparsed"})
+            row = replace(row, score=None, outcome="judge_unparsed")
         rows.append(row)
     return rows
 
@@ -78,11 +72,8 @@ def alpaca_eval_rows(variant: str, n: int = 24) -> list[ItemResult]:
     for index in range(n):
         score = 0.5 if variant == "base" else 0.3 + 0.5 * random.Random(f"alpaca-{index}").random()
         dataset = "oasst" if index % 3 == 0 else "koala"
-        detail = {
-            "category": dataset,
-            "output_characters": 100 + index,
-            "reference_characters": 110,
-        }
+        lengths = {"output_characters": 100 + index, "reference_characters": 110}
+        detail = {"category": dataset, **lengths}
         rows.append(_row(index, f"alpaca-{index}", f"alpaca-{index}", score, detail))
     return rows
 
@@ -113,41 +104,21 @@ def protocol_of(benchmark: str, signal: bool = True) -> dict[str, Any]:
     document = {"schema_version": 2, "benchmark": benchmark}
     if benchmark in ("gsm8k", "mmlu"):
         own = {"task": benchmark, "answer_filter": "strict-match", "max_new_tokens": 512}
-        return {
-            **document,
-            "task": benchmark,
-            "few_shot": 5,
-            "dtype": "float32",
-            "engine": "transformers",
-            "versions": {"lm_eval": "0.4.13"},
-            "settings": {"apply_chat_template": False, "benchmark": own},
-        }
+        made = {"dtype": "float32", "engine": "transformers", "versions": {"lm_eval": "0.4.13"}}
+        settings = {"apply_chat_template": False, "benchmark": own}
+        return {**document, "task": benchmark, "few_shot": 5, **made, "settings": settings}
     judge = {"kind": "openai" if signal else "local", "model": "some-judge", "temperature": 0.0}
-    return {
-        **document,
-        "signal": signal,
-        "judge": judge,
-        "parameters_dropped": [],
-        "questions": 8,
-        "turns": 16,
-        "corrected_references": False,
-        **({"reference": "base", "both_orders": True} if benchmark == "alpaca_eval" else {}),
-    }
+    counts = {"questions": 8, "turns": 16, "corrected_references": False, "parameters_dropped": []}
+    pairs = {"reference": "base", "both_orders": True} if benchmark == "alpaca_eval" else {}
+    return {**document, "signal": signal, "judge": judge, **counts, **pairs}
 
 
 def answers_protocol_of(benchmark: str) -> dict[str, Any]:
     """Return how the answers to a judged benchmark were made."""
-    return {
-        "schema_version": 2,
-        "benchmark": benchmark,
-        "dtype": "float32",
-        "engine": "transformers",
-        "versions": {},
-        "settings": {"seed": 42, "benchmark": {"max_new_tokens": 96, "limit": None}},
-        "top_k": 50,
-        "top_p": 1.0,
-        "turns_truncated": 3,
-    }
+    made = {"dtype": "float32", "engine": "transformers", "versions": {}}
+    settings = {"seed": 42, "benchmark": {"max_new_tokens": 96, "limit": None}}
+    sampled = {"settings": settings, "top_k": 50, "top_p": 1.0, "turns_truncated": 3}
+    return {"schema_version": 2, "benchmark": benchmark, **made, **sampled}
 
 
 def write_scores(
@@ -157,19 +128,14 @@ def write_scores(
     scores, rows = [], []
     for variant in VARIANTS:
         for benchmark in ROWS:
-            score, joined = (
-                folder / "eval" / variant / f"{benchmark}.{suffix}" for suffix in ("json", "jsonl")
-            )
             skip = benchmark in not_run
-            work = folder / "work" / variant
-            protocol = work / f"{benchmark}.json"
+            score = folder / "eval" / variant / f"{benchmark}.json"
+            protocol = folder / "work" / variant / f"{benchmark}.json"
+            joined, shard = score.with_suffix(".jsonl"), protocol.with_suffix(".jsonl")
             write_json(protocol, protocol_of(benchmark, signal))
+            write_rows(shard, ROWS[benchmark](variant))
             score_benchmark(
-                rows=(
-                    []
-                    if skip
-                    else [write_rows(work / f"{benchmark}.jsonl", ROWS[benchmark](variant))]
-                ),
+                rows=[] if skip else [shard],
                 protocols=[] if skip else [protocol],
                 answers_protocol=None,
                 length_control_file=None,
@@ -215,14 +181,8 @@ def token_times(
 
 def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[str, Any]:
     """Return bounds, memory and load of a perf file; the second of two levels is too slow."""
-    step = {
-        "captured": False,
-        "not_captured": None,
-        "weight_bytes": 500_000_000,
-        "kv_bytes_per_token": 20_000,
-        "tokens_held": 100.0,
-        "gpu_idle_share": None,
-    }
+    sizes = {"weight_bytes": 500_000_000, "kv_bytes_per_token": 20_000, "tokens_held": 100.0}
+    step = {"captured": False, "not_captured": None, **sizes, "gpu_idle_share": None}
     requests = [
         LoadRequest(
             engine="own",
@@ -249,13 +209,11 @@ def serving_part(variant: str, rows: list[TokenTimes], slowdown: float) -> dict[
         {"name": "strict", "time_to_first_token_ms": 200, "time_per_output_token_ms": 100},
     ]
     levels = summarise_load(requests, "own", variant, "base_again", limits)
+    own = {"levels": levels, "limits": users_and_cost(levels, limits, 3.6), "skipped": []}
     return {
         "single_stream": single_stream(rows, step, 1e10, gpu=False),
         "memory_per_stream": stream_memory(step, {}, 500.0, 200),
-        "load": {
-            "own": {"levels": levels, "limits": users_and_cost(levels, limits, 3.6), "skipped": []},
-            "server": None,
-        },
+        "load": {"own": own, "server": None},
     }
 
 
@@ -264,101 +222,63 @@ def write_inference(folder: Path) -> tuple[list[Path], list[Path]]:
     perf, times = [], []
     base, again = token_times("base", 1.0), token_times("base_again", 1.0)
     for variant, slowdown in (("base", 1.0), ("lora", 1.6), ("merged", 1.0)):
-        rows = token_times(variant, slowdown)
+        rows, resident = token_times(variant, slowdown), 700.0 + 40 * slowdown
+        control = again if variant == "base" else []
         document = {
             "schema_version": 1,
             "variant": variant,
             "status": "ok",
             "reason": None,
             "metrics": summarise(rows),
-            "ratios_to_base": ratios_to_base(base, again, again if variant == "base" else rows),
-            "memory": {
-                "steady_peak_gpu_allocated_mib": None,
-                "steady_peak_resident_mib": 700.0 + 40 * slowdown,
-            },
+            "ratios_to_base": ratios_to_base(base, again, control or rows),
+            "memory": {"steady_peak_resident_mib": resident},
             **serving_part(variant, rows, slowdown),
         }
-        write_json(folder / "perf" / f"{variant}.json", document)
-        write_jsonl(
-            folder / "perf" / f"{variant}.jsonl",
-            map(asdict, rows + (again if variant == "base" else [])),
-        )
         perf.append(folder / "perf" / f"{variant}.json")
         times.append(folder / "perf" / f"{variant}.jsonl")
+        write_json(perf[-1], document)
+        write_jsonl(times[-1], map(asdict, rows + control))
     return perf, times
 
 
 def write_training(folder: Path) -> dict[str, Path]:
     """Write what training and merging leave; return the paths by name."""
     likelihood: dict[str, Any] = {
-        key: {
-            "nll_per_token": nll,
-            "perplexity": 2.718**nll,
-            "nll_sum": nll * 700,
-            "label_tokens": 700,
-        }
+        key: {"nll_per_token": nll, "perplexity": 2.718**nll, "label_tokens": 700}
         for key, nll in (("base", 1.769), ("adapter", 1.676))
     }
     steps = [
         {"step": step, "loss": 2.0 - 0.02 * step, "learning_rate": 2e-4, "seconds": 1.0}
         for step in range(1, 21)
     ]
-    totals = {
-        "steps": 20,
-        "epochs": 3,
-        "tokens": 9000,
-        "label_tokens": 7000,
-        "tokens_per_second": 300.0,
-    }
     utilisation = {"peak_name": "H100", "precision": "bfloat16", "share": 0.41}
     idle = {"sentence": "The GPU had no work in 5% of the time."}
+    totals = {"steps": 20, "epochs": 3, "tokens": 9000, "label_tokens": 7000}
+    speed = {"tokens_per_second": 300.0, "utilisation": utilisation, "gpu_idle": idle}
+    validation = {**likelihood, "conversations": held_out(-0.093, n=60)}
     metrics = {
-        "schema_version": 1,
         "status": "ok",
-        "likelihood": {
-            "validation": {**likelihood, "conversations": held_out(-0.093, n=60)},
-            "train": likelihood,
-        },
-        "totals": {
-            **totals,
-            "trainable_parameters": 4884480,
-            "utilisation": utilisation,
-            "gpu_idle": idle,
-        },
+        "likelihood": {"validation": validation, "train": likelihood},
+        "totals": {**totals, "trainable_parameters": 4884480, **speed},
         "power": {"status": "ok", "energy_kwh": 0.25, "mean_watts": 310.0, "peak_watts": 402.0},
         "steps": steps,
     }
-    counts = {
-        "dropped": {"no_ranked_reply": 2},
-        "cut": {"conversations": 1, "messages": 1},
-        "languages": {"en": 30, "de": 8},
-        "turns": 90,
-        "characters": 50000,
-    }
+    lost = {"dropped": {"no_ranked_reply": 2}, "cut": {"conversations": 1, "messages": 1}}
+    counts = {**lost, "languages": {"en": 30, "de": 8}, "turns": 90, "characters": 50000}
     splits = {
         split: {"trees": n + 2, "kept": n, **counts}
         for split, n in (("train", 46), ("validation", 10))
     }
-    documents = {
+    logits = {"float32": logit_difference(1.3e-4), "as_saved": logit_difference(0.9)}
+    limits = {"dtype": "bfloat16", "prompts": 8, "max_logit_difference": 0.5}
+    documents: dict[str, Any] = {
         "train_metrics": metrics,
-        "run_config": {
-            "schema_version": 1,
-            "run": "demo",
-            "model": {"name": "SmolLM2-135M-Instruct"},
-            "settings": {},
-        },
-        "merge_report": {
-            "schema_version": 1,
-            "dtype": "bfloat16",
-            "prompts": 8,
-            "max_logit_difference": 0.5,
-            "float32": logit_difference(1.3e-4),
-            "as_saved": logit_difference(0.9),
-        },
-        "data_summary": {"schema_version": 1, "trees": 60, "splits": splits, "remarks": []},
+        "run_config": {"run": "demo", "model": {"name": "SmolLM2-135M-Instruct"}, "settings": {}},
+        "merge_report": {**limits, **logits},
+        "data_summary": {"trees": 60, "splits": splits, "remarks": []},
     }
     for name, document in documents.items():
-        write_json(folder / f"{name}.json", document)
+        write_json(folder / f"{name}.json", {"schema_version": 1, **document})
     return {name: folder / f"{name}.json" for name in documents}
 
 
@@ -368,14 +288,8 @@ def held_out(change: float, n: int = 14, spread: float = 0.05) -> list[dict[str,
     for index in range(n):
         # in pairs of equal size, so that the mean is `change`
         noise = random.Random(f"held-out-{index // 2}").gauss(0, spread) * (-1) ** index
-        rows.append(
-            {
-                "id": f"conversation-{index}",
-                "label_tokens": 50,
-                "base_nll_sum": 50 * 1.769,
-                "adapter_nll_sum": 50 * (1.769 + change + noise),
-            }
-        )
+        sums = {"base_nll_sum": 50 * 1.769, "adapter_nll_sum": 50 * (1.769 + change + noise)}
+        rows.append({"id": f"conversation-{index}", "label_tokens": 50, **sums})
     return rows
 
 
@@ -391,13 +305,9 @@ def logit_difference(largest: float) -> dict[str, float]:
 
 def write_contamination(path: Path, overlapping: int) -> Path:
     """Write contamination.json with that many overlapping items of GSM8K and return its path."""
-    found = [
-        {"id": f"gsm8k-test-{index}", "ngrams": 40, "shared": 1} for index in range(overlapping)
-    ]
-    lengths = {
-        "8": {"comparable": 60, "overlapping": found},
-        "13": {"comparable": 58, "overlapping": found},
-    }
+    found = [{"id": f"gsm8k-test-{n}", "ngrams": 40, "shared": 1} for n in range(overlapping)]
+    comparable = {"8": 60, "13": 58}
+    lengths = {n: {"comparable": c, "overlapping": found} for n, c in comparable.items()}
     benchmarks = {"gsm8k": {"items": 60, "by_ngram_words": lengths}}
     write_json(path, {"schema_version": 1, "conversations": 46, "benchmarks": benchmarks})
     return path
@@ -411,15 +321,8 @@ def write_source(
 ) -> Path:
     """Write a source.json and return its path."""
     record = {"schema_version": 1, "kind": kind, "origin": origin, "revision": "0123"}
-    write_json(
-        path,
-        {
-            **record,
-            "sha256": {"data.jsonl": "0" * 64},
-            "rows": {"data.jsonl": 10},
-            "licence": licence,
-        },
-    )
+    content = {"sha256": {"data.jsonl": "0" * 64}, "rows": {"data.jsonl": 10}, "licence": licence}
+    write_json(path, record | content)
     return path
 
 

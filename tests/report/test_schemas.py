@@ -43,25 +43,11 @@ def test_files_of_the_report_stage_keep_their_schemas(
 
 def wrong_files() -> list[tuple[str, dict[str, Any], str]]:
     """Return schema, document and a part of the fault that it has."""
-    score = {
-        "schema_version": 1,
-        "benchmark": "gsm8k",
-        "variant": "base",
-        "status": "ok",
-        "reason": None,
-        "metric": "exact_match",
-        "unit": "share",
-    }
+    head = {"schema_version": 1, "benchmark": "gsm8k", "variant": "base", "status": "ok"}
+    score = {**head, "reason": None, "metric": "exact_match", "unit": "share"}
     absent = {"schema_version": 1, "status": "not_run"}
-    source = {
-        "schema_version": 1,
-        "kind": "path",
-        "origin": "data",
-        "revision": None,
-        "sha256": {"train.jsonl": "no hash"},
-        "rows": {},
-        "licence": None,
-    }
+    origin = {"kind": "path", "origin": "data", "revision": None, "licence": None}
+    source = {"schema_version": 1, **origin, "sha256": {"train.jsonl": "no hash"}, "rows": {}}
     return [
         ("score", score, "'score' is a required property"),
         ("score", {**score, "status": "skipped", "reason": "why"}, "'not_run' was expected"),

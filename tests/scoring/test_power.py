@@ -1,12 +1,12 @@
 """What the plan promises, held against the report's own intervals and the gate's own lines."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lorabench.control.configuration import load
+from lorabench.documents.train_metrics import ConversationLikelihood
 from lorabench.scoring.gate import rules_of
 from lorabench.scoring.gate_quality import judge_interval
 from lorabench.scoring.held_out import loss_change
@@ -40,8 +40,13 @@ def drawn_interval(
     """Return the report's interval of a gain in one sample of what the plan assumes."""
     if name == HELD_OUT:
         sizes = draw.lognormal(5, 0.8, n)
-        rows: Any = [
-            {"label_tokens": size, "base_nll_sum": 0.0, "adapter_nll_sum": size * by}
+        rows: list[ConversationLikelihood] = [
+            {
+                "id": "",
+                "label_tokens": size,
+                "base_nll_sum": 0.0,
+                "adapter_nll_sum": size * by,
+            }
             for size, by in zip(sizes, draw.normal(-gain, LOSS_SPREAD, n), strict=True)
         ]
         low, high = loss_change(rows, confidence).interval or (-9.0, 9.0)

@@ -18,13 +18,11 @@ def findings(
 ) -> tuple[list[str], list[str]]:
     """Return the printed lines on judging and the faults, for the smoke run with these judges."""
     overlay = tmp_path / "judges.yaml"
-    overlay.write_text(
-        yaml.safe_dump({section: {"judge": judge} for section, judge in judges.items()})
-    )
+    sections = {section: {"judge": judge} for section, judge in judges.items()}
+    overlay.write_text(yaml.safe_dump(sections))
     faults = doctor([root / "config" / "smoke.yaml", overlay])
-    return [
-        line for line in capsys.readouterr().out.splitlines() if line.startswith("judging")
-    ], faults
+    printed = capsys.readouterr().out.splitlines()
+    return [line for line in printed if line.startswith("judging")], faults
 
 
 def test_each_judge_has_a_line(
@@ -37,14 +35,9 @@ def test_each_judge_has_a_line(
     """A missing key is named and asks nobody; a judge that answers is named."""
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     judge_server.respond = lambda number, body: openai_answer("m")
-    judges = {
-        "judge_mt_bench": {"kind": "anthropic", "model": "some-judge"},
-        "judge_alpaca_eval": {
-            "kind": "openai",
-            "model": "some-judge",
-            "base_url": judge_server.url,
-        },
-    }
+    served = {"kind": "openai", "model": "some-judge", "base_url": judge_server.url}
+    silent = {"kind": "anthropic", "model": "some-judge"}
+    judges = {"judge_mt_bench": silent, "judge_alpaca_eval": served}
     lines, faults = findings(tmp_path, root, capsys, judges)
     assert lines[0].startswith("judging   judge_mt_bench: ANTHROPIC_API_KEY is not set")
     assert lines[1].startswith(

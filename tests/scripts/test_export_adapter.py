@@ -79,11 +79,8 @@ def test_the_export_loads_where_its_base_is_found(
     from transformers import AutoTokenizer
 
     adapter = make_adapter(tiny_model, tmp_path / "adapter")
-    config = read_json(adapter / "adapter_config.json")
-    write_json(
-        adapter / "adapter_config.json", config | {"base_model_name_or_path": tiny_model.name}
-    )
     files = [adapter / name for name in ("adapter_config.json", "adapter_model.safetensors")]
+    write_json(files[0], read_json(files[0]) | {"base_model_name_or_path": tiny_model.name})
     export_adapter(files=files, model=tiny_model / "source.json", folder=tmp_path / "published")
     monkeypatch.chdir(tiny_model.parent)
     model = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "published")

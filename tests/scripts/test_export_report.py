@@ -1,7 +1,5 @@
 """Publishing a report."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from export_report import add_scores
-from lorabench.documents.answer import Answer
-from lorabench.files import write_jsonl
+from judging.fake_judge import answer_row
+from lorabench.files import read_json, write_jsonl
 from lorabench.report.model_index import with_scores
 from report.schema_check import EXPORT_FILES
 from report.synthetic_run import export, report_inputs
@@ -19,21 +17,9 @@ from write_report import write_report
 
 def answers(folder: Path) -> list[Path]:
     """Write two MT-Bench answers of the base and return the file."""
-    rows = [
-        Answer(
-            index=index,
-            id=str(81 + index),
-            category="writing",
-            prompts=["Write.", "Again."],
-            outputs=["One.", "Two."],
-            output_tokens=[2, 2],
-            truncated=[False, False],
-            temperature=0.7,
-        )
-        for index in range(2)
-    ]
-    write_jsonl(folder / "answers" / "base" / "mt_bench.jsonl", map(asdict, rows))
-    return [folder / "answers" / "base" / "mt_bench.jsonl"]
+    file = folder / "answers" / "base" / "mt_bench.jsonl"
+    write_jsonl(file, [answer_row(index, outputs=["One.", "Two."]) for index in range(2)])
+    return [file]
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +46,18 @@ def test_all_files_that_users_know_are_there(published: Path) -> None:
 def test_the_git_state_is_written_inside(published: Path) -> None:
     """Every JSON file of ours carries its version and the state of the working tree."""
     for path in published.glob("*.json"):
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         assert document["schema_version"] == (2 if path.name == "report.json" else 1)
         assert "git" in document
 
 
 def test_items_and_answers_are_next_to_their_scores(published: Path) -> None:
     """Every item of GSM8K and every judged answer of MT-Bench can be read in one file."""
-    items = json.loads((published / "gsm8k_results.json").read_text(encoding="utf-8"))["variants"]
-    assert {variant: len(part["items"]) for variant, part in items.items()} == {
-        "base": 60,
-        "lora": 60,
-        "merged": 60,
-    }
-    outputs = json.loads((published / "mtbench_outputs.json").read_text(encoding="utf-8"))[
-        "variants"
-    ]["base"]["outputs"]
+    items = read_json(published / "gsm8k_results.json")["variants"]
+    assert [(variant, len(items[variant]["items"])) for variant in items] == [
+        *(("base", 60), ("lora", 60), ("merged", 60))
+    ]
+    outputs = read_json(published / "mtbench_outputs.json")["variants"]["base"]["outputs"]
     assert outputs[1]["outputs"] == ["One.", "Two."]
     assert len(outputs[1]["scores"]) == 2 and outputs[1]["scores"][1] is None
 
@@ -85,7 +67,7 @@ def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
 
     From the second export as from the first; an adapter's card without a header gets one.
     """
-    scores = json.loads((published / "eval_results.json").read_text())["scores"]
+    scores = read_json(published / "eval_results.json")["scores"]
     for folder, variant in (("adapter", "lora"), ("merged", "merged")):
         text = (published.parent / folder / "README.md").read_text(encoding="utf-8")
         assert text.count("## Scores") == 1 and "5-shot" in text
@@ -106,7 +88,7 @@ def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
 
 def test_scores_of_a_mute_judge_are_in_no_card(published: Path, tmp_path: Path) -> None:
     """The hub shows a number without the sentence that says that it means nothing."""
-    scores = json.loads((published / "eval_results.json").read_text())["scores"]
+    scores = read_json(published / "eval_results.json")["scores"]
     scores["mt_bench"]["lora"]["carries_signal"] = False
     cards = [tmp_path / "adapter.md", tmp_path / "merged.md"]
     for card in cards:

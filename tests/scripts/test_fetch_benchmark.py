@@ -3,10 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fetch_benchmark import fetch_benchmark
+from lorabench.control.benchmarks import sample_files
 from lorabench.errors import ConfigurationError
 from lorabench.files import read_jsonl
 
@@ -18,29 +20,17 @@ BENCHMARKS = {
 }
 
 
-def sample_files(samples: Path, benchmark: str) -> list[Path]:
-    """Return the project's own files of a benchmark."""
-    folder = samples / benchmark
-    return sorted(folder.iterdir()) if folder.is_dir() else sorted(samples.glob(f"{benchmark}_*"))
-
-
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_samples_are_published_in_canonical_form(
     samples: Path, tmp_path: Path, benchmark: str
 ) -> None:
     """Each benchmark's own files are there, all hashed, and the record counts the rows."""
-    source = tmp_path / benchmark / "built-in" / "source.json"
-    fetch_benchmark(
-        benchmark=benchmark,
-        samples=sample_files(samples, benchmark),
-        source=source,
-        settings={"kind": "built-in"},
-    )
+    source, files = tmp_path / benchmark / "built-in" / "source.json", BENCHMARKS[benchmark]
+    own = sample_files(samples, benchmark)
+    fetch_benchmark(benchmark=benchmark, samples=own, source=source, settings={"kind": "built-in"})
     record = json.loads(source.read_text())
-    assert {file.name for file in source.parent.iterdir()} == BENCHMARKS[benchmark] | {
-        "source.json"
-    }
-    assert record["sha256"].keys() == BENCHMARKS[benchmark]
+    assert {file.name for file in source.parent.iterdir()} == files | {"source.json"}
+    assert record["sha256"].keys() == files
     for name, rows in record["rows"].items():
         assert sum(1 for _ in read_jsonl(source.parent / name)) == rows
 
@@ -49,17 +39,12 @@ def test_judge_prompt_comes_from_its_own_source(samples: Path, tmp_path: Path) -
     """Data without a prompt takes it from where `judge_prompt` says, or is refused."""
     data = shutil.copy(samples / "alpaca_eval_instructions.json", tmp_path / "outputs.json")
     prompt = samples / "alpaca_eval_judge_prompt.txt"
-    settings = {"kind": "path", "path": str(data)}
+    settings: dict[str, Any] = {"kind": "path", "path": str(data)}
     source = tmp_path / "out" / "source.json"
-    with pytest.raises(
-        ConfigurationError, match=r"no judge_prompt\.txt; put it there or set fetch_benchmark"
-    ):
+    with pytest.raises(ConfigurationError, match=r"no judge_prompt\.txt; put it there or set fe"):
         fetch_benchmark(benchmark="alpaca_eval", samples=[], source=source, settings=settings)
-    elsewhere = {"kind": "path", "path": str(prompt)}
-    settings_with_prompt = settings | {"judge_prompt": elsewhere}
-    fetch_benchmark(
-        benchmark="alpaca_eval", samples=[], source=source, settings=settings_with_prompt
-    )
+    settings["judge_prompt"] = {"kind": "path", "path": str(prompt)}
+    fetch_benchmark(benchmark="alpaca_eval", samples=[], source=source, settings=settings)
     assert (source.parent / "judge_prompt.txt").read_text() == prompt.read_text()
 
 
@@ -68,7 +53,5 @@ def test_real_mt_bench_is_published(shared_data: Path, tmp_path: Path) -> None:
     source = tmp_path / "out" / "source.json"
     settings = {"kind": "path", "path": str(shared_data / "mt_bench")}
     fetch_benchmark(benchmark="mt_bench", samples=[], source=source, settings=settings)
-    counts = {
-        name: sum(1 for _ in read_jsonl(source.parent / name)) for name in BENCHMARKS["mt_bench"]
-    }
-    assert counts == {"question.jsonl": 80, "reference.jsonl": 30, "judge_prompts.jsonl": 8}
+    counts = {"question.jsonl": 80, "reference.jsonl": 30, "judge_prompts.jsonl": 8}
+    assert {name: len([*read_jsonl(source.parent / name)]) for name in counts} == counts

@@ -42,12 +42,8 @@ class GatedHub(BaseHTTPRequestHandler):
             self.end_headers()
             return
         files = [{"type": "file", "oid": "0" * 40, "size": 2, "path": "config.json"}]
-        info = {
-            "id": REPOSITORY,
-            "sha": COMMIT,
-            "siblings": [{"rfilename": "config.json"}],
-            "tags": [],
-        }
+        names = [{"rfilename": "config.json"}]
+        info = {"id": REPOSITORY, "sha": COMMIT, "siblings": names, "tags": []}
         body = json.dumps(files if "/tree/" in self.path else info).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -76,19 +72,10 @@ def fetch_in_process(
 ) -> subprocess.CompletedProcess[str]:
     """Fetch in a separate process: the hub's client reads its variables at import."""
     settings = json.dumps({"kind": "hub", "repo": REPOSITORY, "revision": COMMIT})
-    command = [
-        sys.executable,
-        "-c",
-        CALL,
-        "unused",
-        str(tmp_path / "model" / "source.json"),
-        settings,
-    ]
-    variables = (
-        os.environ
-        | {"PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HOME": str(tmp_path)}
-        | environment
-    )
+    source = str(tmp_path / "model" / "source.json")
+    command = [sys.executable, "-c", CALL, "unused", source, settings]
+    own = {"PYTHONPATH": str(root / "workflow" / "scripts"), "HF_HOME": str(tmp_path)}
+    variables = os.environ | own | environment
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -113,12 +100,16 @@ def test_built_in_model_is_made_from_its_seed(
     assert (record["kind"], record["licence"]) == ("built-in", "Apache-2.0")
 
 
+def fetch_path(folder: Path, source: Path) -> None:
+    """Fetch a model from a folder of this machine."""
+    settings = {"kind": "path", "path": str(folder)}
+    fetch_model(samples=Path("unused"), source=source, settings=settings)
+
+
 def test_local_folder_is_linked(tiny_model: Path, tmp_path: Path) -> None:
     """A path source takes no disk, and its record names the folder."""
     source = tmp_path / "model" / "source.json"
-    fetch_model(
-        samples=Path("unused"), source=source, settings={"kind": "path", "path": str(tiny_model)}
-    )
+    fetch_path(tiny_model, source)
     assert (source.parent / "model.safetensors").resolve() == tiny_model / "model.safetensors"
     assert json.loads(source.read_text())["origin"] == str(tiny_model)
 
@@ -126,11 +117,7 @@ def test_local_folder_is_linked(tiny_model: Path, tmp_path: Path) -> None:
 def test_unusable_folder_publishes_nothing(tmp_path: Path) -> None:
     """A folder that is no checkpoint leaves no folder that looks fetched."""
     with pytest.raises(DataError, match=r"no config\.json"):
-        fetch_model(
-            samples=Path("unused"),
-            source=tmp_path / "model" / "source.json",
-            settings={"kind": "path", "path": str(tmp_path)},
-        )
+        fetch_path(tmp_path, tmp_path / "model" / "source.json")
     assert not list((tmp_path / "model").iterdir())
 
 
@@ -156,12 +143,9 @@ def test_missing_snapshot_without_a_network_is_one_line(root: Path, tmp_path: Pa
 
 def test_unaccepted_licence_names_its_page(root: Path, tmp_path: Path, gated_hub: str) -> None:
     """The hub's refusal becomes one line with the page to ask, and no token."""
-    run = fetch_in_process(
-        root, tmp_path, HF_HUB_OFFLINE="0", HF_ENDPOINT=gated_hub, HF_TOKEN="hf_secret"
-    )
+    at_hub = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": gated_hub, "HF_TOKEN": "hf_secret"}
+    run = fetch_in_process(root, tmp_path, **at_hub)
     message = run.stderr.strip().splitlines()[-1]
-    assert message.startswith(
-        f"PrerequisiteError: {REPOSITORY} is gated and this HF_TOKEN has no access"
-    )
+    assert message.startswith(f"PrerequisiteError: {REPOSITORY} is gated and this HF_TOKEN has no")
     assert f"https://huggingface.co/{REPOSITORY}" in message
     assert "hf_secret" not in run.stderr

@@ -22,11 +22,9 @@ def test_a_fitting_adapter_is_copied_and_said_to_be_imported(
     source = make_adapter(tiny_source.parent, tmp_path / "its folder")
     import_adapter(model=tiny_source, adapter=tmp_path / "out", settings={"path": str(source)})
     describe(tmp_path / "out")
-    weights = sha256_file(source / "adapter_model.safetensors")
-    assert (
-        read_json(tmp_path / "out" / "fingerprint.json")["sha256"]["adapter_model.safetensors"]
-        == weights
-    )
+    hashes = read_json(tmp_path / "out" / "fingerprint.json")["sha256"]
+    name = "adapter_model.safetensors"
+    assert hashes[name] == sha256_file(source / name)
     assert read_json(tmp_path / "out" / "train_metrics.json")["status"] == "not_run"
     assert (tmp_path / "out" / "README.md").is_file()
 
@@ -46,33 +44,17 @@ def test_a_foreign_adapter_is_refused_in_one_line(tiny_source: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "remark"),
     [
-        (lambda folder, base: named(folder, base.name), None),
-        (lambda folder, base: named(folder, f"/home/me/{base.name}/"), None),
-        (lambda folder, base: named(folder, "other/base-7B"), "names 'other/base-7B' as its base"),
+        (lambda out, base: named(out, base.name), None),
+        (lambda out, base: named(out, f"/home/me/{base.name}/"), None),
+        (lambda out, base: named(out, "other/base-7B"), "names 'other/base-7B' as its base"),
+        (lambda out, base: trained_on(out, {"model.safetensors": "0" * 64}), "on other weights"),
         (
-            lambda folder, base: trained_on(folder, {"model.safetensors": "0" * 64}),
-            "trained on other weights",
-        ),
-        (
-            lambda folder, base: trained_on(
-                folder, read_json(base / "source.json")["sha256"], name="other/base-7B"
-            ),
+            lambda out, base: trained_on(out, read_json(base / "source.json")["sha256"], "other/b"),
             None,
         ),
-        (
-            lambda folder, base: (folder / "chat_template.jinja").write_text("other"),
-            "chat template that differs",
-        ),
-        (
-            lambda folder, base: (folder / "tokenizer.json").write_text("{}"),
-            "tokenizer that differs",
-        ),
-        (
-            lambda folder, base: shutil.copyfile(
-                base / "tokenizer.json", folder / "tokenizer.json"
-            ),
-            None,
-        ),
+        (lambda out, base: (out / "chat_template.jinja").write_text("other"), "chat template that"),
+        (lambda out, base: (out / "tokenizer.json").write_text("{}"), "tokenizer that differs"),
+        (lambda out, base: shutil.copy(base / "tokenizer.json", out), None),
     ],
 )
 def test_what_comes_from_elsewhere_is_remarked_on(

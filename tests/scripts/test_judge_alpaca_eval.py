@@ -10,14 +10,15 @@ from judging.fake_judge import (
     FakeJudge,
     Response,
     error,
+    instruction_answer,
     judge_section,
     openai_answer,
     sent,
-    write_rows,
 )
 from judging.jobs import Judged, prefer
 from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
+from lorabench.files import write_jsonl
 from lorabench.judging.alpaca_eval import preference_for_first, shows_variant_first
 from lorabench.judging.wire import read_reply
 from lorabench.scoring.benchmark import scored_benchmark
@@ -25,19 +26,8 @@ from lorabench.scoring.benchmark import scored_benchmark
 
 def answers(output: str, count: int = 6) -> list[dict[str, Any]]:
     """Return answer rows to the first instructions; every third one is the reference itself."""
-    return [
-        {
-            "index": n,
-            "id": f"alpaca-{n}",
-            "category": "koala",
-            "prompts": [f"Say {n}."],
-            "outputs": [f"It is {n}." if n % 3 == 2 else f"{output} {n}"],
-            "output_tokens": [3],
-            "truncated": [False],
-            "temperature": 0.0,
-        }
-        for n in range(count)
-    ]
+    texts = [f"It is {n}." if n % 3 == 2 else f"{output} {n}" for n in range(count)]
+    return [vars(instruction_answer(n, text)) for n, text in enumerate(texts)]
 
 
 def run(
@@ -45,7 +35,7 @@ def run(
 ) -> Judged:
     """Judge answers of the variant, against the base's where `base`."""
     count = changes.pop("count", 6)
-    write_rows(tmp_path / "base.jsonl", answers("base", count))
+    write_jsonl(tmp_path / "base.jsonl", answers("base", count))
     reference = tmp_path / "base.jsonl" if base else None
     given = answers("variant", count)
     return prefer(tmp_path, folder, judge, given, reference_answers=reference, **changes)
@@ -72,11 +62,8 @@ def test_weighted_preference_in_the_drawn_order(
     assert shown == [shows_variant_first(f"Say {n}.") for n in (0, 1, 3, 4)]
     assert rows[0]["detail"]["output_characters"] == len("variant 0")
     assert rows[0]["detail"]["reference_characters"] == len("It is 0.")
-    assert (protocol["calls"], protocol["identical_outputs"], protocol["preference_kinds"]) == (
-        4,
-        2,
-        ["weighted"],
-    )
+    assert (protocol["calls"], protocol["identical_outputs"]) == (4, 2)
+    assert protocol["preference_kinds"] == ["weighted"]
     assert judge_server.requests[0]["max_tokens"] == 1
     assert judge_server.requests[0]["top_logprobs"] == 5
 
@@ -102,11 +89,8 @@ def test_judge_without_log_probabilities_is_binary(
     """Where they are refused the letter counts, and the protocol says so."""
 
     def respond(number: int, body: dict[str, Any]) -> Response:
-        return (
-            error(403, "You are not allowed to request logprobs")
-            if "logprobs" in body
-            else openai_answer("m")
-        )
+        refused = error(403, "You are not allowed to request logprobs")
+        return refused if "logprobs" in body else openai_answer("m")
 
     judge_server.respond = respond
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server))
@@ -119,14 +103,8 @@ def test_judge_without_log_probabilities_is_binary(
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Weighted preferences from both orders, labelled as carrying no signal."""
     judge = judge_section(FakeJudge(), kind="local")
-    rows, protocol = run(
-        tmp_path,
-        benchmark_folder,
-        judge,
-        base=True,
-        both_orders=True,
-        model=tiny_model / "source.json",
-    )
+    given: dict[str, Any] = {"both_orders": True, "model": tiny_model / "source.json"}
+    rows, protocol = run(tmp_path, benchmark_folder, judge, base=True, **given)
     assert all(0 < row["score"] < 1 for row in rows)
     assert [row["score"] for row in rows if row["detail"]["identical"]] == [0.5, 0.5]
     assert (protocol["signal"], protocol["calls"]) == (False, 8)

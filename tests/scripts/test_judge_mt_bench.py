@@ -14,12 +14,12 @@ from judging.fake_judge import (
     judge_section,
     openai_answer,
     sent,
-    write_rows,
 )
 from judging.jobs import Judged, rate
 from judging.served_model import NAME, ServedModel
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.errors import DataError
+from lorabench.files import write_jsonl
 from lorabench.judging.mt_bench import REASK
 from lorabench.scoring.benchmark import scored_benchmark
 
@@ -50,14 +50,9 @@ def quiet_first(judge_server: FakeJudge) -> Iterator[FakeJudge]:
 def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path) -> None:
     """Six rows; the one without a rating is a counted failure."""
     rows, protocol = run(tmp_path, benchmark_folder, judge_section(quiet_first))
-    assert [(row["index"], row["id"], row["cluster"]) for row in rows] == [
-        (0, "81-1", "81"),
-        (1, "81-2", "81"),
-        (2, "82-1", "82"),
-        (3, "82-2", "82"),
-        (4, "101-1", "101"),
-        (5, "101-2", "101"),
-    ]
+    ids = [(name, f"{name}-{turn}") for name in ("81", "82", "101") for turn in (1, 2)]
+    assert [(row["cluster"], row["id"]) for row in rows] == ids
+    assert [row["index"] for row in rows] == list(range(6))
     assert [row["score"] for row in rows] == [8.0, 8.0, None, 8.0, 8.0, 8.0]
     assert rows[2]["outcome"] == "judge_unparsed"
     assert rows[2]["detail"]["judgment"] == "Hard to say."
@@ -65,11 +60,8 @@ def test_remote_judge(quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: 
     assert rows[4]["detail"]["category"] == "math" and rows[4]["detail"]["turn"] == 1
     assert not any(row["detail"]["expected_score"] for row in rows)
     calls = 6 + 4 + 1
-    assert (protocol["calls"], protocol["cached_calls"], len(quiet_first.requests)) == (
-        calls,
-        0,
-        calls,
-    )
+    assert protocol["calls"] == len(quiet_first.requests) == calls
+    assert protocol["cached_calls"] == 0
     assert protocol["failures"] == {"judge_unparsed": 1}
     assert protocol["models_returned"] == ["judge-2026-01-01"]
     assert protocol["parameters_sent"] == [{"temperature": 0, "max_tokens": 64}]
@@ -85,33 +77,19 @@ def test_corrected_references_take_the_place_of_the_originals(
 ) -> None:
     """A file that corrects nothing is refused."""
     file = tmp_path / "corrected.jsonl"
-    write_rows(file, [{"question_id": 101, "turns": ["five", "ten"]}])
+    write_jsonl(file, [{"question_id": 101, "turns": ["five", "ten"]}])
     _, protocol = run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
-    guided = [
-        body["messages"][1]["content"] for body in judge_server.requests if "Reference" in str(body)
-    ]
+    asked = [body["messages"][1]["content"] for body in judge_server.requests]
+    guided = [text for text in asked if "Reference" in text]
     assert any("five" in text for text in guided) and not any("four" in text for text in guided)
     assert protocol["corrected_references"] is True
     _, plain = run(tmp_path / "plain", benchmark_folder, judge_section(judge_server))
     assert plain["reference_sha256"] != protocol["reference_sha256"]
-    for row, fault in (
-        ({"question_id": 7, "turns": ["a", "b"]}, "question_id 7"),
-        ({"question_id": 101}, "jsonl:1"),
-    ):
-        write_rows(file, [row])
+    unknown, malformed = {"question_id": 7, "turns": ["a", "b"]}, {"question_id": 101}
+    for row, fault in ((unknown, "question_id 7"), (malformed, "jsonl:1")):
+        write_jsonl(file, [row])
         with pytest.raises(DataError, match=fault):
             run(tmp_path, benchmark_folder, judge_section(judge_server), references=file)
-
-
-def test_second_run_asks_nothing(
-    quiet_first: FakeJudge, benchmark_folder: Path, tmp_path: Path
-) -> None:
-    """All answers, re-asked ones too, come from the store; the rows are the same bytes."""
-    run(tmp_path, benchmark_folder, judge_section(quiet_first))
-    first, asked = (tmp_path / "rows.jsonl").read_bytes(), len(quiet_first.requests)
-    _, protocol = run(tmp_path, benchmark_folder, judge_section(quiet_first))
-    assert len(quiet_first.requests) == protocol["cached_calls"] == asked
-    assert (tmp_path / "rows.jsonl").read_bytes() == first
 
 
 def test_local_judge(benchmark_folder: Path, tmp_path: Path, tiny_model: Path) -> None:
@@ -147,16 +125,11 @@ def test_a_served_model_as_the_judge(
     calls = sum(row["detail"]["tries"] for row in rows)
     assert protocol["calls"] == len(judge_server.requests) == calls > 6
     assert protocol["output_tokens"] == 3 * calls
-    assert protocol["models_returned"] == [NAME] and {
-        row["detail"]["judge_model"] for row in rows
-    } == {NAME}
+    assert protocol["models_returned"] == [NAME]
+    assert {row["detail"]["judge_model"] for row in rows} == {NAME}
     again, protocol = run(*given, reasks=1, max_tokens=3)
-    assert again == rows
-    assert (protocol["calls"], protocol["cached_calls"], len(judge_server.requests)) == (
-        0,
-        calls,
-        calls,
-    )
+    assert again == rows and protocol["calls"] == 0
+    assert protocol["cached_calls"] == len(judge_server.requests) == calls
 
 
 def test_the_question_before_a_run_has_the_same_parameters(

@@ -8,12 +8,7 @@ import pytest
 from lorabench.control.base_model import LLAMA_3_8B
 from lorabench.control.configuration import load, resolve
 from lorabench.control.evaluation_time import predicted_seconds
-from lorabench.control.forecast import (
-    held_out_count,
-    item_count,
-    judge_cost,
-    measured_seconds,
-)
+from lorabench.control.forecast import held_out_count, item_count, judge_cost, measured_seconds
 from lorabench.files import write_json
 from lorabench.scoring.power import power_of
 from plan import plan, time_text

@@ -1,6 +1,5 @@
 """prepare_conversations: files that other stages read, and their summary."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from fetch_conversations import fetch_conversations
 from lorabench.documents.conversation import Conversation
-from lorabench.files import read_jsonl, sha256_file
+from lorabench.files import read_json, read_jsonl, sha256_file
 from prepare_conversations import prepare_conversations
 from sections import section
 
@@ -18,15 +17,10 @@ SETTINGS = section("prepare_conversations", validation_share=0.2)
 
 def prepare_into(folder: Path, messages: Path, **changes: Any) -> dict[str, Any]:
     """Run the script's function and return the summary."""
-    prepare_conversations(
-        messages=messages,
-        train=folder / "train.jsonl",
-        validation=folder / "validation.jsonl",
-        audit=folder / "audit.jsonl",
-        summary=folder / "summary.json",
-        settings=SETTINGS | changes,
-    )
-    return json.loads((folder / "summary.json").read_text())
+    files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "audit")}
+    summary, settings = folder / "summary.json", SETTINGS | changes
+    prepare_conversations(messages=messages, summary=summary, settings=settings, **files)
+    return dict(read_json(summary))
 
 
 @pytest.fixture
@@ -46,16 +40,13 @@ def test_every_tree_is_kept_or_explained(messages: Path, tmp_path: Path) -> None
     trees = {row["message_tree_id"] for _, row in read_jsonl(messages)}
     assert sorted(row["id"] for row in audit) == sorted(trees)
     for split in ("train", "validation"):
-        kept = [Conversation(**row) for _, row in read_jsonl(tmp_path / "data" / f"{split}.jsonl")]
-        assert [row["id"] for row in audit if row["kept"] and row["split"] == split] == [
-            item.id for item in kept
-        ]
+        file, counts = tmp_path / "data" / f"{split}.jsonl", summary["splits"][split]
+        kept = [Conversation(**row) for _, row in read_jsonl(file)]
+        named = [row["id"] for row in audit if row["kept"] and row["split"] == split]
+        assert [item.id for item in kept] == named
         assert all(item.messages[-1]["role"] == "assistant" for item in kept)
-        counts = summary["splits"][split]
         assert counts["trees"] == counts["kept"] + sum(counts["dropped"].values())
-        assert summary["sha256"][f"{split}.jsonl"] == sha256_file(
-            tmp_path / "data" / f"{split}.jsonl"
-        )
+        assert summary["sha256"][file.name] == sha256_file(file)
 
 
 def test_hashes_depend_on_content_only(messages: Path, tmp_path: Path) -> None:

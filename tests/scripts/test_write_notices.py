@@ -28,9 +28,8 @@ def notices(folder: Path, name: str, origin: str = "/models/base", **texts: str)
 
 def test_llama_3_ships_with_text_notice_words_and_name(tmp_path: Path) -> None:
     """The base's own texts are copied, the attribution and the name are as the licence asks."""
-    merged = notices(
-        tmp_path, "Meta-Llama-3-8B-Instruct", LICENSE="The agreement.", USE_POLICY="The policy."
-    )
+    texts = {"LICENSE": "The agreement.", "USE_POLICY": "The policy."}
+    merged = notices(tmp_path, "Meta-Llama-3-8B-Instruct", **texts)
     assert (merged / "LICENSE").read_text() == "The agreement.\n"
     assert (merged / "USE_POLICY").read_text() == "The policy."
     assert "Meta Llama 3 is licensed under the Meta Llama 3" in (merged / "NOTICE").read_text()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lorabench.files import read_json, write_json
-from report.synthetic_run import report_inputs, write_source
+from lorabench.report.document import QUESTIONS
+from report.synthetic_run import ROWS, report_inputs, write_source
 from write_report import write_report
 
 NO_SIGNAL = "decides nothing"
@@ -61,8 +62,7 @@ def of_llama_3(folder: Path, root: Path) -> dict[str, Any]:
 def document_of(given: dict[str, Any]) -> dict[str, Any]:
     """Write the report and return its document."""
     write_report(**given)
-    document: dict[str, Any] = json.loads(given["document"].read_text(encoding="utf-8"))
-    return document
+    return dict(read_json(given["document"]))
 
 
 @pytest.fixture(scope="module")
@@ -117,18 +117,9 @@ def test_scores_of_the_local_judge_are_labelled_wherever_they_stand(local: dict[
 
 def test_the_document_says_what_the_page_shows(local: dict[str, Path]) -> None:
     """report.json holds answers, scores, contrasts, limits and sources."""
-    report = json.loads(local["document"].read_text(encoding="utf-8"))
-    assert [answer["key"] for answer in report["answers"]] == [
-        "adapter_helps",
-        "cost_to_serve",
-        "may_ship",
-    ]
-    assert [part["benchmark"] for part in report["benchmarks"]] == [
-        "gsm8k",
-        "mmlu",
-        "mt_bench",
-        "alpaca_eval",
-    ]
+    report = read_json(local["document"])
+    assert [answer["key"] for answer in report["answers"]] == list(QUESTIONS)
+    assert [part["benchmark"] for part in report["benchmarks"]] == list(ROWS)
     assert any("1,319" in limit for limit in report["limits"])
     assert report["training"]["validation"]["adapter_nll"] == 1.676
 
@@ -146,28 +137,23 @@ def test_the_same_inputs_give_the_same_bytes(
 
 def test_what_did_not_run_is_shown_as_not_run(tmp_path: Path, root: Path) -> None:
     """Without judge, measurement and training the report says why."""
-    bare = dict.fromkeys(
-        ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
-    )
+    records = ("train_metrics", "run_config", "merge_report", "data_summary", "contamination")
+    bare = dict.fromkeys(records)
     files = write(tmp_path, root, not_run=["mt_bench", "alpaca_eval"], times=[], perf=[], **bare)
     for form in ("markdown", "page"):
         text = files[form].read_text(encoding="utf-8")
         assert text.count("no judge is configured") >= 4
         assert "there is no record of a training" in text
-    assert sorted(path.name for path in files["figures"].glob("*.svg")) == [
-        "differences.svg",
-        "scores.svg",
-    ]
+    drawn = sorted(path.stem for path in files["figures"].glob("*.svg"))
+    assert drawn == ["differences", "scores"]
 
 
 def test_energy_of_a_resumed_training_says_what_it_covers(tmp_path: Path, root: Path) -> None:
     """An energy that misses the steps before the resume is not shown as that of the training."""
     given = report_inputs(tmp_path, root)
-    metrics = json.loads((tmp_path / "train_metrics.json").read_text())
+    metrics = read_json(given["train_metrics"])
     for step in (None, 7):
-        (tmp_path / "train_metrics.json").write_text(
-            json.dumps(metrics | {"resumed_at_step": step})
-        )
+        write_json(given["train_metrics"], metrics | {"resumed_at_step": step})
         write_report(**given)
         for form in ("markdown", "page"):
             text = given[form].read_text(encoding="utf-8")
@@ -182,28 +168,22 @@ def test_published_values_are_shown_for_llama_3_only(tmp_path: Path, root: Path)
     report = document_of(given)
     text = given["markdown"].read_text(encoding="utf-8")
     assert "79.6 %" in text and "this run scored 60 of the benchmark's 1,319 items" in text
-    assert not any(
-        value["comparable"] for part in report["benchmarks"] for value in part["published"]
-    )
+    values = [value for part in report["benchmarks"] for value in part["published"]]
+    assert not any(value["comparable"] for value in values)
 
 
 def test_published_values_compare_with_their_own_task_only(tmp_path: Path, root: Path) -> None:
     """MMLU scored by the texts of the choices compares with no published value."""
     given = of_llama_3(tmp_path, root)
     for path in given["scores"]:
-        score = json.loads(path.read_text(encoding="utf-8"))
+        score = read_json(path)
         if score["benchmark"] == "mmlu":
             detail = {**score["protocol_detail"], "task": "mmlu_continuation"}
-            path.write_text(
-                json.dumps({**score, "n": 14042, "protocol_detail": detail}), encoding="utf-8"
-            )
-    report = document_of(given)
-    published = next(
-        part["published"] for part in report["benchmarks"] if part["benchmark"] == "mmlu"
-    )
-    assert [(value["comparable"], value["why"]) for value in published] == [
-        (False, "this run scored the task mmlu_continuation, another protocol")
-    ]
+            write_json(path, {**score, "n": 14042, "protocol_detail": detail})
+    parts = {part["benchmark"]: part for part in document_of(given)["benchmarks"]}
+    [value] = parts["mmlu"]["published"]
+    assert not value["comparable"]
+    assert value["why"] == "this run scored the task mmlu_continuation, another protocol"
 
 
 @pytest.mark.parametrize(
@@ -222,44 +202,36 @@ def test_instructions_from_the_training_datas_source_are_told_apart(
     """AlpacaEval is shown with and without OpenAssistant's share, if trained on that."""
     given = report_inputs(tmp_path, root)
     given["conversations_source"] = write_source(tmp_path / "trained_on.json", origin=origin)
-    report = document_of(given)
-    limit = [
-        text
-        for text in report["limits"]
-        if text.startswith("AlpacaEval: 8 of 24 instructions come from OpenAss")
-    ]
-    row = (
-        "| without the instructions that come from OpenAssistant, as the training data does |"
-        " 50.0 % |"
-    )
+    start = "AlpacaEval: 8 of 24 instructions come from OpenAss"
+    limit = [text for text in document_of(given)["limits"] if text.startswith(start)]
+    row = "| without the instructions that come from OpenAssistant, as the training data does | 50"
     text = given["markdown"].read_text(encoding="utf-8")
     assert (row in text, len(limit)) == (shown, int(shown))
     assert ("OpenAssistant, as the training" in text) == shown
     if shown:
-        scores = {
-            path.parent.name: json.loads(path.read_text())
-            for path in given["scores"]
-            if "alpaca" in path.name
-        }
+        files = [path for path in given["scores"] if path.stem == "alpaca_eval"]
+        scores = {path.parent.name: read_json(path) for path in files}
         for variant, title in (("base", "base"), ("lora", "base + adapter")):
-            without = scores[variant]["secondary"]["without_oasst_instructions"]["score"]
-            assert (
-                f"{title} {100 * without:.1f} % ({100 * scores[variant]['score']:.1f} % with them)"
-                in limit[0]
-            )
+            without = 100 * scores[variant]["secondary"]["without_oasst_instructions"]["score"]
+            whole = 100 * scores[variant]["score"]
+            assert f"{title} {without:.1f} % ({whole:.1f} % with them)" in limit[0]
         assert limit[0] in text
+
+
+def change_details(files: list[Path], **changes: str) -> None:
+    """Change details of all rows."""
+    for path in files:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["detail"].update(changes)
+        path.write_text("\n".join(map(json.dumps, rows)))
 
 
 def test_answers_are_escaped_and_hidden_characters_are_shown(tmp_path: Path, root: Path) -> None:
     """Markup, scripts, controls, half characters and marks that turn text stay text."""
     given = report_inputs(tmp_path, root)
     hostile = "</details><script>alert(1)</script>\x00\x1b[31m\ud800\u202e&amp;"
-    for path in given["rows"]:
-        if path.name == "gsm8k.jsonl":
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
-            for row in rows:
-                row["detail"]["response"] = f"{path.parent.name} {hostile}"
-            path.write_text("\n".join(map(json.dumps, rows)))
+    change_details(given["rows"][:1], response=hostile)
     write_report(**given)
     for name in ("page", "items_page"):
         text = given[name].read_text(encoding="utf-8")
@@ -274,30 +246,23 @@ def test_answers_are_escaped_and_hidden_characters_are_shown(tmp_path: Path, roo
 def test_the_page_stays_small_however_long_the_answers_are(tmp_path: Path, root: Path) -> None:
     """Long answers make the page show fewer of them; the second file has every item."""
     given = report_inputs(tmp_path, root)
-    for path in given["rows"]:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        for row in rows:
-            # each of the characters takes five when it is escaped
-            row["detail"].update(response="&" * 20_000, judgment="<" * 20_000)
-        path.write_text("\n".join(map(json.dumps, rows)))
+    # each of the characters takes five when it is escaped
+    change_details(given["rows"], response="&" * 20_000, judgment="<" * 20_000)
     write_report(**given)
     assert given["page"].stat().st_size < 3_000_000
     everything = given["items_page"].read_text(encoding="utf-8")
-    assert everything.count('<details class="item">') == sum(
-        len(path.read_text().splitlines()) for path in given["rows"] if path.parent.name == "base"
-    )
+    of_base = [path for path in given["rows"] if path.parent.name == "base"]
+    count = sum(len(path.read_text().splitlines()) for path in of_base)
+    assert everything.count('<details class="item">') == count
 
 
 def test_no_folder_of_this_machine_is_named(tmp_path: Path, root: Path) -> None:
     """A model or adapter that was given by its path is named by the last part of it."""
     given = report_inputs(tmp_path, root)
-    origin = str(tmp_path / "somewhere" / "my-model")
-    given["model_source"] = write_source(
-        tmp_path / "my-model" / "source.json", "path", None, origin
-    )
-    config = json.loads(given["run_config"].read_text())
-    config["remarks"] = [f"The adapter of {origin} brought another tokenizer."]
-    given["run_config"].write_text(json.dumps(config))
+    origin, source = str(tmp_path / "somewhere" / "my-model"), tmp_path / "my-model" / "source.json"
+    given["model_source"] = write_source(source, "path", None, origin)
+    remarks = [f"The adapter of {origin} brought another tokenizer."]
+    write_json(given["run_config"], {**read_json(given["run_config"]), "remarks": remarks})
     write_report(**given)
     for name in ("markdown", "document", "page", "items_page"):
         text = given[name].read_text(encoding="utf-8")
@@ -310,8 +275,8 @@ def test_a_base_far_from_its_published_score_is_warned_of(tmp_path: Path, root: 
     given = of_llama_3(tmp_path, root)
     for score, off in ((0.30, True), (0.757, False)):
         path = next(path for path in given["scores"] if path.match("base/gsm8k.json"))
-        changed = {**json.loads(path.read_text()), "score": score, "standard_error": 0.0126}
-        path.write_text(json.dumps({**changed, "n": 1319}))
+        changes = {"score": score, "standard_error": 0.0126, "n": 1319}
+        write_json(path, {**read_json(path), **changes})
         report = document_of(given)
         warned = [text for text in report["notices"] if text.startswith("GSM8K: our base scores")]
         assert bool(warned) == off
@@ -321,7 +286,7 @@ def test_a_base_far_from_its_published_score_is_warned_of(tmp_path: Path, root: 
 
 def test_a_score_that_is_fixed_by_construction_is_not_drawn(local: dict[str, Path]) -> None:
     """AlpacaEval's base is compared with itself: the table says so and the figure leaves it out."""
-    report = json.loads(local["document"].read_text(encoding="utf-8"))
+    report = read_json(local["document"])
     fixed = {part["benchmark"]: list(part["by_construction"]) for part in report["benchmarks"]}
     assert fixed == {"gsm8k": [], "mmlu": [], "mt_bench": [], "alpaca_eval": ["base"]}
     panel = (local["figures"] / "scores.svg").read_text(encoding="utf-8").split("AlpacaEval")[0]

@@ -6,7 +6,6 @@ whose score needs a second look.
 """
 
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,7 @@ def check_contamination(
         table = benchmark_data(benchmark)
         rows = [row for _, row in read_jsonl(source.parent / table.items_file)]
         items = benchmark_items(rows, table.item_texts)
-        overlaps: dict[str, Any] = {
-            str(n): asdict(overlap(conversations, items, n)) for n in settings["ngrams"]
-        }
+        overlaps = {str(n): overlap(conversations, items, n) for n in settings["ngrams"]}
         overlaps_of[benchmark] = {"items": len(items), "by_ngram_words": overlaps}
         logger.info(
             "%s: %s", benchmark, {n: len(found["overlapping"]) for n, found in overlaps.items()}

@@ -5,7 +5,6 @@ and what training needs: memory, operations, time and disk, here or on known GPU
 asked one tiny question each. Exit code 1 where the configuration cannot run here.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -17,11 +16,12 @@ from typing import Any
 from lorabench.control.base_model import base_config
 from lorabench.control.benchmarks import JUDGED
 from lorabench.control.command import configured_runs, errors_in_lines, parser_of
-from lorabench.control.estimate import estimate
+from lorabench.control.estimate import estimate, this_cpu
 from lorabench.control.judge_preflight import ask_judges
 from lorabench.control.preflight import check, gpu_found
 from lorabench.description.gpus import GPUS
 from lorabench.errors import LorabenchError
+from lorabench.files import read_json
 from lorabench.judging.availability import SECRETS, judge_available
 from lorabench.judging.settings import parse_judge
 from lorabench.processor import cores
@@ -41,11 +41,8 @@ def describe_machine() -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     gpus = ["nvidia-smi finds no GPU"]
     if gpu_found():
-        query = [
-            "nvidia-smi",
-            "--query-gpu=name,memory.total,driver_version",
-            "--format=csv,noheader",
-        ]
+        asked = "--query-gpu=name,memory.total,driver_version"
+        query = ["nvidia-smi", asked, "--format=csv,noheader"]
         gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
     set_secrets = [name for name in SECRETS if os.environ.get(name)]
     unset_secrets = [name for name in SECRETS if name not in set_secrets]
@@ -65,15 +62,13 @@ def describe_training(run: dict[str, Any]) -> list[str]:
     if config is None:
         return ["training  no estimate before the model has been fetched"]
     metrics = Path("results") / run["run"] / "adapter" / "train_metrics.json"
-    data = (
-        json.loads(metrics.read_text(encoding="utf-8")).get("data") if metrics.is_file() else None
-    )
+    data = read_json(metrics).get("data") if metrics.is_file() else None
     if data is None and run["fetch_conversations"]["kind"] != "hub":
         return [
             "training  no estimate before the first training has counted the tokens of these"
             " conversations"
         ]
-    devices = list(GPUS) if run["require_gpu"] else [None]
+    devices = GPUS.values() if run["require_gpu"] else [this_cpu()]
     source = (
         "counted in the last training" if data else "expected of oasst1, about 5.4 million an epoch"
     )
@@ -92,18 +87,13 @@ def ask_about_judging(run: dict[str, Any]) -> tuple[list[str], list[str]]:
     reasons = {section: judge_available(run[section]["judge"], os.environ) for section in sections}
     asked = ((section, run[section]) for section in sections if reasons[section] is None)
     states = ask_judges(asked, run["run"])
-    silent = [
-        section
-        for section in sections
-        if reasons[section] or run[section]["judge"]["kind"] == "local"
-    ]
     lines = [
-        f"{section}: {reasons[section] or describe_local_judge(run[section]['judge'])}"
-        for section in silent
+        f"{section}: {reason or describe_local_judge(run[section]['judge'])}"
+        for section, reason in reasons.items()
+        if reason or run[section]["judge"]["kind"] == "local"
     ]
-    return lines + [state.text for state in states], [
-        state.text for state in states if not state.usable
-    ]
+    lines += [state.text for state in states]
+    return lines, [state.text for state in states if not state.usable]
 
 
 def describe_local_judge(judge: dict[str, Any]) -> str:

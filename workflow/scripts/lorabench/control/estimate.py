@@ -7,8 +7,7 @@ from typing import Any
 from lorabench.control.memory_model import MemoryModel, layer_costs, predict_memory
 from lorabench.control.speed_model import share_of_peak
 from lorabench.description.flops import Shapes, shapes_of, training_flops
-from lorabench.description.gpus import GPUS, Device
-from lorabench.errors import ConfigurationError
+from lorabench.description.gpus import Device
 from lorabench.processor import cores, fast_bfloat16
 from lorabench.training.memory_plan import USABLE, plan_memory, roomy
 from lorabench.training.settings import TrainingSettings, parse_settings
@@ -28,9 +27,7 @@ class Estimate:
     # of the device
     memory_bytes: float
     peak_memory_bytes: float
-    memory_terms: dict[str, float]
     choice: "Choice"
-    tokens_per_step: float
     flops: float
     seconds: float
     # where the speed is from
@@ -103,24 +100,11 @@ def this_cpu() -> Device:
     )
 
 
-def named_device(name: str | None) -> Device:
-    """Return a GPU of the table, or this machine's CPU for None.
-
-    Raises:
-        ConfigurationError: no GPU of that name is known.
-    """
-    if name is None:
-        return this_cpu()
-    if name not in GPUS:
-        raise ConfigurationError(f"GPU {name!r} is not known; expected one of {', '.join(GPUS)}")
-    return GPUS[name]
-
-
 def estimate(
     settings: dict[str, Any],
     model_config: dict[str, Any],
     data_summary: dict[str, Any] | None,
-    device: str | Device | None,
+    device: Device,
 ) -> Estimate:
     """Predict the training of `settings` on a device.
 
@@ -129,15 +113,13 @@ def estimate(
         model_config: the base model's config.json.
         data_summary: with train_conversations and train_tokens (`data` of train_metrics.json); None
             = oasst1.
-        device: a name of `GPUS`, a description, or None for this machine's CPU.
 
     Raises:
-        ConfigurationError: a setting or the device is unknown.
+        ConfigurationError: a setting is unknown.
     """
     options, shapes = parse_settings(settings), shapes_of(model_config)
-    place = device if isinstance(device, Device) else named_device(device)
     data = data_summary or OASST1
-    choice = choose(options, shapes, place)
+    choice = choose(options, shapes, device)
     mean = data["train_tokens"] / data["train_conversations"]
     tokens = round(options.num_epochs * data["train_tokens"])
     adapter = shapes.adapter_parameters(options.lora_r, options.target_modules)
@@ -149,10 +131,10 @@ def estimate(
         round(tokens * mean * 2),
         choice.recomputed_layers / shapes.layers,
     )
-    in_bfloat16 = uses_bfloat16(options, place)
-    speed = place.bfloat16_flops if in_bfloat16 else place.float32_flops
+    in_bfloat16 = uses_bfloat16(options, device)
+    speed = device.bfloat16_flops if in_bfloat16 else device.float32_flops
     share = share_of_peak(
-        gpu=place.gpu,
+        gpu=device.gpu,
         bfloat16=in_bfloat16,
         use_4bit=choice.use_4bit,
         compiled=choice.compiled,
@@ -160,17 +142,15 @@ def estimate(
     )
     merged = (shapes.layer_parameters + shapes.head_parameters * (1 if shapes.tied else 2)) * 2
     return Estimate(
-        device=place.name,
-        memory_bytes=place.memory_bytes,
+        device=device.name,
+        memory_bytes=device.memory_bytes,
         peak_memory_bytes=choice.memory.peak,
-        memory_terms=dict(vars(choice.memory)),
         choice=choice,
-        tokens_per_step=options.batch_size * options.gradient_accumulation * mean,
         flops=flops,
         seconds=flops / (speed * share.share),
         speed_source=share.source,
         disk_bytes=adapter * 4 * (1 + 2 * 3) + merged,
-        suggestions=[] if choice.fits else suggest(options, shapes, place),
+        suggestions=[] if choice.fits else suggest(options, shapes, device),
     )
 
 
@@ -250,25 +230,21 @@ def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
 
 def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[str]:
     """Return the smallest changes, each by itself or together, with which training would fit."""
-    changes: list[tuple[str, dict[str, Any]]] = [
-        ("packing: true", {"packing": True}),
-        (
-            "batch_size: 1",
-            {
-                "batch_size": 1,
-                "gradient_accumulation": settings.batch_size * settings.gradient_accumulation,
-            },
-        ),
-        ("use_4bit: true", {"use_4bit": True}),
-        ("max_seq_length: 1024", {"max_seq_length": min(1024, settings.max_seq_length)}),
-        (
-            "use_4bit: true, max_seq_length: 512",
-            {"use_4bit": True, "max_seq_length": min(512, settings.max_seq_length)},
-        ),
-    ]
+    step = settings.batch_size * settings.gradient_accumulation
+    short = {"max_seq_length": min(1024, settings.max_seq_length)}
+    changes: dict[str, dict[str, Any]] = {
+        "packing: true": {"packing": True},
+        "batch_size: 1": {"batch_size": 1, "gradient_accumulation": step},
+        "use_4bit: true": {"use_4bit": True},
+        "max_seq_length: 1024": short,
+        "use_4bit: true, max_seq_length: 512": {
+            "use_4bit": True,
+            "max_seq_length": min(512, settings.max_seq_length),
+        },
+    }
     fitting = [
         text
-        for text, change in changes
+        for text, change in changes.items()
         if choose(settings.model_copy(update=change), shapes, device).fits
     ]
     return fitting[:2] or [

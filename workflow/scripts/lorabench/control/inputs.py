@@ -27,7 +27,8 @@ def local_files(entry: Mapping[str, Any]) -> list[str]:
         return []
     path = Path(entry["path"])
     try:
-        return _as_text(_visible(path) if path.is_dir() else [path])
+        found = [file for file in path.rglob("*") if _counts(file.relative_to(path))]
+        return _as_text(found if path.is_dir() else [path])
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be listed ({error.strerror}); expected a folder with data files only"
@@ -45,10 +46,6 @@ def folder_inputs(folder: str | None) -> list[str]:
         return []
     found = {file for pattern in CHECKPOINT_FILES for file in Path(folder).glob(pattern)}
     return _as_text(file for file in found if _counts(file.relative_to(folder)))
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if _counts(file.relative_to(folder))]
 
 
 def _counts(path: Path) -> bool:

@@ -24,13 +24,8 @@ from lorabench.training.adapter.check import base_shapes, check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
 from lorabench.training.adapter.targets import modules_of
 
-GPU_RULES = {
-    "train_adapter",
-    "merge_adapter",
-    "evaluate_task",
-    "generate_answers",
-    "measure_inference",
-}
+ASKING = {"evaluate_task", "generate_answers", "measure_inference"}
+GPU_RULES = {"train_adapter", "merge_adapter", *ASKING}
 GIGABYTE = 10**9
 
 
@@ -80,23 +75,23 @@ def check(
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
     """Return one line for each model or data source that a scheduled rule would fail to fetch."""
-    faults: list[str] = []
+    entries: list[tuple[str, str, Any]] = []
     if "fetch_model" in rules:
-        for role, model in run["fetch_model"].items():
-            if model is not None:
-                faults += [
-                    f"fetch_model.{role}: {fault}" for fault in check_source("model", source(model))
-                ]
-    if "fetch_conversations" in rules:
-        entry = source(run["fetch_conversations"])
-        faults += [
-            f"fetch_conversations: {fault}" for fault in check_source("conversations", entry)
+        entries += [
+            (f"fetch_model.{role}", "model", run["fetch_model"][role])
+            for role in run["fetch_model"]
         ]
+    if "fetch_conversations" in rules:
+        entries.append(("fetch_conversations", "conversations", run["fetch_conversations"]))
     if "fetch_benchmark" in rules:
-        for name in run["score_benchmark"]["benchmarks"]:
-            entry = source(run["fetch_benchmark"][name])
-            faults += [f"fetch_benchmark.{name}: {fault}" for fault in check_source(name, entry)]
-    return faults
+        names = run["score_benchmark"]["benchmarks"]
+        entries += [(f"fetch_benchmark.{n}", n, run["fetch_benchmark"][n]) for n in names]
+    return [
+        f"{place}: {fault}"
+        for place, kind, entry in entries
+        if entry is not None
+        for fault in check_source(kind, source(entry))
+    ]
 
 
 def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
@@ -139,10 +134,8 @@ def find_adapter_faults(run: dict[str, Any], rule: str) -> list[str]:
         # not whole, or already copied and gone: this check cannot say
         return []
     if imported:
-        config, tensors = (
-            read_json(Path(imported) / CONFIG),
-            list(read_header(Path(imported) / WEIGHTS)),
-        )
+        config = read_json(Path(imported) / CONFIG)
+        tensors = list(read_header(Path(imported) / WEIGHTS))
     else:
         trained = run["train_adapter"]
         config = {"r": trained["lora_r"], "use_dora": trained["use_dora"]}

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lorabench.documents.contamination import NgramOverlap, OverlappingItem
+
 WORD = re.compile(r"\w+")
 
 
@@ -23,32 +25,9 @@ class Item:
     texts: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """An item that shares at least one n-gram with the training conversations."""
-
-    id: str
-    # different n-grams of the item
-    ngrams: int
-    # of these, found in training conversations
-    shared: int
-    # ids of the conversations that hold one, sorted
-    conversations: list[str]
-    # the first shared n-gram of the item
-    example: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overlaps:
-    """The comparison of all items of a benchmark at one n."""
-
-    # items with at least one n-gram; shorter ones cannot be compared
-    comparable: int
-    # in item order
-    overlapping: list[Overlap]
-
-
-def overlap(conversations: Iterable[tuple[str, list[str]]], items: list[Item], n: int) -> Overlaps:
+def overlap(
+    conversations: Iterable[tuple[str, list[str]]], items: list[Item], n: int
+) -> NgramOverlap:
     """Compare all items with all conversations.
 
     Args:
@@ -66,21 +45,20 @@ def overlap(conversations: Iterable[tuple[str, list[str]]], items: list[Item], n
             for gram in word_ngrams(text, n):
                 if gram in found:
                     found[gram].add(conversation)
-    overlapping = []
+    overlapping: list[OverlappingItem] = []
     for identity, own in grams.items():
         shared = [gram for gram in own if found[gram]]
         if shared:
-            holders = sorted(set().union(*(found[gram] for gram in shared)))
             overlapping.append(
-                Overlap(
-                    id=identity,
-                    ngrams=len(own),
-                    shared=len(shared),
-                    conversations=holders,
-                    example=shared[0],
-                )
+                {
+                    "id": identity,
+                    "ngrams": len(own),
+                    "shared": len(shared),
+                    "conversations": sorted(set().union(*(found[gram] for gram in shared))),
+                    "example": shared[0],
+                }
             )
-    return Overlaps(comparable=sum(bool(own) for own in grams.values()), overlapping=overlapping)
+    return {"comparable": sum(map(bool, grams.values())), "overlapping": overlapping}
 
 
 def word_ngrams(text: str, n: int) -> Iterator[str]:

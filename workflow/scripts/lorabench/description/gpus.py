@@ -16,26 +16,23 @@ class Device:
     gpu: bool = True
 
 
-# Peaks of dense matrix products without sparsity, float32 accumulation.
+# name -> memory, peaks of dense matrix products without sparsity, float32 accumulation: in
+# bfloat16, in float32
+TABLE = {
+    "T4": (16e9, 0, 8.1e12),
+    "L4": (24e9, 121e12, 30.3e12),
+    "A10G": (24e9, 70e12, 31.2e12),
+    "RTX4090": (24e9, 165e12, 82.6e12),
+    "L40S": (48e9, 362e12, 91.6e12),
+    "A100-40": (40e9, 312e12, 19.5e12),
+    "A100-80": (80e9, 312e12, 19.5e12),
+    "H100PCIe": (80e9, 756e12, 51e12),
+    "H100": (80e9, 989e12, 67e12),
+    "H200": (141e9, 989e12, 67e12),
+}
 GPUS = {
-    "T4": Device(name="T4", memory_bytes=16e9, bfloat16_flops=0, float32_flops=8.1e12),
-    "L4": Device(name="L4", memory_bytes=24e9, bfloat16_flops=121e12, float32_flops=30.3e12),
-    "A10G": Device(name="A10G", memory_bytes=24e9, bfloat16_flops=70e12, float32_flops=31.2e12),
-    "RTX4090": Device(
-        name="RTX4090", memory_bytes=24e9, bfloat16_flops=165e12, float32_flops=82.6e12
-    ),
-    "L40S": Device(name="L40S", memory_bytes=48e9, bfloat16_flops=362e12, float32_flops=91.6e12),
-    "A100-40": Device(
-        name="A100-40", memory_bytes=40e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "A100-80": Device(
-        name="A100-80", memory_bytes=80e9, bfloat16_flops=312e12, float32_flops=19.5e12
-    ),
-    "H100PCIe": Device(
-        name="H100PCIe", memory_bytes=80e9, bfloat16_flops=756e12, float32_flops=51e12
-    ),
-    "H100": Device(name="H100", memory_bytes=80e9, bfloat16_flops=989e12, float32_flops=67e12),
-    "H200": Device(name="H200", memory_bytes=141e9, bfloat16_flops=989e12, float32_flops=67e12),
+    name: Device(name=name, memory_bytes=memory, bfloat16_flops=bfloat16, float32_flops=float32)
+    for name, (memory, bfloat16, float32) in TABLE.items()
 }
 
 

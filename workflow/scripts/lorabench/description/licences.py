@@ -18,9 +18,9 @@ class Licence:
     # as model hubs write it
     identifier: str
     name: str
-    # True: notices are all it asks
-    permissive: bool
     duties: tuple[str, ...]
+    # True: notices are all it asks
+    permissive: bool = True
     # the sentence that the file NOTICE must hold, None where the licence prescribes none
     notice: str | None = None
     # the words that must be displayed
@@ -72,20 +72,14 @@ KNOWN = {
         Licence(
             identifier="apache-2.0",
             name="Apache License 2.0",
-            permissive=True,
             duties=("keep the licence and notices, state your changes",),
             text_url="https://www.apache.org/licenses/LICENSE-2.0",
         ),
         Licence(
-            identifier="mit",
-            name="MIT License",
-            permissive=True,
-            duties=("keep the copyright and licence notice",),
+            identifier="mit", name="MIT License", duties=("keep the copyright and licence notice",)
         ),
-        Licence(identifier="cc0-1.0", name="CC0 1.0", permissive=True, duties=()),
-        Licence(
-            identifier="cc-by-4.0", name="CC BY 4.0", permissive=True, duties=("name the authors",)
-        ),
+        Licence(identifier="cc0-1.0", name="CC0 1.0", duties=()),
+        Licence(identifier="cc-by-4.0", name="CC BY 4.0", duties=("name the authors",)),
         Licence(
             identifier="cc-by-nc-4.0",
             name="CC BY-NC 4.0",

@@ -20,26 +20,17 @@ from lorabench.documents.train_metrics import (
 )
 from lorabench.documents.training_record import ImportRecord, SplitLikelihood, TrainingRecord
 
-STEP_KEYS = (
-    "step",
-    "epoch",
-    "loss",
-    "learning_rate",
-    "grad_norm",
-    "tokens",
-    "label_tokens",
-    "conversations",
-    "micro_batches",
-    "padding_fraction",
-    "seconds",
-    "tokens_per_second",
-)
 JOULES_PER_KWH = 3.6e6
 
 
 def train_metrics(record: TrainingRecord) -> Trained:
     """Return the content of train_metrics.json."""
-    steps = step_rows(record["log"])
+    # of the trainer's log, one row an optimiser step
+    steps = [
+        cast(Step, {key: row[key] for key in Step.__annotations__})
+        for row in record["log"]
+        if "loss" in row
+    ]
     losses = {split: likelihoods(found) for split, found in record["likelihood"].items()}
     return {
         "schema_version": 1,
@@ -58,11 +49,6 @@ def train_metrics(record: TrainingRecord) -> Trained:
         ],
         "steps": steps,
     }
-
-
-def step_rows(log: list[dict[str, Any]]) -> list[Step]:
-    """Return one row an optimiser step from the trainer's log, with the keys of `STEP_KEYS`."""
-    return [cast(Step, {key: row[key] for key in STEP_KEYS}) for row in log if "loss" in row]
 
 
 def likelihoods(split: SplitLikelihood) -> SplitLosses:
@@ -125,17 +111,9 @@ def power(readings: dict[str, Any]) -> PowerRead | PowerNotRead:
     if readings["reason"] is not None:
         return {"status": "not_run", "reason": readings["reason"]}
     joules = readings["energy_joules"]
-    return {
-        "status": "ok",
-        "reason": None,
-        "method": readings["method"],
-        "gpus": readings["gpus"],
-        "seconds": readings["seconds"],
-        "energy_joules": joules,
-        "peak_watts": readings["peak_watts"],
-        "mean_watts": joules / readings["seconds"],
-        "energy_kwh": joules / JOULES_PER_KWH,
-    }
+    kept = ("reason", "method", "gpus", "seconds", "energy_joules", "peak_watts")
+    means = {"mean_watts": joules / readings["seconds"], "energy_kwh": joules / JOULES_PER_KWH}
+    return cast(PowerRead, {"status": "ok", **{key: readings[key] for key in kept}, **means})
 
 
 def run_config(record: TrainingRecord) -> TrainedWith:

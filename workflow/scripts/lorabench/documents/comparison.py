@@ -47,7 +47,6 @@ class Bootstrap(TypedDict):
 
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     method: str
     resampled_unit: str
     units: Positive
@@ -70,7 +69,6 @@ class Equal(TypedDict):
     p_value: float | None
     equivalent: bool
     interval: Interval | None
-    """[low, high]."""
     n: int
 
 
@@ -94,7 +92,6 @@ class Contrasted(ContrastHead):
     """Variant - reference."""
     standard_error: float | None
     interval: Interval | None
-    """[low, high]."""
     confidence: float
     n: Positive
     clusters: Positive
@@ -174,7 +171,6 @@ class SpeedRatio(TypedDict):
 
     ratio: float
     interval: Interval | None
-    """[low, high]."""
     n: int
     verdict: SpeedVerdict
 
@@ -187,7 +183,6 @@ class ServingMetric(TypedDict):
     ratio_to_base: dict[str, SpeedRatio]
     """By variant."""
     noise_band: Interval | None
-    """[low, high]."""
 
 
 class Comparison(TypedDict):

@@ -26,7 +26,6 @@ class RatioToBase(TypedDict):
     median: float
     """Paired by prompt and repeat."""
     interval: Interval | None
-    """[low, high]."""
     confidence: float
     n: Positive
     noise_band: Interval
@@ -42,7 +41,6 @@ class SingleStream(TypedDict):
     tokens_per_second: float
     """After the first token, median."""
     interval: Interval | None
-    """[low, high]."""
     bytes_read_per_token: float
     """Weights, and the keys and values held on average."""
     copy_bandwidth_bytes_per_second: float | None
@@ -89,7 +87,6 @@ class LoadRatio(TypedDict):
 
     median: float
     interval: Interval | None
-    """[low, high]."""
     n: int
     noise_band: Interval | None
     """[low, high]; null where the base was not measured twice."""
@@ -108,7 +105,6 @@ class LoadFigures(TypedDict):
     output_tokens_per_second: float | None
     """Of all requests together."""
     output_tokens_per_second_interval: NotRequired[Interval | None]
-    """[low, high]."""
     time_to_first_token_ms: NotRequired[Distribution]
     time_per_output_token_ms: NotRequired[Distribution | None]
     end_to_end_ms: NotRequired[Distribution]
@@ -137,7 +133,6 @@ class LimitAnswer(TypedDict):
     usd_per_million_tokens: float | None
     """Null without a price."""
     usd_interval: Interval | None
-    """[low, high]."""
     ratio_to_base: LoadRatio | None
 
 
@@ -217,7 +212,6 @@ class NotMeasured(PerformanceHead):
 
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 Performance = Measured | NotMeasured

@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 from lorabench.documents.comparison import (
     HeldOutLoss,
     MergedEqualsLora,
-    Reason,
     ServingMetric,
+    ShortAnswer,
     TestFamily,
 )
 from lorabench.documents.gate import GateLine
@@ -19,16 +19,11 @@ from lorabench.documents.limits import Interval, row_of
 from lorabench.documents.source import SourceRecord
 
 
-class AnsweredQuestion(TypedDict):
+class AnsweredQuestion(ShortAnswer):
     """One of the three questions with its answer."""
 
     question: str
     key: str
-    answer: str
-    """A word or two."""
-    headline: str
-    """One sentence."""
-    reasons: list[Reason]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,6 @@ class NotRecorded(TypedDict):
     schema_version: Literal[1]
     status: Literal["not_run"]
     reason: str
-    """Why."""
     remarks: NotRequired[list[str]]
     """How it differs from the base model it is put on."""
 

@@ -39,7 +39,6 @@ class ScoreFigures(TypedDict):
     standard_error: float | None
     """Null where items or clusters are too few."""
     interval: Interval | None
-    """[low, high]."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     interval_method: str
     n: Positive
@@ -76,7 +75,6 @@ class NotScored(ScoreHead):
 
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 Score = Scored | NotScored

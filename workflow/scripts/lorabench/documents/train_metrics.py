@@ -95,7 +95,6 @@ class PowerNotRead(TypedDict):
 
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 class Evaluation(TypedDict):
@@ -157,7 +156,6 @@ class NotTrained(TypedDict):
     schema_version: Literal[1]
     status: Literal["not_run"]
     reason: str
-    """Why."""
 
 
 TrainMetrics = Trained | NotTrained

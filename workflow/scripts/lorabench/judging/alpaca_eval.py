@@ -107,10 +107,7 @@ def fill_in(
     values = dict(zip(PLACEHOLDERS, (instruction, first, second), strict=True))
     pattern = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
     return [
-        {
-            "role": message["role"],
-            "content": pattern.sub(lambda match: values[match[1]], message["content"]),
-        }
+        message | {"content": pattern.sub(lambda match: values[match[1]], message["content"])}
         for message in messages
     ]
 
@@ -134,18 +131,12 @@ def pairs_to_judge(
         reference, output = references[answer.id], answer.outputs[0]
         drawn = shows_variant_first(answer.prompts[0])
         orders = [] if reference == output else [False, True] if both_orders else [drawn]
-        requests = [
-            JudgeRequest(
-                item=f"{answer.id} {'variant' if first else 'reference'} first",
-                messages=fill_in(
-                    messages,
-                    answer.prompts[0],
-                    *((output, reference) if first else (reference, output)),
-                ),
-                parameters=parameters,
-            )
-            for first in orders
-        ]
+        requests = []
+        for first in orders:
+            shown = (output, reference) if first else (reference, output)
+            item = f"{answer.id} {'variant' if first else 'reference'} first"
+            filled = fill_in(messages, answer.prompts[0], *shown)
+            requests.append(JudgeRequest(item=item, messages=filled, parameters=parameters))
         pairs.append(Pair(answer, reference, requests, orders))
     return pairs
 

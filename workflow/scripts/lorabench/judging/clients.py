@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -107,12 +106,7 @@ class JudgeClient:
         """Return the client."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
         await self._transport.close()
 
@@ -160,8 +154,7 @@ class JudgeClient:
                 self._lost(request, f"HTTP {response.status_code} with an error: {fault.message}")
             else:
                 fault = read_fault(response.status_code, content)
-            needed = NEEDED_BY[self._settings.kind]
-            optional = {name: value for name, value in sent.items() if name not in needed}
+            optional = [name for name in sent if name not in NEEDED_BY[self._settings.kind]]
             name = None if fault.no_credit else fault.refused_parameter(optional)
             if name is None:
                 return self._failure(fault, response)
@@ -173,11 +166,9 @@ class JudgeClient:
                 self.refusals = self.refusals.add(name)
 
     async def _send(self, request: JudgeRequest, sent: dict[str, Any]) -> httpx2.Response:
-        settings = self._settings
+        kind, model = self._settings.kind, str(self._settings.model)
         try:
-            return await self._transport.send(
-                arguments(settings.kind, str(settings.model), request, sent)
-            )
+            return await self._transport.send(arguments(kind, model, request, sent))
         except NoResponse as fault:
             reason = self._without_key(str(fault).encode()).decode()
             if fault.sent:
@@ -192,12 +183,8 @@ class JudgeClient:
             reason = f"HTTP 200 without an answer: {error}; it begins {start!r}"
             self._lost(request, reason)
             raise _Passing(reason) from None
-        names = [
-            name
-            for name, value in request.parameters.items()
-            if value is not None and name not in sent
-        ]
-        return replace(reply, sent=sent, dropped=tuple(names))
+        asked = [name for name, value in request.parameters.items() if value is not None]
+        return replace(reply, sent=sent, dropped=tuple(name for name in asked if name not in sent))
 
     def _failure(self, fault: Fault, response: httpx2.Response) -> Reply:
         """Return a failed reply for a fault of this request; raise for the others."""

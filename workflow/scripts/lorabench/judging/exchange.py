@@ -20,14 +20,8 @@ class JudgeRequest:
 
     def key(self, identity: dict[str, Any]) -> str:
         """Return the content address of the answer: judge, parameters and whole prompt."""
-        return sha256_json(
-            {
-                "judge": identity,
-                "messages": self.messages,
-                "parameters": self.parameters,
-                "attempt": self.attempt,
-            }
-        )
+        asked = {"messages": self.messages, "parameters": self.parameters, "attempt": self.attempt}
+        return sha256_json({"judge": identity, **asked})
 
 
 @dataclass(frozen=True, kw_only=True)

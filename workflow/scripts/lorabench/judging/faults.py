@@ -2,8 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lorabench.judging.wire import LIMIT_NAMES, clean
 
@@ -56,7 +56,7 @@ class Fault:
             return not RETRY_WORDS.search(self.message)
         return bool(CREDIT_WORDS.search(self.message)) and not RETRY_WORDS.search(self.message)
 
-    def refused_parameter(self, sent: dict[str, Any]) -> str | None:
+    def refused_parameter(self, sent: Sequence[str]) -> str | None:
         """Return which of the sent parameters is refused, None for another error.
 
         A token limit that is merely too large for the context is about the prompt and no refusal.

@@ -2,8 +2,9 @@
 
 Nothing is sampled: the prompt goes through the model's own chat template, then the beginning of the
 judge's answer (for MT-Bench "Rating: [["), and one forward pass gives the probability of each
-choice. Deterministic: batches depend on the requests only, also when a killed run resumes. A
-small model cannot tell good answers from bad; its numbers only show that the step works.
+choice. One request is a pass: in a batch the others change a rating's last bits, so that it would
+depend on what is in the store already. Batches were not faster on a CPU. A small model cannot tell
+good answers from bad; its numbers only show that the step works.
 """
 
 import logging
@@ -47,6 +48,8 @@ class LocalJudge:
             "kind": "local",
             "model": sha256_json(origin.get("sha256")),
             "dtype": dtype,
+            # ratings from batches are asked for again
+            "requests_per_pass": 1,
         }
 
     def ask(self, requests: list[JudgeRequest]) -> list[Reply]:
@@ -57,35 +60,16 @@ class LocalJudge:
         """
         keys = [request.key(self.identity) for request in requests]
         known = {key for key in keys if key in self.store}
-        if len(known) < len(set(keys)):
+        missing = {
+            key: request for key, request in zip(keys, requests, strict=True) if key not in known
+        }
+        if missing:
             scorer = _Scorer(self.folder, self.settings, self.model)
-            prompts = [scorer.encode(request) for request in requests]
-            batches = form_batches(
-                [len(prompt) for prompt in prompts], self.settings.tokens_per_batch
-            )
-            for batch in tqdm(
-                batches, desc="judging", unit="batch", file=sys.stderr, mininterval=1
+            for key, request in tqdm(
+                missing.items(), desc="judging", unit="request", file=sys.stderr, mininterval=1
             ):
-                if all(keys[index] in self.store for index in batch):
-                    continue
-                answers = scorer.score(
-                    [requests[index] for index in batch], [prompts[index] for index in batch]
-                )
-                for index, answer in zip(batch, answers, strict=True):
-                    if keys[index] not in self.store:
-                        self.store.put(keys[index], self.identity, requests[index], answer)
+                self.store.put(key, self.identity, request, scorer.score(request))
         return [replace(self.store.answer(key), cached=key in known) for key in keys]
-
-
-def form_batches(lengths: list[int], tokens_per_batch: int) -> list[list[int]]:
-    """Return indices in batches of similar length, of at most `tokens_per_batch` padded tokens."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= tokens_per_batch:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
 
 
 class _Scorer:
@@ -121,43 +105,23 @@ class _Scorer:
         return ids + self.choices(request.parameters).appended
 
     @torch.inference_mode()
-    def score(self, requests: list[JudgeRequest], prompts: list[list[int]]) -> list[Reply]:
-        """Return the answers to one batch; a prompt that is too long is a failure of its item."""
-        fitting = [
-            index
-            for index, prompt in enumerate(prompts)
-            if self.limit is None or len(prompt) <= self.limit
-        ]
-        replies = [self._too_long(len(prompt)) for prompt in prompts]
-        if not fitting:
-            return replies
-        width = max(len(prompts[index]) for index in fitting)
-        # (batch, tokens), padded on the right: causal attention never looks at the padding, so it
-        # needs no mask
-        ids = torch.zeros(len(fitting), width, dtype=torch.long)
-        for row, index in enumerate(fitting):
-            ids[row, : len(prompts[index])] = torch.tensor(prompts[index])
+    def score(self, request: JudgeRequest) -> Reply:
+        """Return the answer to one request; a prompt that is too long is a failure of its item."""
+        prompt, choices = self.encode(request), self.choices(request.parameters)
+        if self.limit is not None and len(prompt) > self.limit:
+            return self._too_long(len(prompt))
         hidden = self.network.get_decoder()(
-            input_ids=ids.to(self.network.device), use_cache=False
+            input_ids=torch.tensor([prompt], device=self.network.device), use_cache=False
         ).last_hidden_state
-        # (choice positions, hidden) each
-        ends = []
-        for row, index in enumerate(fitting):
-            end = len(prompts[index])
-            appended = self.choices(requests[index].parameters).appended
-            ends.append(hidden[row, end - len(appended) - 1 : end])
-        tables = self._log_softmax(torch.cat(ends)).split([len(end) for end in ends])
-        for index, table in zip(fitting, tables, strict=True):
-            replies[index] = Reply(
-                outcome="answered",
-                log_probabilities=choice_log_probabilities(
-                    self.choices(requests[index].parameters).tokens, table
-                ),
-                model=self.name,
-                input_tokens=len(prompts[index]),
-                output_tokens=0,
-            )
-        return replies
+        # (positions that predict a token of a choice, hidden)
+        ends = hidden[0, -len(choices.appended) - 1 :]
+        return Reply(
+            outcome="answered",
+            log_probabilities=choice_log_probabilities(choices.tokens, self._log_softmax(ends)),
+            model=self.name,
+            input_tokens=len(prompt),
+            output_tokens=0,
+        )
 
     def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
         """Project (positions, hidden) to the vocabulary in float32: bfloat16 ties too often."""

@@ -62,20 +62,8 @@ def request_parameters(judge: JudgeSettings, max_tokens: int) -> dict[str, Any]:
 
 
 def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
-    """Return FastChat's judge prompts by name.
-
-    Raises:
-        DataError: one of the four single-answer prompts or one of its fields is missing.
-    """
-    prompts = {str(row.get("name")): row for _, row in read_jsonl(path)}
-    for name in PROMPTS.values():
-        for field in ("system_prompt", "prompt_template"):
-            if not isinstance(prompts.get(name, {}).get(field), str):
-                raise DataError(
-                    f"{path}: judge prompt {name!r} has no text {field!r}; expected FastChat's"
-                    " judge_prompts.jsonl"
-                )
-    return prompts
+    """Return FastChat's judge prompts, which were checked when they were fetched, by name."""
+    return {row["name"]: row for _, row in read_jsonl(path)}
 
 
 def read_references(path: Path) -> dict[str, list[str]]:
@@ -86,12 +74,9 @@ def read_references(path: Path) -> dict[str, list[str]]:
     """
     references = {}
     for number, row in read_jsonl(path):
-        turns = row.get("turns") if isinstance(row, dict) else None
-        if not (
-            isinstance(turns, list)
-            and len(turns) == 2
-            and all(isinstance(turn, str) for turn in turns)
-        ):
+        turns: Any = row.get("turns")
+        texts = isinstance(turns, list) and all(isinstance(turn, str) for turn in turns)
+        if not texts or len(turns) != 2:
             raise DataError(
                 f'{path}:{number}: expected {{"question_id": 104, "turns": ["first answer", "second'
                 ' answer"]}'
@@ -135,17 +120,11 @@ def turns_to_rate(
                 " each turn"
             )
         for number in range(1, len(answer.outputs) + 1):
-            name = PROMPTS[guided, number]
-            messages = judge_messages(
-                prompts[name], answer, number, references[answer.id] if guided else []
-            )
+            name, guides = PROMPTS[guided, number], references[answer.id] if guided else []
+            messages = judge_messages(prompts[name], answer, number, guides)
             item = f"{answer.id}-{number}"
-            yield Turn(
-                answer,
-                number,
-                name,
-                JudgeRequest(item=item, messages=messages, parameters=parameters),
-            )
+            request = JudgeRequest(item=item, messages=messages, parameters=parameters)
+            yield Turn(answer, number, name, request)
 
 
 def judge_messages(

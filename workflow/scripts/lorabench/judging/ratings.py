@@ -8,7 +8,6 @@ than wrong.
 """
 
 import re
-from collections.abc import Iterator
 
 NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 # "1-10", "[[1]] to [[10]]", "(from 1 to 10)", "on a scale of 1 to 10": the scale, not a rating.
@@ -43,44 +42,33 @@ FRACTION = re.compile(
 # FastChat's fallback, where the bracket is all of a line's end or beginning.
 SINGLE = re.compile(rf"\A\W*\[\s*(?P<value>{NUMBER})\s*\]|\[\s*(?P<value_>{NUMBER})\s*\]\W*\Z")
 
+# what else counts, in this order, where no [[n]] is found
+FORMS = (AFTER_WORD, FRACTION, SINGLE)
+
 
 def parse_rating(text: str) -> float | None:
     """Return the rating in a judgment, None without exactly one from 1 to 10."""
     plain = re.sub(r"\n+", "\n", re.sub(r"[^\S\n]+", " ", re.sub(r"[*_`~#]", "", text)))
     plain = LEGEND.sub(" ", SCALE.sub(" ", plain))
-    for read in (_double_brackets, _after_word, _fractions, _single_brackets):
-        found = set(read(plain))
+    for matches in (_double_brackets(plain), *(form.finditer(plain) for form in FORMS)):
+        found = {_value(match) for match in matches}
         if found:
             return found.pop() if len(found) == 1 else None
     return None
 
 
-def _double_brackets(text: str) -> Iterator[float | None]:
-    """Yield what the [[n]] say: those that follow the word "rating" only, where there are any."""
+def _double_brackets(text: str) -> list[re.Match[str]]:
+    """Return the [[n]]: those that follow the word "rating" only, where there are any."""
     matches = list(DOUBLE.finditer(text))
-    named = [match for match in matches if BEFORE_DOUBLE.search(text[: match.start()])]
-    for match in named or matches:
-        yield _value(match, match["value"], match["inner"] or match["of"])
+    return [match for match in matches if BEFORE_DOUBLE.search(text[: match.start()])] or matches
 
 
-def _after_word(text: str) -> Iterator[float | None]:
-    for match in AFTER_WORD.finditer(text):
-        yield _value(match, match["value"], match["of"])
-
-
-def _fractions(text: str) -> Iterator[float | None]:
-    for match in FRACTION.finditer(text):
-        yield _value(match, match["value"], match["of"])
-
-
-def _single_brackets(text: str) -> Iterator[float | None]:
-    for match in SINGLE.finditer(text):
-        yield _value(match, match["value"] or match["value_"], None)
-
-
-def _value(match: re.Match[str], number: str, scale: str | None) -> float | None:
-    """Return a number as a rating, None if it is not a clear one from 1 to 10."""
+def _value(match: re.Match[str]) -> float | None:
+    """Return what was read as a rating, None if it is not a clear one from 1 to 10."""
+    groups = match.groupdict()
+    number = float(groups["value"] or groups["value_"])
+    scale = groups.get("inner") or groups.get("of")
     after = match.string[match.end() :]
     if NOT_SINGLE.match(after) or (scale is not None and float(scale) != 10):
         return None
-    return float(number) if 1 <= float(number) <= 10 else None
+    return number if 1 <= number <= 10 else None

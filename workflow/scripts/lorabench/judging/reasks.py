@@ -52,10 +52,6 @@ def ask_until_clear(
 
 def ask_again(request: JudgeRequest, reply: Reply, instruction: str) -> JudgeRequest:
     """Return the follow-up to an unclear answer; an empty one is simply asked for again."""
-    more = []
-    if reply.text.strip():
-        more = [
-            {"role": "assistant", "content": reply.text},
-            {"role": "user", "content": instruction},
-        ]
+    said = {"role": "assistant", "content": reply.text}
+    more = [said, {"role": "user", "content": instruction}] if reply.text.strip() else []
     return replace(request, messages=[*request.messages, *more], attempt=request.attempt + 1)

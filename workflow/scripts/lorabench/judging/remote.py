@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
@@ -54,11 +54,8 @@ class RemoteJudge:
             reply = failed[key] if key in failed else self._store.answer(key)
             first = key not in counted
             counted.add(key)
-            replies.append(
-                replace(
-                    reply, cached=not (first and key in missing), usd=reply.usd if first else 0.0
-                )
-            )
+            usd = reply.usd if first else 0.0
+            replies.append(replace(reply, cached=not (first and key in missing), usd=usd))
         return replies
 
     def _ask_missing(self, missing: dict[str, JudgeRequest], total: int) -> dict[str, Reply]:
@@ -96,28 +93,20 @@ class RemoteJudge:
                 self._refusals = client.refusals
 
 
+@dataclass
 class _Round:
     """One round of questions that are not in the store."""
 
-    def __init__(
-        self,
-        settings: JudgeSettings,
-        store: AnswerStore,
-        budget: Budget,
-        client: JudgeClient,
-        requests: dict[str, JudgeRequest],
-        total: int,
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._budget = budget
-        self._client = client
-        self._requests = requests
-        self._total = total
-        self._waiting = list(reversed(requests.items()))
-        self._failed: dict[str, Reply] = {}
-        self._fatal: JudgeError | None = None
-        self._unanswered = 0
+    settings: JudgeSettings
+    store: AnswerStore
+    budget: Budget
+    client: JudgeClient
+    requests: dict[str, JudgeRequest]
+    total: int
+    waiting: list[tuple[str, JudgeRequest]] = field(init=False)
+    failed: dict[str, Reply] = field(default_factory=dict)
+    fatal: JudgeError | None = None
+    unanswered: int = 0
 
     async def run(self) -> dict[str, Reply]:
         """Ask everything; return the replies that are not stored because they are failures.
@@ -125,49 +114,49 @@ class _Round:
         Raises:
             JudgeError: the round was ended by a fault that concerns all requests.
         """
+        self.waiting = list(reversed(self.requests.items()))
+        count, workers = len(self.requests), range(self.settings.concurrency)
         with tqdm(
-            total=len(self._requests), desc="judging", unit="answer", file=sys.stderr, mininterval=1
+            total=count, desc="judging", unit="answer", file=sys.stderr, mininterval=1
         ) as bar:
             # The first request is sent before the others: it shows a retired model, a wrong key or
             # refused parameters at the price of one.
             await self._work(bar, at_most=1)
-            await asyncio.gather(
-                *(self._work(bar, len(self._requests)) for _ in range(self._settings.concurrency))
-            )
-        if self._fatal:
-            raise self._fatal
-        if len(self._failed) == self._total > 1:
-            reason = next(iter(self._failed.values())).reason
+            await asyncio.gather(*(self._work(bar, count) for _ in workers))
+        if self.fatal:
+            raise self.fatal
+        if len(self.failed) == self.total > 1:
+            reason = next(iter(self.failed.values())).reason
             raise JudgeError(
-                f"judge {self._settings.model}: all {len(self._failed)} requests failed, the first"
+                f"judge {self.settings.model}: all {len(self.failed)} requests failed, the first"
                 f" with {reason}"
             )
-        return self._failed
+        return self.failed
 
     async def _work(self, bar: "tqdm[None]", at_most: int) -> None:
         """Take requests until no more are waiting or a fault ends the round."""
-        while self._waiting and at_most > 0 and self._fatal is None:
+        while self.waiting and at_most > 0 and self.fatal is None:
             at_most -= 1
             try:
-                await self._ask(*self._waiting.pop())
+                await self._ask(*self.waiting.pop())
             except JudgeError as error:
-                self._fatal = self._fatal or error
+                self.fatal = self.fatal or error
             bar.update()
 
     async def _ask(self, key: str, request: JudgeRequest) -> None:
-        reserved, usd = await self._budget.reserve(request), 0.0
+        reserved, usd = await self.budget.reserve(request), 0.0
         try:
-            reply = await self._client.complete(request)
+            reply = await self.client.complete(request)
             if reply.outcome == "failed":
-                self._failed[key] = reply
+                self.failed[key] = reply
             else:
-                usd = self._budget.cost(request, reply)
-                self._store.put(key, self._settings.identity, request, replace(reply, usd=usd))
+                usd = self.budget.cost(request, reply)
+                self.store.put(key, self.settings.identity, request, replace(reply, usd=usd))
         except Unanswered as fault:
-            self._failed[key] = Reply(outcome="failed", reason=f"no answer: {fault}")
+            self.failed[key] = Reply(outcome="failed", reason=f"no answer: {fault}")
             self._count_unanswered(str(fault))
         finally:
-            self._budget.release(reserved, usd)
+            self.budget.release(reserved, usd)
 
     def _count_unanswered(self, reason: str) -> None:
         """End the round when too many requests stay unanswered.
@@ -175,11 +164,11 @@ class _Round:
         Raises:
             JudgeError: more than the allowed number did, or all of them.
         """
-        self._unanswered += 1
-        total = self._total
-        if self._unanswered > max(1, int(UNANSWERED_SHARE * total)) or self._unanswered == total:
+        self.unanswered += 1
+        total = self.total
+        if self.unanswered > max(1, int(UNANSWERED_SHARE * total)) or self.unanswered == total:
             raise JudgeError(
-                f"judge {self._settings.model}: {self._unanswered} of {total} requests got no"
+                f"judge {self.settings.model}: {self.unanswered} of {total} requests got no"
                 f" answer (the last: {reason}); answers so far are kept: run the same command again"
                 " to ask the others"
             )

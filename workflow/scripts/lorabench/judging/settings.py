@@ -18,7 +18,7 @@ def _address(text: str) -> str:
 class JudgeSettings(Section):
     """Which judge, how it is reached, what it may cost.
 
-    A local judge reads `tokens_per_batch` and `dtype` only, a remote one all the others.
+    A local judge reads `dtype` only, a remote one all the others.
     """
 
     kind: Literal["openai", "anthropic", "local", "none"]
@@ -41,8 +41,6 @@ class JudgeSettings(Section):
     max_judge_usd: float = Field(ge=0)
     """Limit for the whole run, both benchmarks and all variants: judging stops before it is
     exceeded; answers paid for are kept."""
-    tokens_per_batch: Count
-    """Local judge: padded tokens a forward pass."""
     dtype: Dtype
     """Local judge: of its weights; auto = bfloat16 where the machine multiplies it fast, else
     float32."""

@@ -16,7 +16,6 @@ import os
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from lorabench.judging.exchange import JudgeRequest, Reply
@@ -48,12 +47,7 @@ class AnswerStore:
         """Return the open store."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file that this job writes."""
         os.close(self._file)
 
@@ -83,31 +77,24 @@ class AnswerStore:
             return
         try:
             record = json.loads(line)
+            of_this_run = path.parent == self.path.parent
             if "lost_usd" in record:
-                self._take_lost(path, _cost(record["lost_usd"]))
+                usd = _cost(record["lost_usd"])
+                self._usd += usd if of_this_run else 0.0
+                if path == self.path:
+                    self.lost_requests += 1
+                    self.lost_usd += usd
                 return
             reply = Reply(**record["reply"] | {"dropped": tuple(record["reply"]["dropped"])})
             usd = _cost(reply.usd)
-            if self._of_this_run(path):
-                self._usd += usd
-            else:
-                reply = replace(reply, other_run=True)
+            self._usd += usd if of_this_run else 0.0
+            reply = replace(reply, other_run=not of_this_run)
             # the first counts, and what this run paid before what another did
             known = self._answers.get(record["key"])
             if known is None or (known.other_run and not reply.other_run):
                 self._answers[record["key"]] = reply
         except (ValueError, KeyError, TypeError):
             logger.warning("%s: skipped one damaged line (a run was killed while writing it)", path)
-
-    def _of_this_run(self, path: Path) -> bool:
-        return path.parent == self.path.parent
-
-    def _take_lost(self, path: Path, usd: float) -> None:
-        if self._of_this_run(path):
-            self._usd += usd
-        if path == self.path:
-            self.lost_requests += 1
-            self.lost_usd += usd
 
     def __contains__(self, key: str) -> bool:
         """Return whether there is an answer."""
@@ -158,8 +145,7 @@ def _cost(value: Any) -> float:
     Raises:
         ValueError: it is not a number, and would switch the limit off.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no amount")
-    if not 0 <= value < math.inf:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
         raise ValueError(f"{value!r} is no amount")
     return float(value)

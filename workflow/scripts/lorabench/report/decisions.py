@@ -90,16 +90,11 @@ def _help_headline(loss: str | None, words: Sequence[str]) -> tuple[str, str]:
         return "yes", f"{start}; {better} of {len(words)} benchmarks improved and none got worse."
     if worse:
         return "no", f"{start}, and {worse} of {len(words)} benchmarks got worse."
+    plural = "s" if len(words) > 1 else ""
+    end = f"on {len(words)} benchmark{plural} no difference is detectable at this size"
     if not words:
         end = "no benchmark result can be interpreted here"
-    else:
-        end = (
-            f"on {len(words)} benchmark{'s' if len(words) > 1 else ''} no difference is detectable"
-            " at this size"
-        )
-    if loss == "lower":
-        return "on its own data", f"{start}; {end}."
-    return "not shown", f"{start}; {end}."
+    return "on its own data" if loss == "lower" else "not shown", f"{start}; {end}."
 
 
 def may_ship(
@@ -135,11 +130,8 @@ def licence_reason(subject: str, text: str | None) -> Reason:
     """Return what a licence means; an unnamed or unknown one is an open point."""
     licence = find_licence(text)
     if licence is None:
-        found = (
-            f"{text!r} is not one whose terms are known here"
-            if text
-            else "none is recorded with it"
-        )
+        unknown = f"{text!r} is not one whose terms are known here"
+        found = unknown if text else "none is recorded with it"
         return reason("unknown", f"licence of the {subject}: {found}; read its terms")
     status: ReasonStatus = "good" if licence.permissive else "neutral"
     duties = f" ({'; '.join(licence.duties)})" if licence.duties else ""

@@ -47,17 +47,6 @@ NO_SIGNAL_NOTE = (
     "The answers were judged by a model that is too small to tell good answers from bad. Its scores"
     " only show that the step works: they say nothing about quality and decide nothing here."
 )
-SCORE_KEYS = (
-    "score",
-    "standard_error",
-    "interval",
-    "n",
-    "failures",
-    "above_chance",
-    "breakdown",
-    "secondary",
-    "reason",
-)
 
 
 def assemble_report(
@@ -106,7 +95,6 @@ def assemble_report(
     notices = [f"{' and '.join(no_signal)}: {NO_SIGNAL_NOTE}"] if no_signal else []
     for part in benchmarks:
         notices += warnings(part["title"], part["published"], part["unit"])
-    trained = recorded_training(train_metrics)
     operations = trained["totals"].get("floating_point_operations") if trained else None
     report: Report = {
         "schema_version": 2,
@@ -164,18 +152,18 @@ def _benchmark(
         "carries_signal": all(score["carries_signal"] for score in done),
         "protocol": ran["protocol"] if ran else None,
         "protocol_detail": ran["protocol_detail"] if ran else None,
-        "variants": {score["variant"]: _variant(score) for score in scores},
+        "variants": {
+            score["variant"]: cast(
+                VariantScore, {key: score.get(key) for key in VariantScore.__annotations__}
+            )
+            for score in scores
+        },
         "tables": part_tables(table, {score["variant"]: score for score in done}, oasst),
         "contrasts": [_contrast(key, contrast, first["unit"]) for key, contrast in pairs.items()],
         "published": published_values(name, model, done),
         "by_construction": _by_construction(done),
         "changes": changes,
     }
-
-
-def _variant(score: Score) -> VariantScore:
-    figures = {key: score.get(key) for key in SCORE_KEYS}
-    return cast(VariantScore, {"status": score["status"], **figures})
 
 
 def _by_construction(done: Sequence[Scored]) -> dict[str, str]:
@@ -201,13 +189,9 @@ def _training(
     trained = recorded_training(train_metrics)
     if trained is None:
         found: Mapping[str, Any] = train_metrics or {}
-        return {
-            "status": "not_run",
-            "reason": found.get("reason", "there is no record of a training"),
-            "likelihood": None,
-            "validation": None,
-            "totals": None,
-        }
+        reason = found.get("reason", "there is no record of a training")
+        missing = dict.fromkeys(("likelihood", "validation", "totals"))
+        return cast(TrainingReport, {"status": "not_run", "reason": reason, **missing})
     config: Mapping[str, Any] = run_config or {}
     return {
         "status": "ok",
@@ -251,12 +235,6 @@ def _shared_origin(benchmarks: Sequence[BenchmarkReport]) -> list[str]:
     return limits
 
 
-def _shorter_turns(part: BenchmarkReport) -> int:
-    """Return how many later turns had less room than asked for; the same for all variants."""
-    answers = (part.get("protocol_detail") or {}).get("answers") or {}
-    return int(answers.get("turns_with_less_room") or 0)
-
-
 def _limits(
     benchmarks: Sequence[BenchmarkReport], compare: Comparison, model_source: SourceRecord
 ) -> list[str]:
@@ -274,7 +252,9 @@ def _limits(
             limits.append(
                 f"{part['title']}: {items:,} items were scored; published scores are over {full:,}."
             )
-        if shorter := _shorter_turns(part):
+        answers = (part["protocol_detail"] or {}).get("answers") or {}
+        # the same for all variants
+        if shorter := answers.get("turns_with_less_room"):
             limits.append(
                 f"{part['title']}: {shorter} second turns had less room in the model's context than"
                 " max_new_tokens."
@@ -294,11 +274,11 @@ def _limits(
                 f"{part['title']}: no variant scored anything; a scale that reads zero shows no"
                 " difference."
             )
-    limits.append(
+    limits += [
         "One training run with one seed: how much the adapter varies from seed to seed was not"
-        " measured."
-    )
-    limits.append("Intervals cover the choice of items (and of repeats, for speed), nothing else.")
+        " measured.",
+        "Intervals cover the choice of items (and of repeats, for speed), nothing else.",
+    ]
     if compare["serving"] is not None:
         limits.append(
             "Speed: our own decoder on this machine, which batches what users send but is no"

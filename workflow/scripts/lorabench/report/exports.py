@@ -31,11 +31,10 @@ Answers = Mapping[str, Sequence[Answer]]
 
 def eval_results(head: ExportHead, scores: Scores, compare: Comparison) -> EvalResults:
     """Return all scores and comparisons, and the answers to the three questions."""
-    comparisons = {name: part["pairs"] for name, part in compare["benchmarks"].items()}
     return {
         **head,
         "scores": {name: dict(parts) for name, parts in scores.items()},
-        "comparisons": comparisons,
+        "comparisons": {name: part["pairs"] for name, part in compare["benchmarks"].items()},
         "answers": compare["answers"],
     }
 
@@ -70,18 +69,10 @@ def perf_results(
     head: ExportHead, perf: Mapping[str, Performance], compare: Comparison
 ) -> PerfResults:
     """Return the measurements of all variants and their ratios to the base."""
-    if not perf:
-        return {
-            **head,
-            "status": "not_run",
-            "reason": "inference was not measured",
-            "variants": {},
-            "serving": None,
-        }
     return {
         **head,
-        "status": "ok",
-        "reason": None,
+        "status": "ok" if perf else "not_run",
+        "reason": None if perf else "inference was not measured",
         "variants": dict(perf),
         "serving": compare["serving"],
     }
@@ -89,11 +80,7 @@ def perf_results(
 
 def perf_variant(head: ExportHead, variant: str, perf: Mapping[str, Performance]) -> PerfVariant:
     """Return the measurement of one variant."""
-    if variant not in perf:
-        return {
-            **head,
-            "variant": variant,
-            "status": "not_run",
-            "reason": f"{variant} was not measured",
-        }
-    return cast(PerfVariant, {**perf[variant], **head})
+    if variant in perf:
+        return cast(PerfVariant, {**perf[variant], **head})
+    reason = f"{variant} was not measured"
+    return {**head, "variant": variant, "status": "not_run", "reason": reason}

@@ -6,7 +6,7 @@ colour; a figure file stays black.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import Any
@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from lorabench.documents.limits import Interval
 from lorabench.documents.report import BenchmarkReport, Report
 from lorabench.documents.token_times import TokenTimes
 from lorabench.documents.train_metrics import Trained, TrainMetrics
 from lorabench.report.wording import VARIANT_TITLES, contrast_title, metric_title
 from lorabench.scoring.held_out import recorded_training
 from lorabench.scoring.inference_summary import decode_tokens_per_second
-from lorabench.scoring.speed_ratios import HIGHER_IS_BETTER
 
 # a black that nothing else uses
 INK = "#010203"
@@ -54,6 +54,7 @@ STYLE: Any = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "savefig.transparent": True,
+    "savefig.bbox": "tight",
 }
 
 
@@ -83,26 +84,15 @@ def draw_figures(
         if times:
             figures["latency"] = latency_figure(times)
             figures["memory"] = memory_figure(report["inference"]["peak_memory_bytes"])
-        return {
-            name: Drawing(svg=_svg(figure), png=_png(figure)) for name, figure in figures.items()
-        }
+        return {name: _drawn(figure) for name, figure in figures.items()}
 
 
-def _svg(figure: Figure) -> str:
-    file = StringIO()
-    figure.savefig(
-        file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight"
-    )
-    text = file.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _png(figure: Figure) -> bytes:
-    file = BytesIO()
-    figure.savefig(
-        file, format="png", dpi=150, transparent=False, facecolor="white", bbox_inches="tight"
-    )
-    return file.getvalue()
+def _drawn(figure: Figure) -> Drawing:
+    svg, png = StringIO(), BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png", dpi=150, transparent=False, facecolor="white")
+    text = svg.getvalue()
+    return Drawing(svg=text[text.index("<svg") :], png=png.getvalue())
 
 
 def loss_figure(train_metrics: Trained) -> Figure:
@@ -169,14 +159,8 @@ def differences_figure(benchmarks: Sequence[BenchmarkReport]) -> Figure:
         ]
         panel.axvline(0, color=INK, linewidth=1)
         for place, contrast in enumerate(shown):
-            _point(
-                panel,
-                contrast["variant"],
-                place,
-                contrast["difference"],
-                contrast["interval"],
-                scale,
-            )
+            value, interval = contrast["difference"], contrast["interval"]
+            _point(panel, contrast["variant"], place, value, interval, scale)
         _name_rows(panel, [contrast_title(contrast) for contrast in shown])
         unit = "percentage points" if scale == 100 else "points of 10"
         panel.set(title=_title(benchmark), xlabel=f"difference ({unit})")
@@ -191,24 +175,16 @@ def latency_figure(times: Mapping[str, Sequence[TokenTimes]]) -> Figure:
     figure = Figure(figsize=(8.6, 5.4), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP))
     grid = figure.add_gridspec(2, 2)
     axes = [figure.add_subplot(cell) for cell in (grid[0, 0], grid[0, 1], grid[1, :])]
-    labels = {
-        "time_to_first_token_ms": "time to first token (ms)",
-        "decode_tokens_per_second": "decode speed (tokens/s)",
-    }
-    for panel, (metric, label) in zip(axes, labels.items(), strict=False):
+    metrics: list[tuple[str, str, Callable[[TokenTimes], float]]] = [
+        ("time to first token (ms)", "less", lambda row: row.time_to_first_token_ms),
+        ("decode speed (tokens/s)", "more", decode_tokens_per_second),
+    ]
+    for panel, (label, better, value_of) in zip(axes, metrics, strict=False):
         for place, (variant, rows) in enumerate(shown.items()):
-            values = [
-                (
-                    decode_tokens_per_second(row)
-                    if metric in HIGHER_IS_BETTER
-                    else row.time_to_first_token_ms
-                )
-                for row in rows
-            ]
-            _strip(panel, variant, place, values)
+            _strip(panel, variant, place, [value_of(row) for row in rows])
         _name_rows(panel, [VARIANT_TITLES[variant] for variant in shown])
-        better = "more is better" if metric in HIGHER_IS_BETTER else "less is better"
-        panel.set(title=f"{label.partition(' (')[0].capitalize()}, {better}", xlabel=label)
+        title = f"{label.partition(' (')[0].capitalize()}, {better} is better"
+        panel.set(title=title, xlabel=label)
         panel.set_xlim(left=0)
     longest = 0.0
     for variant, rows in shown.items():
@@ -240,15 +216,8 @@ def memory_figure(peak_bytes: Mapping[str, float | None]) -> Figure:
     figure, axes = _panels(1, 2.0)
     shown = {name: peak for name in VARIANT_TITLES if (peak := peak_bytes.get(name))}
     for place, (variant, peak) in enumerate(shown.items()):
-        value = peak / 1e9
-        axes[0].barh(place, value, color=COLOURS[variant], height=0.55)
-        axes[0].annotate(
-            f"{value:.2f} GB",
-            (value, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
+        bar = axes[0].barh(place, peak / 1e9, color=COLOURS[variant], height=0.55)
+        axes[0].bar_label(bar, fmt="%.2f GB", padding=4)
     _name_rows(axes[0], [VARIANT_TITLES[variant] for variant in shown])
     axes[0].set(title="Peak memory while generating", xlabel="GB")
     axes[0].margins(x=0.15)
@@ -264,43 +233,22 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _point(
-    panel: Axes,
-    variant: str,
-    place: int,
-    value: float,
-    interval: Sequence[float] | None,
-    scale: int,
+    panel: Axes, variant: str, place: int, value: float, interval: Interval | None, scale: int
 ) -> None:
     low, high = interval or (value, value)
-    panel.plot(
-        [scale * low, scale * high],
-        [place, place],
-        color=COLOURS[variant],
-        linewidth=2.2,
-        solid_capstyle="round",
-    )
-    panel.plot(
-        [scale * value], [place], color=COLOURS[variant], marker=MARKERS[variant], markersize=7
-    )
+    ends, colour = [scale * low, scale * high], COLOURS[variant]
+    panel.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
+    panel.plot([scale * value], [place], color=colour, marker=MARKERS[variant], markersize=7)
 
 
 def _strip(panel: Axes, variant: str, place: int, values: Sequence[float]) -> None:
     """Draw every value as a faint mark in a fixed spread, and the median as a bar."""
     shown = values[:: max(1, len(values) // MOST_MARKS)]
     spread = [place + 0.3 * ((number % 9) / 8 - 0.5) for number in range(len(shown))]
-    panel.plot(
-        shown,
-        spread,
-        linestyle="",
-        marker=MARKERS[variant],
-        markersize=3.5,
-        alpha=0.45,
-        color=COLOURS[variant],
-    )
+    colour, mark = COLOURS[variant], MARKERS[variant]
+    panel.plot(shown, spread, mark, markersize=3.5, alpha=0.45, color=colour)
     median = statistics.median(values)
-    panel.plot(
-        [median, median], [place - 0.32, place + 0.32], color=COLOURS[variant], linewidth=2.5
-    )
+    panel.plot([median, median], [place - 0.32, place + 0.32], color=colour, linewidth=2.5)
 
 
 def _name_rows(panel: Axes, names: Sequence[str]) -> None:

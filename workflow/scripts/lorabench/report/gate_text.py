@@ -11,14 +11,10 @@ from lorabench.scoring.benchmark import scored_benchmark
 
 TITLES = {
     "held_out_loss": "held-out loss",
-    "benchmarks": "benchmarks",
     "merge_error": "saved weights",
-    "contamination": "contamination",
     "speed": "decode speed",
     "memory": "peak memory",
-    "licences": "licences",
     "base_model": "base model",
-    "declaration": "declaration",
 }
 VERDICTS = {"pass": "pass", "fail": "fail", "not_shown": "not shown", "missing": "missing"}
 ANSWERS: dict[Answer, str] = {"yes": "yes", "no": "no", "not_shown": "not shown"}

@@ -81,10 +81,7 @@ def compare_items(
     for variant, results in rows.items():
         for row in results:
             by_id.setdefault(row.id, {})[variant] = row
-    made = {
-        variant: {answer.id: answer for answer in generated}
-        for variant, generated in answers.items()
-    }
+    made = {variant: {one.id: one for one in generated} for variant, generated in answers.items()}
     items = [_item(found, made, questions) for found in by_id.values()]
     return sorted(
         items, key=lambda item: (math.inf if item.change is None else item.change, item.shift)
@@ -144,6 +141,7 @@ def _item(
     questions: Mapping[str, Mapping[str, Any]],
 ) -> Item:
     first = next(iter(found.values()))
+    group = first.detail.get("subject") or first.detail.get("category")
     turn = int(first.detail.get("turn", 1)) - 1
     question = questions.get(first.id, questions.get(first.cluster, {}))
     asked = next(
@@ -156,7 +154,7 @@ def _item(
         change = after.score - before.score
     return Item(
         id=first.id,
-        group=_group(first),
+        group=str(group or NO_GROUP).replace("_", " "),
         prompt=asked.prompts[turn] if asked else _prompt(question),
         reference=_reference(question, turn),
         answers={
@@ -166,13 +164,6 @@ def _item(
         change=change,
         shift=_probability(after) - _probability(before),
     )
-
-
-def _group(row: ItemResult) -> str:
-    for key in ("subject", "category"):
-        if row.detail.get(key):
-            return str(row.detail[key]).replace("_", " ")
-    return NO_GROUP
 
 
 def _prompt(question: Mapping[str, Any]) -> str:
@@ -193,10 +184,9 @@ def _reference(question: Mapping[str, Any], turn: int) -> str:
 
 def _given(row: ItemResult, answer: Answer | None, turn: int) -> Given:
     detail = row.detail
+    text = str(detail.get("response", detail.get("predicted", "")))
     if answer is not None:
         text = answer.outputs[turn]
-    else:
-        text = str(detail.get("response", detail.get("predicted", "")))
     if detail.get("log_probabilities"):
         text += f" (probability of the right choice {100 * _probability(row):.0f} %)"
     spoken = [str(detail.get("judgment") or "")]

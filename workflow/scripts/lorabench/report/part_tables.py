@@ -42,15 +42,11 @@ def _rows(
     parts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Turn variant -> part -> figures into one row a part."""
-    names = dict.fromkeys(name for rows in parts.values() for name in rows)
-    table = []
-    for name in names:
-        found = {variant: rows[name] for variant, rows in parts.items() if name in rows}
-        cells = {
-            variant: {"score": part["score"], "interval": part.get("interval")}
-            for variant, part in found.items()
-        }
-        title = titles.get(name, name.replace("_", " "))
-        n = next(iter(found.values()))["n"]
-        table.append({"name": name, "title": title, "n": n, "variants": cells})
-    return table
+    table: dict[str, dict[str, Any]] = {}
+    for variant, rows in parts.items():
+        for name, part in rows.items():
+            title = titles.get(name, name.replace("_", " "))
+            row = {"name": name, "title": title, "n": part["n"], "variants": {}}
+            cell = {"score": part["score"], "interval": part.get("interval")}
+            table.setdefault(name, row)["variants"][variant] = cell
+    return list(table.values())

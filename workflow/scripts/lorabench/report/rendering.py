@@ -98,8 +98,7 @@ def render_html(
                 part.render(
                     whole=False,
                     items=most_changed(found, count),
-                    unit=scored_benchmark(name).unit,
-                    right_or_wrong=scored_benchmark(name).right_or_wrong,
+                    table=scored_benchmark(name),
                     limit=CHARACTERS_SHOWN,
                 )
             )
@@ -120,19 +119,15 @@ def render_html(
 
 def render_items(template: str, style: str, run: str, items: Mapping[str, Sequence[Item]]) -> str:
     """Return the page of every item."""
-    parts = []
-    for name, found in items.items():
-        table = scored_benchmark(name)
-        parts.append(
-            {
-                "name": name,
-                "title": table.title,
-                "unit": table.unit,
-                "right_or_wrong": table.right_or_wrong,
-                # losses before gains of the same size
-                "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
-            }
-        )
+    parts = [
+        {
+            "name": name,
+            "table": scored_benchmark(name),
+            # losses before gains of the same size
+            "items": sorted(found, key=lambda item: -abs(item.change or 0.0)),
+        }
+        for name, found in items.items()
+    ]
     page = page_environment().from_string(template)
     return printable(
         page.render(whole=True, run=run, parts=parts, style=Markup(style), limit=LONGEST)

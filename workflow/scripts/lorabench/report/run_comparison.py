@@ -34,6 +34,8 @@ SETTINGS = ComparisonSettings(
 )
 # benchmark -> variant -> score file
 Scores = Mapping[str, Mapping[str, Score]]
+# for each further run: benchmark -> contrast with the first
+Contrasts = Sequence[Mapping[str, Contrast]]
 # the end of a protocol sentence that counts failures of one run
 COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 
@@ -108,36 +110,31 @@ def compare_runs(runs: Sequence[Run]) -> list[dict[str, Contrast]]:
     first, *others = runs
     if not others:
         raise DataError("one folder was given; give at least two, as A and B")
-    contrasts: dict[str, dict[PairName, Any]] = {}
-    for place, other in enumerate(others):
+    found: list[dict[str, dict[PairName, Any]]] = []
+    for other in others:
         common = [name for name in first.scores if name in other.scores]
         if not common:
             raise DataError(f"{first.name} and {other.name} have no scored benchmark in common")
-        for name in common:
-            _check_protocol(name, first, other)
-            signal = all(run.scores[name].get("carries_signal", True) for run in (first, other))
-            try:
-                contrasts[f"{place}:{name}"] = compare_benchmark(
-                    scored_benchmark(name),
-                    {"base": first.rows[name], "lora": other.rows[name]},
-                    signal,
-                    first.scores[name]["confidence"],
-                    SETTINGS,
-                )
-            except DataError as error:
-                raise DataError(f"{name}: {first.name} and {other.name}: {error}") from None
-    add_verdicts(contrasts)
-    return [
-        {
-            key.partition(":")[2]: found["lora_vs_base"]
-            for key, found in contrasts.items()
-            if key.startswith(f"{place}:")
-        }
-        for place in range(len(others))
-    ]
+        found.append({name: _pair(name, first, other) for name in common})
+    add_verdicts(
+        {f"{n}:{name}": pair for n, pairs in enumerate(found) for name, pair in pairs.items()}
+    )
+    return [{name: pair["lora_vs_base"] for name, pair in pairs.items()} for pairs in found]
 
 
-def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Contrast]]) -> str:
+def _pair(name: str, first: Run, other: Run) -> dict[PairName, Any]:
+    """Return the contrast of a benchmark, under the name of the adapter against the base."""
+    _check_protocol(name, first, other)
+    signal = all(run.scores[name].get("carries_signal", True) for run in (first, other))
+    rows = {"base": first.rows[name], "lora": other.rows[name]}
+    confidence = first.scores[name]["confidence"]
+    try:
+        return compare_benchmark(scored_benchmark(name), rows, signal, confidence, SETTINGS)
+    except DataError as error:
+        raise DataError(f"{name}: {first.name} and {other.name}: {error}") from None
+
+
+def runs_text(runs: Sequence[Run], contrasts: Contrasts) -> str:
     """Return a table of runs for a terminal, and a line for each comparison."""
     lines = []
     for number, run in enumerate(runs):
@@ -163,11 +160,7 @@ def runs_text(runs: Sequence[Run], contrasts: Sequence[Mapping[str, Contrast]]) 
 
 
 def render_runs(
-    template: str,
-    style: str,
-    runs: Sequence[Run],
-    contrasts: Sequence[Mapping[str, Contrast]],
-    spreads: Sequence[object] = (),
+    template: str, style: str, runs: Sequence[Run], contrasts: Contrasts, spreads: Any = ()
 ) -> str:
     """Return the page: scores, paired differences to A, and the spreads over seeds.
 
@@ -189,13 +182,10 @@ def render_runs(
     return printable(text)
 
 
-def corrected(contrasts: Sequence[Mapping[str, Contrast]]) -> int:
+def corrected(contrasts: Contrasts) -> int:
     """Return over how many comparisons p was adjusted: those that carry a signal."""
-    return sum(
-        contrast.get("p_value_holm") is not None
-        for found in contrasts
-        for contrast in found.values()
-    )
+    every = [contrast for found in contrasts for contrast in found.values()]
+    return sum(contrast.get("p_value_holm") is not None for contrast in every)
 
 
 def _contrast_line(contrast: Contrast, unit: str) -> str:
@@ -272,12 +262,10 @@ def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
             continue
         document = read_json(path)
         name, found = document.get("benchmark"), (document.get("variants") or {}).get(variant)
-        if name and found and (found.get("items") or found.get("outputs")):
-            rows[name] = (
-                [ItemResult(**row) for row in found["items"]]
-                if "items" in found
-                else _judged_rows(found["outputs"])
-            )
+        if name and found and found.get("items"):
+            rows[name] = [ItemResult(**row) for row in found["items"]]
+        elif name and found and found.get("outputs"):
+            rows[name] = _judged_rows(found["outputs"])
     return rows
 
 

@@ -80,12 +80,9 @@ def _hardware(hardware: Mapping[str, Any]) -> str | None:
     """Return the machine that trained, as "2 x NVIDIA H100" or "AMD EPYC, 16 cores"."""
     gpus = [str(gpu.get("name", "GPU")) for gpu in hardware.get("gpus") or ()]
     if gpus:
-        kinds = dict.fromkeys(gpus)
-        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in kinds)
-    if not hardware.get("cpu"):
-        return None
-    cores = hardware.get("cpu_cores")
-    return f"{hardware['cpu']}, {cores} cores, no GPU"
+        return ", ".join(f"{gpus.count(kind)} x {kind}" for kind in dict.fromkeys(gpus))
+    cpu = hardware.get("cpu")
+    return f"{cpu}, {hardware.get('cpu_cores')} cores, no GPU" if cpu else None
 
 
 def duration_text(seconds: float) -> str:

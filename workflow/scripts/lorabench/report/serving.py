@@ -46,11 +46,8 @@ def cost_to_serve(
     for variant, title in VARIANT_TITLES.items():
         if variant in decode["median"]:
             text = _variant_text(variant, serving, memory.get(variant), measured[variant])
-            verdicts = {
-                part["ratio_to_base"][variant]["verdict"]
-                for part in (decode, first)
-                if variant in part["ratio_to_base"]
-            }
+            ratios = [part["ratio_to_base"].get(variant) for part in (decode, first)]
+            verdicts = {ratio["verdict"] for ratio in ratios if ratio}
             reasons.append(reason(_status(verdicts), f"{title}: {text}"))
     bound = any(document["single_stream"]["launch_bound"] for document in measured.values())
     if bound:
@@ -74,9 +71,9 @@ def cost_to_serve(
         )
         text = f"on the measured server, times the base's tokens/s for each user: {words}"
         reasons.append(reason("neutral", text))
-    ratios = server or ({} if bound else decode["ratio_to_base"])
+    deciding = server or ({} if bound else decode["ratio_to_base"])
     # a server's verdicts already regard its own noise
-    answer, headline = _headline(ratios, None if server else band, launch_bound=bound)
+    answer, headline = _headline(deciding, None if server else band, launch_bound=bound)
     return {"answer": answer, "headline": headline, "reasons": reasons}
 
 
@@ -85,10 +82,7 @@ def _status(verdicts: Collection[str]) -> ReasonStatus:
 
 
 def _variant_text(
-    variant: str,
-    serving: Mapping[str, ServingMetric],
-    used: float | None,
-    document: Measured,
+    variant: str, serving: Mapping[str, ServingMetric], used: float | None, document: Measured
 ) -> str:
     """Return what a variant takes and gives, in one line."""
     parts = []
@@ -163,15 +157,11 @@ def _server_ratio(document: Measured) -> SpeedRatio | None:
     if not ratios:
         return None
     last = ratios[-1]
+    median, interval = last["median"], last["interval"]
     verdict: SpeedVerdict = "no difference detectable"
     if last["beyond_noise"]:
-        verdict = "faster" if last["median"] > 1 else "slower"
-    return {
-        "ratio": last["median"],
-        "interval": last["interval"],
-        "n": last["n"],
-        "verdict": verdict,
-    }
+        verdict = "faster" if median > 1 else "slower"
+    return {"ratio": median, "interval": interval, "n": last["n"], "verdict": verdict}
 
 
 def _headline(

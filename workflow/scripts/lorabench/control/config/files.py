@@ -33,9 +33,9 @@ def read_config_file(file: Path) -> ConfigFile:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        return ConfigFile(
-            faults=[f"{file}:{line}: expected UTF-8 text, found the byte {_byte(error)}"]
-        )
+        column = error.start - error.object.rfind(b"\n", 0, error.start)
+        byte = f"0x{error.object[error.start]:02x} in column {column}"
+        return ConfigFile(faults=[f"{file}:{line}: expected UTF-8 text, found the byte {byte}"])
     except OSError as error:
         return ConfigFile(faults=[f"{file}: expected a readable file; {_reason(error)}"])
     try:
@@ -48,12 +48,8 @@ def read_config_file(file: Path) -> ConfigFile:
         # of dates that do not exist, and of a mapping inside itself
         return ConfigFile(faults=[f"{file}: not YAML that can be read: {error}"])
     if not isinstance(values, dict):
-        return ConfigFile(
-            faults=[
-                f"{file}: expected sections such as `run: demo`, found"
-                f" {'nothing' if values is None else type(values).__name__}"
-            ]
-        )
+        found = "nothing" if values is None else type(values).__name__
+        return ConfigFile(faults=[f"{file}: expected sections such as `run: demo`, found {found}"])
     read = ConfigFile(values=values)
     try:
         _walk(node, (), file, read)
@@ -81,11 +77,10 @@ def merge(config: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(config)
     for key, value in overrides.items():
         old = merged.get(key)
-        merged[key] = (
-            merge(old, value)
-            if isinstance(old, dict) and isinstance(value, dict)
-            else copy.deepcopy(value)
-        )
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = copy.deepcopy(value)
     return merged
 
 
@@ -141,14 +136,6 @@ def _syntax_fault(file: Path, error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     hint = "; indent with spaces" if "'\\t'" in str(problem) else ""
     return f"{place}: not YAML: {' '.join(str(problem).split())}{hint}"
-
-
-def _byte(error: UnicodeDecodeError) -> str:
-    return f"0x{error.object[error.start]:02x} in column {_column(error)}"
-
-
-def _column(error: UnicodeDecodeError) -> int:
-    return error.start - error.object.rfind(b"\n", 0, error.start)
 
 
 def _reason(error: OSError) -> str:

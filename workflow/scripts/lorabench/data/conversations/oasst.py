@@ -17,7 +17,7 @@ Message = dict[str, Any]
 REPLY_ROLE = {"system": "prompter", "prompter": "assistant", "assistant": "prompter"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Tree:
     """The messages of one conversation tree."""
 
@@ -45,12 +45,7 @@ def group_trees(messages: Iterable[Message]) -> list[Tree]:
     for name, branches in replies.items():
         _check_tree(name, branches)
     return [
-        Tree(
-            id=name,
-            state=message["tree_state"],
-            split=message["split"],
-            replies=dict(replies[name]),
-        )
+        Tree(name, message["tree_state"], message["split"], dict(replies[name]))
         for name, message in first.items()
     ]
 
@@ -96,16 +91,13 @@ def top_ranked_path(tree: Tree, *, exclude_synthetic: bool) -> list[Message]:
     path: list[Message] = []
     parent: str | None = None
     roles: tuple[str, ...] = ("system", "prompter")
-    while True:
-        candidates = [
-            reply
-            for reply in tree.replies.get(parent, [])
-            if reply["role"] in roles
-            and _is_living(reply)
-            and not (exclude_synthetic and reply["synthetic"])
-        ]
-        if not candidates:
-            break
+    while candidates := [
+        reply
+        for reply in tree.replies.get(parent, [])
+        if reply["role"] in roles
+        and _is_living(reply)
+        and not (exclude_synthetic and reply["synthetic"])
+    ]:
         path.append(min(candidates, key=_preference))
         parent, roles = path[-1]["message_id"], (REPLY_ROLE[path[-1]["role"]],)
     while path and path[-1]["role"] != "assistant":

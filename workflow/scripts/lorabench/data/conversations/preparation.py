@@ -73,16 +73,27 @@ def prepare(messages: Iterable[Message], settings: PreparationSettings) -> Prepa
         split = (tree.split or "train") if divided else split_by_hash(tree.id, share)
         path = top_ranked_path(tree, exclude_synthetic=settings.exclude_synthetic)
         conversation, neutralised = _conversation(tree, path)
-        reason = drop_reason(tree, path, settings)
-        if (
-            reason is None
-            and settings.max_conversations is not None
-            and len(kept[split]) >= settings.max_conversations
-        ):
+        branches = list(tree.replies.values())
+        # only of a conversation without branches it is known what the path leaves out
+        linear = bool(path) and all(len(replies) == 1 for replies in branches)
+        reason, most = drop_reason(tree, path, settings), settings.max_conversations
+        if reason is None and most is not None and len(kept[split]) >= most:
             reason = "max_conversations"
         if reason is None:
             kept[split].append(conversation)
-        audit.append(_audit_row(tree, path, conversation, split, reason, neutralised))
+        row = AuditRow(
+            id=tree.id,
+            split=split,
+            kept=reason is None,
+            reason=reason,
+            language=path[0]["lang"] if path else None,
+            path=[message["message_id"] for message in path],
+            turns=sum(message["role"] == "user" for message in conversation.messages),
+            characters=sum(len(message["content"]) for message in conversation.messages),
+            neutralised=neutralised,
+            cut=len(branches) - len(path) if linear else 0,
+        )
+        audit.append(row)
     for split, conversations in kept.items():
         if not conversations:
             raise ConfigurationError(
@@ -117,10 +128,8 @@ def drop_reason(tree: Tree, path: list[Message], settings: PreparationSettings) 
         return "max_toxicity"
     if settings.max_turns is not None and len(answers) > settings.max_turns:
         return "max_turns"
-    if (
-        settings.max_characters is not None
-        and sum(len(message["text"]) for message in path) > settings.max_characters
-    ):
+    characters = sum(len(message["text"]) for message in path)
+    if settings.max_characters is not None and characters > settings.max_characters:
         return "max_characters"
     return None
 
@@ -145,37 +154,6 @@ def _conversation(tree: Tree, path: list[Message]) -> tuple[Conversation, int]:
     return Conversation(id=tree.id, language=language, messages=turns), neutralised
 
 
-def _audit_row(
-    tree: Tree,
-    path: list[Message],
-    conversation: Conversation,
-    split: str,
-    reason: str | None,
-    neutralised: int,
-) -> AuditRow:
-    """Return the audit row of a tree."""
-    return AuditRow(
-        id=tree.id,
-        split=split,
-        kept=reason is None,
-        reason=reason,
-        language=path[0]["lang"] if path else None,
-        path=[message["message_id"] for message in path],
-        turns=sum(message["role"] == "user" for message in conversation.messages),
-        characters=sum(len(message["content"]) for message in conversation.messages),
-        neutralised=neutralised,
-        cut=_cut(tree, path),
-    )
-
-
-def _cut(tree: Tree, path: list[Message]) -> int:
-    """Return how many messages of a conversation without branches its path leaves out."""
-    branches = list(tree.replies.values())
-    if not path or any(len(replies) > 1 for replies in branches):
-        return 0
-    return len(branches) - len(path)
-
-
 def _counts(audit: list[AuditRow], split: str) -> str:
     """Return "reason count" for the dropped trees of a split."""
     reasons = Counter(row.reason for row in audit if row.split == split and row.reason)
@@ -193,14 +171,12 @@ def summarise(prepared: Prepared) -> DataCounts:
         kept = [row for row in rows if row.kept]
         dropped = Counter(row.reason for row in rows if row.reason)
         languages = Counter(row.language for row in kept if row.language)
+        cut, messages = sum(row.cut > 0 for row in kept), sum(row.cut for row in kept)
         splits[split] = {
             "trees": len(rows),
             "kept": len(kept),
             "dropped": dict(sorted(dropped.items())),
-            "cut": {
-                "conversations": sum(row.cut > 0 for row in kept),
-                "messages": sum(row.cut for row in kept),
-            },
+            "cut": {"conversations": cut, "messages": messages},
             "languages": dict(sorted(languages.items(), key=lambda entry: (-entry[1], entry[0]))),
             "turns": sum(row.turns for row in kept),
             "characters": sum(row.characters for row in kept),

@@ -66,7 +66,7 @@ def source_files(path: Path) -> list[Path]:
     found = next((group for group in groups if group), [])
     chosen = [file for file in found if _split_of(file) != "test"]
     if not chosen:
-        expected = ", ".join(pattern for group in PATTERNS for pattern in group)
+        expected = ", ".join(MORE_HUB_FILES)
         raise DataError(f"{path}: no conversations; expected one of {expected}")
     left = {file.name for group in groups for file in group} - {file.name for file in chosen}
     if left:
@@ -76,7 +76,7 @@ def source_files(path: Path) -> list[Path]:
 
 def holds_data(path: Path) -> bool:
     """Return whether a folder has a file that can be read."""
-    return any(True for group in PATTERNS for pattern in group for _ in path.glob(pattern))
+    return any(any(path.glob(pattern)) for pattern in MORE_HUB_FILES)
 
 
 def read_messages(path: Path, form: str = AUTO) -> Iterator[Row]:
@@ -122,12 +122,8 @@ def check_trees(source: Source, messages: Iterable[Row]) -> None:
             f"{found[split]:,} {split} trees (expected {number:,})"
             for split, number in OASST1_TREES.items()
         )
-        logger.warning(
-            "%s@%s holds %s: another revision, or files are missing",
-            source.repo,
-            source.revision,
-            counts,
-        )
+        words = "%s@%s holds %s: another revision, or files are missing"
+        logger.warning(words, source.repo, source.revision, counts)
 
 
 def messages_of_row(

@@ -8,15 +8,8 @@ from lorabench.files import read_json, write_json
 from lorabench.safetensors_header import read_entries
 
 PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
-SUPPORT_FILES = (
-    "*.json",
-    "*.jinja",
-    "tokenizer.model",
-    "LICENSE*",
-    "USE_POLICY*",
-    "NOTICE*",
-    "README.md",
-)
+LEGAL_FILES = ("LICENSE*", "USE_POLICY*", "NOTICE*")
+SUPPORT_FILES = ("*.json", "*.jinja", "tokenizer.model", *LEGAL_FILES, "README.md")
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -40,13 +33,8 @@ def checkpoint_files(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder}: the tokenizer has no chat template; use an instruction-tuned checkpoint"
         )
-    support = {
-        file
-        for pattern in SUPPORT_FILES
-        for file in folder.glob(pattern)
-        if file.name != "source.json"
-    }
-    return sorted({*weights, *support})
+    support = {file for pattern in SUPPORT_FILES for file in folder.glob(pattern)}
+    return sorted({*weights, *support} - {folder / "source.json"})
 
 
 def check_not_quantised(folder: Path) -> None:
@@ -118,8 +106,6 @@ def link_checkpoint(folder: Path, target: Path) -> None:
         (target / file.name).symlink_to(file.absolute())
     if not (target / "generation_config.json").exists():
         config: dict[str, Any] = read_json(folder / "config.json")
-        ids = {key: config.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-        write_json(
-            target / "generation_config.json",
-            {key: value for key, value in ids.items() if value is not None},
-        )
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        ids = {key: config[key] for key in names if config.get(key) is not None}
+        write_json(target / "generation_config.json", ids)

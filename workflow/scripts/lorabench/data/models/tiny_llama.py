@@ -58,15 +58,9 @@ def make_tiny_llama(folder: Path, *, seed: int = 0, samples: Path) -> None:
     write_json(folder / "tokenizer_config.json", _tokenizer_config())
     config = _config(tokenizer)
     write_json(folder / "config.json", config)
-    ids = {
-        "bos_token_id": config["bos_token_id"],
-        "eos_token_id": [
-            tokenizer.token_to_id("<|end_of_text|>"),
-            tokenizer.token_to_id("<|eot_id|>"),
-        ],
-        "pad_token_id": config["pad_token_id"],
-    }
-    write_json(folder / "generation_config.json", ids)
+    ends = [tokenizer.token_to_id(token) for token in ("<|end_of_text|>", "<|eot_id|>")]
+    ids = {"eos_token_id": ends, "pad_token_id": config["pad_token_id"]}
+    write_json(folder / "generation_config.json", {"bos_token_id": config["bos_token_id"], **ids})
     weights = folder / "model.safetensors"
     save_file(_random_weights(config["vocab_size"], seed), weights, metadata={"format": "pt"})
     # the library makes the file private

