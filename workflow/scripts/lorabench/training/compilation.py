@@ -40,8 +40,6 @@ def why_not_compiled(
         return "no GPU: on a CPU the compiler takes longer than it saves"
     if not has_varlen(device, dtype):
         return "it pays with FlashAttention only: bfloat16, compute capability 8.0 or newer"
-    if settings.fsdp:
-        return "compiled layers whose weights are divided among processes were not run to their end"
     if settings.use_dora:
         return "DoRA leaves the compiled graph many times in each layer"
     return what_is_missing()
