@@ -165,7 +165,7 @@ def choose(
     number_bytes = 2 if in_bfloat16 else 4
     flash = device.gpu and in_bfloat16
     # the rules of `lorabench.training.compilation`, for a machine with a compiler
-    automatic = flash and not settings.use_dora and not settings.fsdp
+    automatic = flash and not settings.use_dora
     compiled = automatic if settings.compile == "auto" else settings.compile is True
     shortest, longest = _row_bounds(settings, flash)
 
