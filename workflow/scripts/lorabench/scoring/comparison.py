@@ -34,8 +34,8 @@ PAIRS: dict[PairName, tuple[str, str]] = {
     "merged_vs_lora": ("merged", "lora"),
 }
 # What an item that was not seen may have changed by, at least: a preference can change by 1; a
-# rating seldom changes by more than 5 of the 9 points. See `paired_difference`.
-UNSEEN = {SHARE: 1.0, RATING: 5.0}
+# rating seldom changes by more than 3 points. See `paired_difference`.
+UNSEEN = {SHARE: 1.0, RATING: 3.0}
 NO_VERDICT = "no verdict: the judge's scores decide nothing, they only show that the step works"
 
 
