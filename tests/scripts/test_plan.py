@@ -121,8 +121,7 @@ def test_the_plan_says_whether_the_items_suffice(
 
 def test_a_reader_that_stops_gets_no_traceback() -> None:
     """`make plan | head` ends quietly."""
-    command = [sys.executable, ROOT / "workflow" / "scripts" / "plan.py"]
-    command += ["--configfile", ROOT / "config" / "smoke.yaml"]
+    command = [sys.executable, "workflow/scripts/plan.py", "--configfile", "config/smoke.yaml"]
     plan = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     assert plan.stdout and plan.stderr
     plan.stdout.close()
