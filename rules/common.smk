@@ -3,7 +3,7 @@ import subprocess
 from snakemake.settings.types import DeploymentMethod
 
 from lorabench.control.benchmarks import BENCHMARKS, JUDGED, TASKS
-from lorabench.control.cluster import check_cluster, memory_mb
+from lorabench.control.cluster import check_cluster, keep_asking, memory_mb
 from lorabench.control.configuration import resolve
 from lorabench.control.inputs import checkpoint_inputs, folder_inputs, local_files
 from lorabench.control.memory_model import GLIBC_TUNABLES
@@ -59,6 +59,7 @@ def check_before_start():
     local = workflow.local_exec
     if not local:
         or_stop(check_cluster)
+        keep_asking(sys.modules["snakemake_executor_plugin_slurm"], lambda: bool(SIGNALS))
     for line in or_stop(
         check_scheduled, plan, parameters, jobs, with_conda=with_conda, local=local
     ):

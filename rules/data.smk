@@ -16,6 +16,7 @@ rule fetch_model:
     params:
         settings=lambda wildcards: plan.models()[wildcards.model],
         code=parameters.code("fetch_model", "data"),
+        layers=parameters.trained_layers,
     message:
         "fetch model {wildcards.model}"
     script:

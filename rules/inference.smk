@@ -23,7 +23,7 @@ rule measure_inference:
         gpu=gpus(),
         slurm_partition=partition(),
         mem_mb=model_memory,
-        runtime=120,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=parameters.section("measure_inference", *TIMED_SETTINGS),
         code=parameters.code("measure_inference", "inference"),

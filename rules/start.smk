@@ -1,6 +1,7 @@
 # Before everything else: this tree's package, and config files that can be read.
 import atexit
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "lorabenc
     del sys.modules[name]
 
 from lorabench.control.config.files import read_config
-from lorabench.control.last_words import as_failed, closing_lines, typed_command
+from lorabench.control.last_words import FULL_DISK, as_failed, closing_lines, typed_command
 
 
 def stop(error):
@@ -34,6 +35,18 @@ def config_files():
 # Snakemake's own reader takes the last of two equal keys, and shows a traceback for a folder.
 if faults := read_config(config_files()).faults:
     stop("\n".join(faults))
+
+
+# Snakemake's own words for these are pages of traceback.
+if workflow.is_main_process:
+    for place in map(Path, (".", ".snakemake", "results", "resources", "logs")):
+        if os.path.lexists(place) and not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            stop(
+                f"{place.absolute()}: expected a folder that may be written to; change its permissions, mount it for"
+                " writing, or move it away"
+            )
+    if shutil.disk_usage(".").free < FULL_DISK:
+        stop(f"{Path.cwd()}: its disk is full; free some space, then start again")
 
 
 SIGNALS = []
@@ -55,6 +68,7 @@ def say_why_last(logfile):
         as_failed(scheduler.failed, BEGIN, None if workflow.local_exec else Path("logs/slurm")),
         interrupted=bool(SIGNALS or scheduler._user_kill),
         command=typed_command(sys.argv, os.environ),
-        logfile=logfile,
+        # a list, empty where Snakemake could not open one
+        logfile=next(map(str, logfile), os.devnull),
     )
     atexit.register(print, "\n".join(lines), file=sys.stderr, flush=True)

@@ -105,7 +105,7 @@ rule merge_adapter:
         gpu=gpus(),
         slurm_partition=partition(),
         mem_mb=model_memory,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=parameters.section("merge_adapter"),
         code=parameters.code("merge_adapter", "training"),

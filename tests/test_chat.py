@@ -121,9 +121,23 @@ def test_the_templates_end_of_turn_ends_answers(tiny_model: Path, tmp_path: Path
         ({"n_positions": 1024}, 1024),
         ({"text_config": {"max_position_embeddings": 8192}}, 8192),
         ({"max_position_embeddings": None}, None),
+        ({"max_position_embeddings": 32768, "sliding_window": 4096}, 4096),
+        ({"text_config": {"max_position_embeddings": 8192, "sliding_window": 512}}, 512),
+        (
+            {"n_ctx": 32768, "sliding_window": 4096, "use_sliding_window": False},
+            32768,
+        ),
+        (
+            {"n_ctx": 2048, "sliding_window": 64, "layer_types": ["full_attention"]},
+            2048,
+        ),
+        (
+            {"n_ctx": 2048, "sliding_window": 64, "layer_types": ["sliding_attention"]},
+            64,
+        ),
         ({}, None),
     ],
 )
 def test_the_context_is_read_under_every_name(config: dict[str, Any], expected: int | None) -> None:
-    """Architectures name the same limit differently, and some have none."""
+    """Architectures name the same limit differently; some have none, some a window that counts."""
     assert context_length(config) == expected

@@ -1,10 +1,13 @@
 """What is asked of a SLURM cluster before jobs are sent to it."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lorabench.control.cluster import check_cluster, memory_mb
+from lorabench.control import cluster
+from lorabench.control.cluster import check_cluster, keep_asking, memory_mb
 from lorabench.errors import PrerequisiteError
 
 CONFIG = "AccountingStorageType   = {storage}\nMinJobAge               = {age} sec\n"
@@ -41,6 +44,33 @@ def test_a_machine_without_slurm_is_refused() -> None:
         check_cluster(lambda program: None, lambda: "")
     with pytest.raises(PrerequisiteError, match="does not answer"):
         check_cluster(here, lambda: None)
+
+
+def test_a_silent_controller_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin sees its answer and the MinJobAge of the start; an interrupt ends the wait."""
+    monkeypatch.setattr(cluster, "PAUSE_SECONDS", 0)
+    answers = [(None, None), (None, None), ({"1": "COMPLETED"}, 0.1)]
+    ages = [300, None]
+
+    async def ask(command: str, logger: Any) -> Any:
+        return answers.pop(0)
+
+    signals: list[int] = []
+    submitted: list[str] = []
+    configs = [None, None, "MinJobAge"]
+    plugin = SimpleNamespace(
+        query_job_status=ask,
+        get_min_job_age=lambda: ages.pop(0),
+        Executor=SimpleNamespace(run_job=lambda executor, job: submitted.append(job)),
+    )
+    keep_asking(plugin, lambda: bool(signals), lambda: configs.pop(0))
+    plugin.Executor.run_job(None, "train")
+    assert (submitted, configs) == (["train"], [])
+    assert asyncio.run(plugin.query_job_status("squeue", None))[0] == {"1": "COMPLETED"}
+    assert plugin.get_min_job_age() == 300
+    answers.append((None, None))
+    signals.append(2)
+    assert asyncio.run(plugin.query_job_status("squeue", None)) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ TRACEBACK = """Traceback (most recent call last):
 ValueError: cannot be
 """
 
+NONE = Path("/dev/null")
+
 
 def failed(folder: Path, text: str | None, cluster: str | None = None) -> FailedJob:
     """Return a failed job whose log holds `text`; None where it wrote none."""
@@ -38,20 +40,28 @@ def failed(folder: Path, text: str | None, cluster: str | None = None) -> Failed
 )
 def test_the_cause_is_what_the_log_says_last(tmp_path: Path, text: str | None, cause: str) -> None:
     """The project's own line, else the exception, else that there is none."""
-    assert cause_of(failed(tmp_path, text)).startswith(cause)
+    assert cause_of(failed(tmp_path, text), NONE).startswith(cause)
 
 
 def test_a_log_of_an_earlier_run_says_nothing(tmp_path: Path) -> None:
     """A job that did not start leaves the log of the last run."""
     job = failed(tmp_path, "lorabench: train_adapter: an old fault\n")
     os.utime(job.log, (0, 0))
-    assert cause_of(job).startswith("it did not start")
+    assert cause_of(job, NONE).startswith("it did not start")
 
 
 def test_slurm_says_why_it_ended_a_job(tmp_path: Path) -> None:
     """A job that SLURM ends writes no cause; SLURM's log has it."""
     text = "slurmstepd: error: *** JOB 7 ON gpu1 CANCELLED AT 2026-11-26 DUE TO TIME LIMIT ***\n"
-    assert "DUE TO TIME LIMIT" in cause_of(failed(tmp_path, "step 3\n", text))
+    assert "DUE TO TIME LIMIT" in cause_of(failed(tmp_path, "step 3\n", text), NONE)
+
+
+def test_slurms_word_for_the_end_is_in_snakemakes_log(tmp_path: Path) -> None:
+    """A job that was cancelled, or ended a moment after its limit, leaves no other trace."""
+    log = tmp_path / "snakemake.log"
+    log.write_text("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Detailed\n")
+    cause = cause_of(failed(tmp_path, "step 3\n", "1 of 1 steps (100%) done\n"), log)
+    assert cause == f"SLURM status is: 'TIMEOUT' ({tmp_path / 'slurm' / 'base' / '7.log'})"
 
 
 def test_the_lines_say_how_to_go_on(tmp_path: Path) -> None:

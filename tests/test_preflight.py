@@ -126,7 +126,7 @@ def test_layers_and_files_that_are_not_what_is_needed(tiny_model: Path, tmp_path
         "score_benchmark": {"length_control_file": str(tiny_model / "config.json")},
     }
     layer, file = find_content_faults(run, {"train_adapter", "score_benchmark"})
-    assert "has no layer 'nothing'; expected some of" in layer and "q_proj" in layer
+    assert "has no linear layer 'nothing'" in layer and "q_proj" in layer
     assert file.startswith("score_benchmark.length_control_file: ") and "df_gamed.csv" in file
     run["fetch_model"]["base"] = {"kind": "built-in", "name": str(tmp_path)}
     assert find_content_faults(run, {"train_adapter"}) == []

@@ -58,6 +58,7 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, text: str, line: str
         ("ADAPTER_PATH", "/", "expected a file or folder, found the whole disk"),
         ("ADAPTER_PATH", "a\nb", "expected one line without control characters"),
         ("ADAPTER_PATH", " ", "expected some text"),
+        ("ADAPTER_PATH", "x" * 5000, "expected at most 4096 characters, found 5000"),
         ("LORA_OUTPUT_DIR", "/", "expected a file or folder, found the whole disk"),
         ("LORA_OUTPUT_DIR", "out\n", "expected one line without control characters"),
         ("MT_BENCH_JUDGE_MODEL", "a\nb", "expected one line without control characters"),
@@ -96,6 +97,7 @@ WRONG_FILES: list[tuple[str, bytes, str]] = [
     ("empty", b"", ": expected sections such as `run: demo`, found nothing"),
     ("list", b"- run\n", ": expected sections such as `run: demo`, found list"),
     ("text", b"smoke\n", ": expected sections such as `run: demo`, found str"),
+    ("marks", "\ufeff\ufeffrun: a\n".encode(), ":1: '\\ufeffrun': unknown key"),
     ("two", b"run: a\n---\nrun: b\n", ":2: not YAML"),
     ("itself", b"run: &a [*a]\n", ": a value holds itself"),
 ]

@@ -58,6 +58,22 @@ def change_config(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def write_index(text: str) -> Callable[[Path], None]:
+    """Leave weights in a shard and an index of this text."""
+
+    def damage(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+        (folder / "model.safetensors.index.json").write_text(text)
+
+    return damage
+
+
+def empty_template(folder: Path) -> None:
+    """Leave a template file without text."""
+    lose_template(folder)
+    (folder / "chat_template.jinja").write_text("\n")
+
+
 def pack(folder: Path) -> None:
     """Store a weight in bytes, without a word in config.json."""
     path = folder / "model.safetensors"
@@ -86,6 +102,29 @@ def pack(folder: Path) -> None:
         ),
         (lambda folder: (folder / "quantize_config.json").write_text("{}"), "stored quantised"),
         (pack, "is stored as U8, so quantised"),
+        (empty_template, "the tokenizer has no chat template"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json:1: not JSON"),
+        (
+            lambda folder: (folder / "tokenizer_config.json").write_text("[]"),
+            "tokenizer_config.json: expected a JSON object",
+        ),
+        (lambda folder: (folder / "config.json").write_text("[]"), "expected a JSON object"),
+        (write_index("[]"), "expected a weight_map"),
+        (write_index('{"weight_map": []}'), "expected a weight_map"),
+        (write_index('{"weight_map": {"a": 3}}'), "expected a weight_map"),
+        (write_index('{"weight_map": {"a": "../b.safetensors"}}'), "expected a weight_map"),
+        (
+            lambda folder: change_config(folder, architectures=["BertForMaskedLM"]),
+            "BertForMaskedLM is no model that continues a text",
+        ),
+        (
+            lambda folder: change_config(folder, num_hidden_layers=1),
+            "num_hidden_layers is 1, but the weights have 2 layers",
+        ),
+        (
+            lambda folder: change_config(folder, hidden_size=100),
+            r"are \[1024, 100\], but the weights have \[1024, 64\]",
+        ),
     ],
 )
 def test_unusable_checkpoint_is_refused(

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from device_reads import DeviceReads
 from lorabench.captured import Captured
+from lorabench.errors import DataError
 from lorabench.evaluation import fixed_steps
 from lorabench.evaluation.grouped_passes import slots_for
 from lorabench.evaluation.prefix_cache_lm import PrefixCacheLM
@@ -196,6 +197,16 @@ def test_the_usual_attention_is_back_afterwards(
     )
     assert base.config._attn_implementation == "sdpa"
     torch.testing.assert_close(base(torch.tensor([[1, 2, 3]])).logits, before)
+
+
+def test_a_window_of_attention_is_the_context(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our passes attend to everything, so a longer prompt would get answers of another model."""
+    monkeypatch.setattr(base.config, "sliding_window", 64, raising=False)
+    lm = PrefixCacheLM(base, tokenizer, tokens_per_batch=200)
+    with pytest.raises(DataError, match="exceed the model's context of 64 tokens"):
+        lm.loglikelihood(choices()[:3], disable_tqdm=True)
 
 
 def test_truncation_is_recorded(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -104,6 +104,7 @@ def test_a_judge_with_such_a_key_is_not_asked(
         "ftp://host/hunter2",
         "hunter2",
         "http://",
+        "http://host\\hunter2/v1",
         "http://host:99999999/hunter2",
         "http://[hunter2",
         5,

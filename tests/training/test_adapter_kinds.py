@@ -125,6 +125,8 @@ def test_names_without_their_prefix_are_refused(tiny_model: Path, tmp_path: Path
             },
             "infinite or not a number",
         ),
+        (lambda t: {k: v * 1e30 for k, v in t.items()}, "beyond 2\\^20"),
+        (lambda t: {k: (v * 1e30).bfloat16() for k, v in t.items()}, "beyond 2\\^20"),
         (lambda t: {k: v.to(torch.int8) for k, v in t.items()}, "holds I8 values"),
         (lambda t: {k: v for k, v in t.items() if "lora" not in k}, "no LoRA tensors"),
         (lambda t: {k: v.double() * torch.nan for k, v in t.items()}, "infinite or not a number"),

@@ -1,11 +1,15 @@
 """The trainable model: gradients, float32 adapters, survived lack of memory."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from lorabench.errors import DataError
+from lorabench.llama import load_base
 from lorabench.training.checkpoints import read_history
 from lorabench.training.encode import Encoded
 from lorabench.training.fit import Fitted
@@ -33,6 +37,19 @@ def gradient_norms(fitted: Fitted, items: list[Encoded]) -> dict[str, float]:
         for name, parameter in parameters
         if "lora_B" in name and parameter.grad is not None
     }
+
+
+@pytest.mark.parametrize("use_4bit", [False, True])
+def test_a_base_that_lacks_a_weight_is_refused(
+    tiny_model: Path, tmp_path: Path, use_4bit: bool
+) -> None:
+    """The library would draw the weight at random, with a remark in the log."""
+    folder = shutil.copytree(tiny_model, tmp_path / "base")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"lack 1 of the model's weights, such as lm_head.weight"):
+        load_base(folder, torch.float32, use_4bit)
 
 
 @pytest.mark.parametrize("use_4bit", [False, True])

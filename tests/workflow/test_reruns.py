@@ -65,6 +65,7 @@ EVERYTHING = MODEL + Counter(
 SETTINGS: list[tuple[dict[str, Any], Counter[str]]] = [
     ({"train_adapter": {"lora_r": 8, "lora_alpha": 4}}, TRAINING),  # a swap of two values
     ({"train_adapter": {"learning_rate": 1.0e-4}}, TRAINING),
+    ({"train_adapter": {"target_modules": ["q_proj"]}}, TRAINING),
     ({"train_adapter": {"save_minutes": 3, "tracker": "wandb"}}, Counter()),
     ({"prepare_conversations": {"max_conversations": 7}}, PREPARATION),
     ({"merge_adapter": {"max_logit_difference": 0.4}}, MERGE),

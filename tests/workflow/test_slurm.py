@@ -1,4 +1,4 @@
-"""SLURM as shipped: `--profile slurm-gpu` on a real cluster of one node without accounting."""
+"""SLURM as shipped: `--profile slurm-gpu` on a real cluster of one node."""
 
 from pathlib import Path
 
@@ -34,3 +34,20 @@ def test_jobs_end_without_accounting(tmp_path: Path) -> None:
         assert last[0].startswith("lorabench: smoke: gsm8k, mmlu on base failed: ")
         assert last[1].startswith("  log: logs/smoke/evaluate_task/")
         assert last[2].startswith("  to go on: snakemake ")
+
+
+@pytest.mark.skipif(why_not_here(True) is not None, reason=str(why_not_here(True)))
+def test_jobs_end_with_accounting(tmp_path: Path) -> None:
+    """Account and partition are named in the profile, as a site does."""
+    copy = copy_repository(tmp_path / "lorabench")
+    profile = copy.folder / "profiles" / "slurm-gpu" / "profile.yaml"
+    text = profile.read_text()
+    for key, value in (("slurm_account", "lab"), ("slurm_partition", "gpu")):
+        text = text.replace(f"{key}: None", f"{key}: {value}")
+    profile.write_text(text)
+    target = "results/smoke/work/evaluate_task/transformers/base.0-of-1"
+    with one_node_cluster(tmp_path / "slurm", accounting=True):
+        done = copy.snakemake("--latency-wait", "5", target, profile="slurm-gpu")
+        assert done.returncode == 0, done.stderr[-3000:]
+        jobs = said("sacct", "-X", "-n", "-P", "--format=State,Account,Partition").splitlines()
+        assert jobs == ["COMPLETED|lab|gpu"]

@@ -121,3 +121,13 @@ def test_a_missing_judge_key_stops_nothing(finished: Checkout) -> None:
         "write_report": 1,
         "export_report": 1,
     }
+
+
+def test_a_place_that_cannot_be_written_stops_before_snakemake(checkout: Checkout) -> None:
+    """A file where a folder belongs, and a link to a disk that is not mounted."""
+    for name in ("resources", "logs"):
+        place = checkout.folder / name
+        place.touch() if name == "resources" else place.symlink_to("/nowhere/logs")
+        text = stopped(checkout, {"run": "smoke"}, "config/smoke.yaml")
+        assert f"{place}: expected a folder that may be written to" in text
+        place.unlink()

@@ -96,11 +96,11 @@ def add_scores(
     scores: Mapping[str, Mapping[str, Score]],
     benchmark_sources: Sequence[Path],
 ) -> None:
-    """Write the scores of adapter and merged model into their cards."""
+    """Write the scores of adapter and merged model into their cards, if they decide anything."""
     sources = {path.parent.parent.name: read_json(path) for path in benchmark_sources}
     for card, variant in zip(cards, ("lora", "merged"), strict=True):
         done = [found[variant] for found in scores.values() if variant in found]
-        scored = [score for score in done if score["status"] == "ok"]
+        scored = [score for score in done if score["status"] == "ok" and score["carries_signal"]]
         if scored:
             write_text(card, with_scores(card.read_text(encoding="utf-8"), scored, sources))
 

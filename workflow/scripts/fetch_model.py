@@ -7,12 +7,14 @@ it.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lorabench.data.models.checkpoint import (
     SUPPORT_FILES,
+    check_layers,
     check_not_quantised,
     checkpoint_files,
     link_checkpoint,
@@ -34,12 +36,18 @@ from lorabench.job import run_job
 from lorabench.staging import staging_folder
 
 
-def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> None:
+def fetch_model(
+    *, samples: Path, source: Path, settings: dict[str, Any], layers: Sequence[str] = ()
+) -> None:
     """Publish the checkpoint that `settings` names next to `source` (source.json).
 
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.
         settings: the model's source, see `lorabench.data.sources.source`.
+        layers: names of those that adapters will be trained for.
+
+    Raises:
+        DataError: the model lacks one, or is nothing that this pipeline can use.
     """
     origin = parse_source(settings)
     with staging_folder(source) as staging:
@@ -60,6 +68,7 @@ def fetch_model(*, samples: Path, source: Path, settings: dict[str, Any]) -> Non
             case BuiltInSource(seed=seed):
                 make_tiny_llama(staging, seed=seed or 0, samples=samples)
                 licence = "Apache-2.0"
+        check_layers(staging, layers)
         write_record(origin, staging, rows={}, licence=licence)
 
 

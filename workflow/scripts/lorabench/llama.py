@@ -1,6 +1,7 @@
 """Load a checkpoint and its tokenizer, in the precision and on the device that the machine has."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -11,6 +12,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from lorabench.errors import DataError
 from lorabench.processor import fast_bfloat16
 
 
@@ -58,8 +60,12 @@ def four_bit() -> BitsAndBytesConfig:
 def load_base(
     folder: Path, dtype: torch.dtype, use_4bit: bool = False, place: torch.device | None = None
 ) -> PreTrainedModel:
-    """Load a checkpoint folder on `place`, or `device()`, with sdpa attention; safetensors only."""
-    return AutoModelForCausalLM.from_pretrained(
+    """Load a checkpoint folder on `place`, or `device()`, with sdpa attention; safetensors only.
+
+    Raises:
+        DataError: the files lack a weight, which the library would draw at random.
+    """
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
         device_map={"": place or device()},
@@ -67,4 +73,12 @@ def load_base(
         use_safetensors=True,
         attn_implementation="sdpa",
         quantization_config=four_bit() if use_4bit else None,
+        output_loading_info=True,
     )
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        raise DataError(
+            f"{folder}: the files lack {len(missing)} of the model's weights, such as {missing[0]};"
+            " fetch or save the checkpoint again"
+        )
+    return model

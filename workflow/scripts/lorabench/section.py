@@ -53,6 +53,9 @@ def _one_line(text: str) -> str:
         raise ValueError(f"expected some text, found {text!r}")
     if not text.isprintable():
         raise ValueError(f"expected one line without control characters, found {text!r}")
+    # of a path; no name is as long
+    if len(text) > 4096:
+        raise ValueError(f"expected at most 4096 characters, found {len(text)}")
     return text
 
 

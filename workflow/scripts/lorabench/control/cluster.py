@@ -1,8 +1,11 @@
 """What a SLURM cluster must offer before jobs are sent to it, and what they reserve there."""
 
+import asyncio
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +19,9 @@ REMEMBERED_SECONDS = 45
 # that is read, its copy in another type, and what is written)
 PROCESS_MB = 4000
 BYTES_PER_WEIGHT = 7.5
+# between two questions to a controller that does not answer
+PAUSE_SECONDS = 15
+SILENT = "lorabench: SLURM does not answer; its jobs go on, and it is asked again until it does"
 # where a model's name does not say its size
 ASSUMED_WEIGHTS = 8e9
 
@@ -71,3 +77,44 @@ def check_cluster(
             " REMEMBERED_SECONDS in control/cluster.py to a third of it, or ask for a higher"
             " MinJobAge"
         )
+
+
+def keep_asking(
+    plugin: Any,
+    interrupted: Callable[[], bool],
+    config: Callable[[], str | None] = scontrol_config,
+) -> None:
+    """Make the executor plugin (2.8) bear with a controller that does not answer for a while.
+
+    By itself the plugin gives up a job that it cannot submit. Where it cannot ask for jobs, it asks
+    `sacct`, which needs accounts, and after its last attempt it forgets them and waits for ever.
+
+    Args:
+        plugin: the module snakemake_executor_plugin_slurm.
+        interrupted: returns whether the run is to end.
+        config: returns None while the controller does not answer.
+    """
+    ask, remembered = plugin.query_job_status, plugin.get_min_job_age()
+    submit = plugin.Executor.run_job
+
+    async def ask_until_answered(command: str, logger: Any) -> Any:
+        silent = False
+        while (answer := await ask(command, logger))[0] is None and not interrupted():
+            if not silent:
+                print(SILENT, file=sys.stderr)
+            silent = True
+            await asyncio.sleep(PAUSE_SECONDS)
+        return answer
+
+    def submit_when_answered(executor: Any, job: Any) -> None:
+        silent = False
+        while config() is None and not interrupted():
+            if not silent:
+                print(SILENT, file=sys.stderr)
+            silent = True
+            time.sleep(PAUSE_SECONDS)
+        submit(executor, job)
+
+    plugin.query_job_status = ask_until_answered
+    plugin.get_min_job_age = lambda: remembered
+    plugin.Executor.run_job = submit_when_answered

@@ -43,7 +43,10 @@ def closing_lines(
     """
     lines = []
     for job in failed:
-        lines += [f"lorabench: {job.message} failed: {cause_of(job)}", f"  log: {job.log}"]
+        lines += [
+            f"lorabench: {job.message} failed: {cause_of(job, Path(logfile))}",
+            f"  log: {job.log}",
+        ]
     if interrupted:
         lines.append("lorabench: interrupted; what was finished is kept, training and answers too")
     if not lines:
@@ -51,15 +54,18 @@ def closing_lines(
     return [*lines, f"  to go on: {command}"]
 
 
-def cause_of(job: FailedJob) -> str:
-    """Return the reason why a job failed, in one line, from what its logs say last."""
+def cause_of(job: FailedJob, logfile: Path) -> str:
+    """Return the reason why a job failed, in one line, from what its logs say last.
+
+    `logfile` is Snakemake's own, which has SLURM's word for the end of each job.
+    """
     started = job.log.exists() and job.log.stat().st_mtime >= job.since
     text = _tail(job.log) if started else ""
     if ours := OUR_LINE.findall(text):
         return str(ours[-1].split(": ", 2)[2])
     if exceptions := EXCEPTION.findall(text):
         return str(exceptions[-1])
-    if job.cluster_logs and (reason := _cluster_reason(job.cluster_logs)):
+    if job.cluster_logs and (reason := _cluster_reason(job.cluster_logs, logfile)):
         return reason
     folder = job.log.parent if job.log.parent.is_dir() else Path()
     if shutil.disk_usage(folder).free < FULL_DISK:
@@ -96,10 +102,15 @@ def as_failed(jobs: Iterable[Any], since: float, cluster_logs: Path | None) -> l
     return sorted(found, key=lambda job: job.message)
 
 
-def _cluster_reason(folder: Path) -> str | None:
-    """Return the line with which SLURM says why it ended the newest job of a rule."""
+def _cluster_reason(folder: Path, logfile: Path) -> str | None:
+    """Return the line with which SLURM says why it ended the newest job of a rule, or its word."""
     logs = sorted(folder.rglob("*.log"), key=lambda file: file.stat().st_mtime)
-    found = SLURM_END.findall(_tail(logs[-1])) if logs else []
+    if not logs:
+        return None
+    found = SLURM_END.findall(_tail(logs[-1]))
+    found = found or re.findall(
+        rf"SLURM-job '{logs[-1].stem}' failed, (SLURM status is: '\w+')", _tail(logfile)
+    )
     return f"{found[0].strip()} ({logs[-1]})" if found else None
 
 

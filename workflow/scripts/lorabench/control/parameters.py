@@ -77,6 +77,18 @@ class Parameters:
 
         return settings
 
+    def trained_layers(self, wildcards: Any, input: Any) -> list[str]:
+        """Return the layers that runs train adapters for on the job's model; not recorded."""
+        trained = [run for run in self.runs.values() if run["import_adapter"]["path"] is None]
+        return sorted(
+            {
+                layer
+                for run in trained
+                if run["fetch_model"]["base"]["name"] == wildcards.model
+                for layer in run["train_adapter"]["target_modules"]
+            }
+        )
+
     def asked_section(self, rule: str) -> Settings:
         """Return a function: the section with the job's benchmarks under `benchmarks`."""
 

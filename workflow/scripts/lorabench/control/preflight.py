@@ -13,16 +13,16 @@ from lorabench.control.check_source import check_source
 from lorabench.control.configuration import source
 from lorabench.control.context_limits import LENGTHS, find_context_faults
 from lorabench.control.estimate import estimate, this_cpu
+from lorabench.data.models.checkpoint import check_layers
 from lorabench.description.gpus import GPUS, Device, known_gpu
-from lorabench.errors import LorabenchError, PrerequisiteError
+from lorabench.errors import DataError, LorabenchError, PrerequisiteError
 from lorabench.evaluation.vllm_support import vllm_version, why_not_in_dtype, why_not_served
 from lorabench.files import read_json
 from lorabench.judging.availability import secret_faults
 from lorabench.safetensors_header import read_header
 from lorabench.scoring.regulariser_file import check_regulariser_file
-from lorabench.training.adapter.check import base_shapes, check_adapter
+from lorabench.training.adapter.check import check_adapter
 from lorabench.training.adapter.folder import CONFIG, WEIGHTS
-from lorabench.training.adapter.targets import modules_of
 
 ASKING = {"evaluate_task", "generate_answers", "measure_inference"}
 GPU_RULES = {"train_adapter", "merge_adapter", *ASKING}
@@ -102,14 +102,10 @@ def find_content_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:
     """
     faults = []
     if "train_adapter" in rules and (folder := model_folder(run)):
-        shapes = base_shapes(folder)
-        layers = {name.rpartition(".")[2] for name in modules_of(shapes) if "norm" not in name}
-        wanted = run["train_adapter"]["target_modules"]
-        if missing := sorted(set(wanted) - layers):
-            faults.append(
-                f"train_adapter.target_modules: {folder} has no layer {missing[0]!r}; expected some"
-                f" of {', '.join(sorted(layers))}"
-            )
+        try:
+            check_layers(folder, run["train_adapter"]["target_modules"])
+        except DataError as error:
+            faults.append(str(error))
     if "score_benchmark" in rules and (file := run["score_benchmark"]["length_control_file"]):
         try:
             check_regulariser_file(Path(file))

@@ -1,6 +1,6 @@
 """Comparison of the variants: results/{run}/compare.json."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -22,6 +22,8 @@ class Reason(TypedDict):
 
     status: ReasonStatus
     text: str
+    parts: NotRequired[list[str]]
+    """What the reason consists of, a line each."""
 
 
 class ShortAnswer(TypedDict):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorabench.chat import render_chat
+from lorabench.context import context_length
 from lorabench.end_tokens import end_token_ids
 from lorabench.errors import ConfigurationError, DataError
 from lorabench.evaluation.grouped_passes import Generate, generate_rows, score_rows
@@ -59,7 +60,8 @@ class PrefixCacheLM(HFLM):
         store: ResponseStore | None = None,
         generate: Generate | None = None,
     ) -> None:
-        super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal")
+        room = context_length(model.config.to_dict())
+        super().__init__(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=room)
         self.shared = SharedPrefixModel(model, load=load)
         self.tokens_per_batch = tokens_per_batch
         self.generate = generate or partial(

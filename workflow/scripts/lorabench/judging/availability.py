@@ -56,7 +56,7 @@ def base_url_fault(url: str | None) -> str | None:
     if not url:
         return None
     expected = "expected an address such as http://localhost:8000/v1"
-    if not isinstance(url, str) or re.search(r"[^\x21-\x7e]", url):
+    if not isinstance(url, str) or re.search(r"[^\x21-\x7e]|\\", url):
         return f"judge.base_url holds a space, a line break or an odd character: {expected}"
     try:
         parts = urlsplit(url)

@@ -44,7 +44,7 @@ COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 class Run:
     """One variant of a run, as far as it was scored."""
 
-    # its folder as given and its variant, which is how the user knows it
+    # its folder and its variant, which is how the user knows it
     name: str
     # benchmark -> score file
     scores: dict[str, Scored]
@@ -89,7 +89,8 @@ def read_run(folder: Path, variant: str) -> Run:
         if validation and variant != "base":
             change = loss_change_text(cast(HeldOutLoss, validation))
     return Run(
-        name=f"{folder}, {variant}",
+        # the page may be sent to somebody whom this machine's folders do not concern
+        name=f"{Path(*folder.parts[-2:]) if folder.is_absolute() else folder}, {variant}",
         scores=done,
         rows=rows,
         opponents=_opponents(scores, done),

@@ -85,7 +85,13 @@ def fault_line(path: Sequence[str], message: str, places: Places) -> str:
     known = next(
         (tuple(path[:end]) for end in range(len(path), 0, -1) if tuple(path[:end]) in places), None
     )
-    return f"{f'{places[known]}: ' if known else ''}{'.'.join(path) or 'config'}: {message}"
+    return f"{f'{places[known]}: ' if known else ''}{_name(path)}: {message}"
+
+
+def _name(path: Sequence[str]) -> str:
+    """Return a key's name, in quotes where it holds what cannot be seen."""
+    name = ".".join(path) or "config"
+    return name if name.isprintable() else _shown(name)
 
 
 def _describe(detail: ErrorDetails, config: Mapping[str, Any]) -> Fault:

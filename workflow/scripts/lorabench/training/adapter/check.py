@@ -22,12 +22,13 @@ from lorabench.training.adapter.targets import (
 
 LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$")
 EXTRA = re.compile(r"\.(lora_magnitude_vector(?:\.weight)?|lora_B\.bias)$")
-# bits of the exponent by dtype; all of them set means infinite or not a number
-EXPONENTS = {
-    "F64": ("<u8", 0x7FF0000000000000),
-    "F32": ("<u4", 0x7F800000),
+# Without its sign, a value's bits grow with it, through infinity to what is not a number. By dtype:
+# the bits of 2^20, far beyond any trained value (of infinity, where there is no such value).
+BEYOND_USE = {
+    "F64": ("<u8", 0x4130000000000000),
+    "F32": ("<u4", 0x49800000),
     "F16": ("<u2", 0x7C00),
-    "BF16": ("<u2", 0x7F80),
+    "BF16": ("<u2", 0x4980),
 }
 # of which an error message names at most these
 NAMED = 3
@@ -248,7 +249,7 @@ def _is_named(config: dict[str, Any], name: str) -> bool:
 
 
 def check_values(path: Path, entries: dict[str, dict[str, Any]], start: int) -> list[str]:
-    """Find values that are infinite or not a number, and an adapter that changes nothing.
+    """Find values beyond use, infinite or not a number, and an adapter that changes nothing.
 
     Values are read by their bits. In an adapter that changes nothing half of every module is zero,
     as before the first step of a training.
@@ -257,9 +258,9 @@ def check_values(path: Path, entries: dict[str, dict[str, Any]], start: int) -> 
 
     wrong, zero = [], set()
     for name, entry in entries.items():
-        if entry["dtype"] not in EXPONENTS:
+        if entry["dtype"] not in BEYOND_USE:
             return [f"{path}: {name} holds {entry['dtype']} values, expected floating point"]
-        kind, exponent = EXPONENTS[entry["dtype"]]
+        kind, most = BEYOND_USE[entry["dtype"]]
         first, last = entry["data_offsets"]
         if first == last:
             continue
@@ -267,15 +268,16 @@ def check_values(path: Path, entries: dict[str, dict[str, Any]], start: int) -> 
         bits = numpy.memmap(
             path, dtype=kind, mode="r", offset=start + first, shape=((last - first) // width,)
         )
-        if bool(((bits & exponent) == exponent).any()):
+        # without the sign's bit
+        largest = int((bits << 1).max())
+        if largest >= most << 1:
             wrong.append(name)
-        # the sign's bit says nothing
-        if LORA.search(name) and not (bits << 1).any():
+        if LORA.search(name) and not largest:
             zero.add(LORA.sub("", name))
     if all(LORA.sub("", name) in zero for name in entries):
         return [f"{path}: every lora_B is zero, so the adapter changes nothing; was it trained?"]
     where = f"in {len(wrong)} tensors: {_some(wrong)}"
-    return [f"{path}: values that are infinite or not a number {where}"] if wrong else []
+    return [f"{path}: values beyond 2^20, infinite or not a number {where}"] if wrong else []
 
 
 def _some(names: Sequence[str]) -> str:

@@ -3,10 +3,11 @@
 Names and shapes are enough.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from lorabench.section import MOST
 
 PREFIX = "base_model.model."
 # Modules whose weights many models share between input and output.
@@ -43,8 +44,10 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
     )
     if not all(type(rank) is int and rank > 0 for rank in ranks):
         faults.append(f"r and rank_pattern: expected whole numbers from 1, found {ranks}")
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in factors):
-        faults.append(f"lora_alpha and alpha_pattern: expected numbers, found {factors}")
+    if not all(type(value) in (int, float) and abs(value) <= MOST for value in factors):
+        faults.append(
+            f"lora_alpha and alpha_pattern: expected numbers up to {MOST:,}, found {factors}"
+        )
     elif not any(factors):
         faults.append("lora_alpha is 0, so the adapter changes nothing")
     dropout = config.get("lora_dropout", 0)
@@ -54,6 +57,8 @@ def find_limits(config: Mapping[str, Any]) -> list[str]:
         faults.append(f"task_type is {config['task_type']!r}, expected 'CAUSAL_LM'")
     if not isinstance(config.get("modules_to_save") or [], list):
         faults.append(f"modules_to_save: expected a list, found {config['modules_to_save']!r}")
+    if not isinstance(config.get("base_model_name_or_path"), str | None):
+        faults.append("base_model_name_or_path: expected the name or the folder of a model")
     if config.get("bias", "none") not in ("none", "all", "lora_only"):
         faults.append(f"bias: expected none, all or lora_only, found {config['bias']!r}")
     start = config.get("init_lora_weights")
