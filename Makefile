@@ -29,8 +29,8 @@ export PYTHONHASHSEED := 0
 export LORABENCH_COMMAND := $(strip make $(MAKECMDGOALS) $(MAKEOVERRIDES))
 
 .DEFAULT_GOAL := help
-.PHONY: help bench-demo bench-smoke lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate compare plan dag \
-	doctor validate lint test fix lock accept clean
+.PHONY: help bench-demo bench-smoke bench-gpu lora-smoke bench-llama3 lora-train-llama3 eval-llama3 perf-llama3 report gate \
+	compare plan dag doctor validate lint test fix lock accept clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -43,6 +43,9 @@ bench-demo: $(venv) ## the whole pipeline on a real 135M model, CPU, about 6 min
 
 bench-smoke: $(venv) ## the whole pipeline on a tiny random model, CPU, about 2 minutes
 	$(snakemake) all --profile $(PROFILE) --configfile config/smoke.yaml $(progress)
+
+bench-gpu: $(venv) ## what one GPU reaches of this project's targets: random 8B weights, about an hour
+	$(bin)/python benchmarks/gpu_table.py
 
 lora-smoke: $(venv) ## only train the tiny model's adapter
 	$(snakemake) train --profile $(PROFILE) --configfile config/smoke.yaml $(progress)

@@ -2,8 +2,8 @@
 
 Weights are random, because speed does not depend on them.
 
-    python benchmarks/decode_speed.py --shapes 8b --dtype bfloat16 --batches 1 64 256
-    python benchmarks/decode_speed.py --shapes 135m --dtype float32 --batches 1 4 --threads 2
+    python benchmarks/decode_speed.py --shapes llama3-8b --dtype bfloat16 --batches 1 64 256
+    python benchmarks/decode_speed.py --shapes smollm2-135m --batches 1 4
 
 One JSON line a row: milliseconds of a step (median), tokens a second, the share of the copy's
 bandwidth, on a GPU the share of a step in which no kernel ran. `growing_cache` is the usual forward
@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
 import torch
 from peft import LoraConfig, get_peft_model
+from random_llama import SHAPES
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from lorabench.inference.bounds import copy_bandwidth, gpu_idle_share
@@ -37,26 +38,13 @@ from lorabench.inference.decoder import Decoder
 from lorabench.llama import device
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-# hidden size, intermediate size, layers, heads, key heads, vocabulary, embeddings tied
-SHAPES = {
-    "8b": (4096, 14336, 32, 32, 8, 128256, False),
-    "1b": (2048, 8192, 16, 32, 8, 128256, True),
-    "135m": (576, 1536, 30, 9, 3, 49152, True),
-}
 WARM_UP_STEPS = 3
 
 
 def build(shapes: str, dtype: torch.dtype, variant: str, rank: int) -> Any:
     """Return a model of these shapes with random weights; "lora" adds an unmerged adapter."""
-    hidden, intermediate, layers, heads, key_heads, vocabulary, tied = SHAPES[shapes]
     config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=intermediate,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        tie_word_embeddings=tied,
+        **SHAPES[shapes],
         max_position_embeddings=8192,
         attn_implementation="sdpa",
         dtype=dtype,
@@ -130,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shapes", choices=sorted(SHAPES), default="135m")
+    parser.add_argument("--shapes", choices=sorted(SHAPES), default="smollm2-135m")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--variants", nargs="+", default=["base", "lora"])
     parser.add_argument("--batches", type=int, nargs="+", default=[1])

@@ -4,7 +4,7 @@ r"""Time our evaluation model against the harness' own HFLM in one run, and coun
     python benchmarks/eval_speed.py --model … --mmlu PATH --gsm8k PATH --questions 40 --dtypes
     bfloat16 float32
 
-    python benchmarks/eval_speed.py --model FOLDER --shapes 8b --dtypes bfloat16 \
+    python benchmarks/eval_speed.py --model FOLDER --shapes llama3-8b --dtypes bfloat16 \
         --variants base lora --gsm8k PATH --mmlu PATH --problems 256 --new-tokens 128 \
         --tokens-per-batch auto
 
@@ -16,7 +16,8 @@ For each text that differs, from that and from stock's, the margin at the first 
 listed: rounding explains small ones only.
 
 `--mmlu` is a folder of {subject}_dev.csv and {subject}_test.csv (also in dev/ and test/), `--gsm8k`
-one of train.jsonl and test.jsonl; the project's samples otherwise. The adapter of `--variants lora`
+one of train.jsonl and test.jsonl; the project's samples otherwise. Where more questions are asked
+for than there are, they come again with a number in front. The adapter of `--variants lora`
 has random weights: speed does not depend on them. Stock's batch size is the one that is fastest on
 the first requests. Seconds are wall time; CPU seconds are shown, too, because they are the
 steadier figure on a machine that does other work. The ratio is stock / ours. Both sides tokenise
@@ -38,10 +39,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
 import torch
-from decode_speed import SHAPES, build
+from decode_speed import build
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from peft import LoraConfig, PeftModel, get_peft_model
+from random_llama import SHAPES
 from transformers import PreTrainedModel
 
 from lorabench.control.benchmarks import read_task_file
@@ -79,8 +81,21 @@ def load(model: Path, dtype: str, variant: str, shapes: str | None) -> PreTraine
     return loaded.requires_grad_(True).eval()
 
 
-def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
-    """Write canonical MMLU rows of the subjects (all where the list is empty) to `target`."""
+def filled_up(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return at least `count` rows: a question that comes again has the round's number in front."""
+    rounds = range(-(-count // len(rows)))
+    return rows + [
+        row | {"question": f"({number + 1}) {row['question']}"}
+        for number in rounds[1:]
+        for row in rows
+    ]
+
+
+def read_subjects(folder: Path, subjects: list[str], target: Path, count: int) -> None:
+    """Write canonical MMLU rows of the subjects (all where the list is empty) to `target`.
+
+    A subject gets at least `count` questions.
+    """
     names = subjects or sorted(
         path.name.removesuffix("_test.csv") for path in folder.rglob("*_test.csv")
     )
@@ -90,7 +105,8 @@ def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
             with next(folder.rglob(f"{name}_{split}.csv")).open(
                 encoding="utf-8", newline=""
             ) as file:
-                for number, row in enumerate(csv.DictReader(file)):
+                found = filled_up(list(csv.DictReader(file)), count if split == "test" else 1)
+                for number, row in enumerate(found):
                     answer = row["answer"]
                     rows.append(
                         {
@@ -104,15 +120,16 @@ def read_subjects(folder: Path, subjects: list[str], target: Path) -> None:
         write_jsonl(target / f"{split}.jsonl", rows)
 
 
-def read_problems(folder: Path, target: Path) -> None:
-    """Write canonical GSM8K rows to the folder `target`."""
+def read_problems(folder: Path, target: Path, count: int) -> None:
+    """Write canonical GSM8K rows to the folder `target`, at least `count` problems."""
     for split in ("train", "test"):
         path = next(
             path
             for path in (folder / f"{split}.jsonl", folder / f"gsm8k_{split}.jsonl")
             if path.exists()
         )
-        rows = ({"id": f"gsm8k-{split}-{number}", **row} for number, row in read_jsonl(path))
+        found = filled_up([row for _, row in read_jsonl(path)], count if split == "test" else 1)
+        rows = (row | {"id": f"gsm8k-{split}-{number}"} for number, row in enumerate(found))
         write_jsonl(target / f"{split}.jsonl", rows)
 
 
@@ -138,6 +155,8 @@ def best_batch_size(
     model: Any, tokenizer: Any, method: str, requests: list[Instance], sizes: list[int]
 ) -> tuple[int, dict[int, float]]:
     """Return the batch size at which the harness' own model is fastest, and each one's seconds."""
+    if len(sizes) == 1:
+        return sizes[0], {}
     seconds = {}
     for size in sizes:
         stock = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
@@ -297,8 +316,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        read_subjects(arguments.mmlu, arguments.subjects, folder / "mmlu")
-        read_problems(arguments.gsm8k, folder / "gsm8k")
+        read_subjects(arguments.mmlu, arguments.subjects, folder / "mmlu", arguments.questions)
+        read_problems(arguments.gsm8k, folder / "gsm8k", arguments.problems)
         for dtype in arguments.dtypes:
             for variant in arguments.variants:
                 measure(arguments, dtype, variant, folder)

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from lorabench.documents.gate import GateLine
 from lorabench.documents.item_result import ItemResult
 from lorabench.scoring.gate import gate_answer, rules_of
-from lorabench.scoring.gate_quality import benchmark_line, held_out_line
+from lorabench.scoring.gate_quality import Evaluated, benchmark_line, held_out_line
 from lorabench.scoring.settings import GateSettings
 
 ADAPTERS = ("identical", "equal", "margin", "rare losses", "twice", "helpful")
@@ -127,7 +127,7 @@ RARE: dict[str, tuple[Sequence[int], Sequence[tuple[float, float]]]] = {
     ),
     "mt_bench": (
         (30, 80, 160),
-        ((0.117, 3), (0.07, 5), (0.05, 7), (0.0389, 9), (0.08, 7), (0.022, 7), (0.0167, 9)),
+        ((0.117, 3), (0.07, 5), (0.05, 7), (0.0389, 9), (0.08, 7), (0.0286, 7), (0.0222, 9)),
     ),
 }
 
@@ -152,7 +152,9 @@ def rare_pass(
         return held_out_line(rule, rows, settings.alpha).verdict == "pass"
     base = np.full(2 * n, 9.5)
     items = {"base": rows_of(name, base), "merged": rows_of(name, base + np.repeat(changes, 2))}
-    return benchmark_line(name, rule, {}, items, "merged", settings.alpha).verdict == "pass"
+    return (
+        benchmark_line(name, rule, Evaluated(), items, "merged", settings.alpha).verdict == "pass"
+    )
 
 
 def print_rare(settings: GateSettings, repeats: int, seed: int) -> None:
@@ -199,7 +201,7 @@ def line_of(
     else:
         base, variant = right_or_wrong(name, adapter, n, -rule.threshold, draw)
     rows = {"base": rows_of(name, base), "merged": rows_of(name, variant)}
-    return benchmark_line(name, rule, {}, rows, "merged", settings.alpha)
+    return benchmark_line(name, rule, Evaluated(), rows, "merged", settings.alpha)
 
 
 def simulate(

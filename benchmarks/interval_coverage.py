@@ -42,7 +42,7 @@ Found = Interval | None
 # a generator, n -> n values
 Make = Callable[[Draw, int], Floats]
 # items of the demo and of the full benchmark
-GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (16, 60, 200, 805)
+GSM8K, MMLU, ALPACA_EVAL = (16, 1319), (60, 14042), (16, 60, 805)
 # questions, conversations, (repeats, prompts)
 MT_BENCH, HELD_OUT, SPEED = (8, 80), (13, 60, 518), ((3, 5), (3, 20), (5, 20))
 # share of right answers in one of two variants only, of the reference and of the variant

@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "head_dim": 64,
         "tie_word_embeddings": True,
     },
+    "smollm2-135m": {
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "head_dim": 64,
+        "tie_word_embeddings": True,
+    },
     "tiny": {
         "vocab_size": 2048,
         "hidden_size": 128,
@@ -62,6 +73,18 @@ SHARD_BYTES = 4e9
 # nearly all under 2,048; a log-normal distribution with this spread.
 MEAN_LENGTH, SPREAD = 368, 0.8
 LABEL_SHARE = 0.75
+
+
+def checkpoint_of(shapes: str) -> Path:
+    """Return the folder in which the benchmarks keep a checkpoint of these shapes."""
+    return ROOT / "resources" / "models" / f"random-{shapes}"
+
+
+def made_checkpoint(shapes: str) -> Path:
+    """Return that folder, made if needed: by another process, since this one would keep the GPU."""
+    folder = checkpoint_of(shapes)
+    subprocess.run([sys.executable, __file__, shapes, str(folder)], check=True)
+    return folder
 
 
 def random_conversations(count: int, vocabulary: int, longest: int) -> list["Encoded"]:

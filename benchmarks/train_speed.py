@@ -43,7 +43,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from random_llama import SHAPES, make_random_llama, random_conversations
+from random_llama import SHAPES, checkpoint_of, made_checkpoint, random_conversations
 from train_arms import Run, run_lorabench, run_trl, run_unsloth
 
 from lorabench.control.memory_model import GLIBC_TUNABLES
@@ -226,8 +226,12 @@ def held_out(model: Path, adapter: Path, validation: list[Any], settings: dict[s
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run the arms `repeats` times in turn; return medians and all runs."""
+    """Run the arms `repeats` times in turn; return medians and all runs.
+
+    The file of --json is written after each arm, so that a run that is ended early leaves a part.
+    """
     runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arguments.arms}
+    found: dict[str, Any] = {}
     for repeat in range(arguments.repeats):
         for arm in arguments.arms if repeat % 2 == 0 else arguments.arms[::-1]:
             environment = os.environ | {"HF_HUB_OFFLINE": "1"}
@@ -244,8 +248,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
                 print(f"{arm}: failed", file=sys.stderr)
             else:
                 runs[arm].append(json.loads(done.stdout.splitlines()[-1]))
-    medians = {arm: medians_of(found) for arm, found in runs.items() if found}
-    return {"medians": medians, "runs": runs}
+            medians = {name: medians_of(rows) for name, rows in runs.items() if rows}
+            found = {"medians": medians, "runs": runs}
+            if arguments.json:
+                arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return found
 
 
 def medians_of(found: list[dict[str, Any]]) -> dict[str, float | None]:
@@ -274,13 +281,16 @@ def table(medians: dict[str, dict[str, float | None]]) -> str:
 
 
 def installed_arms() -> list[str]:
-    """Return the arms whose packages are here; on a CPU one a project."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return ["lorabench", "trl", "trl-default"]
+    """Return the arms whose packages are here."""
     absent = [name for name in ("unsloth", "kernels") if importlib.util.find_spec(name) is None]
     return [arm for arm in ARMS if not any(name in arm for name in absent)]
+
+
+def usual_arms() -> list[str]:
+    """Return all arms on a GPU, and one a project on a CPU."""
+    import torch
+
+    return installed_arms() if torch.cuda.is_available() else ["lorabench", "trl", "trl-default"]
 
 
 def main() -> None:
@@ -304,17 +314,14 @@ def main() -> None:
     parser.add_argument("--arm", choices=list(ARMS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.random_shapes:
-        arguments.model = ROOT / "resources" / "models" / f"random-{arguments.random_shapes}"
+        arguments.model = checkpoint_of(arguments.random_shapes)
     if arguments.arm:
         print(json.dumps(run_arm(arguments.arm, arguments)))
         return
     if arguments.random_shapes:
-        make_random_llama(arguments.random_shapes, arguments.model)
-    arguments.arms = arguments.arms or installed_arms()
-    found = compare(arguments)
-    print(table(found["medians"]))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        made_checkpoint(arguments.random_shapes)
+    arguments.arms = arguments.arms or usual_arms()
+    print(table(compare(arguments)["medians"]))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 PAGES = [page for page in PAGES if page.name not in ("CHANGELOG.md", "reruns.md")]
 # files of the project are named from one of these folders
-PLACES = [
-    ROOT / name
-    for name in (
-        "",
-        "config",
-        "requirements",
-        "docs",
-        "workflow/scripts",
-        "workflow/scripts/lorabench",
-    )
-]
+SCRIPTS = ROOT / "workflow" / "scripts"
+PLACES = [ROOT, *(ROOT / name for name in ("config", "requirements", "docs"))]
+PLACES += [SCRIPTS, SCRIPTS / "lorabench"]
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*\.(?:py|smk|yaml|toml|md|sh|css|j2|txt)")
 # made by a run, by conda, by users, or the example of a guide
 NOT_OURS = re.compile(

@@ -31,11 +31,8 @@ def entry_files(environment: str) -> list[Path]:
         rules = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
         modules = re.findall(r"^ *from (lorabench\.\S+) import", rules, re.MULTILINE)
         files = [SCRIPTS.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
-        return [
-            *files,
-            *(SCRIPTS / name for name in HEAD_SCRIPTS),
-            *SCRIPTS.glob("snakemake_logger_plugin_*/*.py"),
-        ]
+        files += [SCRIPTS / name for name in HEAD_SCRIPTS]
+        return [*files, *SCRIPTS.glob("snakemake_logger_plugin_*/*.py")]
     rules = (ROOT / "rules" / f"{environment}.smk").read_text()
     scripts = [SCRIPTS / name for name in re.findall(r"workflow/scripts/(\w+\.py)", rules)]
     return scripts + sorted((SCRIPTS / "lorabench" / environment).glob("*.py"))
@@ -58,11 +55,8 @@ def third_party_imports(files: list[Path]) -> dict[str, str]:
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
             found |= {name.split(".")[0]: path.name for name in names}
-    return {
-        name: path
-        for name, path in found.items()
-        if name not in sys.stdlib_module_names and name != "lorabench"
-    }
+    ours = {*sys.stdlib_module_names, "lorabench"}
+    return {name: path for name, path in found.items() if name not in ours}
 
 
 def site_folder(names: set[str], folder: Path) -> Path:
@@ -71,11 +65,7 @@ def site_folder(names: set[str], folder: Path) -> Path:
     for distribution in importlib.metadata.distributions():
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
         if name in names or CUDA_PACKAGE.fullmatch(name):
-            for top in {
-                file.parts[0]
-                for file in distribution.files or []
-                if file.parts[0] not in ("..", "__pycache__")
-            }:
+            for top in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
                 link = folder / top
                 if not link.is_symlink():
                     link.symlink_to(Path(str(distribution.locate_file(top))))
@@ -84,20 +74,11 @@ def site_folder(names: set[str], folder: Path) -> Path:
 
 def make(*words: str, environment: dict[str, str] | None = None) -> str:
     """Return the commands that make would run."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MAKE", "MFLAGS", "LORA_"))
-    }
+    others = ("MAKE", "MFLAGS", "LORA_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     command = ["make", "--dry-run", "--old-file=.venv/.installed", *words]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**clean, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    given = clean | (environment or {})
+    return subprocess.check_output(command, cwd=ROOT, env=given, text=True).strip()
 
 
 def test_lock_and_conda_files_are_in_step() -> None:
@@ -114,22 +95,17 @@ def test_every_locked_package_is_exact_and_hashed(path: Path) -> None:
     blocks = re.findall(r"^[a-z0-9].*\n(?:    .*\n)*", path.read_text(), flags=re.MULTILINE)
     assert blocks
     for block in blocks:
-        assert re.match(r"[a-z0-9._-]+={2,3}[0-9]", block) and "--hash=sha256:" in block, (
-            block.splitlines()[0]
-        )
+        exact = re.match(r"[a-z0-9._-]+={2,3}[0-9]", block)
+        assert exact and "--hash=sha256:" in block, block.splitlines()[0]
 
 
 def test_cpu_machines_get_no_cuda_package() -> None:
     """Only torch-cuda.txt holds NVIDIA's packages; the CPU part pins torch's +cpu build."""
-    names = re.findall(
-        r"^([a-z0-9._-]+)==", (ROOT / "requirements" / "lock.txt").read_text(), flags=re.MULTILINE
-    )
+    folder = ROOT / "requirements"
+    names = re.findall(r"^([a-z0-9._-]+)==", (folder / "lock.txt").read_text(), flags=re.MULTILINE)
     assert [name for name in names if name == "torch" or CUDA_PACKAGE.fullmatch(name)] == []
-    version = read_lock(ROOT)["torch"].version
-    assert (
-        f"torch=={version}+cpu ; sys_platform == 'linux'"
-        in (ROOT / "requirements" / "torch-cpu.txt").read_text()
-    )
+    pin = f"torch=={read_lock(ROOT)['torch'].version}+cpu ; sys_platform == 'linux'"
+    assert pin in (folder / "torch-cpu.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -139,22 +115,15 @@ def test_cpu_machines_get_no_cuda_package() -> None:
 )
 def test_no_file_names_a_package_index(path: Path) -> None:
     """Where packages come from is the machine's business: pip's and uv's own configuration."""
-    assert (
-        re.findall(r"https?://|--index|--extra-index|--find-links|file://", path.read_text()) == []
-    )
+    addresses = r"https?://|--index|--extra-index|--find-links|file://"
+    assert re.findall(addresses, path.read_text()) == []
 
 
 def test_there_is_one_conda_file_for_each_stage() -> None:
     """Stage folder, rules file and conda file have the same word; vLLM has a separate file."""
     assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == sorted([*STAGES, "vllm"])
-    assert (
-        sorted(
-            path.stem
-            for path in (ROOT / "rules").glob("*.smk")
-            if path.stem not in ("start", "common")
-        )
-        == STAGES
-    )
+    rules = {path.stem for path in (ROOT / "rules").glob("*.smk")}
+    assert sorted(rules - {"start", "common"}) == STAGES
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -162,10 +131,8 @@ def test_conda_files_ask_conda_for_python_and_pip_only(stage: str) -> None:
     """All other packages are exact pip pins, so conda and .venv run the same versions."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())["dependencies"]
     assert dependencies[:-1] == ["python =3.11", "pip"]
-    assert all(
-        re.fullmatch(r"[a-z0-9._-]+==[^=\s]+", requirement)
-        for requirement in dependencies[-1]["pip"]
-    )
+    pins = dependencies[-1]["pip"]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[^=\s]+", requirement) for requirement in pins)
 
 
 @pytest.mark.parametrize("environment", [HEAD, *STAGES])
@@ -175,9 +142,8 @@ def test_every_import_is_pinned_in_its_environment(environment: str) -> None:
     names = pinned(environment)
     for module, importer in third_party_imports(entry_files(environment)).items():
         if module == "vllm":  # the engine's own environment
-            assert (importer, environment) == ("vllm_engine.py", "evaluation") and module in pinned(
-                "vllm"
-            )
+            assert (importer, environment) == ("vllm_engine.py", "evaluation")
+            assert module in pinned("vllm")
             continue
         if module in PACKAGES:  # a tracker, installed by who wants it
             assert (importer, environment) == ("tracking.py", "training")
@@ -197,9 +163,8 @@ def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_pa
         ".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__")
         for path in entry_files(environment)
     ]
-    program = f"import sys; sys.path += [{str(site)!r}, {str(SCRIPTS)!r}]\n" + "".join(
-        f"import {module}\n" for module in modules
-    )
+    paths = f"import sys; sys.path += [{str(site)!r}, {str(SCRIPTS)!r}]"
+    program = "\n".join([paths, *(f"import {module}" for module in modules)])
     answer = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True
     )
@@ -209,9 +174,8 @@ def test_stages_load_with_nothing_but_their_environment(environment: str, tmp_pa
 def test_the_package_list_is_the_folders() -> None:
     """A wheel or install holds every package folder below workflow/scripts and nothing else."""
     folders = [path.parent.relative_to(SCRIPTS) for path in SCRIPTS.rglob("__init__.py")]
-    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(
-        ".".join(folder.parts) for folder in folders
-    )
+    names = sorted(".".join(folder.parts) for folder in folders)
+    assert PROJECT["tool"]["setuptools"]["packages"] == names
 
 
 def test_extras_are_the_documented_ones() -> None:
@@ -219,9 +183,8 @@ def test_extras_are_the_documented_ones() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {"train", "eval", "judge", "perf", "report", "bench", "all", "dev"} <= extras.keys()
     assert extras["all"] == ["lorabench[bench,train]"]
-    assert set(STAGE_EXTRAS.values()) == {"train", *re.findall(r"\w+", extras["bench"][0])} - {
-        "lorabench"
-    }
+    whole = {"lorabench", "train", *re.findall(r"\w+", extras["bench"][0])}
+    assert {"lorabench", *STAGE_EXTRAS.values()} == whole
 
 
 @pytest.mark.parametrize(
@@ -240,10 +203,8 @@ def test_actions_are_pinned(path: Path) -> None:
     [
         (
             ["eval-llama3", "LORA_SMOKE=1"],
-            (
-                "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger"
-                " lorabench"
-            ),
+            "snakemake evaluate --profile local --configfile 'config/smoke.yaml' --logger"
+            " lorabench",
         ),
         (
             ["report", "CONFIG=my config/it's.yaml"],

@@ -21,6 +21,8 @@ from sections import section
 SETTINGS = section("prepare_conversations", validation_share=0.3)
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
 CHAT = [USER, ANSWER]
+PAIR = {"instruction": "x", "output": "y"}
+IMAGE = {"role": "user", "content": [{"type": "image_url"}]}
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -35,12 +37,8 @@ def run(path: Path, folder: Path, form: str = "auto") -> tuple[list[Any], dict[s
     assert check_source("conversations", settings) == []
     fetch_conversations(samples=path, source=folder / "s" / "source.json", settings=settings)
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "audit")}
-    prepare_conversations(
-        messages=folder / "s" / "messages.jsonl",
-        summary=folder / "summary.json",
-        settings=SETTINGS,
-        **files,
-    )
+    messages, summary = folder / "s" / "messages.jsonl", folder / "summary.json"
+    prepare_conversations(messages=messages, summary=summary, settings=SETTINGS, **files)
     rows = [row for name in ("train", "validation") for _, row in read_jsonl(files[name])]
     return [row["messages"] for row in rows], read_json(folder / "summary.json")
 
@@ -82,11 +80,8 @@ def test_an_alpaca_input_follows_its_instruction(tmp_path: Path) -> None:
     """Both are what the user said; a system message comes first."""
     row = {"instruction": "Sum up.", "input": "A text.", "output": "It is.", "system": "Be brief."}
     conversations, _ = run(write(tmp_path / "a.jsonl", [row] * 20), tmp_path)
-    assert [turn["content"] for turn in conversations[0]] == [
-        "Be brief.",
-        "Sum up.\n\nA text.",
-        "It is.",
-    ]
+    texts = [turn["content"] for turn in conversations[0]]
+    assert texts == ["Be brief.", "Sum up.\n\nA text.", "It is."]
 
 
 def test_an_empty_system_message_is_left_out(tmp_path: Path) -> None:
@@ -141,8 +136,8 @@ def test_what_is_lost_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCapt
     assert conversations == [CHAT] * 30
     splits = summary["splits"].values()
     assert sum(split["dropped"]["no_answered_prompt"] for split in splits) == 10
-    assert sum(split["cut"]["conversations"] for split in splits) == 10
-    assert sum(split["cut"]["messages"] for split in splits) == 10
+    for what in ("conversations", "messages"):
+        assert sum(split["cut"][what] for split in splits) == 10
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == summary["remarks"] and len(said) == 4
     assert re.search(r"\d+ of \d+ train conversations \(\d+%\) were dropped: no answered", said[0])
@@ -160,21 +155,13 @@ def test_test_files_are_not_trained_on(tmp_path: Path, caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("row", "form", "message"),
     [
-        (
-            {"messages": CHAT, "instruction": "a", "output": "b"},
-            "auto",
-            "fit messages and alpaca; say which with `format: messages`",
-        ),
+        ({"messages": CHAT, **PAIR}, "auto", "fit messages and alpaca; say which with `format: m"),
         ({"text": "x"}, "auto", "expected a conversation tree .*found text"),
         ({"messages": CHAT}, "sharegpt", "not of format sharegpt: expected conversations"),
         ({"conversations": []}, "auto", "field 'conversations' is empty"),
         ({"prompt": "x", "completion": 3}, "auto", "field 'completion': expected text, found 3"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, ANSWER]},
-            "auto",
-            "part 0 of field 'content' is 'image_url'",
-        ),
-        ({"instruction": "x", "output": "y", "history": ["z"]}, "auto", r"history\[0\]: expected"),
+        ({"messages": [IMAGE, ANSWER]}, "auto", "part 0 of field 'content' is 'image_url'"),
+        ({**PAIR, "history": ["z"]}, "auto", r"history\[0\]: expected"),
     ],
 )
 def test_what_is_unclear_is_refused_with_its_line(

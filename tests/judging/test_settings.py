@@ -8,12 +8,8 @@ from judging.fake_judge import FakeJudge, judge_section
 from lorabench.errors import ConfigurationError
 from lorabench.judging.settings import parse_judge
 
-NUMBERS = (
-    "timeout_seconds",
-    "usd_per_million_input_tokens",
-    "usd_per_million_output_tokens",
-    "max_judge_usd",
-)
+PRICES = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
+NUMBERS = ("timeout_seconds", "max_judge_usd", *PRICES)
 JUDGE = judge_section(FakeJudge(url="http://localhost/v1"))
 
 

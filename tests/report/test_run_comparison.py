@@ -43,6 +43,7 @@ def test_an_export_compares_with_its_run(run: Path) -> None:
     contrasts: Any = compare_runs([read_run(run, "lora"), read_run(run / "bench", "lora")])
     assert {"gsm8k", "mmlu"} <= set(contrasts[0])
     assert {contrast["items_changed"] for contrast in contrasts[0].values()} == {0}
+    assert read_run(run / "bench", "lora").name == f"{run.name}/bench, lora"
 
 
 def test_several_runs_pay_for_the_choice(run: Path) -> None:
@@ -82,7 +83,7 @@ def test_the_page_of_runs_has_every_run_and_verdict(run: Path, root: Path) -> No
     )
     contrasts = compare_runs(runs)
     page = render_runs(template, style, runs, contrasts)
-    assert f"{run}, base" in page and f"{run}, lora" in page
+    assert f"{run.name}, base" in page and f"{run.name}, lora" in page and str(run) not in page
     assert page.count("<tr>") == 2 + len(runs) + len(contrasts[0])
     assert page.count("<caption>") == page.count("<table")
 

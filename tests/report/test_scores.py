@@ -18,11 +18,8 @@ def test_real_judgments_give_the_published_mt_bench_score(shared_data: Path) -> 
     """GPT-4's judgments of Meta-Llama-3-8B-Instruct average 7.77; turn 1 8.275, turn 2 7.263."""
     path = shared_data / "mt_bench" / "judgments_gpt-4_single.jsonl"
     judgments = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    last = {
-        (row["question_id"], row["turn"]): row
-        for row in judgments
-        if row["model"].endswith("-Normal")
-    }
+    ours = [row for row in judgments if row["model"].endswith("-Normal")]
+    last = {(row["question_id"], row["turn"]): row for row in ours}
     rows = [
         ItemResult(
             index=index,
@@ -39,9 +36,8 @@ def test_real_judgments_give_the_published_mt_bench_score(shared_data: Path) -> 
     assert score["score"] == pytest.approx(7.77, abs=0.005)
     assert score["breakdown"]["turn 1"]["score"] == pytest.approx(8.275)
     assert score["breakdown"]["turn 2"]["score"] == pytest.approx(7.2625)
-    assert score["standard_error"] == pytest.approx(
-        0.31, abs=0.02
-    )  # by question; by turn it would be 0.19
+    # by question; by turn it would be 0.19
+    assert score["standard_error"] == pytest.approx(0.31, abs=0.02)
 
 
 def test_real_annotations_give_the_published_win_rate(annotations: list[dict[str, Any]]) -> None:
@@ -78,9 +74,8 @@ def test_groups_are_those_of_the_harness() -> None:
     lm_eval = pytest.importorskip("lm_eval")
     folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
     for subject, group in SUBJECT_GROUP.items():
-        assert f"mmlu_{group}_tasks" in (folder / f"mmlu_{subject}.yaml").read_text(
-            encoding="utf-8"
-        )
+        task = (folder / f"mmlu_{subject}.yaml").read_text(encoding="utf-8")
+        assert f"mmlu_{group}_tasks" in task
 
 
 def test_guessing_is_recognised() -> None:

@@ -259,7 +259,7 @@ CASES: dict[str, tuple[Evidence, str] | tuple[Evidence, str, dict[str, Any]]] = 
     ),
     "thirteen conversations get better": (
         evidence(conversations=thirteen(-0.4)),
-        "not_shown",
+        "yes",
     ),
     "no held-out conversations": (evidence(conversations=None), "not_shown"),
     "judged benchmarks only, others asked": (without("gsm8k", "mmlu"), "not_shown"),

@@ -1,10 +1,9 @@
 """check_contamination: overlaps of each benchmark with the training conversations, in one file."""
 
-import json
 from pathlib import Path
 
 from check_contamination import check_contamination
-from lorabench.files import write_jsonl
+from lorabench.files import read_json, write_jsonl
 
 QUESTION = (
     "If a train leaves at nine and drives for three hours at a steady speed how far does it go?"
@@ -19,27 +18,22 @@ def test_borrowed_question_is_listed(tmp_path: Path) -> None:
         {"role": "assistant", "content": f"Well. {QUESTION.upper()}"},
     ]
     write_jsonl(train, [{"id": "t1", "language": "en", "messages": turns}])
-    gsm8k = tmp_path / "gsm8k" / "built-in"
-    write_jsonl(
-        gsm8k / "test.jsonl", [{"id": "gsm8k-test-0", "question": QUESTION, "answer": "#### 1"}]
-    )
-    alpaca = tmp_path / "alpaca_eval" / "built-in"
-    write_jsonl(
-        alpaca / "instructions.jsonl",
-        [{"id": "alpaca-0", "dataset": "d", "instruction": "Write a poem."}],
-    )
+    rows = {
+        "gsm8k/own/test.jsonl": {"id": "g0", "question": QUESTION, "answer": "#### 1"},
+        "alpaca_eval/own/instructions.jsonl": {"id": "a0", "instruction": "Write a poem."},
+    }
+    for name, row in rows.items():
+        write_jsonl(tmp_path / name, [row])
     check_contamination(
         train=train,
-        benchmarks=[gsm8k / "source.json", alpaca / "source.json"],
+        benchmarks=[(tmp_path / name).with_name("source.json") for name in rows],
         contamination=tmp_path / "contamination.json",
         settings={"ngrams": [8, 13]},
     )
-    report = json.loads((tmp_path / "contamination.json").read_text())
+    report = read_json(tmp_path / "contamination.json")
     assert report["conversations"] == 1
     for n in ("8", "13"):
         [found] = report["benchmarks"]["gsm8k"]["by_ngram_words"][n]["overlapping"]
-        assert (found["id"], found["conversations"]) == ("gsm8k-test-0", ["t1"])
-        assert report["benchmarks"]["alpaca_eval"]["by_ngram_words"][n] == {
-            "comparable": 0,
-            "overlapping": [],
-        }
+        assert (found["id"], found["conversations"]) == ("g0", ["t1"])
+        short = report["benchmarks"]["alpaca_eval"]["by_ngram_words"][n]
+        assert short == {"comparable": 0, "overlapping": []}

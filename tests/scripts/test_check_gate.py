@@ -460,21 +460,24 @@ def test_more_memory_than_allowed_is_a_no(given: Given) -> None:
 
 
 def test_licences_are_known_and_their_duties_met(given: Given) -> None:
-    """An unknown licence is missing evidence; a Llama-named base asks for notice and name."""
+    """An unknown licence is missing evidence; a Llama-named base asks for text, notice and name."""
     write_source(given["model_source"], licence=None)
     assert lines(check(given))["licences"] == ("missing", "licence_not_known")
     named = given["model_source"].parents[1] / "Meta-Llama-3-8B-Instruct" / "source.json"
     gate = check({**given, "model_source": write_source(named, "path", origin="/models/base")})
     line = next(line for line in gate["lines"] if line["name"] == "licences")
     assert (gate["answer"], line["detail"]) == ("no", ["notice", "built_with", "name"])
-    write_notices(
-        run="demo",
-        model=named,
-        conversations_source=given["conversations_source"],
-        adapter_files=given["document"].parent / "adapter",
-        merged_files=given["shipped"],
-    )
-    assert check({**given, "model_source": named})["answer"] == "yes"
+    for text, answer in ((None, "no"), ("The agreement.", "yes")):
+        if text:
+            (named.parent / "LICENSE").write_text(text)
+        write_notices(
+            run="demo",
+            model=named,
+            conversations_source=given["conversations_source"],
+            adapter_files=given["document"].parent / "adapter",
+            merged_files=given["shipped"],
+        )
+        assert check({**given, "model_source": named})["answer"] == answer
 
 
 def test_a_run_without_a_gate_is_not_shown(tmp_path: Path) -> None:

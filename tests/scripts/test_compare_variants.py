@@ -95,10 +95,10 @@ def test_speed_is_a_paired_ratio_with_the_noise_of_the_base(whole: dict[str, Any
     answer = whole["answers"]["cost_to_serve"]
     assert answer["answer"] == "nothing, if merged"
     assert answer["headline"].endswith("keep it apart where one base serves many.")
-    base, lora = (item["text"] for item in answer["reasons"][:2])
+    base, lora = ("; ".join(item["parts"]) for item in answer["reasons"][:2])
     assert "tokens/s [" in base and "at least 4 users within 2000/100 ms (relaxed)" in base
     assert "1 user within 200/100 ms (strict)" in base and "$" in base
-    assert "0.6" in lora and "(slower)" in lora
+    assert "0.6" in lora and "times the base's: slower" in lora
 
 
 def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_launch_bound_speed_is_no_headline(tmp_path: Path) -> None:
     serving = serving_ratios(measured)
     answer = cost_to_serve(serving, {}, measured)
     assert answer["answer"] == "not known" and "Measure a server" in answer["headline"]
-    said = answer["reasons"][0]["text"]
+    said = "; ".join(answer["reasons"][0]["parts"])
     assert "GPU idle for 60% of a step" in said and "launched from Python" in said
     served = next(part["load"] for part in measured if part["variant"] == "lora")
     served["server"] = served["own"]

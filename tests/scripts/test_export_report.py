@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from export_report import add_scores
 from judging.fake_judge import answer_row
 from lorabench.files import read_json, write_jsonl
 from lorabench.report.model_index import with_scores
@@ -83,3 +84,15 @@ def test_cards_get_the_scores_of_their_variant(published: Path) -> None:
     assert plain.data.eval_results[0].dataset_type == "openai/gsm8k"
     again = with_scores(str(plain), [scores["gsm8k"]["lora"]], {"gsm8k": source})
     assert ModelCard(again).data.to_dict() == plain.data.to_dict()
+
+
+def test_scores_of_a_mute_judge_are_in_no_card(published: Path, tmp_path: Path) -> None:
+    """The hub shows a number without the sentence that says that it means nothing."""
+    scores = read_json(published / "eval_results.json")["scores"]
+    scores["mt_bench"]["lora"]["carries_signal"] = False
+    cards = [tmp_path / "adapter.md", tmp_path / "merged.md"]
+    for card in cards:
+        card.write_text("# Mine\n")
+    add_scores(cards, scores, [])
+    adapter, merged = (card.read_text() for card in cards)
+    assert "GSM8K" in adapter and "MT-Bench" not in adapter and "MT-Bench" in merged

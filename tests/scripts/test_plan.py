@@ -1,5 +1,7 @@
 """The plan before a run."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,14 @@ def test_the_plan_says_whether_the_items_suffice(
     small = run_of()
     small["evaluate_task"]["gsm8k"]["limit"] = 16
     assert "not enough" in "\n".join(plan(small))
+
+
+def test_a_reader_that_stops_gets_no_traceback() -> None:
+    """`make plan | head` ends quietly."""
+    command = [sys.executable, "workflow/scripts/plan.py", "--configfile", "config/smoke.yaml"]
+    plan = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert plan.stdout and plan.stderr
+    plan.stdout.close()
+    assert plan.stderr.read() == b""
+    plan.stderr.close()
+    assert plan.wait() == 1

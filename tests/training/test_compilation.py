@@ -4,6 +4,7 @@ Most tests compile with `aot_eager`: dynamo's graph, its guards and the joint gr
 on a GPU, without the minute that a C++ compiler takes. One runs inductor's own code.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from training_fixtures import encoded, fit_ten, logged
 
 pytest_plugins = ["training_fixtures", "varlen_on_cpu"]
 CPU = torch.device("cpu")
+FORWARD_AND_BACKWARD = 2
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +128,7 @@ def test_a_compiled_layer_keeps_what_the_memory_model_counts(
 def test_a_cpu_runs_compiled_layers_on_request(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inductor's code: losses within 1e-4, gradients 1e-3; kernels stay in work."""
+    """Inductor's code: losses within 1e-4, gradients 1e-3; a later process compiles nothing."""
     monkeypatch.setattr(compilation, "BACKEND", "inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
@@ -135,7 +137,18 @@ def test_a_cpu_runs_compiled_layers_on_request(
     assert compiled.trainer.attention == "sdpa"
     assert logged(compiled) == pytest.approx(logged(eager), rel=1e-4)
     assert logged(compiled, "grad_norm") == pytest.approx(logged(eager, "grad_norm"), rel=1e-3)
-    assert list((tmp_path / "compiled" / "compiled").rglob("*.so"))
+    counters = torch._dynamo.utils.counters
+    misses = counters["inductor"]["fxgraph_cache_miss"]
+    # rows of one conversation need no mask, and so another graph than the others
+    assert misses == counters["stats"]["unique_graphs"] * FORWARD_AND_BACKWARD
+    torch._dynamo.reset()
+    for part in (tmp_path / "compiled").iterdir():
+        if part.name != "compiled":
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+    again = fit_ten(tiny_model, tmp_path / "compiled", settings | {"compile": True})
+    assert logged(again) == logged(compiled)
+    assert counters["inductor"]["fxgraph_cache_hit"] == misses
+    assert not counters["inductor"]["fxgraph_cache_miss"]
 
 
 def test_a_compiler_that_fails_is_a_reason(

@@ -123,10 +123,16 @@ def test_two_processes_learn_what_one_learns(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fsdp", [False, True])
 def test_compiled_layers_learn_the_same_in_two_processes(
-    tiny_source: Path, prepared: Path, tmp_path: Path, settings: dict[str, Any], root: Path
+    tiny_source: Path,
+    prepared: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    root: Path,
+    fsdp: bool,
 ) -> None:
-    """DDP's hooks stay outside of the layers; losses are those of one eager process."""
+    """DDP's and FSDP's hooks stay outside of the layers; losses are those of one eager process."""
     settings |= {"lora_dropout": 0.0, "num_epochs": 1}
     torch.set_num_threads(1)
     one = train(tiny_source, prepared, tmp_path, settings)
@@ -134,7 +140,7 @@ def test_compiled_layers_learn_the_same_in_two_processes(
         tiny_source,
         prepared,
         tmp_path / "two",
-        settings | {"compile": True},
+        settings | {"compile": True, "fsdp": fsdp},
         root,
         "training_without_inductor",
     )

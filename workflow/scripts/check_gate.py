@@ -58,7 +58,6 @@ def check_gate(
 
     Args:
         scores, rows: parallel lists, one file a variant and benchmark.
-        perf: perf/{variant}.json.
         declaration: gate_declaration.json, in the run's folder.
         shipped: the folder that would ship: the adapter's or the merged model's.
         model_source, conversations_source: source.json of the base model and the training data.

@@ -101,11 +101,8 @@ def compare_items(
     benchmarks: dict[str, BenchmarkComparison] = {}
     agreement = {}
     for name, parts in by_benchmark.items():
-        read = {
-            score["variant"]: read_item_results(path)
-            for score, path in parts
-            if score["status"] == "ok"
-        }
+        done = [(score["variant"], path) for score, path in parts if score["status"] == "ok"]
+        read = {variant: read_item_results(path) for variant, path in done}
         signal = all(score.get("carries_signal", True) for score, _ in parts)
         benchmarks[name] = {
             "unit": parts[0][0]["unit"],

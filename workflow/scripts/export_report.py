@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import cast
 
 from lorabench.arguments import Folder
-from lorabench.documents.answer import Answer
 from lorabench.documents.comparison import Comparison
 from lorabench.documents.exports import ExportHead, GitState
 from lorabench.documents.item_result import ItemResult
 from lorabench.documents.performance import Performance
 from lorabench.documents.score import Score
-from lorabench.files import read_json, read_jsonl, write_json, write_text
+from lorabench.files import read_json, write_json, write_text
 from lorabench.job import run_job
 from lorabench.observation.git import git_state
 from lorabench.publishing import publish_file, publish_folder
@@ -32,6 +31,7 @@ from lorabench.report.exports import (
 )
 from lorabench.report.model_index import with_scores
 from lorabench.report.plain_text import without_paths
+from lorabench.report.records import read_answers
 from lorabench.scoring.item_rows import read_item_results
 
 
@@ -59,9 +59,6 @@ def export_report(
     Args:
         scores, rows: score files and item rows, parallel lists.
         answers: answers/{variant}/{benchmark}.jsonl of the judged benchmarks.
-        perf: measurements, one a variant; empty where inference was not measured.
-        compare: compare.json.
-        markdown, document, page, items_page, figures: the report.
         folder: reports/bench/{git-sha}.
         items_of_tasks, outputs_of_judged: benchmark -> file for its items, for its answers.
     """
@@ -75,10 +72,7 @@ def export_report(
         by_benchmark.setdefault(score["benchmark"], {})[score["variant"]] = score
         items.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(rows_path)
     add_scores(cards, by_benchmark, benchmark_sources)
-    outputs: dict[str, dict[str, list[Answer]]] = {}
-    for path in answers:
-        read = [Answer(**row) for _, row in read_jsonl(path)]
-        outputs.setdefault(path.stem, {})[path.parent.name] = read
+    outputs = read_answers(answers)
     performances: list[Performance] = [without_paths(read_json(path)) for path in perf]
     measured = {part["variant"]: part for part in performances}
 
@@ -86,17 +80,14 @@ def export_report(
     for name, file in items_of_tasks.items():
         write_json(folder / file, item_results(head, name, by_benchmark, items.get(name, {})))
     for name, file in outputs_of_judged.items():
-        judged = answer_outputs(
-            head, name, by_benchmark, items.get(name, {}), outputs.get(name, {})
-        )
-        write_json(folder / file, judged)
+        rated, given = items.get(name, {}), outputs.get(name, {})
+        write_json(folder / file, answer_outputs(head, name, by_benchmark, rated, given))
     write_json(folder / "perf_results.json", perf_results(head, measured, comparison))
     for variant in ("base", "lora", "merged"):
         write_json(folder / f"perf_{variant}.json", perf_variant(head, variant, measured))
     publish_folder(figures, folder / "figures")
-    publish_file(markdown, folder / markdown.name)
-    publish_file(page, folder / page.name)
-    publish_file(items_page, folder / items_page.name)
+    for shown in (markdown, page, items_page):
+        publish_file(shown, folder / shown.name)
     write_json(folder / "report.json", {**read_json(document), "git": head["git"]})
 
 
@@ -105,17 +96,11 @@ def add_scores(
     scores: Mapping[str, Mapping[str, Score]],
     benchmark_sources: Sequence[Path],
 ) -> None:
-    """Write the scores of adapter and merged model into their cards.
-
-    Args:
-        cards: of the exported adapter and of the merged model.
-        scores: benchmark -> variant -> score file.
-        benchmark_sources: resources/benchmarks/{benchmark}/{source}/source.json.
-    """
+    """Write the scores of adapter and merged model into their cards, if they decide anything."""
     sources = {path.parent.parent.name: read_json(path) for path in benchmark_sources}
     for card, variant in zip(cards, ("lora", "merged"), strict=True):
         done = [found[variant] for found in scores.values() if variant in found]
-        scored = [score for score in done if score["status"] == "ok"]
+        scored = [score for score in done if score["status"] == "ok" and score["carries_signal"]]
         if scored:
             write_text(card, with_scores(card.read_text(encoding="utf-8"), scored, sources))
 

@@ -27,7 +27,6 @@ def fetch_benchmark(
 
     Args:
         samples: the project's own files of this benchmark, the built-in source.
-        source: source.json to write.
         settings: the source of the config; `judge_prompt`, where given, is a separate source.
     """
     table = benchmark_data(benchmark)
@@ -39,9 +38,8 @@ def fetch_benchmark(
             path, licence = fetch_source(
                 origin, built_in=built_in, hub_files=table.hub_files, scratch=scratch
             )
-            rows = {
-                name: write_jsonl(staging / name, table) for name, table in table.read(path).items()
-            }
+            read = table.read(path)
+            rows = {name: write_jsonl(staging / name, found) for name, found in read.items()}
             if table.judge_prompt is not None:
                 prompt, prompt_origin = fetch_prompt(
                     benchmark, table.judge_prompt, path, settings.get("judge_prompt"), scratch

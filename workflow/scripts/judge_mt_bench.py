@@ -50,7 +50,6 @@ def judge_mt_bench(
     Args:
         benchmark: folder with judge_prompts.jsonl and reference.jsonl.
         references: reference answers that replace some of the benchmark's own; None = its own.
-        model: source.json of a local judge's model.
         store, writer: folder of the answer store that all runs share, and this job's file in it,
             `{run}/{job}`.
         min_judged_share: the share of the turns that a score will need.

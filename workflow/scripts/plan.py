@@ -100,18 +100,16 @@ def describe_power(name: str, power: Power, threshold: float | None) -> list[str
 
 def found_text(name: str, power: Power) -> str:
     """Return the difference that the report's test finds."""
+    found = gain_text(name, power.smallest_detectable)
     if power.smallest_detectable is None:
-        return "no difference is found with 80 %, however large"
-    return (
-        f"a difference of {gain_text(name, power.smallest_detectable)} or more is found in 80 % of"
-        " cases"
-    )
+        return f"{found}, is found in 80 % of cases"
+    return f"a difference of {found} or more is found in 80 % of cases"
 
 
 def gain_text(name: str, gain: float | None) -> str:
-    """Return a difference in its unit."""
+    """Return a difference in its unit; None = none is large enough."""
     if gain is None:
-        return "no size"
+        return "no difference, however large"
     unit = unit_of(name)
     return f"{gain:.3f} nat" if unit is None else size_text(gain, unit)
 

@@ -12,8 +12,8 @@ from lorabench.arguments import Folder
 from lorabench.description.licences import (
     Licence,
     base_licence,
+    headline,
     licence_text,
-    model_name,
     notice_text,
 )
 from lorabench.description.model_card import hub_header, hub_id
@@ -64,9 +64,7 @@ def merged_card(
         "pipeline_tag: text-generation",
         "---",
         "",
-        f"# {model_name(base_name, run, 'merged', licence)}",
-        "",
-        *([f"**{licence.built_with}**", ""] if licence and licence.built_with else []),
+        *headline(base_name, run, "merged", licence),
         f"{base_name} with the LoRA adapter of the run `{run}` merged into its weights.",
         "merge_report.json says how far it is from base + adapter.",
         "LICENSE and NOTICE belong to it.",

@@ -15,15 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lorabench.documents.answer import Answer
 from lorabench.documents.gate import gate_of
 from lorabench.documents.item_result import ItemResult
-from lorabench.files import read_json, read_jsonl, replacing, write_json, write_text
+from lorabench.files import read_json, replacing, write_json, write_text
 from lorabench.job import run_job
 from lorabench.report.document import assemble_report
 from lorabench.report.figures import draw_figures
 from lorabench.report.items import Item, changes_of, compare_items, question_rows
-from lorabench.report.records import read_optional
+from lorabench.report.records import read_answers, read_optional
 from lorabench.report.rendering import render_html, render_items, render_markdown
 from lorabench.report.run_facts import stage_seconds
 from lorabench.scoring.item_rows import read_item_results
@@ -69,19 +68,9 @@ def write_report(
         markdown, document, page, items_page: report.md, report.json, report.html, items.html.
         durations: folder of Snakemake's benchmark files, which no rule declares as its output.
     """
-    records = {
-        "train_metrics": read_optional(train_metrics),
-        "run_config": read_optional(run_config),
-        "merge_report": read_optional(merge_report),
-        "data_summary": read_optional(data_summary),
-        "contamination": read_optional(contamination),
-    }
-    sources = {
-        "model": model_source,
-        "conversations": conversations_source,
-        **{path.parent.parent.name: path for path in benchmark_sources},
-    }
-    measured = read_times(times)
+    metrics = read_optional(train_metrics)
+    sources = {path.parent.parent.name: path for path in benchmark_sources}
+    sources |= {"model": model_source, "conversations": conversations_source}
     documents = [read_json(path) for path in scores]
     items = read_items(documents, rows, answers, benchmark_sources)
     report = assemble_report(
@@ -89,30 +78,28 @@ def write_report(
         model=model_source.parent.name,
         scores=documents,
         compare=read_json(compare),
-        gate=gate_of(read_json(gate)),
+        train_metrics=metrics,
+        run_config=read_optional(run_config),
+        merge_report=read_optional(merge_report),
+        data_summary=read_optional(data_summary),
         perf=[read_json(path) for path in perf],
         sources={name: read_json(path) for name, path in sources.items()},
+        contamination=read_optional(contamination),
+        gate=gate_of(read_json(gate)),
         changes={name: made for name, found in items.items() if (made := changes_of(found))},
         seconds=stage_seconds(Path(durations)),
-        **records,
     )
-    drawings = draw_figures(report, records["train_metrics"], measured)
+    drawings = draw_figures(report, metrics, read_times(times))
     for name, drawing in drawings.items():
         write_text(figures / f"{name}.svg", drawing.svg)
         with replacing(figures / f"{name}.png") as temporary:
             temporary.write_bytes(drawing.png)
     write_json(document, report)
     paths = {name: f"{figures.name}/{name}.png" for name in drawings}
-    write_text(
-        markdown,
-        render_markdown(
-            markdown_template.read_text(encoding="utf-8"), report, paths, items_page.name
-        ),
-    )
     inlined = {name: drawing.svg for name, drawing in drawings.items()}
-    template, parts, sheet = (
-        path.read_text(encoding="utf-8") for path in (html_template, items_template, style)
-    )
+    given = (markdown_template, html_template, items_template, style)
+    plain, template, parts, sheet = (path.read_text(encoding="utf-8") for path in given)
+    write_text(markdown, render_markdown(plain, report, paths, items_page.name))
     write_text(page, render_html(template, parts, sheet, report, inlined, items, items_page.name))
     write_text(items_page, render_items(parts, sheet, run, items))
 
@@ -128,16 +115,12 @@ def read_items(
     for score, path in zip(scores, rows, strict=True):
         if score["status"] == "ok":
             results.setdefault(score["benchmark"], {})[score["variant"]] = read_item_results(path)
-    generated: dict[str, dict[str, list[Answer]]] = {}
-    for path in answers:
-        read = [Answer(**row) for _, row in read_jsonl(path)]
-        generated.setdefault(path.stem, {})[path.parent.name] = read
+    generated = read_answers(answers)
     folders = {path.parent.parent.name: path.parent for path in benchmark_sources}
     items = {}
     for name, by_variant in results.items():
-        wanted = {
-            key for found in by_variant.values() for row in found for key in (row.id, row.cluster)
-        }
+        every = [row for found in by_variant.values() for row in found]
+        wanted = {key for row in every for key in (row.id, row.cluster)}
         questions = question_rows(folders[name], wanted) if name in folders else {}
         items[name] = compare_items(by_variant, generated.get(name, {}), questions)
     return items

@@ -31,9 +31,17 @@ def configured_runs(overlays: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def errors_in_lines() -> Iterator[None]:
-    """End the process with exit code 2, without a traceback, where the block raises our error."""
+    """End the process with exit code 2, without a traceback, where the block raises our error.
+
+    Where nobody reads the output to its end (`make plan | head`), it ends quietly.
+    """
     try:
         yield
+        sys.stdout.flush()
     except LorabenchError as error:
         print(f"lorabench: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # so that Python does not try again when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -162,9 +162,8 @@ def _origin_label(entry: Mapping[str, Any]) -> str:
     if entry["kind"] == "wheel":
         return f"{entry['package']}-{entry['version']}"
     if entry["kind"] == "path":
-        return (
-            "path-" + hashlib.sha256(str(Path(entry["path"]).resolve()).encode()).hexdigest()[:12]
-        )
+        path = str(Path(entry["path"]).resolve())
+        return f"path-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     return "built-in"
 
 

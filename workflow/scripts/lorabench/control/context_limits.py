@@ -1,6 +1,8 @@
 """Compare the lengths in a config with its base model's context, before any work starts."""
 
 from collections.abc import Set
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,6 @@ def find_context_faults(run: dict[str, Any], rules: Set[str], model: Path | None
     """Return one line for each length of a scheduled rule that the base model cannot read.
 
     Args:
-        run: the run's config.
-        rules: names of the rules that have a job to run.
         model: folder of the base model, None where it is not on this machine yet; the jobs check
             again.
     """
@@ -33,9 +33,7 @@ def find_context_faults(run: dict[str, Any], rules: Set[str], model: Path | None
         for path in keys if rule in rules else ():
             if len(path) > 1 and path[0] not in run["score_benchmark"]["benchmarks"]:
                 continue
-            value: Any = run[rule]
-            for key in path:
-                value = value[key]
+            value: Any = reduce(getitem, path, run[rule])
             # a prompt needs some tokens, too
             most = room if rule == "train_adapter" else room - 1
             if value > most:

@@ -41,15 +41,11 @@ class Estimate:
         """Return the estimate as lines of text."""
         choice = self.choice
         return [
-            (
-                f"training on {self.device}: peak memory {self.peak_memory_bytes / 1e9:.1f} of "
-                f"{self.memory_bytes / 1e9:.1f} GB "
-                f"({'fits' if choice.fits else 'does not fit'}), {choice.words()}"
-            ),
-            (
-                f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
-                f"(share of the peak {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk"
-            ),
+            f"training on {self.device}: peak memory {self.peak_memory_bytes / 1e9:.1f} of "
+            f"{self.memory_bytes / 1e9:.1f} GB "
+            f"({'fits' if choice.fits else 'does not fit'}), {choice.words()}",
+            f"  {self.flops:.2e} floating-point operations, about {duration(self.seconds)} "
+            f"(share of the peak {self.speed_source}), {self.disk_bytes / 1e9:.1f} GB of disk",
             *(f"  suggestion: {suggestion}" for suggestion in self.suggestions),
         ]
 
@@ -109,13 +105,8 @@ def estimate(
     """Predict the training of `settings` on a device.
 
     Args:
-        settings: the config section `train_adapter`.
-        model_config: the base model's config.json.
         data_summary: with train_conversations and train_tokens (`data` of train_metrics.json); None
             = oasst1.
-
-    Raises:
-        ConfigurationError: a setting is unknown.
     """
     options, shapes = parse_settings(settings), shapes_of(model_config)
     data = data_summary or OASST1
@@ -218,14 +209,15 @@ def _row_bounds(settings: TrainingSettings, flash: bool) -> tuple[int, int]:
     Long ones pay with FlashAttention only, and no step has more tokens than its conversations may
     have.
     """
+    longest = settings.max_seq_length
     if not settings.packing:
-        tokens = settings.batch_size * settings.max_seq_length
-        return tokens, tokens
+        padded = settings.batch_size * longest
+        return padded, padded
     if settings.row_tokens != "auto":
-        tokens = max(int(settings.row_tokens), settings.max_seq_length)
+        tokens = max(int(settings.row_tokens), longest)
         return tokens, tokens
-    step = settings.batch_size * settings.gradient_accumulation * settings.max_seq_length
-    return settings.max_seq_length, step if flash else settings.max_seq_length
+    step = settings.batch_size * settings.gradient_accumulation * longest
+    return longest, step if flash else longest
 
 
 def suggest(settings: TrainingSettings, shapes: Shapes, device: Device) -> list[str]:

@@ -20,13 +20,7 @@ PROMPT_TOKENS, ANSWER_TOKENS, REFERENCE_TOKENS, RATING_TOKENS = 350, 400, 450, 4
 
 
 def item_count(run: Mapping[str, Any], benchmark: str, resources: Path) -> int | None:
-    """Return the items that a run asks of a benchmark, None if only the fetch shows it.
-
-    Args:
-        run: the run's config.
-        benchmark: its name.
-        resources: the folder of fetched benchmarks, resources/benchmarks.
-    """
+    """Return the items that a run asks of a benchmark, None if only the fetch shows it."""
     entry = run["fetch_benchmark"][benchmark]
     file = resources / benchmark / source_label(entry) / benchmark_data(benchmark).items_file
     section = run["evaluate_task" if benchmark in TASKS else "generate_answers"][benchmark]
@@ -89,7 +83,6 @@ def measured_seconds(work: Path, benchmark: str) -> float | None:
 
     Args:
         work: results/{run}/work, which has how each part was made.
-        benchmark: its name.
     """
     rule = "evaluate_task" if benchmark in TASKS else "generate_answers"
     files = sorted((work / rule).glob(f"*/*/*/{benchmark}.json"))

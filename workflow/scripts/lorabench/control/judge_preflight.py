@@ -60,9 +60,8 @@ def check_judges(
             where the jobs run.
     """
     states = ask_judges(sections, run)
-    if faults := [
-        state.text for state in states if state.usable is False or (state.usable is None and local)
-    ]:
+    stopping = (False, None) if local else (False,)
+    if faults := [state.text for state in states if state.usable in stopping]:
         raise JudgeError("\n".join(faults))
     return [
         state.text if state.usable else f"warning: {state.text}; the jobs will try again"
@@ -114,11 +113,11 @@ async def _ask(
         except JudgeError as error:
             return JudgeState(usable=False, text=f"{name}: {error}")
     if reply.outcome == "failed":
-        text = f"{name}: judge {judge.model} turns the question before the run down: {reply.reason}"
-        return JudgeState(usable=False, text=text)
-    return JudgeState(
-        usable=True, text=f"{name}: judge {judge.model} {_describe(reply, parameters)}"
-    )
+        words = f"turns the question before the run down: {reply.reason}"
+    else:
+        words = _describe(reply, parameters)
+    usable = reply.outcome != "failed"
+    return JudgeState(usable=usable, text=f"{name}: judge {judge.model} {words}")
 
 
 def _describe(reply: Reply, parameters: Mapping[str, Any]) -> str:

@@ -62,13 +62,10 @@ def predict_memory(
     """Predict the peak of one process.
 
     Args:
-        shapes: of the base model.
-        settings: the recipe.
         number_bytes: 2 for bfloat16 arithmetic, 4 for float32.
         tokens: positions of the largest micro-batch, padding counted.
         recomputed: layers that compute their activations again.
         gpu: on a GPU; else the resident memory of a CPU process.
-        compiled: the layers run compiled.
         processes: that divide the layers' weights among them where the recipe says `fsdp`.
     """
     adapter = shapes.adapter_parameters(settings.lora_r, settings.target_modules)

@@ -49,10 +49,7 @@ def share_of_peak(
     """Return the share that a training reaches.
 
     Args:
-        gpu: on a GPU, else on a CPU.
         bfloat16: in which the layers multiply, else float32.
-        use_4bit: base weights in NF4.
-        compiled: layers run compiled.
         row_tokens: of a packed row, or positions of a padded pass.
     """
     if not gpu:

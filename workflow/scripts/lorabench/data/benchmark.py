@@ -33,9 +33,5 @@ class BenchmarkData:
 
 
 def benchmark_data(benchmark: str) -> BenchmarkData:
-    """Return the table of a benchmark.
-
-    Raises:
-        ConfigurationError: there is no such benchmark.
-    """
+    """Return the table of a benchmark."""
     return find_benchmark("data", benchmark, BenchmarkData)

@@ -32,8 +32,6 @@ def overlap(
 
     Args:
         conversations: (id, texts of the messages).
-        items: of one benchmark.
-        n: words in a row.
     """
     grams = {
         item.id: dict.fromkeys(gram for text in item.texts for gram in word_ngrams(text, n))

@@ -12,13 +12,8 @@ from typing import Any
 from lorabench.errors import DataError
 
 Row = dict[str, Any]
-TYPE_NAMES = {
-    str: "text",
-    int: "an integer",
-    list: "a list",
-    dict: "an object",
-    bool: "true or false",
-}
+TYPE_NAMES = {str: "text", int: "an integer", list: "a list", dict: "an object"}
+TYPE_NAMES |= {bool: "true or false"}
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -59,7 +54,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
                     f"{place}: not UTF-8 (byte {error.start + 1} of the line); save it as UTF-8"
                 ) from None
             if text.strip():
-                yield place, _as_row(_parse(text, place), place)
+                yield _as_row(_parse(text, place), place)
 
 
 def _json_list(path: Path) -> Iterator[tuple[str, Row]]:
@@ -72,7 +67,7 @@ def _json_list(path: Path) -> Iterator[tuple[str, Row]]:
     if not isinstance(values, list):
         raise DataError(f"{path}: expected a JSON list of objects, found {type(values).__name__}")
     for number, value in enumerate(values, start=1):
-        yield f"{path}: row {number}", _as_row(value, f"{path}: row {number}")
+        yield _as_row(value, f"{path}: row {number}")
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -89,12 +84,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     from pyarrow import ArrowException, parquet
 
     try:
-        file = parquet.ParquetFile(path)
-        number = 0
-        for batch in file.iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}: row {number}", row
+        batches = parquet.ParquetFile(path).iter_batches(batch_size=1000)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for number, row in enumerate(rows, start=1):
+            yield f"{path}: row {number}", row
     except ArrowException as error:
         raise DataError(f"{path}: not a readable parquet file ({error})") from None
 
@@ -112,10 +105,10 @@ def _parse(text: str, place: str) -> Any:
         raise DataError(f"{place}: JSON that cannot be read ({error})") from None
 
 
-def _as_row(value: Any, place: str) -> Row:
+def _as_row(value: Any, place: str) -> tuple[str, Row]:
     if not isinstance(value, dict):
         raise DataError(f"{place}: expected a JSON object, found {type(value).__name__}")
-    return value
+    return place, value
 
 
 def field(row: Row, name: str, kind: type, place: str) -> Any:
@@ -149,11 +142,7 @@ def optional(row: Row, name: str, kind: type, place: str) -> Any:
 
 
 def texts(row: Row, name: str, place: str) -> list[str]:
-    """Return `row[name]`, which must be a non-empty list of texts.
-
-    Raises:
-        DataError: it is not.
-    """
+    """Return `row[name]`, which must be a non-empty list of texts."""
     values = field(row, name, list, place)
     if not values or not all(isinstance(value, str) for value in values):
         raise DataError(f"{place}: field {name!r}: expected a list of texts, found {values!r:.60}")

@@ -7,6 +7,7 @@ checkpointing repeats the layers' forward pass. A trainer's 6N counts weight gra
 never computes.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +44,7 @@ class Shapes:
     @property
     def layer_parameters(self) -> int:
         """Entries of all layers' linear maps."""
-        return self.layers * sum(
-            inputs * outputs for inputs, outputs in self.linear_shapes.values()
-        )
+        return self.layers * sum(math.prod(shape) for shape in self.linear_shapes.values())
 
     @property
     def head_parameters(self) -> int:
@@ -60,14 +59,14 @@ class Shapes:
 
 def shapes_of(config: dict[str, Any]) -> Shapes:
     """Read the shapes from a checkpoint's config.json."""
-    head_size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    heads = config["num_attention_heads"]
+    head_size = config.get("head_dim") or config["hidden_size"] // heads
     return Shapes(
         hidden=config["hidden_size"],
         intermediate=config["intermediate_size"],
         layers=config["num_hidden_layers"],
-        attention_width=head_size * config["num_attention_heads"],
-        key_value_width=head_size
-        * (config.get("num_key_value_heads") or config["num_attention_heads"]),
+        attention_width=head_size * heads,
+        key_value_width=head_size * (config.get("num_key_value_heads") or heads),
         vocabulary=config["vocab_size"],
         head_size=head_size,
         tied=config.get("tie_word_embeddings", False),
@@ -85,7 +84,6 @@ def training_flops(
     """Return the floating-point operations of training steps.
 
     Args:
-        shapes: of the model.
         adapter: trained parameters.
         tokens: real tokens that pass through the layers.
         label_tokens: tokens that pass through the output layer.

@@ -141,12 +141,10 @@ def missing_duties(licence: Licence, folder: Path) -> list[str]:
 
 
 def model_name(base_name: str, run: str, kind: str, licence: Licence | None) -> str:
-    """Name what was made of a base model, beginning as its licence asks.
+    """Name what was made of a base model, "lora" or "merged", beginning as its licence asks.
 
     Args:
         base_name: hub id or name of the base model.
-        run: the run's name.
-        kind: "lora" or "merged".
         licence: of the base model, None where it is not known.
     """
     name = f"{base_name.rpartition('/')[2]}-{run}-{kind}"
@@ -157,6 +155,12 @@ def model_name(base_name: str, run: str, kind: str, licence: Licence | None) -> 
     if start > 0 and _begins(name[start:], begins):
         return name[start:]
     return f"{begins.replace(' ', '-')}-{name}"
+
+
+def headline(base_name: str, run: str, kind: str, licence: Licence | None) -> list[str]:
+    """Return the first lines of a model card: the model's name, and the words to be displayed."""
+    built_with = [f"**{licence.built_with}**", ""] if licence and licence.built_with else []
+    return [f"# {model_name(base_name, run, kind, licence)}", "", *built_with]
 
 
 def _begins(name: str, words: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lorabench.description.licences import Licence, base_licence, model_name
+from lorabench.description.licences import Licence, base_licence, headline
 from lorabench.documents.source import SourceRecord
 from lorabench.documents.train_metrics import Trained
 from lorabench.documents.training_record import ImportRecord, TrainedModel, TrainingRecord
@@ -26,12 +26,7 @@ def hub_header(relation: str, base: str | None, data: str | None) -> list[str]:
 
 
 def model_card(record: TrainingRecord, metrics: Trained, conversations: SourceRecord) -> str:
-    """Return the card as Markdown with the metadata header that model hubs read.
-
-    Args:
-        record: of the training.
-        metrics: the content of train_metrics.json.
-    """
+    """Return the card as Markdown with the metadata header that model hubs read."""
     base_name = record["model"]["public_name"]
     # what the base model's source states, and what is known of it
     stated = record["model"]["source"]["licence"]
@@ -46,20 +41,15 @@ def model_card(record: TrainingRecord, metrics: Trained, conversations: SourceRe
         "---",
         "",
     ]
+    address = f"[{base_name}](https://huggingface.co/{base_name})"
     settings = record["settings"]
     data = metrics["data"]
     validation = metrics["likelihood"]["validation"]
     in_4bit = record["resolved"]["use_4bit"]
     method = "QLoRA (base in NF4, double quantised)" if in_4bit else "LoRA"
     lines = [
-        f"# {model_name(base_name, record['run'], 'lora', licence)}",
-        "",
-        *([f"**{licence.built_with}**", ""] if licence and licence.built_with else []),
-        (
-            f"A LoRA adapter for [{base_name}](https://huggingface.co/{base_name})."
-            if "/" in base_name
-            else f"A LoRA adapter for {base_name}."
-        ),
+        *headline(base_name, record["run"], "lora", licence),
+        f"A LoRA adapter for {address if '/' in base_name else base_name}.",
         "",
         (
             f"- Method: {method}, rank"
@@ -125,15 +115,13 @@ def _loading(base_name: str, model: TrainedModel) -> list[str]:
     if source["kind"] == "hub":
         place = f"'{base_name}', revision='{source['revision']}'"
     else:
+        hashes = sorted(source["sha256"].items())
+        weights = [(name, value) for name, value in hashes if name.endswith(".safetensors")]
         where = [
             f"The base model {base_name} has no address on the hub: the adapter needs the"
             f" checkpoint that it was trained on ({source['kind']}):",
             "",
-            *(
-                f"- {name}: SHA-256 {value}"
-                for name, value in sorted(source["sha256"].items())
-                if name.endswith(".safetensors")
-            ),
+            *(f"- {name}: SHA-256 {value}" for name, value in weights),
             "",
         ]
     return [

@@ -17,10 +17,6 @@ def speed_sentences(totals: Mapping[str, Any], run_config: Mapping[str, Any]) ->
     """Return sentences on arithmetic, compilation, share of the peak and time without work.
 
     What an imported adapter's record lacks is left out.
-
-    Args:
-        totals: of train_metrics.json.
-        run_config: the content of run_config.json.
     """
     resolved = run_config.get("resolved") or {}
     sentences = []
@@ -70,10 +66,8 @@ def gpu_idle(record: TrainingRecord) -> dict[str, Any]:
             " the time; give the job more or faster processor cores"
         )
     elif share > BOUND:
-        sentence += (
-            ": training was bound by launching kernels from Python, because "
-            + launched_slowly(record)
-        )
+        why = launched_slowly(record)
+        sentence += f": training was bound by launching kernels from Python, because {why}"
     return reading | {"sentence": f"{sentence}."}
 
 
@@ -95,7 +89,6 @@ def utilisation(flops_per_second: float, record: TrainingRecord) -> Utilisation:
 
     Args:
         flops_per_second: of all processes together; their devices are taken to be equal.
-        record: of the training.
     """
     precision = record["resolved"]["dtype"]
     processes = record["resolved"]["processes"]

@@ -1,6 +1,6 @@
 """Comparison of the variants: results/{run}/compare.json."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -22,6 +22,8 @@ class Reason(TypedDict):
 
     status: ReasonStatus
     text: str
+    parts: NotRequired[list[str]]
+    """What the reason consists of, a line each."""
 
 
 class ShortAnswer(TypedDict):
@@ -30,7 +32,6 @@ class ShortAnswer(TypedDict):
     answer: str
     """A word or two."""
     headline: str
-    """One sentence."""
     reasons: list[Reason]
 
 
@@ -107,7 +108,6 @@ class Contrasted(ContrastHead):
     scope: str | None
     """What the verdict is about, null where that is the benchmark."""
     verdict: str
-    """In words."""
     verdict_word: VerdictWord
 
 
@@ -128,7 +128,6 @@ class BenchmarkComparison(TypedDict):
     reason: str | None
     """Why a variant has no score."""
     carries_signal: bool
-    """False where the judge's scores mean nothing."""
     pairs: dict[PairName, Contrast]
 
 
@@ -176,12 +175,10 @@ class SpeedRatio(TypedDict):
 
 
 class ServingMetric(TypedDict):
-    """A metric of one user's speed."""
+    """A metric of one user's speed, by variant."""
 
     median: dict[str, float]
-    """By variant."""
     ratio_to_base: dict[str, SpeedRatio]
-    """By variant."""
     noise_band: Interval | None
 
 

@@ -28,9 +28,8 @@ class JudgingProtocol(TypedDict):
     judge: JudgeFacts
     models_returned: list[str]
     parameters_sent: list[dict[str, Any]]
-    """Each distinct set that reached the judge."""
+    """Each distinct set that reached the judge, without what it refused."""
     parameters_dropped: list[str]
-    """Parameters that it refused."""
     prompt_sha256: dict[str, str]
     items: int
     judged: int

@@ -51,11 +51,9 @@ class MergeReport(MergeCheck):
 
     schema_version: Literal[1]
     sha256: dict[str, Sha256]
-    """File of the merged checkpoint -> SHA-256."""
+    """File of the merged checkpoint -> SHA-256; the others likewise."""
     adapter: dict[str, Sha256]
-    """File of the adapter -> SHA-256."""
     base: dict[str, Sha256]
-    """File of the base model -> SHA-256."""
     weights: WeightAgreement
     adapter_effect: LogitAgreement
     """Base against base + adapter."""

@@ -154,12 +154,10 @@ class EngineLoad(TypedDict):
 
 
 class Load(TypedDict):
-    """Many users at once: on our own decoder, and on a configured server."""
+    """Many users at once on our own decoder and on a configured server; null where not measured."""
 
     own: EngineLoad | None
-    """Null where it was not measured."""
     server: EngineLoad | None
-    """Null where it was not measured."""
 
 
 class PerformanceHead(TypedDict):

@@ -59,7 +59,6 @@ class NotRecorded(TypedDict):
     status: Literal["not_run"]
     reason: str
     remarks: NotRequired[list[str]]
-    """How it differs from the base model it is put on."""
 
 
 RunConfig = TrainedWith | NotRecorded

@@ -8,27 +8,23 @@ from lorabench.documents.limits import Positive, Share
 
 
 class WholeLikelihood(TypedDict):
-    """Likelihood of the answer tokens of a split under one model."""
+    """Likelihood of the answer tokens of a split under one model; nll in nats."""
 
     nll_per_token: float
-    """Nats."""
     perplexity: float
     """exp(nll_per_token)."""
     nll_sum: float
-    """Nats."""
     label_tokens: Positive
     conversations: Positive
 
 
 class ConversationLikelihood(TypedDict):
-    """Likelihood of the answer tokens of one conversation."""
+    """Likelihood of the answer tokens of one conversation, in nats."""
 
     id: str
     label_tokens: Positive
     base_nll_sum: float
-    """Nats."""
     adapter_nll_sum: float
-    """Nats."""
 
 
 class SplitLosses(TypedDict):
@@ -98,12 +94,11 @@ class PowerNotRead(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """The exact validation loss at one moment of training."""
+    """The exact validation loss at one moment of training, in nats."""
 
     step: Positive
     epoch: float
     nll_per_token: float
-    """Nats."""
 
 
 class Step(TypedDict):

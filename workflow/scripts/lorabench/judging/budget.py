@@ -73,11 +73,7 @@ class Budget:
             )
 
     async def reserve(self, request: JudgeRequest) -> float:
-        """Set aside the worst case of one call and return it; wait if calls in flight may free it.
-
-        Raises:
-            JudgeError: the limit might be exceeded.
-        """
+        """Set aside and return the worst case of one call; wait if calls in flight may free it."""
         worst = self.worst_case(request)
         while not self._fits(worst):
             if not self._in_flight:
@@ -88,11 +84,7 @@ class Budget:
         return worst
 
     def check_reserved(self) -> None:
-        """Stop where lost answers leave too little for what is in flight.
-
-        Raises:
-            JudgeError: the limit might be exceeded.
-        """
+        """Stop where lost answers leave too little for what is in flight."""
         if not self._fits(0.0):
             raise self._stopped()
 

@@ -81,14 +81,13 @@ class JudgeClient:
     ) -> None:
         """Take the key from the environment; it is never logged or stored.
 
-        Raises:
-            PrerequisiteError: the key holds what no key has.
-
         Args:
-            refusals: parameters that are known to be refused; `refusals` holds what was learnt in
-                the end.
+            refusals: what is known to be refused; the attribute holds what was learnt in the end.
             lost: called with each request that the judge may have charged for without an answer
                 that can be read.
+
+        Raises:
+            PrerequisiteError: the key holds what no key has.
         """
         if faults := secret_faults(os.environ, [KEY_VARIABLES[settings.kind]]):
             raise PrerequisiteError(faults[0])
@@ -134,10 +133,8 @@ class JudgeClient:
         raise Unanswered(reason)
 
     def _wait(self, attempt: int) -> float:
-        backoff = min(
-            self._patience.first_backoff_seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS
-        )
-        return backoff * random.uniform(0.5, 1.0)
+        backoff = self._patience.first_backoff_seconds * 2 ** (attempt - 1)
+        return min(backoff, LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
 
     async def _try(self, request: JudgeRequest) -> Reply:
         """Send the request until no parameter of it is refused any more."""
@@ -208,9 +205,8 @@ class JudgeClient:
             )
         if 300 <= fault.status < 400:
             address = self._without_key(str(response.headers.get("location")).encode()).decode()
-            raise JudgeError(
-                f"{judge}: redirected to {address}; set judge.base_url to that address"
-            )
+            words = f"redirected to {address}; set judge.base_url to that address"
+            raise JudgeError(f"{judge}: {words}")
         outcome = "refused" if fault.code in CONTENT_CODES else "failed"
         return Reply(outcome=outcome, reason=str(fault))
 
@@ -225,12 +221,9 @@ def retry_after_seconds(response_headers: httpx2.Headers) -> float:
     """Return how long a server asks to wait, else 0 (RFC 9110, 10.2.3)."""
     value = response_headers.get("retry-after", "").strip()
     try:
-        seconds = float(value)
-        return max(0.0, seconds) if seconds == seconds else 0.0
-    except ValueError:
-        pass
-    try:
         moment = email.utils.parsedate_tz(value)
-        return max(0.0, email.utils.mktime_tz(moment) - time.time()) if moment else 0.0
+        seconds = email.utils.mktime_tz(moment) - time.time() if moment else float(value)
     except (ValueError, OverflowError, TypeError):
         return 0.0
+    # not-a-number is no time
+    return seconds if seconds > 0 else 0.0

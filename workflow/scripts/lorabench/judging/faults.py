@@ -64,9 +64,8 @@ class Fault:
         if self.status not in (400, 403, 422):
             return None
         for name in sent:
-            named = self.parameter == name or re.search(
-                rf"(?<![a-z_]){name}(?![a-z_])", self.message
-            )
+            in_message = re.search(rf"(?<![a-z_]){name}(?![a-z_])", self.message)
+            named = self.parameter == name or in_message
             if named and (name not in LIMIT_NAMES or NOT_TAKEN.search(self.message)):
                 return name
         return "logprobs" if "logprobs" in sent and "logprobs" in self.message else None

@@ -32,7 +32,7 @@ def describe_judging(
     """
     local = judge.kind == "local"
     new = [reply for reply in replies if not reply.cached]
-    dropped = sorted({name for reply in replies for name in reply.dropped})
+    failed = Counter(row.outcome for row in rows if row.score is None)
     made: JudgingProtocol = {
         "schema_version": 2,
         "benchmark": benchmark,
@@ -45,18 +45,18 @@ def describe_judging(
         },
         "models_returned": sorted({reply.model for reply in replies if reply.model}),
         "parameters_sent": _parameters(replies),
-        "parameters_dropped": dropped,
+        "parameters_dropped": sorted({name for reply in replies for name in reply.dropped}),
         "prompt_sha256": prompt_sha256,
         "items": len(rows),
         "judged": sum(row.score is not None for row in rows),
-        "failures": dict(sorted(Counter(row.outcome for row in rows if row.score is None).items())),
+        "failures": dict(sorted(failed.items())),
         "answers": len(replies),
         "calls": len(new),
         "cached_calls": len(replies) - len(new),
         "input_tokens": sum(reply.input_tokens or 0 for reply in replies),
         "output_tokens": sum(reply.output_tokens or 0 for reply in replies),
         "tokens_not_reported": sum(
-            reply.input_tokens is None and reply.outcome != "failed" for reply in replies
+            reply.input_tokens is None for reply in replies if reply.outcome != "failed"
         ),
         "usd": round(sum(reply.usd for reply in replies), 6),
         "usd_of_other_runs": round(sum(reply.usd for reply in replies if reply.other_run), 6),

@@ -62,7 +62,6 @@ class RemoteJudge:
         """Show the estimate, check it, ask; return the failures.
 
         Args:
-            missing: what is not in the store.
             total: the number of questions, those in the store included.
         """
         budget = Budget(self._settings, self._store.spent_usd)
@@ -159,11 +158,7 @@ class _Round:
             self.budget.release(reserved, usd)
 
     def _count_unanswered(self, reason: str) -> None:
-        """End the round when too many requests stay unanswered.
-
-        Raises:
-            JudgeError: more than the allowed number did, or all of them.
-        """
+        """End the round when too many requests stay unanswered."""
         self.unanswered += 1
         total = self.total
         if self.unanswered > max(1, int(UNANSWERED_SHARE * total)) or self.unanswered == total:

@@ -140,11 +140,7 @@ class AnswerStore:
 
 
 def _cost(value: Any) -> float:
-    """Return an amount of money.
-
-    Raises:
-        ValueError: it is not a number, and would switch the limit off.
-    """
+    """Return an amount of money; what is none would switch the limit off."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < math.inf:
         raise ValueError(f"{value!r} is no amount")

@@ -67,15 +67,10 @@ def arguments(kind: str, model: str, request: JudgeRequest, sent: dict[str, Any]
     system = [message["content"] for message in request.messages if message["role"] == "system"]
     rest = [message for message in request.messages if message["role"] != "system"]
     first = {"system": "\n\n".join(system)} if system else {}
+    limit = {"max_tokens": sent["max_tokens"]}
     # The client's types have no sampling parameters: newer models refuse them.
-    more = {name: value for name, value in sent.items() if name != "max_tokens"}
-    return {
-        "model": model,
-        "messages": rest,
-        **first,
-        "max_tokens": sent["max_tokens"],
-        "extra_body": more,
-    }
+    more = {name: value for name, value in sent.items() if name not in limit}
+    return {"model": model, "messages": rest, **first, **limit, "extra_body": more}
 
 
 def read_reply(kind: str, content: bytes) -> Reply:

@@ -29,9 +29,10 @@ STATUS_OF_WORD: dict[str, ReasonStatus] = {"better": "good", "worse": "bad"}
 STATUS_OF_CHANGE: dict[str, ReasonStatus] = {"lower": "good", "higher": "bad"}
 
 
-def reason(status: ReasonStatus, text: str) -> Reason:
-    """Return one reason of an answer."""
-    return {"status": status, "text": text}
+def reason(status: ReasonStatus, text: str, parts: Sequence[str] = ()) -> Reason:
+    """Return one reason of an answer, `parts` in lines of their own."""
+    found: Reason = {"status": status, "text": text}
+    return {**found, "parts": list(parts)} if parts else found
 
 
 def adapter_helps(

@@ -69,23 +69,17 @@ def assemble_report(
     """Return the content of report.json; it names no folder of this machine.
 
     Args:
-        scores: score files of all variants and benchmarks.
         sources: "model", "conversations" and benchmark names -> source.json.
         changes: benchmark -> which items changed, by group.
-        seconds: stage -> seconds.
     """
     trained = recorded_training(train_metrics)
     oasst = from_open_assistant(sources["conversations"])
+    by_name: dict[str, list[Score]] = {}
+    for score in scores:
+        by_name.setdefault(score["benchmark"], []).append(score)
     benchmarks = [
-        _benchmark(
-            name,
-            [score for score in scores if score["benchmark"] == name],
-            compare,
-            model,
-            oasst,
-            changes.get(name),
-        )
-        for name in dict.fromkeys(score["benchmark"] for score in scores)
+        _benchmark(name, found, compare, model, oasst, changes.get(name))
+        for name, found in by_name.items()
     ]
     no_signal = [part["title"] for part in benchmarks if not part["carries_signal"]]
     answers: list[AnsweredQuestion] = [
@@ -259,12 +253,10 @@ def _limits(
                 f"{part['title']}: {shorter} second turns had less room in the model's context than"
                 " max_new_tokens."
             )
-        at_chance = [
-            name for name, score in part["variants"].items() if score["above_chance"] is False
-        ]
-        if at_chance:
+        variants = part["variants"].items()
+        if guessing := [name for name, score in variants if score["above_chance"] is False]:
             limits.append(
-                f"{part['title']}: the interval of {', '.join(at_chance)} includes guessing"
+                f"{part['title']}: the interval of {', '.join(guessing)} includes guessing"
                 f" ({part['chance']:.0%}); the format may be beyond a model of this size."
             )
         if part["status"] == "ok" and all(

@@ -64,9 +64,8 @@ def line_text(line: GateLine) -> str:
     if line.code == "duty_not_met":
         return f"missing: {', '.join(DUTIES.get(name, name) for name in line.detail)}"
     if line.estimate is None:
-        return REASONS.get(line.code, line.code.replace("_", " ")) + (
-            _because(line) if line.code == "not_measured" else ""
-        )
+        reason = REASONS.get(line.code, line.code.replace("_", " "))
+        return reason + (_because(line) if line.code == "not_measured" else "")
     number = f"{_value(line)}{_interval(line)}"
     asked = f"asked: {bound_text(line)}"
     if line.code == "base_near_floor":
@@ -101,8 +100,8 @@ def headline(lines: Sequence[GateLine], answer: Answer) -> str:
         return f"All {len(required)} required lines of the gate pass; see what the licences ask."
     if answer == "no":
         return f"The gate fails on {named('fail')}."
-    parts = [f"not shown: {named('not_shown')}"] if named("not_shown") else []
-    parts += [f"missing: {named('missing')}"] if named("missing") else []
+    open_lines = {"not shown": named("not_shown"), "missing": named("missing")}
+    parts = [f"{word}: {names}" for word, names in open_lines.items() if names]
     return f"Nothing required fails, but the evidence is not enough ({'; '.join(parts)})."
 
 
@@ -114,26 +113,19 @@ def text_table(document: GateDocument) -> str:
         f"  {line_text(line)}{'' if line.required else ' (not required)'}"
         for line in document.lines
     ]
-    end = f"ship {document.variant}: {ANSWERS[document.answer]}. " + headline(
-        document.lines, document.answer
-    )
+    why = headline(document.lines, document.answer)
+    end = f"ship {document.variant}: {ANSWERS[document.answer]}. {why}"
     return "\n".join([f"gate of {document.run}", *rows, end, *_declared(document)])
 
 
 def gate_table(document: GateDocument) -> GateTable:
     """Return the gate as the report shows it: answer, sentences, and one row a line."""
-    rows = [
-        asdict(
-            GateRow(
-                **vars(line),
-                title=title_of(line),
-                status=STATUS[line.verdict],
-                word=VERDICTS[line.verdict],
-                text=line_text(line),
-            )
-        )
-        for line in document.lines
-    ]
+    rows = []
+    for line in document.lines:
+        status, word = STATUS[line.verdict], VERDICTS[line.verdict]
+        words = line_text(line)
+        row = GateRow(**vars(line), title=title_of(line), status=status, word=word, text=words)
+        rows.append(asdict(row))
     return {
         "variant": document.variant,
         "answer": ANSWERS[document.answer],
@@ -151,19 +143,10 @@ def comment(document: GateDocument) -> str:
         for line in document.lines
     ]
     word = ANSWERS[document.answer].capitalize()
-    return "\n".join(
-        [
-            f"**{document.run}: ship the {document.variant} model? {word}.**"
-            f" {headline(document.lines, document.answer)}",
-            "",
-            "| line | verdict | evidence |",
-            "| --- | --- | --- |",
-            *rows,
-            "",
-            *_declared(document),
-            "",
-        ]
-    )
+    why = headline(document.lines, document.answer)
+    start = f"**{document.run}: ship the {document.variant} model? {word}.** {why}"
+    table = ["| line | verdict | evidence |", "| --- | --- | --- |", *rows]
+    return "\n".join([start, "", *table, "", *_declared(document), ""])
 
 
 def _declared(document: GateDocument) -> list[str]:

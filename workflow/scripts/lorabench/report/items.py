@@ -73,7 +73,6 @@ def compare_items(
     """Return the items of one benchmark, those that lost most first.
 
     Args:
-        rows: variant -> item rows.
         answers: variant -> generated answers, empty for a benchmark without a judge.
         questions: id -> row of the benchmark's files.
     """
@@ -121,12 +120,13 @@ def changes_of(items: Sequence[Item]) -> ItemChanges | None:
     compared = [item.change for item in items if item.change is not None]
     if not compared:
         return None
+    groups = changes_by_group(items)
     return {
         "variant": next(name for item in items if (name := changed_variant(item.answers))),
         "n": len(compared),
-        "worse": sum(change < 0 for change in compared),
-        "better": sum(change > 0 for change in compared),
-        "groups": changes_by_group(items),
+        "worse": sum(group["worse"] for group in groups),
+        "better": sum(group["better"] for group in groups),
+        "groups": groups,
     }
 
 

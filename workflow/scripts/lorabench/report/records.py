@@ -1,9 +1,11 @@
 """Take what a report needs from the JSON files of other stages."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lorabench.documents.answer import Answer
 from lorabench.documents.comparison import HeldOutLoss
 from lorabench.documents.contamination import Contamination
 from lorabench.documents.merge_report import MergeCheck, MergeReport
@@ -12,7 +14,7 @@ from lorabench.documents.run_config import RunConfig
 from lorabench.documents.source import SourceRecord
 from lorabench.documents.summary import DataSummary
 from lorabench.documents.train_metrics import TrainMetrics
-from lorabench.files import read_json
+from lorabench.files import read_json, read_jsonl
 from lorabench.scoring.held_out import held_out_conversations, loss_change, recorded_training
 
 MIB = 2**20
@@ -23,6 +25,15 @@ WORTH_A_WORD = 0.05
 def read_optional(path: Path | None) -> Any:
     """Return a JSON object, None for a file that the run does not have."""
     return None if path is None else read_json(path)
+
+
+def read_answers(paths: Sequence[Path]) -> dict[str, dict[str, list[Answer]]]:
+    """Return benchmark -> variant -> answers of answers/{variant}/{benchmark}.jsonl."""
+    answers: dict[str, dict[str, list[Answer]]] = {}
+    for path in paths:
+        read = [Answer(**row) for _, row in read_jsonl(path)]
+        answers.setdefault(path.stem, {})[path.parent.name] = read
+    return answers
 
 
 def from_open_assistant(source: SourceRecord) -> bool:
@@ -43,8 +54,11 @@ def validation_losses(train_metrics: TrainMetrics | None, confidence: float) -> 
     conversations = held_out_conversations(trained)
     change = loss_change(conversations, confidence) if conversations else None
     interval = change.interval if change else None
+    word = "not shown: no interval"
+    if interval:
+        word = "lower" if interval[1] < 0 else "higher" if interval[0] > 0 else "no change shown"
     return {
-        "word": _change_word(interval),
+        "word": word,
         "base_nll": base["nll_per_token"],
         "adapter_nll": adapter["nll_per_token"],
         "interval": list(interval) if interval else None,
@@ -53,14 +67,6 @@ def validation_losses(train_metrics: TrainMetrics | None, confidence: float) -> 
         "tokens": adapter["label_tokens"],
         "conversations": adapter.get("conversations"),
     }
-
-
-def _change_word(interval: tuple[float, float] | None) -> str:
-    if interval is None:
-        return "not shown: no interval"
-    if interval[1] < 0:
-        return "lower"
-    return "higher" if interval[0] > 0 else "no change shown"
 
 
 def peak_memory_bytes(perf: Performance) -> float | None:
@@ -119,14 +125,10 @@ def overlapping_items(
     """Return benchmark -> n-gram length -> number of items, comparable and overlapping ones."""
     if contamination is None:
         return None
-    return {
-        name: {
-            words: {
-                "items": part["items"],
-                "comparable": found["comparable"],
-                "overlapping": len(found["overlapping"]),
-            }
-            for words, found in part["by_ngram_words"].items()
-        }
-        for name, part in contamination["benchmarks"].items()
-    }
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for name, part in contamination["benchmarks"].items():
+        for words, found in part["by_ngram_words"].items():
+            counted = {"items": part["items"], "comparable": found["comparable"]}
+            counted["overlapping"] = len(found["overlapping"])
+            counts.setdefault(name, {})[words] = counted
+    return counts

@@ -84,8 +84,6 @@ def render_html(
 
     Args:
         items_template: the template of items, of which the page shows a part.
-        figures: name -> SVG element.
-        items: benchmark -> items.
         items_page: address of the page of all items, relative to this one.
     """
     inlined = {name: Markup(inline_svg(name, svg)) for name, svg in figures.items()}

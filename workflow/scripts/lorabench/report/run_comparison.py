@@ -44,7 +44,7 @@ COUNTED = re.compile(r"; \d+ of \d+ items have a score$")
 class Run:
     """One variant of a run, as far as it was scored."""
 
-    # its folder as given and its variant, which is how the user knows it
+    # its folder and its variant, which is how the user knows it
     name: str
     # benchmark -> score file
     scores: dict[str, Scored]
@@ -67,9 +67,8 @@ def read_run(folder: Path, variant: str) -> Run:
     if (folder / "eval").is_dir():
         scores = _scores(folder / "eval")
         done = _done(scores, variant)
-        rows = {
-            name: read_item_results(folder / "eval" / variant / f"{name}.jsonl") for name in done
-        }
+        items = folder / "eval" / variant
+        rows = {name: read_item_results(items / f"{name}.jsonl") for name in done}
         document = folder / "report" / "report.json"
     elif (folder / "eval_results.json").is_file():
         scores = read_json(folder / "eval_results.json")["scores"]
@@ -90,7 +89,8 @@ def read_run(folder: Path, variant: str) -> Run:
         if validation and variant != "base":
             change = loss_change_text(cast(HeldOutLoss, validation))
     return Run(
-        name=f"{folder}, {variant}",
+        # the page may be sent to somebody whom this machine's folders do not concern
+        name=f"{Path(*folder.parts[-2:]) if folder.is_absolute() else folder}, {variant}",
         scores=done,
         rows=rows,
         opponents=_opponents(scores, done),
@@ -150,10 +150,8 @@ def runs_text(runs: Sequence[Run], contrasts: Contrasts) -> str:
     for number, found in enumerate(contrasts, start=1):
         lines += ["", f"{letter(number)} against A, paired by item:"]
         for name, contrast in found.items():
-            lines.append(
-                f"   {scored_benchmark(name).title:<12}"
-                f" {_contrast_line(contrast, runs[0].scores[name]['unit'])}"
-            )
+            shown = _contrast_line(contrast, runs[0].scores[name]["unit"])
+            lines.append(f"   {scored_benchmark(name).title:<12} {shown}")
     lines += ["", f"p is adjusted over {corrected(contrasts)} comparisons (Holm)."]
     return "\n".join(lines)
 
@@ -168,12 +166,9 @@ def render_runs(
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     page = page_environment().from_string(template)
     text = page.render(
-        runs=[{"letter": letter(number), "run": run} for number, run in enumerate(runs)],
+        runs=[{"letter": letter(n), "run": run} for n, run in enumerate(runs)],
         tables={name: scored_benchmark(name) for name in names},
-        contrasts=[
-            {"letter": letter(number), "found": found}
-            for number, found in enumerate(contrasts, start=1)
-        ],
+        contrasts=[{"letter": letter(n), "found": f} for n, f in enumerate(contrasts, start=1)],
         corrected=corrected(contrasts),
         spreads=spreads,
         style=Markup(style),
@@ -271,17 +266,16 @@ def _exported_rows(folder: Path, variant: str) -> dict[str, list[ItemResult]]:
 def _judged_rows(outputs: Sequence[Mapping[str, Any]]) -> list[ItemResult]:
     rows: list[ItemResult] = []
     for output in outputs:
-        scores = output["scores"]
+        name, scores = output["id"], output["scores"]
         for turn, score in enumerate(scores, start=1):
-            rows.append(
-                ItemResult(
-                    index=len(rows),
-                    # as judges name the turns of a question
-                    id=f"{output['id']}-{turn}" if len(scores) > 1 else output["id"],
-                    cluster=output["id"],
-                    score=score,
-                    outcome="judged" if score is not None else "judge_failed",
-                    detail={"turn": turn, "category": output["category"]},
-                )
+            row = ItemResult(
+                index=len(rows),
+                # as judges name the turns of a question
+                id=f"{name}-{turn}" if len(scores) > 1 else name,
+                cluster=name,
+                score=score,
+                outcome="judged" if score is not None else "judge_failed",
+                detail={"turn": turn, "category": output["category"]},
             )
+            rows.append(row)
     return rows

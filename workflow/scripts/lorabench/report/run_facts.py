@@ -51,7 +51,6 @@ def run_facts(
 
     Args:
         declared_at: when the gate's margins were declared, UTC.
-        seconds: stage -> seconds.
     """
     # what an imported adapter brought may lack any of it
     config: Mapping[str, Any] = run_config or {}

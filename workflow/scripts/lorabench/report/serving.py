@@ -34,8 +34,6 @@ def cost_to_serve(
 
     Args:
         serving: the speed ratios of one user, see `speed_ratios`.
-        memory: each variant's peak memory in bytes.
-        perf: contents of perf/{variant}.json.
     """
     if serving is None:
         return {"answer": "not measured", "headline": "Inference was not measured.", "reasons": []}
@@ -45,10 +43,10 @@ def cost_to_serve(
     reasons = []
     for variant, title in VARIANT_TITLES.items():
         if variant in decode["median"]:
-            text = _variant_text(variant, serving, memory.get(variant), measured[variant])
-            ratios = [part["ratio_to_base"].get(variant) for part in (decode, first)]
+            parts = _variant_parts(variant, serving, memory.get(variant), measured[variant])
+            ratios = [metric["ratio_to_base"].get(variant) for metric in (decode, first)]
             verdicts = {ratio["verdict"] for ratio in ratios if ratio}
-            reasons.append(reason(_status(verdicts), f"{title}: {text}"))
+            reasons.append(reason(_status(verdicts), title, parts))
     bound = any(document["single_stream"]["launch_bound"] for document in measured.values())
     if bound:
         reasons.append(reason("unknown", f"speed of one user: {LAUNCH_BOUND}"))
@@ -81,25 +79,28 @@ def _status(verdicts: Collection[str]) -> ReasonStatus:
     return "bad" if "slower" in verdicts else "good" if "faster" in verdicts else "neutral"
 
 
-def _variant_text(
+def _variant_parts(
     variant: str, serving: Mapping[str, ServingMetric], used: float | None, document: Measured
-) -> str:
-    """Return what a variant takes and gives, in one line."""
+) -> list[str]:
+    """Return what a variant takes and gives, a line each."""
     parts = []
     if used:
         kept = bytes_text(document["memory_per_stream"]["kv_bytes"])
         parts.append(f"{bytes_text(used)} for one user, {kept} of it keys and values")
-    parts.append(_speed_text(variant, serving, document))
+    parts += _speed_parts(variant, serving, document)
     load = document["load"]
     for engine, where in ((load["own"], ""), (load["server"], " on the server")):
         if engine is not None:
             parts += [
                 _users_text(one, where, against_base=variant != "base") for one in engine["limits"]
             ]
-    return "; ".join(parts)
+    return parts
 
 
-def _speed_text(variant: str, serving: Mapping[str, ServingMetric], document: Measured) -> str:
+def _speed_parts(
+    variant: str, serving: Mapping[str, ServingMetric], document: Measured
+) -> list[str]:
+    """Return the speed of one user with what bounds it, and its ratios to the base."""
     decode, one = serving["decode_tokens_per_second"], document["single_stream"]
     text = f"{decode['median'][variant]:.1f} tokens/s"
     if interval := one["interval"]:
@@ -113,14 +114,17 @@ def _speed_text(variant: str, serving: Mapping[str, ServingMetric], document: Me
         bounds.append(f"GPU idle for {idle:.0%} of a step")
     if bounds:
         text += f" ({', '.join(bounds)})"
+    if one["launch_bound"]:
+        text += ", launched from Python"
     speed = decode["ratio_to_base"].get(variant)
     first = serving["time_to_first_token_ms"]["ratio_to_base"].get(variant)
-    if speed and first:
-        text += (
-            f", {ratio_text(speed)} times the base's ({speed['verdict']}), first token"
-            f" {ratio_text(first)} times ({first['verdict']})"
-        )
-    return f"{text}, launched from Python" if one["launch_bound"] else text
+    if not speed or not first:
+        return [text]
+    return [
+        text,
+        f"speed {ratio_text(speed)} times the base's: {speed['verdict']}",
+        f"first token after {ratio_text(first)} times the base's time: {first['verdict']}",
+    ]
 
 
 def _users_text(limit: LimitAnswer, where: str, *, against_base: bool) -> str:

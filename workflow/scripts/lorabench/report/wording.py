@@ -36,38 +36,28 @@ def interval_text(interval: Sequence[float] | None, unit: str) -> str:
     """Return an interval as "[27.1, 38.9]" in the unit of `score_text`."""
     if interval is None:
         return "no interval"
-    if unit == "share":
-        return f"[{signed_zero(100 * interval[0], 1)}, {signed_zero(100 * interval[1], 1)}]"
-    return f"[{signed_zero(interval[0], 2)}, {signed_zero(interval[1], 2)}]"
+    scale, digits = (100, 1) if unit == "share" else (1, 2)
+    return f"[{', '.join(signed_zero(scale * bound, digits) for bound in interval)}]"
 
 
 def difference_text(value: float, unit: str) -> str:
     """Return a signed difference: shares in percentage points, ratings in points."""
     number = f"{100 * value:+.1f}" if unit == "share" else f"{value:+.2f}"
     number = number if float(number) else number[1:]
-    return f"{number.replace('-', MINUS)} {points(unit)}"
+    return f"{number.replace('-', MINUS)} {'pp' if unit == 'share' else 'points'}"
 
 
 def equality_text(contrast: Contrasted, unit: str) -> str:
     """Return what a comparison of two variants shows that should be equal."""
-    margin = size_text(contrast["equivalence"]["margin"], unit)
     if contrast["items_changed"] == 0:
         return f"equal on all {contrast['n']:,} items"
-    return (
-        f"equal within {margin}"
-        if contrast["equivalence"]["equivalent"]
-        else f"not shown equal within {margin}"
-    )
+    start = "" if contrast["equivalence"]["equivalent"] else "not shown "
+    return f"{start}equal within {size_text(contrast['equivalence']['margin'], unit)}"
 
 
 def contrast_title(contrast: Mapping[str, Any]) -> str:
     """Return a comparison's name, as "adapter vs base"."""
     return f"{SHORT_TITLES[contrast['variant']]} vs {SHORT_TITLES[contrast['reference']]}"
-
-
-def points(unit: str) -> str:
-    """Return the word for a difference's unit."""
-    return "pp" if unit == "share" else "points"
 
 
 def size_text(value: float, unit: str) -> str:
@@ -88,14 +78,14 @@ def loss_change_text(validation: HeldOutLoss) -> str:
     interval = validation.get("interval")
     if interval is None:
         return f"{text}, no interval"
-    return f"{text} [{signed_zero(interval[0], 3)}, {signed_zero(interval[1], 3)}]"
+    return f"{text} [{', '.join(signed_zero(bound, 3) for bound in interval)}]"
 
 
 def ratio_text(ratio: Mapping[str, Any]) -> str:
     """Return a ratio with its interval, as "0.60 [0.58, 0.61]"."""
-    if ratio["interval"] is None:
-        return f"{ratio['ratio']:.2f}"
-    return f"{ratio['ratio']:.2f} [{ratio['interval'][0]:.2f}, {ratio['interval'][1]:.2f}]"
+    interval = ratio["interval"]
+    bounds = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return f"{ratio['ratio']:.2f}{bounds}"
 
 
 def bytes_text(value: float | None) -> str:

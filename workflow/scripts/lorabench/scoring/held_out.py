@@ -19,9 +19,6 @@ from lorabench.uncertainty import Estimate, Floats, ratio_estimate
 
 # of the worst loss a token that was seen: an unseen one may be worse
 WORSE = 1.5
-# nat a token that an unseen conversation may lose at least; each of its tokens is then 150 times
-# less likely
-WORST_LOSS = 5.0
 # as for every difference of means
 FEWEST_UNITS = 6
 
@@ -58,30 +55,29 @@ def loss_change(conversations: Sequence[ConversationLikelihood], confidence: flo
         return replace(change, interval=None)
     changes, sizes = np.asarray(differences, dtype=float), np.asarray(tokens, dtype=float)
     tail = (1 - confidence) / 2
-    gain = math.log(len(sizes)) / 3
-    low = -upper_bound(-changes, sizes, _unseen(-changes, sizes, gain), tail)
-    high = upper_bound(changes, sizes, unseen_losses(changes, sizes), tail)
+    low = -upper_bound(-changes, sizes, _unseen(-changes, sizes), tail)
+    high = upper_bound(changes, sizes, _unseen(changes, sizes), tail)
     method = "ratio of sums, Gaffke's bounds with an unseen conversation"
     return replace(change, interval=(low, high), method=method)
 
 
-def unseen_losses(changes: Floats, tokens: Floats) -> list[tuple[float, float]]:
+def unseen_change(conversations: int) -> float:
+    """Return the nat a token that a conversation may change by, at least, that was not seen.
+
+    log(n) / 3: 0.9 of 13 conversations, 2.1 of 500. The more were seen, the rarer, and so possibly
+    the worse, is what was not.
+    """
+    return math.log(conversations) / 3
+
+
+def _unseen(changes: Floats, tokens: Floats) -> list[tuple[float, float]]:
     """Return how many nat a token, and at which length, a conversation may lose that was not seen.
 
-    WORST_LOSS at the average length, or WORSE times the largest loss that was seen.
-    """
-    return _unseen(changes, tokens, WORST_LOSS)
-
-
-def _unseen(changes: Floats, tokens: Floats, least: float) -> list[tuple[float, float]]:
-    """Return the unseen conversations: of the average length, and of the length that a token's
-    conversation has on average.
-
-    A gain cannot be as large as a loss, it ends at the base's loss: `least` is log(n) / 3 (0.9 of
-    13 conversations, 2.1 of 500), the more were seen, the rarer is what was not.
+    WORSE times the largest loss that was seen, at the length of the conversation that a token is
+    in on average; and `unseen_change` at the average length.
     """
     of_a_token = float(np.square(tokens).sum() / tokens.sum())
     return [
         (WORSE * float((changes / tokens).max()), of_a_token),
-        (least, float(tokens.mean())),
+        (unseen_change(len(tokens)), float(tokens.mean())),
     ]

@@ -17,7 +17,7 @@ from scipy import optimize, stats
 from lorabench.scoring.benchmark import RATING, SHARE, scored_benchmark
 from lorabench.scoring.comparison import UNSEEN
 from lorabench.scoring.gate_quality import FEWEST_UNITS, units_to_see
-from lorabench.scoring.held_out import WORST_LOSS
+from lorabench.scoring.held_out import unseen_change
 from lorabench.scoring.settings import HELD_OUT
 from lorabench.scoring.significance import FEWEST_UNITS as FEWEST_TESTED
 from lorabench.scoring.significance import POWER, FlipTable, tango_score
@@ -204,7 +204,9 @@ def _least_gains(name: str, n: int, threshold: float, tail: float) -> Floats:
         if name == HELD_OUT:
             sizes = draw.lognormal(5, LENGTH_SPREAD, n)
             noise = draw.normal(0, LOSS_SPREAD, n)
-        unseen = [(WORST_LOSS if name == HELD_OUT else UNSEEN[RATING], float(sizes.mean()))]
+        unseen = [
+            (unseen_change(len(sizes)) if name == HELD_OUT else UNSEEN[RATING], float(sizes.mean()))
+        ]
         found += [
             least_shift(sign * noise * sizes, sizes, unseen, -threshold, tail) for sign in (1, -1)
         ]

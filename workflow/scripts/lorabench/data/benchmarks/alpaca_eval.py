@@ -6,12 +6,8 @@ from lorabench.data.benchmark import BenchmarkData, JudgePrompt
 from lorabench.data.tables import Row, field, find_files, optional, read_rows
 from lorabench.errors import DataError
 
-PATTERNS = (
-    "alpaca_eval_gpt4_baseline.json",
-    "reference_outputs*.json",
-    "instructions.json",
-    "*.json",
-)
+BASELINE = "alpaca_eval_gpt4_baseline.json"
+PATTERNS = (BASELINE, "reference_outputs*.json", "instructions.json", "*.json")
 SLOTS = ("{instruction}", "{output_1}", "{output_2}")
 
 
@@ -70,7 +66,7 @@ def read_judge_prompt(path: Path) -> str:
 
 BENCHMARK = BenchmarkData(
     read=read_alpaca_eval,
-    hub_files=("alpaca_eval_gpt4_baseline.json", "README.md"),
+    hub_files=(BASELINE, "README.md"),
     items_file="instructions.jsonl",
     item_texts=lambda row: (row["id"], [row["instruction"]]),
     judge_prompt=JudgePrompt(file="judge_prompt.txt", read=read_judge_prompt),

@@ -32,13 +32,8 @@ def read_mmlu(folder: Path) -> dict[str, list[Row]]:
 
 def _read_split(folder: Path, split: str) -> list[Row]:
     """Return the canonical rows of one split; ids count within a subject, in source order."""
-    patterns = (
-        f"{split}/*_{split}.csv",
-        f"*_{split}.csv",
-        f"all/{split}-*.parquet",
-        f"{split}-*.parquet",
-        f"{split}.jsonl",
-    )
+    tables = (f"{split}/*_{split}.csv", f"*_{split}.csv")
+    patterns = (*tables, f"all/{split}-*.parquet", f"{split}-*.parquet", f"{split}.jsonl")
     rows: list[Row] = []
     seen: Counter[str] = Counter()
     for file in find_files(folder, patterns, f"MMLU {split} split"):
@@ -73,12 +68,7 @@ def _from_csv(row: Row, subject: str, place: str) -> Row:
     if answer not in ("0", "1", "2", "3"):
         raise DataError(f"{place}: field 'answer': expected 0, 1, 2 or 3, found {answer!r}")
     choices = [field(row, name, str, place) for name in CHOICES]
-    return {
-        "subject": subject,
-        "question": field(row, "question", str, place),
-        "choices": choices,
-        "answer": int(answer),
-    }
+    return row | {"subject": subject, "choices": choices, "answer": int(answer)}
 
 
 BENCHMARK = BenchmarkData(

@@ -7,17 +7,13 @@ from lorabench.data.tables import Row, field, find_files, read_rows, texts
 from lorabench.errors import DataError
 
 REFERENCES = (
-    "reference_gpt-4.jsonl",
-    "reference_answer/gpt-4.jsonl",
-    "reference.jsonl",
-    "reference_answer/*.jsonl",
+    *("reference_gpt-4.jsonl", "reference_answer/gpt-4.jsonl"),
+    *("reference.jsonl", "reference_answer/*.jsonl"),
 )
-NEEDED_PROMPTS = (
-    "single-v1",
-    "single-math-v1",
-    "single-v1-multi-turn",
-    "single-math-v1-multi-turn",
-)
+NEEDED_PROMPTS = {
+    *("single-v1", "single-math-v1"),
+    *("single-v1-multi-turn", "single-math-v1-multi-turn"),
+}
 
 
 def read_mt_bench(folder: Path) -> dict[str, list[Row]]:
@@ -37,7 +33,7 @@ def read_mt_bench(folder: Path) -> dict[str, list[Row]]:
         for place, row in read_rows(file)
     ]
     known = {question["question_id"] for question in questions}
-    references: list[Row] = []
+    references = []
     files = find_files(folder, REFERENCES, "MT-Bench reference answers")
     if len(files) > 1:
         raise DataError(
@@ -49,9 +45,8 @@ def read_mt_bench(folder: Path) -> dict[str, list[Row]]:
             raise DataError(
                 f"{place}: field 'question_id': {row['question_id']} is not in question.jsonl"
             )
-        references.append(
-            {"question_id": row["question_id"], "turns": _reference_turns(row, place)}
-        )
+        turns = _reference_turns(row, place)
+        references.append({"question_id": row["question_id"], "turns": turns})
     return {"question.jsonl": questions, "reference.jsonl": references}
 
 
@@ -66,8 +61,7 @@ def read_judge_prompts(path: Path) -> list[Row]:
         for name in ("name", "type", "system_prompt", "prompt_template", "output_format"):
             field(row, name, str, place)
         prompts.append(row)
-    missing = set(NEEDED_PROMPTS) - {prompt["name"] for prompt in prompts}
-    if missing:
+    if missing := NEEDED_PROMPTS - {prompt["name"] for prompt in prompts}:
         raise DataError(f"{path}: no prompt named {', '.join(sorted(missing))}")
     return prompts
 

@@ -109,11 +109,8 @@ def turns_of(row: Row, name: str, place: str) -> list[Turn]:
     Raises:
         DataError: a field is missing or of another type, a role is unknown or out of turn.
     """
-    turns = [
-        turn
-        for turn in (_listed(row, name, place) if name in LISTS else _paired(row, name, place))
-        if turn.role != "system" or turn.text.strip()
-    ]
+    found = _listed(row, name, place) if name in LISTS else _paired(row, name, place)
+    turns = [turn for turn in found if turn.role != "system" or turn.text.strip()]
     before: str | None = None
     for turn in turns:
         if turn.role not in FOLLOWERS[before]:
@@ -148,9 +145,8 @@ def _paired(row: Row, name: str, place: str) -> Iterator[Turn]:
         here = f"{place}: history[{number}]"
         if not isinstance(pair, list) or not all(isinstance(text, str) for text in pair):
             raise DataError(f"{here}: expected a question and its answer, found {pair!r:.60}")
-        yield from (
-            Turn(role, text, here) for role, text in zip(("user", "assistant"), pair, strict=False)
-        )
+        for role, text in zip(("user", "assistant"), pair, strict=False):
+            yield Turn(role, text, here)
     for key, role in ((asked, "user"), (answered, "assistant")):
         value = row[key]
         if name == "prompt_completion" and isinstance(value, list):
@@ -179,11 +175,7 @@ def _turn(turn: Any, place: str) -> Turn:
 
 
 def _text(row: Row, key: str, place: str) -> str:
-    """Return a text, also of null (nothing was said) and of a list of text parts.
-
-    Raises:
-        DataError: it is not a text, or a part is an image or a sound.
-    """
+    """Return a text, also of null (nothing was said) and of a list of text parts."""
     value = row[key] if key in row else field(row, key, str, place)
     if value is None:
         return ""
@@ -191,9 +183,10 @@ def _text(row: Row, key: str, place: str) -> str:
         return str(field(row, key, str, place))
     texts = []
     for number, part in enumerate(value):
-        text = part.get("text") if isinstance(part, dict) else part
+        named = isinstance(part, dict)
+        text = part.get("text") if named else part
         if not isinstance(text, str):
-            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            kind = part.get("type") if named else type(part).__name__
             raise DataError(
                 f"{place}: part {number} of field {key!r} is {kind!r}, expected"
                 f" {TYPE_NAMES[str]}: models of this pipeline read text only"

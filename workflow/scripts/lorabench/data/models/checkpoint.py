@@ -130,11 +130,7 @@ def _check_shapes(folder: Path, weights: Iterable[Path]) -> None:
 
 
 def _check_weights(path: Path) -> None:
-    """Check by its header that a safetensors file is whole and holds plain numbers.
-
-    Raises:
-        DataError: it is not whole, or its weights are quantised.
-    """
+    """Check by its header that a safetensors file is whole and holds plain numbers."""
     for name, entry in read_entries(path)[0].items():
         if name.endswith("weight") and entry["dtype"] not in PLAIN_DTYPES:
             raise DataError(

@@ -48,9 +48,6 @@ def make_tiny_llama(folder: Path, *, seed: int = 0, samples: Path) -> None:
 
     `samples` is a JSON Lines file of conversation trees; the tokenizer is trained on the text of
     all their messages.
-
-    Raises:
-        DataError: `samples` is missing or not JSON Lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_tokenizer(list(_texts(samples)))
