@@ -1,6 +1,7 @@
 """What stops a run before its first job."""
 
 import os
+import shutil
 from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lorabench.control.base_model import LLAMA_3_8B
+from lorabench.control.configuration import load, resolve
 from lorabench.control.preflight import (
     check,
     device_here,
@@ -19,9 +21,11 @@ from lorabench.control.preflight import (
 )
 from lorabench.description.gpus import GPUS
 from lorabench.errors import PrerequisiteError
-from lorabench.files import write_json
+from lorabench.files import read_json, write_json
 
 pytest_plugins = ["training_fixtures"]
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(*, variant: str = "lora", conda: bool = True, **more: Any) -> None:
@@ -116,6 +120,22 @@ def test_a_secret_that_may_not_be_used_stops_the_run() -> None:
         check({}, set(), vllm=set(), with_conda=False, local=False, environment=environment)
     assert "OPENAI_API_KEY holds a line break" in str(caught.value)
     assert "planted" not in str(caught.value)
+
+
+def test_a_base_that_is_no_model_is_one_fault(tiny_model: Path, tmp_path: Path) -> None:
+    """Nothing is computed from a config.json that does not fit the weights."""
+    folder = shutil.copytree(tiny_model, tmp_path / "base")
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", config | {"num_hidden_layers": -1})
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"fetch_model: {{base: {{kind: path, name: mine, path: {folder}}}}}")
+    files = [ROOT / "config" / "config.yaml", ROOT / "config" / "smoke.yaml", overlay]
+    runs = {name: dict(run) for name, run in resolve(load(files), files, {}).items()}
+    rules = {"fetch_model", "train_adapter"}
+    with pytest.raises(PrerequisiteError) as caught:
+        check(runs, rules, vllm=set(), with_conda=False, local=True, environment={})
+    [line] = str(caught.value).splitlines()
+    assert line.startswith("fetch_model.base: ") and "num_hidden_layers is -1" in line
 
 
 def test_layers_and_files_that_are_not_what_is_needed(tiny_model: Path, tmp_path: Path) -> None:

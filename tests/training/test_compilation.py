@@ -162,7 +162,7 @@ def test_a_compiler_that_fails_is_a_reason(
     monkeypatch.setattr(compilation, "BACKEND", broken)
     monkeypatch.setattr(fit, "why_not_compiled", lambda *_: None)
     fitted = fit_ten(tiny_model, tmp_path / "work", settings | {"num_epochs": 1})
-    assert "the compiler failed" in fitted.resolved["not_compiled_because"]
+    assert "the compiler failed" in str(fitted.resolved["not_compiled_because"])
     assert logged(fitted)
 
 

@@ -87,7 +87,8 @@ def train_adapter(
     seconds["train"] = fitted.seconds
     trainer = fitted.trainer
     # before it is measured, so that the likelihoods are those of the saved adapter
-    round_adapter(trainer.adapters, resolve_dtype(options.adapter_dtype))
+    saved_as = resolve_dtype(options.adapter_dtype)
+    round_adapter(trainer.adapters, saved_as)
     with timed(seconds, "likelihood"):
         likelihoods = _likelihoods(trainer)
     record: TrainingRecord = {
@@ -116,7 +117,6 @@ def train_adapter(
         **machine_readings(meter, resolve_dtype(options.dtype), options.seed),
     }
     if is_first():
-        saved_as = resolve_dtype(options.adapter_dtype)
         save_adapter(trainer.adapters, adapter, record["model"]["public_name"], saved_as)
         write_json(adapter / "training_record.json", record)
         # last, since later stages read the adapter by it

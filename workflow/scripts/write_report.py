@@ -69,8 +69,8 @@ def write_report(
         durations: folder of Snakemake's benchmark files, which no rule declares as its output.
     """
     metrics = read_optional(train_metrics)
-    sources = {path.parent.parent.name: path for path in benchmark_sources}
-    sources |= {"model": model_source, "conversations": conversations_source}
+    sources = {"model": model_source, "conversations": conversations_source}
+    sources |= {path.parent.parent.name: path for path in benchmark_sources}
     documents = [read_json(path) for path in scores]
     items = read_items(documents, rows, answers, benchmark_sources)
     report = assemble_report(

@@ -11,6 +11,7 @@ A message says what is wrong, where, what was expected and what to do, in one li
 without a traceback; the traceback goes to the rule's log.
 """
 
+from collections.abc import Sequence
 from json import JSONDecodeError
 from typing import Any
 
@@ -56,6 +57,14 @@ def unreadable(place: str, error: Exception, lines: int = 0) -> DataError:
         return DataError(f"{place}:{lines + error.lineno}: not JSON ({error.msg})")
     # nested too deeply, or an integer of thousands of digits
     return DataError(f"{place}: JSON that cannot be read ({error})")
+
+
+def missing_weights(place: str, names: Sequence[str]) -> DataError:
+    """Return what to say of a checkpoint without some of its model's weights."""
+    return DataError(
+        f"{place}: the files lack {len(names)} of the model's weights, such as {names[0]}; fetch or"
+        " save the checkpoint again"
+    )
 
 
 def error_of_process(report: Any) -> Exception:

@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorabench.errors import DataError
+from lorabench.errors import missing_weights
 from lorabench.processor import fast_bfloat16
 
 
@@ -77,8 +77,5 @@ def load_base(
     )
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
-        raise DataError(
-            f"{folder}: the files lack {len(missing)} of the model's weights, such as {missing[0]};"
-            " fetch or save the checkpoint again"
-        )
+        raise missing_weights(str(folder), missing)
     return model

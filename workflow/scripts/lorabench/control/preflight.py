@@ -52,18 +52,15 @@ def check(
     """
     faults: list[str] = secret_faults(environment)
     for run in runs.values():
-        faults += find_source_faults(run, rules)
-        faults += find_content_faults(run, rules)
-        if rules & LENGTHS.keys():
-            faults += find_context_faults(run, rules, model_folder(run))
-        if run["import_adapter"]["path"] and "import_adapter" in rules:
-            faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
+        found = find_source_faults(run, rules)
+        faults += found
+        # a base that is no model is not looked at any further
+        if not any(fault.startswith("fetch_model.base") for fault in found):
+            faults += find_base_faults(run, rules, local=local)
         if local:
             faults += find_machine_faults(
                 run, rules, gpu=gpu_found(), free=shutil.disk_usage(".").free
             )
-            if "train_adapter" in rules:
-                faults += find_memory_faults(run, device_here())
     if vllm and not with_conda:
         faults += find_missing_vllm()
     for name, rule, variant in sorted(vllm):
@@ -71,6 +68,18 @@ def check(
             faults += find_adapter_faults(runs[name], rule)
     if faults:
         raise PrerequisiteError("\n".join(dict.fromkeys(faults)))
+
+
+def find_base_faults(run: dict[str, Any], rules: Set[str], *, local: bool) -> list[str]:
+    """Return one line for each setting that does not go with the base model, if that is here."""
+    faults = find_content_faults(run, rules)
+    if rules & LENGTHS.keys():
+        faults += find_context_faults(run, rules, model_folder(run))
+    if run["import_adapter"]["path"] and "import_adapter" in rules:
+        faults += check_adapter(Path(run["import_adapter"]["path"]), model_folder(run))
+    if local and "train_adapter" in rules:
+        faults += find_memory_faults(run, device_here())
+    return faults
 
 
 def find_source_faults(run: dict[str, Any], rules: Set[str]) -> list[str]:

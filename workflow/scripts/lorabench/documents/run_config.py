@@ -29,6 +29,25 @@ class Determinism(TypedDict):
     python_hash_seed: str | None
 
 
+class Resolved(TypedDict):
+    """What the settings' "auto" and the machine came to."""
+
+    dtype: str
+    """In which the layers multiply."""
+    device: str
+    attention: str
+    use_4bit: bool
+    row_tokens: int
+    """Of a packed row, before halvings."""
+    compiled: bool
+    not_compiled_because: str | None
+    activation_checkpointing: bool
+    recomputed_layers: int
+    """That compute their activations again in the backward pass."""
+    micro_batch_halvings: int
+    processes: Positive
+
+
 class TrainedWith(TypedDict):
     """Of an adapter whose training is recorded."""
 
@@ -36,8 +55,7 @@ class TrainedWith(TypedDict):
     run: str
     settings: dict[str, Any]
     """The config section as given."""
-    resolved: dict[str, Any]
-    """What `auto` and the machine made of it."""
+    resolved: Resolved
     model: ConfiguredModel
     data_sha256: dict[str, Sha256]
     """File name -> SHA-256."""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from lorabench.documents.run_config import Resolved
 from lorabench.documents.source import SourceRecord
 
 
@@ -55,8 +56,7 @@ class TrainingRecord(MachineReadings):
     run: str
     settings: dict[str, Any]
     """The config section as given."""
-    resolved: dict[str, Any]
-    """What "auto" and this machine came to."""
+    resolved: Resolved
     trainable_parameters: int
     model: TrainedModel
     data_sha256: dict[str, str]

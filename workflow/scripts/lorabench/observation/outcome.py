@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 
+from lorabench.documents.run_config import Resolved
+
 
 def resolved(
     trainer: Any, dtype: torch.dtype, recomputed_layers: int, not_compiled: str | None
-) -> dict[str, Any]:
+) -> Resolved:
     """Return what a training runs with.
 
     Args:

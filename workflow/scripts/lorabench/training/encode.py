@@ -93,12 +93,9 @@ def encode_conversations(
     tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, dict[str, Any]]], max_length: int
 ) -> tuple[list[Encoded], int]:
     """Encode (where, conversation) pairs; return those with labels and how many have none."""
-    kept, dropped = [], 0
+    encoded = []
     for where, row in rows:
         input_ids, labels, cut = encode_conversation(tokenizer, row["messages"], max_length, where)
-        encoded = Encoded(id=row["id"], input_ids=input_ids, labels=labels, cut_tokens=cut)
-        if encoded.label_count:
-            kept.append(encoded)
-        else:
-            dropped += 1
-    return kept, dropped
+        encoded.append(Encoded(id=row["id"], input_ids=input_ids, labels=labels, cut_tokens=cut))
+    kept = [item for item in encoded if item.label_count]
+    return kept, len(encoded) - len(kept)

@@ -10,6 +10,7 @@ from typing import Any
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from lorabench.documents.run_config import Resolved
 from lorabench.llama import device, resolve_dtype
 from lorabench.observation.outcome import compiler_failed, resolved
 from lorabench.observation.tracking import open_tracker, training_name
@@ -58,8 +59,7 @@ class Fitted:
 
     # with the trained model, `adapters`, its rows and attention
     trainer: AdapterTrainer
-    # what the settings' "auto" and this machine came to
-    resolved: dict[str, Any]
+    resolved: Resolved
     # of the checkpoint that this process began with; None = it trained from the start
     resumed_at_step: int | None
     # wall time of this process's part

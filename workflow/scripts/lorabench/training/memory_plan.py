@@ -14,8 +14,7 @@ USABLE = 0.92
 MULTIPLE = 256
 # The longest row that `auto` plans: measured as long enough for one H200 (docs/training.md).
 AUTO_ROW_TOKENS = 8192
-# Where the base's weights in 16 bits take at most this share of the free memory, activations have
-# room enough without NF4.
+# Of the free memory: where the weights in 16 bits take no more, activations fit without NF4.
 ROOMY_SHARE = 1 / 3
 
 

@@ -91,10 +91,7 @@ def share(items: Sequence[T]) -> Iterator[tuple[T, bool]]:
 
 
 def over_processes(values: list[float], place: torch.device, how: str = "SUM") -> list[float]:
-    """Return the sums ("SUM") or smallest ("MIN") of all processes' values, one by one.
-
-    `place` is this process's device.
-    """
+    """Return, one by one, the sums ("SUM") or the smallest ("MIN") of all processes' values."""
     if not distributed.is_initialized():
         return values
     found = torch.tensor(values, dtype=torch.float64, device=place)

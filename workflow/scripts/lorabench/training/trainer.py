@@ -151,8 +151,7 @@ class AdapterTrainer(SFTTrainer):
         return total
 
     def _loss(self, model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-        found = model(**batch.model_inputs(self.attention, self.args.device))
-        loss: torch.Tensor = found["loss"]
+        loss: torch.Tensor = model(**batch.model_inputs(self.attention, self.args.device))["loss"]
         return loss
 
     def _take_less_memory(self, conversations: list[Encoded]) -> None:
