@@ -59,8 +59,7 @@ def what_is_missing() -> str | None:
 def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     """Make the decoder layers of `model` run compiled, from the next pass on.
 
-    Activation checkpointing stays outside of the compiled function, and so do the hooks by which
-    FSDP puts a layer's weights together.
+    Activation checkpointing and FSDP's hooks stay outside of the compiled function.
 
     Args:
         cache: folder for compiled kernels; a resumed run finds them there.
@@ -72,8 +71,7 @@ def compile_layers(model: PeftModel, cache: Path, tolerant: bool) -> None:
     torch._dynamo.config.suppress_errors = tolerant
     torch._dynamo.utils.counters.clear()
     layers = decoder_layers(model)
-    # of a layer that FSDP has divided, the compiler takes each number, as the width of a head, for
-    # a symbol; two processes did not finish such a graph in 15 minutes
+    # numbers of a layer that FSDP has divided would be symbols: no graph in 15 minutes
     divided = getattr(layers[0], "_is_fsdp_managed_module", False)
     torch._dynamo.config.specialize_int = torch._dynamo.config.specialize_float = divided
     # without transformers' wrapper for activation checkpointing
