@@ -97,7 +97,7 @@ lint: $(venv) ## ruff, mypy, snakefmt, snakemake --lint, codespell, generated fi
 
 # Two workers, each on half of the cores: one process leaves most cores idle, more need more memory.
 test: $(venv) ## every test, the smoke pipeline among them
-	$(bin)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(bin)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fix: $(venv) ## format the code and write the generated files anew
 	$(bin)/ruff check --fix .

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,28 @@ def share_cores() -> None:
 share_cores()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests that share something costly into one worker, and begin with the longest."""
-    for item in items:
-        shared = "finished" if "finished" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(shared))
+    """Begin with the longest tests."""
     items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file's tests to one worker, and all that use the finished smoke run to the same."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCostlyFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "finished" if uses_finished_run(ROOT / file) else file
+
+    return ByCostlyFixture(config, log)
+
+
+@cache
+def uses_finished_run(file: Path) -> bool:
+    """Return whether a test of the file asks for the fixture `finished`."""
+    return "finished: Checkout" in file.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
