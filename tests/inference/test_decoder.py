@@ -13,7 +13,6 @@ from transformers import DynamicCache, PreTrainedModel
 from device_reads import DeviceReads
 from lorabench.captured import Captured, rehearse
 from lorabench.chat import encode_chat
-from lorabench.errors import MeasurementError
 from lorabench.inference import decoder as module
 from lorabench.inference.decoder import Decoder
 from lorabench.llama import load_tokenizer
@@ -127,11 +126,3 @@ def test_bytes_are_those_of_the_tensors(tiny_model: Path, prompts: list[list[int
     everything = sum(parameter.nbytes for parameter in model.parameters())
     embedding = 0 if config.tie_word_embeddings else 4 * config.vocab_size * config.hidden_size
     assert decoder.weight_bytes_per_step == everything - embedding
-
-
-def test_a_small_window_is_refused(tiny_model: Path) -> None:
-    """A model whose layers see only the last few tokens would be measured wrongly."""
-    model = load_variant("base", base=tiny_model, adapter=None, merged=None, dtype="float32")
-    model.config.sliding_window = 50
-    with pytest.raises(MeasurementError, match="the last 50 tokens only"):
-        Decoder(model, slots=1, capacity=51, suppressed=[])

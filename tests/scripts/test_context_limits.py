@@ -94,9 +94,11 @@ def test_every_length_is_compared_before_the_first_job(short: Path) -> None:
     assert find_context_faults(run, set(run), None) == []
 
 
-def test_a_timed_prompt_must_fit() -> None:
-    """The longest prompt and its new tokens."""
-    config = {"max_position_embeddings": 32}
+@pytest.mark.parametrize(
+    "config", [{"max_position_embeddings": 32}, {"n_ctx": 4096, "sliding_window": 32}]
+)
+def test_a_timed_prompt_must_fit(config: dict[str, Any]) -> None:
+    """The longest prompt and its new tokens; the decoder has no windows, so they count."""
     check_room(config, [[1] * 10, [1] * 20], 12)
     with pytest.raises(
         DataError, match=r"20 tokens, which with new_tokens 13 exceeds .* 32 tokens"

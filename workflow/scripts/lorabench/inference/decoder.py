@@ -21,7 +21,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from lorabench.captured import Captured
-from lorabench.errors import MeasurementError
 from lorabench.memory_attention import memory_attention
 
 if TYPE_CHECKING:
@@ -116,16 +115,13 @@ class Decoder:
 
     Args:
         model: base, merged, or an unmerged PeftModel; its layers must use transformers' attention
-            interface and all attend to everything before them.
+            interface and attend to everything before them, as they do within `context_length`.
         slots: requests that are decoded together.
         capacity: tokens of a request at most, prompt and new ones.
         suppressed: tokens that are never chosen.
         captured: replay passes as CUDA graphs; None = on a GPU.
         padded_to: prompts are padded on the right to a multiple of this; None = `PADDED_TO` where
             passes are captured, else 1.
-
-    Raises:
-        MeasurementError: a layer attends to a window that is smaller than `capacity`.
     """
 
     def __init__(
@@ -146,7 +142,6 @@ class Decoder:
         self.captured = device.type == "cuda" if captured is None else captured
         self._multiple = padded_to or (PADDED_TO if self.captured else 1)
         capacity = -(-capacity // self._multiple) * self._multiple
-        _check_window(self.model, capacity)
         self.slots = Slots(slots, capacity, device, self.model.dtype, whole_reach=self.captured)
         self.ids = torch.zeros((slots, 1), dtype=torch.long, device=device)
         self._suppressed = torch.tensor(suppressed, dtype=torch.long, device=device)
@@ -242,12 +237,3 @@ class _Prompt:
         pads = [0] * (self.ids.shape[1] - len(prompt))
         self.ids.copy_(torch.tensor([[*prompt, *pads]]))
         self.last.fill_(len(prompt) - 1)
-
-
-def _check_window(model: PreTrainedModel, capacity: int) -> None:
-    window = getattr(model.config, "sliding_window", None)
-    if window is not None and window < capacity:
-        raise MeasurementError(
-            f"the model attends to the last {window} tokens only, and a prompt with its new tokens"
-            f" has {capacity}; lower measure_inference.new_tokens or leave out long prompts"
-        )
